@@ -1,0 +1,183 @@
+//! An event encoded once and sent to many.
+
+use std::{fmt, ops::Range};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    layout::Layout,
+    raw::{self, InvalidEncoding},
+    sealed,
+};
+use crate::event::{Event, EventId, IntoEventId};
+
+/// An event as it goes out: encoded once, cloned at the cost of a reference count, sent to any number of streams.
+///
+/// An id can still be put in front, as a store does that learns the id when it has taken the event:
+///
+/// ```
+/// use tower_sse::{EncodedEvent, Event};
+///
+/// let shared: EncodedEvent = Event::new("to all").with_type("news").encode();
+/// let mine = shared.clone().with_id(7);
+/// assert_eq!(mine.to_bytes(), "id: 7\nevent: news\ndata: to all\n\n");
+/// ```
+#[derive(Clone)]
+pub struct EncodedEvent {
+    bytes: Bytes,
+    /// Where the last id stands in `bytes`.
+    id: Option<Range<usize>>,
+    /// An id that came later and goes first. `bytes` has none in its first block then.
+    late_id: Option<EventId>,
+}
+
+impl EncodedEvent {
+    /// Encodes an event, with one allocation of the exact size.
+    #[must_use]
+    pub fn new(event: &Event) -> Self {
+        let layout = Layout::of(event);
+        let mut buffer = BytesMut::with_capacity(layout.len);
+        layout.write(event, &mut buffer);
+        Self { bytes: buffer.freeze(), id: layout.id, late_id: None }
+    }
+
+    /// Takes bytes that are encoded already, for who knows what they do: from a store, a file, another server.
+    ///
+    /// They are one or more whole events (or comments), in UTF-8, in the event stream format: so the last line of them
+    /// is an empty one, and nothing that is sent afterwards can become a part of them. Wherever events are counted or
+    /// dropped, the whole is one.
+    ///
+    /// ```
+    /// use tower_sse::EncodedEvent;
+    ///
+    /// assert!(EncodedEvent::from_bytes("id: 7\ndata: a\n\ndata: b\n\n").is_ok());
+    ///
+    /// let error = EncodedEvent::from_bytes("data: a\n").unwrap_err();
+    /// assert_eq!(error.to_string(), "not whole events: the last event, from byte 0, is not ended by an empty line");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidEncoding`] if the bytes are empty, are not UTF-8, start with a byte order mark, or do not end
+    /// with an empty line.
+    pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self, InvalidEncoding> {
+        let bytes = bytes.into();
+        let id = raw::check(&bytes)?;
+        Ok(Self { bytes, id, late_id: None })
+    }
+
+    /// Sets the id, in place of any there was; of several events, that of the first.
+    ///
+    /// The bytes are shared still, unless they have an id of their own, which costs a copy of them without it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if given a literal that holds a control character.
+    #[must_use]
+    #[track_caller]
+    pub fn with_id(mut self, id: impl IntoEventId) -> Self {
+        self.late_id = Some(id.into_event_id());
+        if self.id.is_some() {
+            self.bytes = raw::without_first_id(&self.bytes);
+            self.id = raw::last_id(&self.bytes);
+        }
+        self
+    }
+
+    /// Returns the bytes as they go out. They are shared, not copied, unless an id was put in front.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        if self.late_id.is_none() {
+            return self.bytes.clone();
+        }
+        let layout = sealed::Encode::layout(self);
+        let mut buffer = BytesMut::with_capacity(layout.len);
+        sealed::Encode::write(self, &layout, &mut buffer);
+        buffer.freeze()
+    }
+}
+
+impl From<&Event> for EncodedEvent {
+    fn from(event: &Event) -> Self {
+        Self::new(event)
+    }
+}
+
+impl From<Event> for EncodedEvent {
+    fn from(event: Event) -> Self {
+        Self::new(&event)
+    }
+}
+
+/// Equal if the bytes are that go out.
+impl PartialEq for EncodedEvent {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_bytes() == other.to_bytes()
+    }
+}
+
+impl Eq for EncodedEvent {}
+
+impl fmt::Debug for EncodedEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EncodedEvent").field(&self.to_bytes()).finish()
+    }
+}
+
+const ID: &[u8] = b"id: ";
+
+impl sealed::Encode for EncodedEvent {
+    fn layout(&self) -> Layout {
+        let Some(late_id) = &self.late_id else {
+            return Layout::new(self.bytes.len(), self.id.clone());
+        };
+        let late = late_id.as_bytes().len();
+        let front = ID.len() + late + 1;
+        let id = match &self.id {
+            Some(id) => front + id.start..front + id.end,
+            None => ID.len()..ID.len() + late,
+        };
+        Layout::new(front + self.bytes.len(), Some(id))
+    }
+
+    fn write(&self, _: &Layout, buffer: &mut BytesMut) {
+        if let Some(late_id) = &self.late_id {
+            buffer.extend_from_slice(ID);
+            buffer.extend_from_slice(late_id.as_bytes());
+            buffer.extend_from_slice(b"\n");
+        }
+        buffer.extend_from_slice(&self.bytes);
+    }
+
+    fn shared(&self) -> Option<&Bytes> {
+        self.late_id.is_none().then_some(&self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_the_event_gives_way_to_a_late_one() {
+        let encoded = Event::new("x").with_id(1).encode().with_id(2);
+        assert_eq!(encoded.to_bytes(), "id: 2\ndata: x\n\n");
+        assert_eq!(encoded.with_id(3).to_bytes(), "id: 3\ndata: x\n\n");
+    }
+
+    #[test]
+    fn a_late_id_is_that_of_the_first_event_of_several() {
+        let encoded = EncodedEvent::from_bytes("id:1\nid\ndata: a\n\nid: 9\ndata: b\n\n").unwrap();
+        let encoded = encoded.with_id(2);
+        assert_eq!(encoded.to_bytes(), "id: 2\ndata: a\n\nid: 9\ndata: b\n\n");
+        let layout = sealed::Encode::layout(&encoded);
+        assert_eq!(&encoded.to_bytes()[layout.id.unwrap()], b"9");
+    }
+
+    #[test]
+    fn encoding_is_one_allocation_of_the_exact_size_and_clones_share_it() {
+        let encoded = Event::new("x".repeat(100)).encode();
+        assert_eq!(encoded.bytes.as_ptr(), encoded.clone().with_id(1).bytes.as_ptr());
+        assert_eq!(encoded.to_bytes().as_ptr(), encoded.bytes.as_ptr());
+    }
+}

@@ -1,0 +1,113 @@
+//! What an event can be made of: any text.
+
+use std::{borrow::Cow, fmt, str::Utf8Error};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::text::Text;
+
+/// The data of an event, or the value of a custom field or a comment: any UTF-8 text, lines included.
+///
+/// Made from text and from integers; [`Event::display`](crate::Event::display) takes any other value that can be
+/// displayed. A [`String`] is taken as it is, short text is kept without an allocation, and [`Bytes`] are checked to be
+/// UTF-8 and then shared.
+///
+/// ```
+/// use tower_sse::{Event, EventData};
+///
+/// let event = Event::new(EventData::try_from(bytes::Bytes::from_static(b"from a file"))?);
+/// assert_eq!(event.data(), "from a file");
+/// # Ok::<(), std::str::Utf8Error>(())
+/// ```
+#[derive(Clone)]
+pub struct EventData(Text);
+
+impl EventData {
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    pub(super) fn display(value: &impl fmt::Display) -> Self {
+        Self(Text::display(value))
+    }
+}
+
+impl From<&str> for EventData {
+    fn from(text: &str) -> Self {
+        Self(Text::copied(text))
+    }
+}
+
+impl From<&String> for EventData {
+    fn from(text: &String) -> Self {
+        Self(Text::copied(text))
+    }
+}
+
+impl From<String> for EventData {
+    fn from(text: String) -> Self {
+        Self(Text::from(text))
+    }
+}
+
+impl From<Box<str>> for EventData {
+    fn from(text: Box<str>) -> Self {
+        Self(Text::from(String::from(text)))
+    }
+}
+
+impl From<Cow<'_, str>> for EventData {
+    fn from(text: Cow<'_, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => text.into(),
+            Cow::Owned(text) => text.into(),
+        }
+    }
+}
+
+macro_rules! integer_data {
+    ($($integer:ty)*) => {$(
+        impl From<$integer> for EventData {
+            fn from(number: $integer) -> Self {
+                Self(Text::copied(itoa::Buffer::new().format(number)))
+            }
+        }
+    )*};
+}
+
+integer_data!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
+
+impl TryFrom<Bytes> for EventData {
+    type Error = Utf8Error;
+
+    fn try_from(bytes: Bytes) -> Result<Self, Utf8Error> {
+        ByteString::try_from(bytes).map(|text| Self(Text::Shared(text)))
+    }
+}
+
+impl PartialEq for EventData {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for EventData {}
+
+impl std::hash::Hash for EventData {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl fmt::Debug for EventData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}

@@ -1,0 +1,150 @@
+//! Immutable UTF-8 text, kept in the cheapest way that its origin allows.
+
+use std::{
+    fmt::{self, Write as _},
+    str,
+};
+
+use bytestring::ByteString;
+
+/// The longest text that is kept without an allocation, in bytes: with its tag and its length it fills the five words
+/// that the shared variant needs anyway.
+const INLINE: usize = 38;
+
+/// Immutable UTF-8 text. No variant is longer than 40 bytes, and none but `Owned` is copied by `clone`.
+#[derive(Clone)]
+pub(crate) enum Text {
+    Static(&'static str),
+    /// The first `len` bytes are UTF-8.
+    Inline {
+        len: u8,
+        bytes: [u8; INLINE],
+    },
+    Owned(String),
+    /// A part of something larger that others hold too: what a parser cuts out of its input.
+    Shared(ByteString),
+}
+
+impl Text {
+    pub(crate) const EMPTY: Self = Self::Static("");
+
+    /// Copies `text`, without an allocation if it is short.
+    pub(crate) fn copied(text: &str) -> Self {
+        Self::inline(text).unwrap_or_else(|| Self::Owned(text.to_owned()))
+    }
+
+    /// Formats `value`, without an allocation if the result is short.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the value's `Display` returns an error, as [`ToString::to_string`] does.
+    pub(crate) fn display(value: &impl fmt::Display) -> Self {
+        let mut writer = Writer { text: Self::EMPTY };
+        write!(writer, "{value}").expect("a Display implementation returned an error unexpectedly");
+        writer.text
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Static(text) => text.as_bytes(),
+            Self::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Self::Owned(text) => text.as_bytes(),
+            Self::Shared(text) => text.as_bytes(),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Static(text) => text,
+            Self::Inline { .. } => {
+                str::from_utf8(self.as_bytes()).expect("inline text is copied from a `str`")
+            }
+            Self::Owned(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
+
+    fn inline(text: &str) -> Option<Self> {
+        let len = u8::try_from(text.len()).ok()?;
+        let mut bytes = [0; INLINE];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(Self::Inline { len, bytes })
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self::Owned(text)
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// Collects formatted text inline, and moves it to a `String` once it is too long for that.
+struct Writer {
+    text: Text,
+}
+
+impl fmt::Write for Writer {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        if let Text::Owned(text) = &mut self.text {
+            text.push_str(more);
+            return Ok(());
+        }
+        if let Text::Inline { len, bytes } = &mut self.text {
+            let start = usize::from(*len);
+            if let Some(room) = bytes.get_mut(start..start + more.len()) {
+                room.copy_from_slice(more.as_bytes());
+                *len += u8::try_from(more.len()).expect("fits the room, which is shorter");
+                return Ok(());
+            }
+        }
+        let before = self.text.as_str();
+        self.text = if before.is_empty() {
+            Text::copied(more)
+        } else {
+            Text::Owned([before, more].concat())
+        };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_text_is_inline_and_long_text_is_owned() {
+        for len in [0, 1, 37, 38, 39, 255, 256, 1000] {
+            let text = "x".repeat(len);
+            let copied = Text::copied(&text);
+            assert_eq!(copied.as_str(), text);
+            assert_eq!(copied.as_bytes(), text.as_bytes());
+            assert_eq!(matches!(copied, Text::Inline { .. }), len <= INLINE, "{len}");
+        }
+    }
+
+    #[test]
+    fn display_spills_where_it_gets_too_long() {
+        for parts in [vec!["", "a"], vec!["ä"; 19], vec!["ä"; 20], vec!["x"; 300]] {
+            struct Parts<'a>(&'a [&'a str]);
+            impl fmt::Display for Parts<'_> {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    self.0.iter().try_for_each(|part| f.write_str(part))
+                }
+            }
+            let text = Text::display(&Parts(&parts));
+            assert_eq!(text.as_str(), parts.concat());
+            assert_eq!(matches!(text, Text::Owned(_)), parts.concat().len() > INLINE);
+        }
+    }
+
+    #[test]
+    fn no_variant_is_larger_than_five_words() {
+        assert_eq!(size_of::<Text>(), 40);
+    }
+}
