@@ -1,0 +1,252 @@
+//! The body itself, and its end.
+
+use std::{
+    error::Error,
+    fmt,
+    future::{Future, poll_fn},
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http::{
+    Extensions, HeaderName, HeaderValue, Response,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
+use http_body::{Body, Frame, SizeHint};
+
+use super::{
+    live::{End, Live},
+    options::{StreamOptions, stream_settings},
+    source::{Handler, HandlerFuture, StreamItem, forward},
+};
+use crate::{
+    BoxError,
+    channel::{Buffer, EventReceiver, EventSender, event_channel},
+};
+
+/// A response body that is an event stream: one type, whatever its events come from.
+///
+/// It is made from a handler closure with [`EventBody::new`], from any stream with [`EventBody::from_stream`], from an
+/// [event channel](crate::event_channel) with `EventBody::from`. Settings are its methods, and apply until it is first
+/// polled. [`into_response`](Self::into_response) gives it the right head.
+///
+/// See the [module docs](crate::body) for what goes out when, and how it ends.
+#[must_use = "a body does nothing unless a server polls it"]
+pub struct EventBody {
+    state: State,
+}
+
+enum State {
+    Live(Pin<Box<Live>>),
+    /// Plain bytes: the body of a refusal.
+    Full(Bytes),
+    Ended,
+}
+
+impl EventBody {
+    /// Creates a stream of what a handler sends.
+    ///
+    /// The closure is given the sender and makes the handler's future; it is called when the body is first polled, and
+    /// the future runs inside the body. The stream ends when it has returned and the last clone of the sender is gone;
+    /// with an error, if it returns one or panics.
+    ///
+    /// ```
+    /// use tower_sse::{Event, EventBody};
+    ///
+    /// let body = EventBody::new(|events| async move {
+    ///     events.send(Event::new("hello")).await?;
+    ///     Ok(())
+    /// });
+    /// let response = body.into_response();
+    /// assert_eq!(response.headers()["content-type"], "text/event-stream");
+    /// ```
+    pub fn new<F, Fut>(handler: F) -> Self
+    where
+        F: FnOnce(EventSender) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        Self::with_handler(Arc::new(StreamOptions::new()), Extensions::new(), |events| {
+            Box::pin(async move { handler(events).await })
+        })
+    }
+
+    /// Creates a stream of what another stream yields: events, encoded events, or results of them, whose error ends the
+    /// body with an error.
+    ///
+    /// ```
+    /// use tower_sse::{Event, EventBody};
+    ///
+    /// let (mut sender, receiver) = futures_channel::mpsc::channel(16);
+    /// let body = EventBody::from_stream(receiver);
+    /// sender.try_send(Event::new("hello"))?;
+    /// # let _ = body;
+    /// # Ok::<(), tower_sse::BoxError>(())
+    /// ```
+    pub fn from_stream<S>(stream: S) -> Self
+    where
+        S: Stream + Send + 'static,
+        S::Item: StreamItem,
+    {
+        Self::new(|events| forward(stream, events))
+    }
+
+    /// Wraps the body in a response with the head of an event stream: status 200, `content-type: text/event-stream`,
+    /// `cache-control: no-store, no-transform` and `x-accel-buffering: no`, so that nothing on the way stores, changes
+    /// or holds it back.
+    pub fn into_response(self) -> Response<Self> {
+        let mut response = Response::new(self);
+        for (name, value) in HEAD {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+
+    /// Waits for the next bytes, as a server would: for tests that need no server.
+    ///
+    /// With tokio's clock paused, keep-alives come at once and on time.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error that the stream ends with; afterwards `None`.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped and called again at any time; nothing is lost.
+    pub async fn next_chunk(&mut self) -> Option<Result<Bytes, EventBodyError>> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    pub(crate) fn with_handler(
+        options: Arc<StreamOptions>,
+        extensions: Extensions,
+        handler: impl FnOnce(EventSender) -> HandlerFuture,
+    ) -> Self {
+        let (events, receiver) = event_channel(Buffer::default());
+        let handler = Handler::new(handler(events));
+        Live::with_handler(handler, receiver, options, extensions).into()
+    }
+
+    /// Creates a body of plain bytes, or without any.
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        Self { state: if bytes.is_empty() { State::Ended } else { State::Full(bytes) } }
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut StreamOptions)) -> Self {
+        if let State::Live(live) = &mut self.state {
+            change(live.as_mut().options_mut());
+        }
+        self
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, EventBodyError>>> {
+        let live = match &mut self.state {
+            State::Live(live) => live,
+            State::Full(bytes) => {
+                let bytes = mem::take(bytes);
+                self.state = State::Ended;
+                return Poll::Ready(Some(Ok(bytes)));
+            }
+            State::Ended => return Poll::Ready(None),
+        };
+        let polled = ready!(live.as_mut().poll(cx));
+        let end = match &polled {
+            Ok(_) if live.is_finished() => &End::Finished,
+            Ok(_) => return Poll::Ready(polled.ok().map(Ok)),
+            Err(end) => end,
+        };
+        live.as_mut().end(end);
+        // Drops the handler, then tells how the stream ended.
+        self.state = State::Ended;
+        Poll::Ready(match polled {
+            Ok(bytes) => Some(Ok(bytes)),
+            Err(End::Finished) => None,
+            Err(End::Failed(error)) => Some(Err(EventBodyError { error })),
+        })
+    }
+}
+
+stream_settings!(EventBody);
+
+/// What says that a response is an event stream.
+pub(crate) const HEAD: [(HeaderName, HeaderValue); 3] = [
+    (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform")),
+    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+];
+
+impl Body for EventBody {
+    type Data = Bytes;
+    type Error = EventBodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, EventBodyError>>> {
+        let polled = ready!(self.get_mut().poll_chunk(cx));
+        Poll::Ready(polled.map(|chunk| chunk.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.state {
+            State::Live(_) => SizeHint::default(),
+            State::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            State::Ended => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl From<EventReceiver> for EventBody {
+    fn from(receiver: EventReceiver) -> Self {
+        Live::with_channel(receiver).into()
+    }
+}
+
+impl From<Live> for EventBody {
+    fn from(live: Live) -> Self {
+        Self { state: State::Live(Box::pin(live)) }
+    }
+}
+
+impl fmt::Debug for EventBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Live(_) => "live",
+            State::Full(_) => "full",
+            State::Ended => "ended",
+        };
+        f.debug_tuple("EventBody").field(&format_args!("{state}")).finish()
+    }
+}
+
+/// The error that a body ends with whose handler failed.
+///
+/// Servers take it as a reason to cut the stream short, and may log it. Its cause is not its
+/// [`source`](Error::source): servers look there for errors of their own, to tell the client.
+#[derive(Clone, Debug)]
+pub struct EventBodyError {
+    error: Arc<dyn Error + Send + Sync>,
+}
+
+impl EventBodyError {
+    /// Returns what the handler returned, what [`EventSender::fail`] was given, or what tells of a panic.
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.error
+    }
+}
+
+impl fmt::Display for EventBodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event stream failed: {}", self.error)
+    }
+}
+
+impl Error for EventBodyError {}

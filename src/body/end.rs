@@ -1,0 +1,210 @@
+//! How a stream ended, and who is told.
+
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::Extensions;
+use tokio::time::Instant;
+
+use super::options::StreamOptions;
+use crate::{
+    caught,
+    channel::{Control, Segment},
+    trace,
+};
+
+/// Why an event stream ended. Each has one reason, the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The server dropped the body before its end: the client is gone, or the server has cut the connection.
+    ClientGone,
+    /// The handler has returned and the last sender is gone, or the application closed the stream.
+    Finished,
+    /// The handler returned an error or panicked, or the application failed the stream.
+    Failed,
+    /// The server is shutting down.
+    ShutDown,
+    /// The stream has reached its lifetime or its deadline.
+    Expired,
+    /// The client was too slow.
+    Evicted,
+    /// The application has cut it: a token that was revoked, say.
+    Revoked,
+}
+
+impl EndReason {
+    /// Returns the reason in lower case with underscores, as metrics and logs name it: `client_gone`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientGone => "client_gone",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::ShutDown => "shut_down",
+            Self::Expired => "expired",
+            Self::Evicted => "evicted",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What is known of a stream that has ended: what [`on_disconnect`](super::EventBody::on_disconnect) is told.
+pub struct Disconnect {
+    reason: EndReason,
+    error: Option<Arc<dyn Error + Send + Sync>>,
+    extensions: Extensions,
+    last_event_id: Option<String>,
+    events: u64,
+    bytes: u64,
+    dropped: u64,
+    duration: Duration,
+}
+
+impl Disconnect {
+    /// Returns why the stream ended.
+    #[must_use]
+    pub fn reason(&self) -> EndReason {
+        self.reason
+    }
+
+    /// Returns the error, if the reason is [`EndReason::Failed`].
+    #[must_use]
+    pub fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        self.error.as_deref()
+    }
+
+    /// Returns the request's extensions as `on_connect` left them: the session. Empty for a body that was not made by an
+    /// event channel handler.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// Returns the last id that was handed to the server: what the client will resume from, if all has reached it.
+    #[must_use]
+    pub fn last_event_id(&self) -> Option<&str> {
+        self.last_event_id.as_deref()
+    }
+
+    /// Returns how many events were handed to the server. Greeting and keep-alives are none.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Returns how many bytes were handed to the server, of events, greeting and keep-alives.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns how many events the buffer has dropped, by its policy.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Returns how long the stream has lasted, from when it was accepted.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.duration
+    }
+}
+
+impl fmt::Debug for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disconnect")
+            .field("reason", &self.reason)
+            .field("error", &self.error)
+            .field("last_event_id", &self.last_event_id)
+            .field("events", &self.events)
+            .field("bytes", &self.bytes)
+            .field("dropped", &self.dropped)
+            .field("duration", &self.duration)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The record of a stream, which is closed when it is dropped: the last thing a stream does, whatever ends it. Until a
+/// reason is set, that is a client that is gone.
+pub(super) struct Record {
+    pub(super) options: Arc<StreamOptions>,
+    pub(super) reason: EndReason,
+    pub(super) error: Option<Arc<dyn Error + Send + Sync>>,
+    channel: Control,
+    extensions: Extensions,
+    last_event_id: Option<String>,
+    events: u64,
+    bytes: u64,
+    started: Instant,
+}
+
+impl Record {
+    pub(super) fn new(
+        options: Arc<StreamOptions>,
+        extensions: Extensions,
+        channel: Control,
+    ) -> Self {
+        Self {
+            options,
+            reason: EndReason::ClientGone,
+            error: None,
+            channel,
+            extensions,
+            last_event_id: None,
+            events: 0,
+            bytes: 0,
+            started: Instant::now(),
+        }
+    }
+
+    /// Counts bytes that were handed to the server.
+    pub(super) fn count_bytes(&mut self, bytes: &Bytes) {
+        self.bytes += bytes.len() as u64;
+    }
+
+    /// Counts the events of a segment whose last byte was handed to the server.
+    pub(super) fn count_events(&mut self, segment: &mut Segment) {
+        self.events += std::mem::take(&mut segment.events) as u64;
+        let id = segment.last_id.take();
+        if let Some(Ok(id)) = id.as_deref().map(std::str::from_utf8) {
+            // Copied, since a slice of the segment would keep all of it.
+            let last_event_id = self.last_event_id.get_or_insert_default();
+            last_event_id.clear();
+            last_event_id.push_str(id);
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if let Some(error) = &self.error {
+            trace::stream_failed(&**error);
+        }
+        let Some(on_disconnect) = &self.options.on_disconnect else { return };
+        let disconnect = Disconnect {
+            reason: self.reason,
+            error: self.error.take(),
+            extensions: std::mem::take(&mut self.extensions),
+            last_event_id: self.last_event_id.take(),
+            events: self.events,
+            bytes: self.bytes,
+            dropped: self.channel.dropped(),
+            duration: self.started.elapsed(),
+        };
+        caught::logged("on_disconnect", || on_disconnect(disconnect));
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record").field("events", &self.events).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,174 @@
+//! The settings of a stream, written once for everything that has them.
+
+use std::{fmt, sync::Arc};
+
+use super::{end::Disconnect, keep_alive::KeepAlive};
+use crate::{channel::Buffer, spread::Spread};
+
+/// The settings of an event stream, to be shared by many handlers and bodies.
+///
+/// Everything that takes settings has the same ones, by the same names, and takes a set of them by `options`:
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::{Event, EventBody, KeepAlive, StreamOptions};
+///
+/// let options = StreamOptions::new()
+///     .keep_alive(KeepAlive::every(Duration::from_secs(30)))
+///     .retry(Duration::from_secs(1)..Duration::from_secs(5));
+///
+/// let body = EventBody::new(|events| async move {
+///     events.send(Event::new("hello")).await?;
+///     Ok(())
+/// })
+/// .options(options.clone());
+/// # let _ = body;
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct StreamOptions {
+    pub(super) keep_alive: Option<KeepAlive>,
+    pub(super) greeting: bool,
+    pub(super) buffer: Buffer,
+    pub(super) in_task: bool,
+    pub(super) retry: Option<Spread>,
+    pub(super) on_disconnect: Option<OnDisconnect>,
+}
+
+pub(super) type OnDisconnect = Arc<dyn Fn(Disconnect) + Send + Sync>;
+
+impl StreamOptions {
+    /// Creates the default settings: a keep-alive comment after 15 seconds, a greeting, `Buffer::default()`, and
+    /// nothing else.
+    pub fn new() -> Self {
+        Self {
+            keep_alive: Some(KeepAlive::default()),
+            greeting: true,
+            buffer: Buffer::default(),
+            in_task: false,
+            retry: None,
+            on_disconnect: None,
+        }
+    }
+
+    pub(crate) fn has_on_disconnect(&self) -> bool {
+        self.on_disconnect.is_some()
+    }
+
+    pub(crate) fn set_keep_alive(&mut self, keep_alive: Option<KeepAlive>) {
+        self.keep_alive = keep_alive;
+    }
+
+    pub(crate) fn set_greeting(&mut self, greeting: bool) {
+        self.greeting = greeting;
+    }
+
+    pub(crate) fn set_buffer(&mut self, buffer: Buffer) {
+        self.buffer = buffer;
+    }
+
+    pub(crate) fn set_in_task(&mut self) {
+        self.in_task = true;
+    }
+
+    pub(crate) fn set_retry(&mut self, retry: Spread) {
+        self.retry = Some(retry);
+    }
+
+    pub(crate) fn set_on_disconnect(&mut self, on_disconnect: OnDisconnect) {
+        self.on_disconnect = Some(on_disconnect);
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for StreamOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamOptions")
+            .field("keep_alive", &self.keep_alive)
+            .field("greeting", &self.greeting)
+            .field("buffer", &self.buffer)
+            .field("in_task", &self.in_task)
+            .field("retry", &self.retry)
+            .field("on_disconnect", &self.on_disconnect.is_some())
+            .finish()
+    }
+}
+
+/// Gives a type the setters, on top of its method `change(self, impl FnOnce(&mut StreamOptions)) -> Self`.
+macro_rules! stream_settings {
+    ($(<$generic:ident>)? $type:ty) => {
+        impl$(<$generic>)? $type {
+            /// Takes all settings from a set of them.
+            pub fn options(self, options: $crate::body::StreamOptions) -> Self {
+                self.change(|own| *own = options)
+            }
+
+            /// Sets what goes out when nothing else has for a while. Default is a comment every 15 seconds.
+            #[doc(alias = "heartbeat")]
+            pub fn keep_alive(self, keep_alive: $crate::body::KeepAlive) -> Self {
+                self.change(|options| options.set_keep_alive(Some(keep_alive)))
+            }
+
+            /// Switches keep-alives off. A client that leaves unnoticed by the server is then noticed at the next event.
+            pub fn without_keep_alive(self) -> Self {
+                self.change(|options| options.set_keep_alive(None))
+            }
+
+            /// Leaves out the comment that goes out at once. Some clients and proxies take a stream for open only at its
+            /// first byte.
+            pub fn without_greeting(self) -> Self {
+                self.change(|options| options.set_greeting(false))
+            }
+
+            /// Sets how much may wait for a slow client, and what happens then. Default is `Buffer::fixed(64)`. A stream
+            /// made from an event channel has the buffer that it was made with.
+            pub fn buffer(self, buffer: $crate::channel::Buffer) -> Self {
+                self.change(|options| options.set_buffer(buffer))
+            }
+
+            /// Runs the handler in a task of its own, so that it goes on while its client is slow. Default is inside the
+            /// body.
+            ///
+            /// The task is a tokio task, spawned when the body is first polled and aborted when the body is dropped. It
+            /// is what the dropping and the sliding buffer are for, and timeouts of the handler's own.
+            pub fn in_task(self) -> Self {
+                self.change(|options| options.set_in_task())
+            }
+
+            /// Sets the reconnection time that the stream opens with: how long a client waits before it comes back.
+            /// From a range one is drawn for each stream, so that they do not come back all at once. Default is none:
+            /// the client's own, about 3 seconds in browsers.
+            pub fn retry(self, reconnection_time: impl Into<$crate::spread::Spread>) -> Self {
+                let reconnection_time = reconnection_time.into();
+                self.change(|options| options.set_retry(reconnection_time))
+            }
+
+            /// Sets the hook that is told how each stream ended: once, whatever ends it, after its handler has been
+            /// dropped.
+            ///
+            /// It is called where the body is dropped, so it must not block. Clean-up that awaits is sent to a task. A
+            /// second hook takes the place of the first.
+            #[doc(alias = "on_client_disconnect")]
+            pub fn on_disconnect(
+                self,
+                on_disconnect: impl Fn($crate::body::Disconnect) + Send + Sync + 'static,
+            ) -> Self {
+                let on_disconnect = std::sync::Arc::new(on_disconnect);
+                self.change(|options| options.set_on_disconnect(on_disconnect))
+            }
+        }
+    };
+}
+pub(crate) use stream_settings;
+
+stream_settings!(StreamOptions);

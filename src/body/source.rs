@@ -1,0 +1,157 @@
+//! What a body takes its events from: a handler's future, which any stream of events can be made.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+use tokio::runtime::Handle;
+
+use super::exclusive::Exclusive;
+use crate::{
+    BoxError,
+    caught::CaughtFuture,
+    channel::{EventReceiver, EventSender},
+    encode::{Encode, EncodedEvent},
+    event::Event,
+    trace::Span,
+};
+
+/// What a handler closure makes.
+pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+
+type Handled = CaughtFuture<Result<(), BoxError>>;
+
+/// Where the handler of a stream is.
+#[derive(Debug)]
+pub(super) enum Handler {
+    /// It has returned, or there never was one: the events come from senders elsewhere.
+    None,
+    /// It is polled by the body, in the span of its request.
+    Inside(Exclusive<Handled>, Span),
+    /// It has a task.
+    InTask(AbortOnDrop),
+}
+
+impl Handler {
+    pub(super) fn new(future: HandlerFuture) -> Self {
+        Self::Inside(Exclusive::new(CaughtFuture::new("the handler", future)), Span::current())
+    }
+
+    /// Moves the handler to a task.
+    pub(super) fn spawn(&mut self, receiver: &EventReceiver) {
+        let Self::Inside(future, span) = std::mem::replace(self, Self::None) else { return };
+        let control = receiver.control();
+        let Ok(runtime) = Handle::try_current() else {
+            control.fail(
+                "in_task needs a tokio runtime, and there is none where the body is polled".into(),
+            );
+            return;
+        };
+        // Keeps the stream open until the handler has returned, even if it has dropped its own.
+        let open = receiver.sender();
+        let mut future = future.into_inner();
+        let task = runtime.spawn(async move {
+            let result = poll_fn(|cx| span.enter(|| Pin::new(&mut future).poll(cx))).await;
+            if let Some(error) = failure(result) {
+                control.fail(error);
+            }
+            drop(open);
+        });
+        *self = Self::InTask(AbortOnDrop(task.abort_handle()));
+    }
+
+    /// Polls the handler, if it is inside; not any more once the stream is closed.
+    pub(super) fn poll(&mut self, receiver: &EventReceiver, cx: &mut Context<'_>) {
+        let Self::Inside(future, span) = self else { return };
+        if receiver.is_closed() {
+            *self = Self::None;
+            return;
+        }
+        let future = Pin::new(future.get_mut());
+        if let Poll::Ready(result) = receiver.while_polling(|| span.enter(|| future.poll(cx))) {
+            *self = Self::None;
+            if let Some(error) = failure(result) {
+                receiver.control().fail(error);
+            }
+        }
+    }
+
+    pub(super) fn is_inside(&self) -> bool {
+        matches!(self, Self::Inside(..))
+    }
+}
+
+fn failure<E: Into<BoxError>>(result: Result<Result<(), BoxError>, E>) -> Option<BoxError> {
+    result.map_err(Into::into).and_then(|handled| handled).err()
+}
+
+#[derive(Debug)]
+pub(super) struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Sends all that a stream yields.
+pub(super) async fn forward<S>(stream: S, events: EventSender) -> Result<(), BoxError>
+where
+    S: Stream + Send,
+    S::Item: StreamItem,
+{
+    let mut stream = pin!(stream);
+    while let Some(item) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
+        let event = sealed::StreamItem::into_event(item)?;
+        events.send(event).await?;
+    }
+    Ok(())
+}
+
+/// What a stream may yield to be the source of a body: [`Event`] or [`EncodedEvent`], or a `Result` of one of them whose
+/// error ends the body. This trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "a stream of `{Self}` is not a stream of events",
+    label = "expected the items to be `Event`, `EncodedEvent` or a `Result` of one of them",
+    note = "text becomes an event with `.map(Event::new)`"
+)]
+pub trait StreamItem: sealed::StreamItem {}
+
+impl<T: sealed::StreamItem> StreamItem for T {}
+
+mod sealed {
+    use super::{BoxError, Encode, EncodedEvent, Event};
+
+    pub trait StreamItem: Send {
+        type Event: Encode;
+
+        fn into_event(self) -> Result<Self::Event, BoxError>;
+    }
+
+    impl StreamItem for Event {
+        type Event = Self;
+
+        fn into_event(self) -> Result<Self, BoxError> {
+            Ok(self)
+        }
+    }
+
+    impl StreamItem for EncodedEvent {
+        type Event = Self;
+
+        fn into_event(self) -> Result<Self, BoxError> {
+            Ok(self)
+        }
+    }
+
+    impl<T: Encode, E: Into<BoxError> + Send> StreamItem for Result<T, E> {
+        type Event = T;
+
+        fn into_event(self) -> Result<T, BoxError> {
+            self.map_err(Into::into)
+        }
+    }
+}

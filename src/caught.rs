@@ -1,0 +1,92 @@
+//! Code of the application, run so that its panic harms nothing but what it was for.
+
+use std::{
+    any::Any,
+    error::Error,
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use crate::trace;
+
+/// The error of code that panicked, with the message of the panic.
+#[derive(Debug)]
+pub(crate) struct Panicked {
+    place: &'static str,
+    message: String,
+}
+
+/// Runs `f`. What it touches is given up after a panic, so none of it is seen half done.
+pub(crate) fn caught<T>(place: &'static str, f: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(f))
+        .map_err(|payload| Panicked { place, message: message(&*payload) })
+}
+
+/// Runs `f`, and logs its panic.
+pub(crate) fn logged(place: &'static str, f: impl FnOnce()) {
+    if let Err(panicked) = caught(place, f) {
+        trace::panicked(panicked.place, &panicked.message);
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into())
+}
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} panicked: {}", self.place, self.message)
+    }
+}
+
+impl Error for Panicked {}
+
+/// A boxed future of the application: polled and dropped so that a panic goes no further.
+pub(crate) struct CaughtFuture<T> {
+    place: &'static str,
+    /// None after the end.
+    future: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+}
+
+impl<T> CaughtFuture<T> {
+    pub(crate) fn new(
+        place: &'static str,
+        future: Pin<Box<dyn Future<Output = T> + Send>>,
+    ) -> Self {
+        Self { place, future: Some(future) }
+    }
+}
+
+impl<T> Future for CaughtFuture<T> {
+    type Output = Result<T, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let place = self.place;
+        let Some(future) = &mut self.future else { return Poll::Pending };
+        let polled = match caught(place, || future.as_mut().poll(cx)) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(panicked) => Err(panicked),
+        };
+        self.drop_future();
+        Poll::Ready(polled)
+    }
+}
+
+impl<T> CaughtFuture<T> {
+    fn drop_future(&mut self) {
+        let future = self.future.take();
+        logged(self.place, || drop(future));
+    }
+}
+
+impl<T> Drop for CaughtFuture<T> {
+    fn drop(&mut self) {
+        self.drop_future();
+    }
+}

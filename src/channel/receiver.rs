@@ -1,0 +1,133 @@
+//! The end of the channel that a body reads.
+
+use std::{
+    error::Error,
+    fmt,
+    sync::Arc,
+    task::{Context, Waker},
+    thread,
+};
+
+use super::{
+    buffer::Buffer,
+    queue::Segment,
+    sender::{Control, EventSender},
+    state::{Shared, State, Status},
+};
+
+/// The receiving end of an event channel: what an [`EventBody`](crate::EventBody) is made from, with `EventBody::from`.
+///
+/// When it is dropped, sending fails and gives the event back.
+#[must_use = "without its receiver a channel is closed"]
+pub struct EventReceiver {
+    shared: Arc<Shared>,
+}
+
+/// What there was to take.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Segment(Segment),
+    /// Nothing, and the waker is told when that changes.
+    Nothing,
+    /// Nothing any more.
+    Ended(Ending),
+}
+
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// By the application.
+    Closed,
+    NoSenders,
+    Failed(Arc<dyn Error + Send + Sync>),
+}
+
+impl EventReceiver {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Changes the buffer, before anything was sent.
+    pub(crate) fn set_buffer(&self, buffer: Buffer) {
+        self.shared.lock().set_buffer(buffer);
+    }
+
+    /// Creates another sender.
+    pub(crate) fn sender(&self) -> EventSender {
+        self.shared.lock().senders += 1;
+        EventSender::new(self.shared.clone())
+    }
+
+    pub(crate) fn control(&self) -> Control {
+        Control(self.shared.clone())
+    }
+
+    /// Runs the handler's poll. While it runs, sending wakes nobody, for what is sent is taken right after; and a sender
+    /// that would block this thread is told so.
+    pub(crate) fn while_polling<T>(&self, poll: impl FnOnce() -> T) -> T {
+        {
+            let mut state = self.shared.lock();
+            state.receiver = None;
+            state.polling = Some(thread::current().id());
+        }
+        let polled = poll();
+        self.shared.lock().polling = None;
+        polled
+    }
+
+    /// Takes the first piece of what is there, or leaves the waker.
+    pub(crate) fn take(&self, cx: &Context<'_>) -> Taken {
+        let mut state = self.shared.lock();
+        if let Some((segment, next)) = state.take() {
+            drop(state);
+            next.into_iter().for_each(Waker::wake);
+            return Taken::Segment(segment);
+        }
+        if let Some(ending) = ending(&state) {
+            return Taken::Ended(ending);
+        }
+        match &mut state.receiver {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Taken::Nothing
+    }
+
+    /// Returns whether there is nothing to take, and never will be, and no error to tell.
+    pub(crate) fn is_finished(&self) -> bool {
+        matches!(ending(&self.shared.lock()), Some(Ending::Closed | Ending::NoSenders))
+    }
+
+    /// Returns whether the application has closed or failed the stream.
+    pub(crate) fn is_closed(&self) -> bool {
+        !self.shared.lock().is_open()
+    }
+}
+
+fn ending(state: &State) -> Option<Ending> {
+    if !state.queue.is_empty() {
+        return None;
+    }
+    match &state.status {
+        Status::Open if state.senders > 0 => None,
+        Status::Open => Some(Ending::NoSenders),
+        Status::Closed | Status::Gone => Some(Ending::Closed),
+        Status::Failed(error) => Some(Ending::Failed(error.clone())),
+    }
+}
+
+impl Drop for EventReceiver {
+    fn drop(&mut self) {
+        self.shared.end(Status::Gone);
+        // A sender that is kept must keep neither the connection's task, which the waker holds, nor the bytes.
+        let (_waker, _queue) = {
+            let mut state = self.shared.lock();
+            (state.receiver.take(), std::mem::take(&mut state.queue))
+        };
+    }
+}
+
+impl fmt::Debug for EventReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventReceiver").finish_non_exhaustive()
+    }
+}

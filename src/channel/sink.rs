@@ -1,0 +1,96 @@
+//! The sender as a `Sink`: a place is reserved before the event is there.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+};
+
+use futures_sink::Sink;
+
+use super::{
+    error::{Kind, SendError},
+    sender::{EventSender, SinkState},
+    state::Offered,
+};
+use crate::encode::Encode;
+
+impl EventSender {
+    /// Gets a place, unless the buffer is of the kind in which nobody has to wait for one.
+    fn poll_reserve(&mut self, cx: &Context<'_>) -> Poll<Result<(), Kind>> {
+        let mut state = self.shared().lock();
+        if self.sink == SinkState::Closed || !state.is_open() {
+            return Poll::Ready(Err(Kind::Closed));
+        }
+        if !state.senders_wait() || self.sink == SinkState::Reserved {
+            return Poll::Ready(Ok(()));
+        }
+        let ticket = match self.sink {
+            SinkState::Waiting(ticket) => Some(ticket),
+            SinkState::Idle | SinkState::Reserved | SinkState::Closed => None,
+        };
+        if !state.reserve(ticket) {
+            let ticket = state.wait(ticket, cx);
+            drop(state);
+            self.sink = SinkState::Waiting(ticket);
+            return Poll::Pending;
+        }
+        let next = ticket.and_then(|ticket| {
+            state.leave(ticket);
+            state.next_turn()
+        });
+        drop(state);
+        self.sink = SinkState::Reserved;
+        next.into_iter().for_each(Waker::wake);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<E: Encode> Sink<E> for EventSender {
+    type Error = SendError<E>;
+
+    /// Reserves a place for one event, which is this clone's until it sends, or is dropped.
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<E>>> {
+        let this = self.get_mut();
+        let reserved = ready!(this.poll_reserve(cx));
+        Poll::Ready(reserved.map_err(SendError::without_event))
+    }
+
+    fn start_send(self: Pin<&mut Self>, event: E) -> Result<(), SendError<E>> {
+        let this = self.get_mut();
+        if this.sink != SinkState::Reserved {
+            return this.try_send(event);
+        }
+        let layout = event.layout();
+        let (offered, wake) = {
+            let mut state = this.shared().lock();
+            let offered = state.offer_reserved(&event, &layout);
+            let wake = match offered {
+                Offered::Taken => state.receiver.take(),
+                // The place is free again.
+                Offered::NoRoom | Offered::Refused(_) => state.next_turn(),
+            };
+            (offered, wake)
+        };
+        this.sink = SinkState::Idle;
+        wake.into_iter().for_each(Waker::wake);
+        match offered {
+            Offered::Refused(kind) => Err(SendError::new(kind, event)),
+            Offered::Taken | Offered::NoRoom => Ok(()),
+        }
+    }
+
+    /// Is done at once: what was accepted is on its way.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), SendError<E>>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends this clone; the stream goes on while there are others.
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), SendError<E>>> {
+        let this = self.get_mut();
+        if this.sink != SinkState::Closed {
+            this.leave_sink(SinkState::Closed);
+            this.count_out();
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,290 @@
+//! What sender and receiver share, behind one lock.
+//!
+//! Rules that hold here:
+//!
+//! - No code that is not ours runs under the lock, but for `Waker::clone` and `drop`: who is to be woken is returned, and
+//!   woken by the caller when the lock is free.
+//! - Who waits stands in `waiting`, in the order of arrival, and the first of them has the next room: nobody else may
+//!   take it. So whoever leaves the front, served or cancelled, passes the turn on ([`State::next_turn`]).
+//! - The status is left once, from `Open`; the first reason wins.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Waker},
+    thread::{self, ThreadId},
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    buffer::{Buffer, WhenFull},
+    error::Kind,
+    queue::{Queue, Segment},
+};
+use crate::{
+    BoxError,
+    encode::{Layout, sealed},
+};
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Told when the stream is over.
+    pub(super) over: Notify,
+}
+
+impl Shared {
+    pub(super) fn new(buffer: Buffer) -> Self {
+        Self { state: Mutex::new(State::new(buffer)), over: Notify::new() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that panics runs under the lock, so the state is whole whatever a thread that held it did.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the stream for its senders, unless it has ended. What is queued still goes out.
+    pub(super) fn end(&self, status: Status) {
+        let (waiting, receiver) = {
+            let mut state = self.lock();
+            if !matches!(state.status, Status::Open) {
+                return;
+            }
+            state.status = status;
+            (mem::take(&mut state.waiting), state.receiver.take())
+        };
+        self.over.notify_waiters();
+        waiting.into_iter().map(|waiting| waiting.waker).chain(receiver).for_each(Waker::wake);
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Status {
+    Open,
+    /// Closed by the application.
+    Closed,
+    /// Ended with an error, by the application or since the handler failed.
+    Failed(Arc<dyn std::error::Error + Send + Sync>),
+    /// The receiver is gone.
+    Gone,
+}
+
+impl Status {
+    pub(super) fn failed(error: BoxError) -> Self {
+        Self::Failed(Arc::from(error))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    buffer: Buffer,
+    pub(super) queue: Queue,
+    /// Places promised to sinks.
+    reserved: usize,
+    waiting: VecDeque<Waiting>,
+    next_ticket: Ticket,
+    /// Accepted, dropped or refused since the receiver last took something.
+    since_taken: usize,
+    pub(super) dropped: u64,
+    pub(super) status: Status,
+    pub(super) senders: usize,
+    /// Some while the receiver waits for something to take.
+    pub(super) receiver: Option<Waker>,
+    /// The thread that polls the handler, while it does.
+    pub(super) polling: Option<ThreadId>,
+}
+
+/// Tells one that waits from the others. Tickets grow from the front of the line to its end.
+pub(super) type Ticket = u64;
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: Ticket,
+    waker: Waker,
+}
+
+/// What became of an event that was offered.
+#[derive(Debug)]
+pub(super) enum Offered {
+    /// It is in the queue, or was dropped as the buffer's policy says.
+    Taken,
+    /// There is no room now.
+    NoRoom,
+    Refused(Kind),
+}
+
+impl State {
+    fn new(buffer: Buffer) -> Self {
+        Self {
+            buffer,
+            queue: queue_for(buffer),
+            reserved: 0,
+            waiting: VecDeque::new(),
+            next_ticket: 0,
+            since_taken: 0,
+            dropped: 0,
+            status: Status::Open,
+            senders: 1,
+            receiver: None,
+            polling: None,
+        }
+    }
+
+    pub(super) fn set_buffer(&mut self, buffer: Buffer) {
+        self.buffer = buffer;
+        self.queue = queue_for(buffer);
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.status, Status::Open)
+    }
+
+    /// Takes an event into the queue, if it is this one's turn and there is room.
+    pub(super) fn offer<E: sealed::Encode>(
+        &mut self,
+        event: &E,
+        layout: &Layout,
+        ticket: Option<Ticket>,
+    ) -> Offered {
+        self.since_taken += 1;
+        if !self.is_open() {
+            return Offered::Refused(Kind::Closed);
+        }
+        if layout.len > self.buffer.max_event_bytes {
+            return Offered::Refused(Kind::TooLarge);
+        }
+        match self.buffer.when_full {
+            WhenFull::Wait => {
+                if self.must_wait(layout, ticket) {
+                    self.since_taken -= 1;
+                    return Offered::NoRoom;
+                }
+            }
+            WhenFull::DropNewest => {
+                if !self.fits(layout.len) {
+                    self.dropped += 1;
+                    return Offered::Taken;
+                }
+            }
+            WhenFull::DropOldest => {
+                while !self.fits(layout.len) {
+                    self.queue.drop_oldest();
+                    self.dropped += 1;
+                }
+            }
+        }
+        self.queue.push(event, layout);
+        Offered::Taken
+    }
+
+    /// Takes an event for which a place was reserved.
+    pub(super) fn offer_reserved<E: sealed::Encode>(
+        &mut self,
+        event: &E,
+        layout: &Layout,
+    ) -> Offered {
+        self.reserved -= 1;
+        if !self.is_open() {
+            return Offered::Refused(Kind::Closed);
+        }
+        if layout.len > self.buffer.max_event_bytes {
+            return Offered::Refused(Kind::TooLarge);
+        }
+        self.queue.push(event, layout);
+        Offered::Taken
+    }
+
+    /// Reserves the place of one event, if it is this one's turn and there is room. Only where senders wait.
+    pub(super) fn reserve(&mut self, ticket: Option<Ticket>) -> bool {
+        let free = self.is_turn_of(ticket) && self.fits(1);
+        self.reserved += usize::from(free);
+        free
+    }
+
+    pub(super) fn unreserve(&mut self) {
+        self.reserved -= 1;
+    }
+
+    pub(super) fn senders_wait(&self) -> bool {
+        self.buffer.when_full == WhenFull::Wait
+    }
+
+    /// Returns whether an async sender lets others run once, the body among them, before it goes on: as many were
+    /// offered since the receiver last took something as the buffer holds, and this one would not wait anyway.
+    pub(super) fn must_yield(&mut self, layout: &Layout, ticket: Option<Ticket>) -> bool {
+        let waits = self.is_open() && self.senders_wait() && self.must_wait(layout, ticket);
+        let must = !waits && self.since_taken >= self.buffer.max_events;
+        if must {
+            self.since_taken = 0;
+        }
+        must
+    }
+
+    /// Gets in line, or renews the waker of one who is.
+    pub(super) fn wait(&mut self, ticket: Option<Ticket>, cx: &Context<'_>) -> Ticket {
+        if let Some(place) = ticket.and_then(|ticket| self.place_of(ticket)) {
+            self.waiting[place].waker.clone_from(cx.waker());
+            return self.waiting[place].ticket;
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.waiting.push_back(Waiting { ticket, waker: cx.waker().clone() });
+        ticket
+    }
+
+    /// Gets out of line.
+    pub(super) fn leave(&mut self, ticket: Ticket) {
+        if let Some(place) = self.place_of(ticket) {
+            self.waiting.remove(place);
+        }
+    }
+
+    /// Returns who is to be woken because it is their turn and there may be room.
+    #[must_use]
+    pub(super) fn next_turn(&self) -> Option<Waker> {
+        if !self.fits(1) {
+            return None;
+        }
+        self.waiting.front().map(|waiting| waiting.waker.clone())
+    }
+
+    /// Takes the first piece of what is queued, and returns who has room now.
+    pub(super) fn take(&mut self) -> Option<(Segment, Option<Waker>)> {
+        let segment = self.queue.take()?;
+        self.since_taken = 0;
+        Some((segment, self.next_turn()))
+    }
+
+    /// Returns whether blocking this thread would block what makes room.
+    pub(super) fn is_polled_here(&self) -> bool {
+        self.polling == Some(thread::current().id())
+    }
+
+    fn must_wait(&self, layout: &Layout, ticket: Option<Ticket>) -> bool {
+        !self.is_turn_of(ticket) || !self.fits(layout.len)
+    }
+
+    fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {
+        self.waiting.front().is_none_or(|first| Some(first.ticket) == ticket)
+    }
+
+    fn fits(&self, len: usize) -> bool {
+        let events = self.queue.events() + self.reserved;
+        events == 0
+            || (events < self.buffer.max_events
+                && self.queue.bytes().saturating_add(len) <= self.buffer.max_bytes)
+    }
+
+    fn place_of(&self, ticket: Ticket) -> Option<usize> {
+        self.waiting.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()
+    }
+}
+
+fn queue_for(buffer: Buffer) -> Queue {
+    match buffer.when_full {
+        WhenFull::DropOldest => Queue::sliding(),
+        WhenFull::Wait | WhenFull::DropNewest => Queue::default(),
+    }
+}
