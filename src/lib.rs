@@ -1,29 +1,94 @@
-//! stub
+//! Server-Sent Events for any [tower](https://docs.rs/tower) server.
+//!
+//! A closure that is given the request and a sender becomes a [`tower_service::Service`] whose responses are event
+//! streams; hyper, axum, warp and whatever else speaks tower can serve it. An on-connect hook decides status, headers and
+//! authentication before anything is sent. Memory stays bounded with slow clients, nothing a user typed can be injected,
+//! and every stream that ends tells why, once.
+//!
+//! # The smallest server
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use axum::Router;
+//! use tower_sse::{Event, event_channel_handler};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), tower_sse::BoxError> {
+//!     let ticks = event_channel_handler(|_request, events| async move {
+//!         for n in 0.. {
+//!             events.send(Event::new(format!("tick {n}")).with_id(n)).await?;
+//!             tokio::time::sleep(Duration::from_secs(1)).await;
+//!         }
+//!         Ok(())
+//!     });
+//!     let app = Router::new().route_service("/ticks", ticks);
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//!     Ok(axum::serve(listener, app).await?)
+//! }
+//! ```
+//!
+//! # Where to go from here
+//!
+//! | I want to | look at |
+//! |---|---|
+//! | answer requests with a stream | [`event_channel_handler`], and the guide in [`handler`] |
+//! | decide who may connect | [`on_connect`](EventChannelHandler::on_connect), and the guide in [`connect`] |
+//! | stream from inside a handler of my framework | [`EventBody::new`], and the guide in [`body`] |
+//! | stream what I have as a `Stream` | [`EventBody::from_stream`] |
+//! | send from tasks and threads | [`EventSender`], and the guide in [`channel`] |
+//! | put a stream beside a service that I have | [`SseLayer`], and the guide in [`layer`] |
+//! | know when and why a client left | [`on_disconnect`](EventChannelHandler::on_disconnect), [`EndReason`] |
+//! | let a client go on where it was | [`LastEventId`] |
+//! | send one event to many clients | [`EncodedEvent`] |
+//! | solve what everybody meets sooner or later | [`recipes`] |
+//!
+//! # Cargo features
+//!
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `tracing` | yes | failed handlers, errors in on-connect and panics in hooks are logged, and handlers are polled inside the span of their request |
+//! | `json` | no | [`Event::json`](Event#method.json) and [`Event::parse_json`](Event#method.parse_json) |
+//! | `full` | no | all of them |
+//!
+//! # Runtimes
+//!
+//! Keep-alives, which are on by default, and [`in_task`](EventBody::in_task) need a tokio runtime. The rest runs on any
+//! executor.
+
 #![forbid(unsafe_code)]
-#![allow(dead_code, unused_imports)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod body;
 mod caught;
 pub mod channel;
+pub mod connect;
 pub mod encode;
 pub mod event;
+pub mod handler;
+pub mod layer;
+pub mod recipes;
 mod spread;
 mod trace;
-
-/// A boxed error, the same type as tower's and axum's.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 #[cfg(feature = "json")]
 pub use self::event::JsonError;
 pub use self::{
-    body::{
-        Disconnect, EndReason, EventBody, EventBodyError, KeepAlive, StreamItem, StreamOptions,
-    },
+    body::{Disconnect, EndReason, EventBody, EventBodyError, KeepAlive, StreamOptions},
     channel::{Buffer, EventReceiver, EventSender, SendError, event_channel},
-    encode::{Encode, EncodedEvent, InvalidEncoding},
+    connect::{Accept, Connect, InvalidLastEventId, LastEventId, Refusal, ResponseHead},
+    encode::{EncodedEvent, InvalidEncoding},
     event::{
-        Event, EventData, EventId, EventType, FieldName, IntoEventId, IntoEventType, IntoFieldName,
-        InvalidEventId, InvalidEventType, InvalidFieldName,
+        Event, EventData, EventId, EventType, FieldName, InvalidEventId, InvalidEventType,
+        InvalidFieldName,
     },
+    handler::{EventChannelHandler, event_channel_handler},
+    layer::{SseLayer, SseService},
     spread::Spread,
 };
+
+/// A boxed error: the same type as tower's, axum's and hyper's.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -65,6 +65,7 @@ mod live;
 mod options;
 mod source;
 
+pub(crate) use self::{body::HEAD, options::stream_settings, source::HandlerFuture};
 pub use self::{
     body::{EventBody, EventBodyError},
     end::{Disconnect, EndReason},
@@ -72,4 +73,3 @@ pub use self::{
     options::StreamOptions,
     source::StreamItem,
 };
-pub(crate) use self::{live::Live, options::stream_settings, source::HandlerFuture};

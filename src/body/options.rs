@@ -106,8 +106,8 @@ impl fmt::Debug for StreamOptions {
 
 /// Gives a type the setters, on top of its method `change(self, impl FnOnce(&mut StreamOptions)) -> Self`.
 macro_rules! stream_settings {
-    ($(<$generic:ident>)? $type:ty) => {
-        impl$(<$generic>)? $type {
+    ($type:ident $(<$generic:ident>)?) => {
+        impl$(<$generic>)? $type$(<$generic>)? {
             /// Takes all settings from a set of them.
             pub fn options(self, options: $crate::body::StreamOptions) -> Self {
                 self.change(|own| *own = options)

@@ -32,7 +32,7 @@ pub(super) enum Handler {
     /// It is polled by the body, in the span of its request.
     Inside(Exclusive<Handled>, Span),
     /// It has a task.
-    InTask(AbortOnDrop),
+    InTask { _task: AbortOnDrop },
 }
 
 impl Handler {
@@ -60,7 +60,7 @@ impl Handler {
             }
             drop(open);
         });
-        *self = Self::InTask(AbortOnDrop(task.abort_handle()));
+        *self = Self::InTask { _task: AbortOnDrop(task.abort_handle()) };
     }
 
     /// Polls the handler, if it is inside; not any more once the stream is closed.

@@ -63,7 +63,6 @@ pub(crate) use self::{
 /// assert!(body.next_chunk().await.is_none());
 /// # Ok(()) }
 /// ```
-#[must_use]
 pub fn event_channel(buffer: Buffer) -> (EventSender, EventReceiver) {
     let shared = Arc::new(state::Shared::new(buffer));
     (EventSender::new(shared.clone()), EventReceiver::new(shared))

@@ -189,7 +189,7 @@ mod tests {
         push(&mut queue, &Event::new("a").with_id(1));
         push(&mut queue, &Event::new("b").with_id(2));
         push(&mut queue, &Event::new("c"));
-        assert_eq!((queue.events(), queue.bytes()), (3, 36 - 6));
+        assert_eq!((queue.events(), queue.bytes()), (3, 39));
         let segment = queue.take().unwrap();
         assert_eq!(segment.bytes, "id: 1\ndata: a\n\nid: 2\ndata: b\n\ndata: c\n\n"[..]);
         assert_eq!((segment.events, segment.last_id.as_deref()), (3, Some(&b"2"[..])));

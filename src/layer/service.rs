@@ -1,0 +1,71 @@
+//! The inner service and the handler, side by side.
+
+use std::{
+    convert::Infallible,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+use super::{body::SseBody, future::ResponseFuture, layer::Rule, path::OriginalUri};
+use crate::body::EventBody;
+
+/// The service of an [`SseLayer`](super::SseLayer). See the [module docs](crate::layer).
+#[derive(Clone, Debug)]
+pub struct SseService<S, H> {
+    inner: S,
+    handler: H,
+    rule: Rule,
+}
+
+impl<S, H> SseService<S, H> {
+    pub(super) fn new(inner: S, handler: H, rule: Rule) -> Self {
+        Self { inner, handler, rule }
+    }
+
+    /// Returns the inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns the inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service, and drops the handler.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, H, ReqBody, ResBody> Service<Request<ReqBody>> for SseService<S, H>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    H: Service<Request<ReqBody>, Response = Response<EventBody>, Error = Infallible>,
+{
+    type Response = Response<SseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, H::Future>;
+
+    /// Is ready when both are, since it is not known yet which of them the request is for.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        match ready!(self.handler.poll_ready(cx)) {
+            Ok(()) => self.inner.poll_ready(cx),
+            Err(never) => match never {},
+        }
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let verdict = self.rule.judge(&request);
+        if !verdict.events {
+            return ResponseFuture::inner(self.inner.call(request), verdict.varies);
+        }
+        if let Some(mounted) = self.rule.route.mounted(request.uri()) {
+            let original = std::mem::replace(request.uri_mut(), mounted);
+            request.extensions_mut().insert(OriginalUri(original));
+        }
+        ResponseFuture::events(self.handler.call(request), verdict.varies)
+    }
+}

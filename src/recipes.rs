@@ -1,0 +1,1 @@
+//! Recipes: what everybody meets sooner or later. There is no code here, only docs.

@@ -1,0 +1,42 @@
+//! What the tests share.
+#![allow(dead_code, reason = "every test target uses a part of it")]
+
+use bytes::Bytes;
+use sse_core::{SseDecoder, SseEvent};
+use tower_sse::{EventBody, EventBodyError};
+
+/// Reads a body to its end: the frames, and the error it ended with.
+pub(crate) async fn read_all(body: &mut EventBody) -> (Vec<Bytes>, Option<EventBodyError>) {
+    let mut frames = Vec::new();
+    loop {
+        match body.next_chunk().await {
+            None => return (frames, None),
+            Some(Ok(bytes)) => frames.push(bytes),
+            Some(Err(error)) => return (frames, Some(error)),
+        }
+    }
+}
+
+/// Reads a body to its end, which must not be an error, as text.
+pub(crate) async fn read_text(mut body: EventBody) -> String {
+    let (frames, error) = read_all(&mut body).await;
+    assert!(error.is_none(), "{error:?}");
+    String::from_utf8(frames.concat()).unwrap()
+}
+
+/// An event as a decoder that is not ours sees it: type, data, last event ID.
+pub(crate) type Decoded = (String, String, Option<String>);
+
+/// Decodes with a decoder that is not ours.
+pub(crate) fn decode(bytes: impl Into<Bytes>) -> Vec<Decoded> {
+    let mut bytes = bytes.into();
+    let mut decoder = SseDecoder::new();
+    let mut events = Vec::new();
+    while let Some(event) = decoder.next(&mut bytes) {
+        if let SseEvent::Message(message) = event.unwrap() {
+            let id = message.last_event_id.map(|id| id.to_string());
+            events.push((message.event.into_owned(), message.data, id));
+        }
+    }
+    events
+}
