@@ -1,0 +1,151 @@
+//! What is allocated, counted.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::BytesMut;
+use tower_sse::{Buffer, EncodedEvent, Event, EventBody, EventData, EventType, event_channel};
+
+/// Counts the allocations of each thread by itself: tests run side by side.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+#[allow(unsafe_code, reason = "a global allocator is")]
+// SAFETY: every call is passed on to the system's allocator, and counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        let _ = BYTES.try_with(|bytes| bytes.set(bytes.get().wrapping_add(layout.size())));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        let _ = BYTES.try_with(|bytes| bytes.set(bytes.get().wrapping_sub(layout.size())));
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        let grown = |bytes: usize| bytes.wrapping_add(size).wrapping_sub(layout.size());
+        let _ = BYTES.try_with(|bytes| bytes.set(grown(bytes.get())));
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+fn allocations<T>(f: impl FnOnce() -> T) -> (usize, T) {
+    let before = ALLOCATIONS.get();
+    let value = f();
+    (ALLOCATIONS.get() - before, value)
+}
+
+fn next_chunk(body: &mut EventBody) -> Poll<usize> {
+    let mut context = Context::from_waker(Waker::noop());
+    pin!(body.next_chunk())
+        .poll(&mut context)
+        .map(|chunk| chunk.expect("not ended").expect("not failed").len())
+}
+
+const TICK: EventType = EventType::from_static("tick");
+
+#[test]
+fn an_event_through_the_channel_costs_less_than_a_tenth_of_an_allocation() {
+    const ROUNDS: usize = 200;
+    let (events, receiver) = event_channel(Buffer::fixed(64));
+    let mut body = EventBody::from(receiver).without_keep_alive().without_greeting();
+    // The caller's: 64 bytes of data each, made before.
+    let mut data: Vec<EventData> =
+        (0..ROUNDS * 64).map(|_| EventData::from("x".repeat(64))).collect();
+    let (count, frames) = allocations(|| {
+        let mut frames = 0;
+        let mut id = 0u64;
+        for _ in 0..ROUNDS {
+            for _ in 0..64 {
+                id += 1;
+                let event = Event::new(data.pop().unwrap()).with_id(id).with_type(&TICK);
+                let mut sending = pin!(events.send(event));
+                let polled = sending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                assert!(matches!(polled, Poll::Ready(Ok(()))));
+            }
+            while next_chunk(&mut body).is_ready() {
+                frames += 1;
+            }
+        }
+        frames
+    });
+    let each = count as f64 / (ROUNDS * 64) as f64;
+    println!("{count} allocations for {} events in {frames} frames: {each:.4} each", ROUNDS * 64);
+    assert_eq!(frames, ROUNDS);
+    assert!(each < 0.1, "{each} allocations an event");
+}
+
+#[test]
+fn encoding_is_one_allocation_and_none_into_a_buffer() {
+    let large = "x".repeat(64 << 10);
+    let lines = "several\r\nlines\n".repeat(50);
+    let events = [
+        Event::default(),
+        Event::new("short").with_id(1).with_type("t"),
+        Event::new(&large),
+        Event::new(&lines).with_comment("a\nb").with_field("x", &lines),
+    ];
+    let mut buffer = BytesMut::with_capacity(1 << 20);
+    for event in events {
+        let (count, encoded) = allocations(|| event.encode());
+        assert_eq!(count, 1, "{event:?}");
+        let (count, ()) = allocations(|| event.encode_to(&mut buffer));
+        assert_eq!(count, 0);
+        let (count, _clone): (_, EncodedEvent) = allocations(|| encoded.clone());
+        // The first clone of bytes that nobody shared makes the count that is shared.
+        assert!(count <= 1);
+        // An id of the event's own has to be taken out.
+        let copies = if event.id().is_some() { 2 } else { 0 };
+        let (count, _clone) = allocations(|| encoded.clone().with_id(u64::MAX));
+        assert_eq!(count, copies);
+    }
+}
+
+#[test]
+fn a_short_event_is_made_without_an_allocation() {
+    let (count, _event) = allocations(|| Event::new(7).with_id(u64::MAX).with_type("some.type"));
+    assert_eq!(count, 0);
+    let (count, _event) = allocations(|| Event::display(format_args!("{}-{}", 1, 2)));
+    assert_eq!(count, 0);
+    let text = String::from("taken as it is, however long it may be, without a copy of it");
+    let (count, _event) = allocations(|| Event::new(text));
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn an_idle_stream_is_small() {
+    const STREAMS: usize = 100;
+    let before = BYTES.get();
+    let bodies: Vec<EventBody> = (0..STREAMS)
+        .map(|_| {
+            let mut body = EventBody::new(|events| async move {
+                for n in 0..100 {
+                    events.send(Event::new("x".repeat(100)).with_id(n)).await?;
+                }
+                std::future::pending().await
+            })
+            .without_keep_alive();
+            while next_chunk(&mut body).is_ready() {}
+            body
+        })
+        .collect();
+    let each = BYTES.get().wrapping_sub(before) / STREAMS;
+    println!("{each} bytes an idle stream, after a burst of 10 KB");
+    assert!(each < 4 << 10, "{each} bytes");
+    drop(bodies);
+}

@@ -1,0 +1,99 @@
+//! `Send`, `Sync` and `Unpin` of every public type, written down: losing one is a breaking change.
+
+use std::{
+    cell::Cell,
+    error::Error,
+    hash::Hash,
+    panic::{RefUnwindSafe, UnwindSafe},
+};
+
+use bytes::Bytes;
+use futures_sink::Sink;
+use http_body::Body;
+use http_body_util::Full;
+use static_assertions::{assert_impl_all as yes, assert_not_impl_any as no};
+use tower_sse::{
+    Accept, BoxError, Buffer, Connect, Disconnect, EncodedEvent, EndReason, Event, EventBody,
+    EventBodyError, EventChannelHandler, EventData, EventId, EventReceiver, EventSender, EventType,
+    FieldName, InvalidEncoding, InvalidEventId, InvalidEventType, InvalidFieldName,
+    InvalidLastEventId, KeepAlive, LastEventId, Refusal, ResponseHead, SendError, Spread, SseLayer,
+    SseService, StreamOptions,
+    handler::HandlerFuture,
+    layer::{OriginalUri, ResponseFuture, SseBody},
+};
+
+/// Neither `Send` nor `Sync`.
+struct Local(#[expect(dead_code, reason = "it is there to be neither")] Cell<*const ()>);
+
+yes!(Event: Send, Sync, Unpin, UnwindSafe, Clone, Default, PartialEq, Eq, Hash);
+yes!(EventData: Send, Sync, Unpin, Clone, PartialEq, Eq, Hash);
+yes!(EventType: Send, Sync, Unpin, Clone, Ord, Hash);
+yes!(EventId: Send, Sync, Unpin, Clone, Ord, Hash);
+yes!(FieldName: Send, Sync, Unpin, Clone, Ord, Hash);
+yes!(InvalidEventType: Send, Sync, Unpin, Error, Clone);
+yes!(InvalidEventId: Send, Sync, Unpin, Error, Clone);
+yes!(InvalidFieldName: Send, Sync, Unpin, Error, Clone);
+yes!(EncodedEvent: Send, Sync, Unpin, Clone, PartialEq, Eq);
+yes!(InvalidEncoding: Send, Sync, Unpin, Error, Clone);
+yes!(Spread: Send, Sync, Unpin, Copy);
+
+yes!(Buffer: Send, Sync, Unpin, Copy, Default);
+yes!(EventSender: Send, Sync, Unpin, Clone, UnwindSafe, RefUnwindSafe, Sink<Event>, Sink<EncodedEvent>);
+yes!(EventReceiver: Send, Sync, Unpin);
+yes!(SendError: Send, Sync, Unpin, Error);
+yes!(SendError<EncodedEvent>: Send, Sync, Unpin, Error);
+
+yes!(EventBody: Send, Sync, Unpin, Body<Data = Bytes>, From<EventReceiver>);
+yes!(EventBodyError: Send, Sync, Unpin, Error, Clone);
+yes!(KeepAlive: Send, Sync, Unpin, Clone, Default);
+yes!(StreamOptions: Send, Sync, Unpin, Clone, Default);
+yes!(EndReason: Send, Sync, Unpin, Copy, Hash);
+yes!(Disconnect: Send, Sync, Unpin);
+
+yes!(Connect: Send, Sync, Unpin);
+yes!(Accept: Send, Sync, Unpin);
+yes!(Refusal: Send, Sync, Unpin, From<BoxError>, From<&'static str>, From<std::io::Error>);
+no!(Refusal: Error);
+yes!(ResponseHead: Send, Sync, Unpin, Clone);
+yes!(LastEventId: Send, Sync, Unpin, Clone, Hash);
+yes!(InvalidLastEventId: Send, Sync, Unpin, Error, Clone);
+
+// Whatever the request's body is.
+yes!(EventChannelHandler<Local>: Send, Sync, Unpin, Clone);
+yes!(HandlerFuture<Vec<u8>>: Send, Unpin);
+no!(HandlerFuture<Local>: Send);
+
+yes!(SseLayer<EventChannelHandler<Local>>: Send, Sync, Unpin, Clone);
+yes!(SseService<(), EventChannelHandler<Local>>: Send, Sync, Unpin, Clone);
+yes!(SseBody<Full<Bytes>>: Send, Sync, Unpin, Body<Data = Bytes, Error = BoxError>);
+yes!(ResponseFuture<std::future::Ready<()>, HandlerFuture<()>>: Send, Unpin);
+yes!(OriginalUri: Send, Sync, Unpin, Clone);
+
+#[cfg(feature = "json")]
+yes!(tower_sse::JsonError: Send, Sync, Unpin, Error);
+
+fn is_send<T: Send>(_: &T) {}
+
+#[test]
+fn futures_are_send() {
+    let (events, receiver) = tower_sse::event_channel(Buffer::default());
+    is_send(&events.send(Event::new("x")));
+    is_send(&events.closed());
+    is_send(&EventBody::from(receiver).next_chunk());
+}
+
+#[test]
+fn a_handler_can_be_boxed_for_every_server() {
+    let handler = tower_sse::event_channel_handler::<_, _, ()>(|_, _| async { Ok(()) });
+    let _boxed = tower::util::BoxCloneSyncService::new(handler);
+}
+
+#[test]
+fn what_is_passed_around_is_small() {
+    assert_eq!(size_of::<Result<(), SendError>>(), 16);
+    assert_eq!(size_of::<EventChannelHandler<()>>(), 8);
+    assert_eq!(size_of::<Refusal>(), 8);
+    assert!(size_of::<EventBody>() <= 40);
+    assert!(size_of::<Event>() <= 144);
+    assert!(size_of::<Result<Accept, Refusal>>() <= 112);
+}

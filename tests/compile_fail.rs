@@ -1,0 +1,75 @@
+//! What must not compile, and what the compiler says to it.
+
+use std::{fs, path::Path, process::Command};
+
+/// Lets the compiler check a program that uses this crate, and returns what it says; none if it finds no fault.
+fn check(name: &str, program: &str) -> Option<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compile_fail").join(name);
+    fs::create_dir_all(folder.join("src")).unwrap();
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nedition = \"2024\"\n\n[workspace]\n\n\
+         [dependencies]\ntower-sse = {{ path = {root:?}, default-features = false }}\nfutures-core = \"*\"\n"
+    );
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    fs::write(folder.join("src/main.rs"), program).unwrap();
+    // The same versions, which are there already.
+    fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let output = Command::new(env!("CARGO"))
+        .args(["check", "--offline", "--quiet"])
+        .env("CARGO_TARGET_DIR", folder.parent().unwrap().join("target"))
+        .env_remove("RUSTFLAGS")
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (!output.status.success()).then_some(said)
+}
+
+fn with(expression: &str) -> String {
+    format!(
+        "use tower_sse::*;\n\
+         fn main() {{ let text = std::env::args().next().unwrap(); let _ = {expression}; }}\n"
+    )
+}
+
+#[test]
+fn text_known_only_at_run_time_is_refused_with_the_way_out() {
+    // So that the refusals below are about what they should be about.
+    let fine = "Event::new(&text).with_type(EventType::try_from(&text).unwrap())";
+    assert_eq!(check("fine", &with(fine)), None);
+
+    for (name, expression, way_out) in [
+        ("string_as_type", "Event::new(1).with_type(text)", "EventType::try_from(text)?"),
+        ("string_as_id", "Event::new(1).with_id(text)", "EventId::try_from(text)?"),
+        ("string_as_field", "Event::new(1).with_field(text, 1)", "FieldName::try_from(text)?"),
+        ("ref_string_as_type", "Event::new(1).with_type(&text)", "EventType::try_from(text)?"),
+        ("float_as_id", "Event::new(1).with_id(1.5)", "EventId::from_display(value)?"),
+    ] {
+        let said =
+            check(name, &with(expression)).unwrap_or_else(|| panic!("{expression} compiles"));
+        assert!(said.contains("E0277"), "{said}");
+        assert!(said.contains(way_out), "{said}");
+    }
+    // Borrowed text is no literal.
+    let said = check("str_as_type", &with("Event::new(1).with_type(text.as_str())")).unwrap();
+    assert!(said.contains("does not live long enough") || said.contains("borrowed"), "{said}");
+}
+
+#[test]
+fn text_is_not_an_event_and_a_stream_of_text_not_a_stream_of_events() {
+    let said = check(
+        "send_text",
+        "async fn f(events: tower_sse::EventSender) { let _ = events.send(\"x\").await; }\nfn main() { let _ = f; }",
+    );
+    assert!(said.unwrap().contains("`Event::new(text)`"));
+    let said = check(
+        "stream_of_text",
+        "struct Texts;\n\
+         impl futures_core::Stream for Texts { type Item = String; fn poll_next(self: std::pin::Pin<&mut Self>, \
+         _: &mut std::task::Context<'_>) -> std::task::Poll<Option<String>> { std::task::Poll::Ready(None) } }\n\
+         fn main() { let _ = tower_sse::EventBody::from_stream(Texts); }",
+    )
+    .unwrap();
+    assert!(said.contains("`.map(Event::new)`"), "{said}");
+}
