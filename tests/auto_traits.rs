@@ -94,6 +94,6 @@ fn what_is_passed_around_is_small() {
     assert_eq!(size_of::<EventChannelHandler<()>>(), 8);
     assert_eq!(size_of::<Refusal>(), 8);
     assert!(size_of::<EventBody>() <= 40);
-    assert!(size_of::<Event>() <= 144);
+    assert!(size_of::<Event>() <= 128);
     assert!(size_of::<Result<Accept, Refusal>>() <= 112);
 }

@@ -5,7 +5,7 @@ use std::{fmt, ops::Range};
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    layout::Layout,
+    layout::{ID, Layout},
     raw::{self, InvalidEncoding},
     sealed,
 };
@@ -123,8 +123,6 @@ impl fmt::Debug for EncodedEvent {
         f.debug_tuple("EncodedEvent").field(&self.to_bytes()).finish()
     }
 }
-
-const ID: &[u8] = b"id: ";
 
 impl sealed::Encode for EncodedEvent {
     fn layout(&self) -> Layout {

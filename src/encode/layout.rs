@@ -1,8 +1,7 @@
 //! What an encoded event will look like, measured before it is written.
 //!
-//! Everything that needs a look at the text is found here, once: where its first line end is and, only if there is
-//! one, how many lines it has. So the exact length is known before anything is locked or allocated, and the bytes of an
-//! event of one line, the common case, are looked at a single time.
+//! So the exact length is known before anything is locked or allocated. Data of one line, the common case, is looked
+//! through a single time: when it is written, the layout tells that there is no line end to look for.
 
 use std::ops::Range;
 
@@ -12,6 +11,13 @@ use memchr::memchr2;
 use super::{Bytes, sealed};
 use crate::event::Event;
 
+const COMMENT: &[u8] = b": ";
+const EVENT: &[u8] = b"event: ";
+pub(super) const ID: &[u8] = b"id: ";
+const RETRY: &[u8] = b"retry: ";
+const DATA: &[u8] = b"data: ";
+const COLON: &[u8] = b": ";
+
 /// The measures of one encoded event.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -19,65 +25,71 @@ pub struct Layout {
     pub(crate) len: usize,
     /// Where the id stands in it.
     pub(crate) id: Option<Range<usize>>,
-    /// Where the first line of the data ends, if it has more than one.
-    first_line: Option<usize>,
+    /// The data, if there is any, has no line end.
+    one_line: bool,
 }
 
 impl Layout {
     pub(crate) fn new(len: usize, id: Option<Range<usize>>) -> Self {
-        Self { len, id, first_line: None }
+        Self { len, id, one_line: true }
     }
 
     pub(crate) fn of(event: &Event) -> Self {
         let mut len = 1; // the empty line
         for comment in event.comment_lines() {
-            len += field_len("", comment.as_bytes());
+            len += field_len(COMMENT, comment.as_bytes());
         }
         if let Some(event_type) = event.type_field() {
-            len += line_len("event", event_type.as_bytes());
+            len += line_len(EVENT, event_type.as_bytes());
         }
         let id = event.id().map(|id| {
-            let start = len - 1 + "id: ".len();
-            len += line_len("id", id.as_bytes());
+            let start = len - 1 + ID.len();
+            len += line_len(ID, id.as_bytes());
             start..start + id.as_bytes().len()
         });
         if let Some(retry) = event.retry_millis() {
-            len += line_len("retry", itoa::Buffer::new().format(retry).as_bytes());
+            len += line_len(RETRY, itoa::Buffer::new().format(retry).as_bytes());
         }
-        let mut first_line = None;
+        let mut one_line = true;
         if let Some(data) = event.data_field() {
             let data = data.as_bytes();
-            first_line = memchr2(b'\r', b'\n', data);
-            len +=
-                if first_line.is_none() { line_len("data", data) } else { field_len("data", data) };
+            let first_line = memchr2(b'\r', b'\n', data);
+            one_line = first_line.is_none();
+            len += if one_line { line_len(DATA, data) } else { field_len(DATA, data) };
         }
         for (name, value) in event.custom_fields() {
-            len += field_len(name.as_str(), value.as_bytes());
+            let name = name.as_bytes().len() + COLON.len();
+            each_line(value.as_bytes(), |line| len += name + line.len() + 1);
         }
-        Self { len, id, first_line }
+        Self { len, id, one_line }
     }
 
     /// Writes the event that was measured.
     pub(crate) fn write(&self, event: &Event, buffer: &mut BytesMut) {
         for comment in event.comment_lines() {
-            write_field("", comment.as_bytes(), buffer);
+            write_lines(COMMENT, comment.as_bytes(), buffer);
         }
         if let Some(event_type) = event.type_field() {
-            write_line("event", event_type.as_bytes(), buffer);
+            write_line(EVENT, event_type.as_bytes(), buffer);
         }
         if let Some(id) = event.id() {
-            write_line("id", id.as_bytes(), buffer);
+            write_line(ID, id.as_bytes(), buffer);
         }
         if let Some(retry) = event.retry_millis() {
-            write_line("retry", itoa::Buffer::new().format(retry).as_bytes(), buffer);
+            write_line(RETRY, itoa::Buffer::new().format(retry).as_bytes(), buffer);
         }
-        match (event.data_field(), self.first_line) {
-            (None, _) => {}
-            (Some(data), None) => write_line("data", data.as_bytes(), buffer),
-            (Some(data), first @ Some(_)) => write_lines("data", data.as_bytes(), first, buffer),
+        if let Some(data) = event.data_field() {
+            if self.one_line {
+                write_line(DATA, data.as_bytes(), buffer);
+            } else {
+                write_lines(DATA, data.as_bytes(), buffer);
+            }
         }
         for (name, value) in event.custom_fields() {
-            write_field(name.as_str(), value.as_bytes(), buffer);
+            each_line(value.as_bytes(), |line| {
+                buffer.extend_from_slice(name.as_bytes());
+                write_line(COLON, line, buffer);
+            });
         }
         buffer.extend_from_slice(b"\n");
     }
@@ -97,41 +109,36 @@ impl sealed::Encode for Event {
     }
 }
 
-/// The length of `name: value` and its line end. A comment is a field without a name.
-fn line_len(name: &str, value: &[u8]) -> usize {
-    name.len() + 2 + value.len() + 1
+/// The length of one line of a field.
+fn line_len(prefix: &[u8], value: &[u8]) -> usize {
+    prefix.len() + value.len() + 1
 }
 
 /// The length of a field that may have several lines: its line ends are of one byte each when written.
-fn field_len(name: &str, value: &[u8]) -> usize {
+fn field_len(prefix: &[u8], value: &[u8]) -> usize {
     let mut len = 0;
-    each_line(value, memchr2(b'\r', b'\n', value), |line| len += line_len(name, line));
+    each_line(value, |line| len += line_len(prefix, line));
     len
 }
 
-fn write_line(name: &str, value: &[u8], buffer: &mut BytesMut) {
-    buffer.extend_from_slice(name.as_bytes());
-    buffer.extend_from_slice(b": ");
+/// Writes one line. Inlined, so that a prefix, known to the compiler, is a store and not a copy.
+#[inline(always)]
+fn write_line(prefix: &[u8], value: &[u8], buffer: &mut BytesMut) {
+    buffer.extend_from_slice(prefix);
     buffer.extend_from_slice(value);
     buffer.extend_from_slice(b"\n");
 }
 
-fn write_field(name: &str, value: &[u8], buffer: &mut BytesMut) {
-    write_lines(name, value, memchr2(b'\r', b'\n', value), buffer);
-}
-
-fn write_lines(name: &str, value: &[u8], first_line: Option<usize>, buffer: &mut BytesMut) {
-    each_line(value, first_line, |line| write_line(name, line, buffer));
+fn write_lines(prefix: &[u8], value: &[u8], buffer: &mut BytesMut) {
+    each_line(value, |line| write_line(prefix, line, buffer));
 }
 
 /// Calls `f` with each line of a text: CR, LF and CRLF end one each, and the last line ends with the text.
-fn each_line(mut text: &[u8], first_line: Option<usize>, mut f: impl FnMut(&[u8])) {
-    let mut next = first_line;
-    while let Some(end) = next {
+fn each_line(mut text: &[u8], mut f: impl FnMut(&[u8])) {
+    while let Some(end) = memchr2(b'\r', b'\n', text) {
         f(&text[..end]);
         let line_end = if text[end..].starts_with(b"\r\n") { 2 } else { 1 };
         text = &text[end + line_end..];
-        next = memchr2(b'\r', b'\n', text);
     }
     f(text);
 }

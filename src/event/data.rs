@@ -30,6 +30,7 @@ impl EventData {
         self.0.as_str()
     }
 
+    #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
@@ -40,30 +41,35 @@ impl EventData {
 }
 
 impl From<&str> for EventData {
+    #[inline]
     fn from(text: &str) -> Self {
         Self(Text::copied(text))
     }
 }
 
 impl From<&String> for EventData {
+    #[inline]
     fn from(text: &String) -> Self {
         Self(Text::copied(text))
     }
 }
 
 impl From<String> for EventData {
+    #[inline]
     fn from(text: String) -> Self {
         Self(Text::from(text))
     }
 }
 
 impl From<Box<str>> for EventData {
+    #[inline]
     fn from(text: Box<str>) -> Self {
         Self(Text::from(String::from(text)))
     }
 }
 
 impl From<Cow<'_, str>> for EventData {
+    #[inline]
     fn from(text: Cow<'_, str>) -> Self {
         match text {
             Cow::Borrowed(text) => text.into(),

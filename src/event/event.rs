@@ -23,14 +23,14 @@ pub struct Event {
     event_type: Option<EventType>,
     data: Option<EventData>,
     id: Option<EventId>,
-    /// Whole milliseconds, as they go out.
-    retry: Option<u64>,
     /// What few events have.
     extra: Option<Box<Extra>>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 struct Extra {
+    /// Whole milliseconds, as they go out.
+    retry: Option<u64>,
     comments: Vec<EventData>,
     fields: Vec<(FieldName, EventData)>,
 }
@@ -44,6 +44,7 @@ impl Event {
     /// assert_eq!(Event::new("hello").data(), "hello");
     /// assert_eq!(Event::new(7).data(), "7");
     /// ```
+    #[inline]
     #[must_use]
     pub fn new(data: impl Into<EventData>) -> Self {
         Self::default().with_data(data)
@@ -78,6 +79,7 @@ impl Event {
     }
 
     /// Sets the data, in place of any there was.
+    #[inline]
     #[must_use]
     pub fn with_data(mut self, data: impl Into<EventData>) -> Self {
         self.data = Some(data.into());
@@ -89,6 +91,7 @@ impl Event {
     /// # Panics
     ///
     /// Panics if given a literal that holds a line end.
+    #[inline]
     #[must_use]
     #[track_caller]
     pub fn with_type(mut self, event_type: impl IntoEventType) -> Self {
@@ -101,6 +104,7 @@ impl Event {
     /// # Panics
     ///
     /// Panics if given a literal that holds a control character.
+    #[inline]
     #[must_use]
     #[track_caller]
     pub fn with_id(mut self, id: impl IntoEventId) -> Self {
@@ -111,7 +115,8 @@ impl Event {
     /// Tells the client how long to wait before it reconnects, in whole milliseconds; what is below one is cut off.
     #[must_use]
     pub fn with_retry(mut self, reconnection_time: Duration) -> Self {
-        self.retry = Some(u64::try_from(reconnection_time.as_millis()).unwrap_or(u64::MAX));
+        let millis = u64::try_from(reconnection_time.as_millis()).unwrap_or(u64::MAX);
+        self.extra.get_or_insert_default().retry = Some(millis);
         self
     }
 
@@ -164,6 +169,7 @@ impl Event {
     }
 
     /// Returns the id of this event itself. A client's last event ID stays as it is over events without one.
+    #[inline]
     #[must_use]
     pub fn id(&self) -> Option<&EventId> {
         self.id.as_ref()
@@ -172,7 +178,7 @@ impl Event {
     /// Returns the reconnection time.
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
-        self.retry.map(Duration::from_millis)
+        self.retry_millis().map(Duration::from_millis)
     }
 
     /// Returns the comments, in the order in which they were added.
@@ -186,22 +192,27 @@ impl Event {
     }
 
     /// Returns the type if it makes a line.
+    #[inline]
     pub(crate) fn type_field(&self) -> Option<&EventType> {
         self.event_type.as_ref().filter(|event_type| !event_type.as_bytes().is_empty())
     }
 
+    #[inline]
     pub(crate) fn data_field(&self) -> Option<&EventData> {
         self.data.as_ref()
     }
 
+    #[inline]
     pub(crate) fn retry_millis(&self) -> Option<u64> {
-        self.retry
+        self.extra.as_ref().and_then(|extra| extra.retry)
     }
 
+    #[inline]
     pub(crate) fn comment_lines(&self) -> &[EventData] {
         self.extra.as_ref().map_or(&[], |extra| &extra.comments)
     }
 
+    #[inline]
     pub(crate) fn custom_fields(&self) -> &[(FieldName, EventData)] {
         self.extra.as_ref().map_or(&[], |extra| &extra.fields)
     }
@@ -219,7 +230,7 @@ impl PartialEq for Event {
         self.event_type() == other.event_type()
             && self.data == other.data
             && self.id == other.id
-            && self.retry == other.retry
+            && self.retry_millis() == other.retry_millis()
             && self.comment_lines() == other.comment_lines()
             && self.custom_fields() == other.custom_fields()
     }
@@ -232,7 +243,7 @@ impl hash::Hash for Event {
         self.event_type().hash(state);
         self.data.hash(state);
         self.id.hash(state);
-        self.retry.hash(state);
+        self.retry_millis().hash(state);
         self.comment_lines().hash(state);
         self.custom_fields().hash(state);
     }

@@ -38,6 +38,7 @@ macro_rules! checked_text {
                 self.0.as_str()
             }
 
+            #[inline]
             pub(crate) fn as_bytes(&self) -> &[u8] {
                 self.0.as_bytes()
             }
@@ -153,12 +154,14 @@ macro_rules! checked_text {
         }
 
         impl $into for $name {
+            #[inline]
             fn $into_fn(self) -> $name {
                 self
             }
         }
 
         impl $into for &$name {
+            #[inline]
             fn $into_fn(self) -> $name {
                 self.clone()
             }
@@ -166,6 +169,7 @@ macro_rules! checked_text {
 
         impl $into for &'static str {
             #[track_caller]
+            #[inline]
             fn $into_fn(self) -> $name {
                 $name::from_static(self)
             }
@@ -299,6 +303,7 @@ impl EventId {
 macro_rules! integer_ids {
     ($($integer:ty)*) => {$(
         impl IntoEventId for $integer {
+            #[inline]
             fn into_event_id(self) -> EventId {
                 EventId(Text::copied(itoa::Buffer::new().format(self)))
             }

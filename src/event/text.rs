@@ -29,6 +29,7 @@ impl Text {
     pub(crate) const EMPTY: Self = Self::Static("");
 
     /// Copies `text`, without an allocation if it is short.
+    #[inline]
     pub(crate) fn copied(text: &str) -> Self {
         Self::inline(text).unwrap_or_else(|| Self::Owned(text.to_owned()))
     }
@@ -44,6 +45,7 @@ impl Text {
         writer.text
     }
 
+    #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Static(text) => text.as_bytes(),
@@ -64,6 +66,7 @@ impl Text {
         }
     }
 
+    #[inline]
     fn inline(text: &str) -> Option<Self> {
         let len = u8::try_from(text.len()).ok()?;
         let mut bytes = [0; INLINE];
