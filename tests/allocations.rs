@@ -1,4 +1,5 @@
 //! What is allocated, counted.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -1,4 +1,5 @@
 //! What a body gives, and when, on tokio's paused clock.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What must not compile, and what the compiler says to it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{fs, path::Path, process::Command};
 

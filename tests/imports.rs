@@ -2,6 +2,7 @@
 //!
 //! A module may use the modules of lower levels, and nothing reaches back up. Code under `#[cfg(test)]` and docs are
 //! left out.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,11 @@
 //! What the tests share.
 #![allow(dead_code, reason = "every test target uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+pub(crate) mod ends;
+pub(crate) mod http;
+pub(crate) mod log;
+pub(crate) mod process;
 
 use bytes::Bytes;
 use sse_core::{SseDecoder, SseEvent};

@@ -1,0 +1,62 @@
+//! Events from elsewhere: a channel of another crate, and a thread.
+//!
+//! ```text
+//! cargo run --example channel
+//! curl -N http://127.0.0.1:8080/stream
+//! curl -N http://127.0.0.1:8080/thread
+//! ```
+
+use std::{net::SocketAddr, thread, time::Duration};
+
+use axum::{Router, response::IntoResponse, routing::get};
+use clap::Parser;
+use futures_channel::mpsc;
+use futures_util::SinkExt;
+use tokio::{net::TcpListener, time::sleep};
+use tower_sse::{BoxError, Event, EventBody, SendError, event_channel_handler};
+
+/// Events from a channel, and from a thread.
+#[derive(Parser)]
+struct Args {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let args = Args::parse();
+    let thread = event_channel_handler(|_request, events| async move {
+        // The stream lasts until the thread drops its sender. When the client leaves, sending fails, and the thread ends.
+        thread::spawn(move || {
+            for n in 0..5 {
+                events.blocking_send(Event::new(format!("from a thread: {n}")))?;
+                thread::sleep(Duration::from_millis(200));
+            }
+            Ok::<_, SendError>(())
+        });
+        Ok(())
+    });
+
+    let listener = TcpListener::bind(args.addr).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let app = Router::new().route("/stream", get(stream)).route_service("/thread", thread);
+    tokio::select! {
+        served = axum::serve(listener, app) => served?,
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    Ok(())
+}
+
+/// Whatever is a `Stream` of events can be the body: here, the receiver of a channel.
+async fn stream() -> impl IntoResponse {
+    let (mut sender, receiver) = mpsc::channel(16);
+    tokio::spawn(async move {
+        for n in 0..5 {
+            sender.send(Event::new(format!("from a channel: {n}"))).await?;
+            sleep(Duration::from_millis(200)).await;
+        }
+        Ok::<_, mpsc::SendError>(())
+    });
+    EventBody::from_stream(receiver).into_response()
+}

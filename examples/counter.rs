@@ -1,0 +1,66 @@
+//! Two counters: one counts down and tells its client to go, one counts up and just ends.
+//!
+//! ```text
+//! cargo run --example counter
+//! curl -N http://127.0.0.1:8080
+//! curl -N http://127.0.0.1:8080/counter
+//! ```
+//!
+//! A browser whose stream just ends comes back and hears it all again. A page that should not closes its `EventSource`
+//! when it is told to:
+//!
+//! ```js
+//! const source = new EventSource("/");
+//! source.addEventListener("count", (event) => console.log(event.data));
+//! source.addEventListener("close", () => source.close());
+//! ```
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::Router;
+use clap::Parser;
+use tokio::{net::TcpListener, time::sleep};
+use tower_sse::{BoxError, Event, event_channel_handler};
+
+/// Two counters.
+#[derive(Parser)]
+struct Args {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// How long to wait after each event, in place of 1.5 and 1 seconds
+    #[arg(long)]
+    every: Option<humantime::Duration>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let args = Args::parse();
+    let every = args.every.map(Duration::from);
+    let listener = TcpListener::bind(args.addr).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    tokio::select! {
+        served = axum::serve(listener, app(every)) => served?,
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    Ok(())
+}
+
+fn app(every: Option<Duration>) -> Router {
+    let countdown = event_channel_handler(move |_request, events| async move {
+        for n in (0..=10).rev() {
+            events.send(Event::new(n).with_type("count")).await?;
+            sleep(every.unwrap_or(Duration::from_millis(1500))).await;
+        }
+        events.send(Event::new("").with_type("close")).await?;
+        Ok(())
+    });
+    let counter = event_channel_handler(move |_request, events| async move {
+        for n in 0..10 {
+            events.send(Event::new(n).with_type("counter")).await?;
+            sleep(every.unwrap_or(Duration::from_secs(1))).await;
+        }
+        Ok(())
+    });
+    Router::new().route_service("/", countdown).route_service("/counter", counter)
+}

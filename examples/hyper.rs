@@ -1,0 +1,98 @@
+//! Without a framework: hyper, with HTTP/1.1 and HTTP/2 on one port, and slow clients under control.
+//!
+//! ```text
+//! cargo run --example hyper
+//! curl -N http://127.0.0.1:8080/ticks
+//! curl -N --http2-prior-knowledge http://127.0.0.1:8080/numbers
+//! ```
+
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+use clap::Parser;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, time::sleep};
+use tokio_io_timeout::TimeoutStream;
+use tower::{ServiceBuilder, service_fn};
+use tower_sse::{BoxError, Event, EventChannelHandler, SseLayer, event_channel_handler};
+
+/// Event streams with nothing but hyper.
+#[derive(Parser)]
+struct Args {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// How long a client may take nothing of what is to be written to it
+    #[arg(long, default_value = "30s")]
+    write_timeout: humantime::Duration,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let args = Args::parse();
+    let listener = TcpListener::bind(args.addr).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    tokio::select! {
+        served = serve(listener, args.write_timeout.into()) => served,
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+    }
+}
+
+async fn serve(listener: TcpListener, write_timeout: Duration) -> Result<(), BoxError> {
+    let service = ServiceBuilder::new()
+        .layer(SseLayer::new(ticks()).path("/ticks"))
+        .layer(SseLayer::new(numbers()).path("/numbers"))
+        .service(service_fn(not_found));
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+
+        // A client that has stopped reading, but has not left, would hold its stream for as long as it likes: the server
+        // writes nothing to it, so it asks the body for nothing, and neither keep-alives nor timeouts of the handler can
+        // come to pass. Only the server can cut it. An idle stream is not touched: nothing is being written.
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(write_timeout));
+
+        let service = TowerToHyperService::new(service.clone());
+        tokio::spawn(async move {
+            // The errors are those of clients that went away, and `on_disconnect` is told of these.
+            let _ = auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(Box::pin(stream)), service)
+                .await;
+        });
+    }
+}
+
+/// One event each second, for ever.
+fn ticks() -> EventChannelHandler<Incoming> {
+    event_channel_handler(|_request, events| async move {
+        for n in 0.. {
+            events.send(Event::new(format!("tick {n}")).with_type("tick").with_id(n)).await?;
+            sleep(Duration::from_secs(1)).await;
+        }
+        Ok(())
+    })
+    .on_disconnect(|end| println!("/ticks: {} after {} events", end.reason(), end.events()))
+}
+
+/// As many events as the client takes: `send` waits while it is slow.
+fn numbers() -> EventChannelHandler<Incoming> {
+    event_channel_handler(|_request, events| async move {
+        for n in 0u64.. {
+            events.send(Event::new(n)).await?;
+        }
+        Ok(())
+    })
+    .on_disconnect(|end| println!("/numbers: {} after {} events", end.reason(), end.events()))
+}
+
+async fn not_found(_: Request<Incoming>) -> Result<Response<String>, Infallible> {
+    let mut response = Response::new(String::from("try /ticks and /numbers\n"));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    Ok(response)
+}

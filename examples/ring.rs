@@ -1,0 +1,53 @@
+//! The demo of ring.sse, the Clojure library whose event channel handler is the model of this crate's.
+//!
+//! ```text
+//! cargo run --example ring --features json
+//! curl -N http://127.0.0.1:8080
+//! ```
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use clap::Parser;
+use serde_json::json;
+use tokio::{net::TcpListener, time::sleep};
+use tower_sse::{BoxError, Event, EventId, event_channel_handler};
+use uuid::Uuid;
+
+/// Twenty events, and a log line when the client is gone.
+#[derive(Parser)]
+struct Args {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// How long to wait after each event
+    #[arg(long, default_value = "1s", hide = true)]
+    every: humantime::Duration,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let args = Args::parse();
+    let handler = event_channel_handler(move |_request, events| async move {
+        for _ in 0..20 {
+            let event = Event::json(&json!({"foo": "bar"}))?
+                .with_type("foo")
+                .with_id(EventId::from_display(Uuid::new_v4())?);
+            events.send(event).await?;
+            sleep(args.every.into()).await;
+        }
+        events.close(); // as in Clojure; here, to return is enough
+        Ok(())
+    })
+    .on_disconnect(|end| println!("client disconnected: {}", end.reason()));
+
+    let listener = TcpListener::bind(args.addr).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    // Like a Ring handler, it answers whatever is asked.
+    let app = Router::new().fallback_service(handler);
+    tokio::select! {
+        served = axum::serve(listener, app) => served?,
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    Ok(())
+}

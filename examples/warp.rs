@@ -1,0 +1,96 @@
+//! Beside warp's filters, and inside of one.
+//!
+//! ```text
+//! cargo run --example warp
+//! curl http://127.0.0.1:8080/hello
+//! curl -N http://127.0.0.1:8080/ticks
+//! curl -N http://127.0.0.1:8080/countdown/3
+//! ```
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Parser;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::BodyDataStream;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, time::sleep};
+use tower::{Service, ServiceBuilder};
+use tower_sse::{BoxError, Event, EventBody, SseLayer, event_channel_handler};
+use warp::{Filter, Reply};
+
+/// Event streams and warp.
+#[derive(Parser)]
+struct Args {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let args = Args::parse();
+    let listener = TcpListener::bind(args.addr).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+
+    // Beside: warp's filters are a service, and the layer takes its requests before they get there.
+    let ticks = event_channel_handler(|_request, events| async move {
+        for n in 0.. {
+            events.send(Event::new(format!("tick {n}")).with_type("tick").with_id(n)).await?;
+            sleep(Duration::from_secs(1)).await;
+        }
+        Ok(())
+    });
+    let hello = warp::path!("hello").map(|| "hello");
+    let countdown = warp::path!("countdown" / u32).map(countdown);
+    let service = ServiceBuilder::new()
+        .layer(SseLayer::new(ticks).path("/ticks"))
+        .service(warp::service(hello.or(countdown)));
+
+    tokio::select! {
+        served = serve(listener, service) => served,
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+    }
+}
+
+/// Inside: a filter's reply whose body is an event stream.
+fn countdown(from: u32) -> impl Reply {
+    let response = EventBody::new(move |events| async move {
+        for n in (0..=from).rev() {
+            events.send(Event::new(n)).await?;
+        }
+        Ok(())
+    })
+    .into_response();
+    let (head, body) = response.into_parts();
+    let mut reply = warp::reply::stream(BodyDataStream::new(body)).into_response();
+    *reply.headers_mut() = head.headers;
+    reply
+}
+
+/// Generic, because the compiler cannot see that a service with warp's filters written out can be sent to a task.
+async fn serve<S, B>(listener: TcpListener, service: S) -> Result<(), BoxError>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let service = TowerToHyperService::new(service.clone());
+        tokio::spawn(async move {
+            // The errors are those of clients that went away.
+            let _ = auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}

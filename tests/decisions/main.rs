@@ -1,0 +1,61 @@
+//! The hard points of the design, as they were decided, one or more tests each; the number is the decision's.
+//!
+//! | decisions | about | in |
+//! |---|---|---|
+//! | 1–9, 13–16 | the body: who polls what, order, ends | `body.rs` |
+//! | 10–12, 21, 22 | events and the buffer: order, fairness, text | `channel.rs` |
+//! | 17–20, 23 | requests, answers, the layer | `requests.rs` |
+//!
+//! Left for what brings them: of 2 the grace at shutdown, `send_timeout` and how many streams are stuck; of 6
+//! `ending()`; of 8 the memory of an idle stream (`tests/allocations.rs` counts it); of 17 that refusal by `come_back` is
+//! the default of admission and shutdown; of 18 admission; 24–27 (hub) and 28–30 (client). 31–38 are about crates and
+//! tools: `ci/` holds them. Of 23, that a handler is polled in the span of its request needs a subscriber that knows its
+//! current span, and `tracing` alone does not name the type for that.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod body;
+mod channel;
+mod requests;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc::channel,
+    },
+    task::{Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Runs what might hang, so that it fails instead.
+fn never_hangs<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = channel();
+    thread::spawn(move || done.send(f()));
+    result.recv_timeout(support::http::LIMIT).expect("it neither hangs nor panics")
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Woken {
+    fn new() -> (Arc<Self>, Waker) {
+        let woken = Arc::new(Self::default());
+        (woken.clone(), Waker::from(woken))
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}

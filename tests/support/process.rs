@@ -1,0 +1,200 @@
+//! Examples as processes, and a client that talks to them.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Version, response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    time::timeout,
+};
+
+/// How long anything may take. What is tested is what happens, not how fast.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A child process, killed when it is dropped, and the lines of its stdout.
+pub(crate) struct Process {
+    child: Child,
+    lines: UnboundedReceiver<String>,
+}
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (sender, lines) = unbounded_channel();
+        // It reads to the end even if nobody listens, lest the process block.
+        thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for the next line of stdout.
+    pub(crate) async fn line(&mut self) -> String {
+        let line = timeout(PATIENCE, self.lines.recv()).await.expect("a line on stdout");
+        line.expect("a line on stdout before its end")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running example.
+pub(crate) struct Example {
+    process: Process,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Example {
+    pub(crate) async fn start(name: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(executable(name));
+        let mut process = Process::start(command.args(["--addr", "127.0.0.1:0"]).args(args));
+        let line = process.line().await;
+        let addr = line.strip_prefix("listening on http://").map(str::parse);
+        let Some(Ok(addr)) = addr else { panic!("the first line is {line:?}") };
+        Self { process, addr }
+    }
+
+    /// Waits for the next line on stdout, after the first.
+    pub(crate) async fn line(&mut self) -> String {
+        self.process.line().await
+    }
+
+    /// Ends it as Ctrl-C does, and returns whether it ended well.
+    #[cfg(unix)]
+    pub(crate) fn interrupt(mut self) -> bool {
+        let id = self.process.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        self.process.child.wait().unwrap().success()
+    }
+
+    /// Gets a path over HTTP/1.1.
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(Request::get(path)).await
+    }
+
+    /// Posts over HTTP/1.1.
+    pub(crate) async fn post(&self, path: &str, json: impl Into<Bytes>) -> Reply {
+        let request = Request::post(path).header("content-type", "application/json");
+        send(self.addr, Version::HTTP_11, request, json.into()).await
+    }
+
+    /// Sends a request without a body over HTTP/1.1.
+    pub(crate) async fn send(&self, request: http::request::Builder) -> Reply {
+        send(self.addr, Version::HTTP_11, request, Bytes::new()).await
+    }
+}
+
+/// Sends a request on a connection of its own, over HTTP/1.1, or over HTTP/2 with prior knowledge.
+pub(crate) async fn send(
+    addr: SocketAddr,
+    version: Version,
+    request: http::request::Builder,
+    body: Bytes,
+) -> Reply {
+    let mut request = request.body(Full::new(body)).unwrap();
+    *request.uri_mut() = format!("http://{addr}{}", request.uri()).parse().unwrap();
+    let client: Client<_, Full<Bytes>> =
+        Client::builder(TokioExecutor::new()).http2_only(version == Version::HTTP_2).build_http();
+    let response = timeout(PATIENCE, client.request(request)).await.expect("an answer").unwrap();
+    Reply::new(response)
+}
+
+/// A response whose body is read bit by bit. Dropping it is leaving.
+pub(crate) struct Reply {
+    pub(crate) head: response::Parts,
+    body: Incoming,
+}
+
+impl Reply {
+    fn new(response: Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        Self { head, body }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    /// The value of a header, which there must be once.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let mut values = self.head.headers.get_all(name).iter();
+        let value = values.next().unwrap_or_else(|| panic!("no header {name}"));
+        assert!(values.next().is_none(), "several headers {name}");
+        value.to_str().unwrap()
+    }
+
+    /// Asserts the head of an event stream.
+    #[track_caller]
+    pub(crate) fn assert_event_stream(&self) {
+        assert_eq!(self.status(), StatusCode::OK);
+        assert_eq!(self.header("content-type"), "text/event-stream");
+        assert_eq!(self.header("cache-control"), "no-store, no-transform");
+        assert_eq!(self.header("x-accel-buffering"), "no");
+    }
+
+    /// Reads to the end of the body, which must be a clean one.
+    pub(crate) async fn text(mut self) -> String {
+        self.read_while(|_| true).await
+    }
+
+    /// Reads so many blocks, comments included, and not to the end.
+    pub(crate) async fn blocks(&mut self, count: usize) -> String {
+        let text = self.read_while(|text| text.matches("\n\n").count() < count).await;
+        text.split_inclusive("\n\n").take(count).collect()
+    }
+
+    async fn read_while(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        let mut text = Vec::new();
+        while wanted(&String::from_utf8_lossy(&text)) {
+            let frame = timeout(PATIENCE, self.body.frame()).await.expect("more of the body");
+            let Some(frame) = frame else { break };
+            if let Ok(bytes) = frame.expect("a clean end").into_data() {
+                text.extend_from_slice(&bytes);
+            }
+        }
+        String::from_utf8(text).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+/// The example's executable, which is beside this one. `cargo test` has built it; `cargo test --test` builds none, so that
+/// what is there may be missing or old.
+fn executable(name: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let test = env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).expect("target/debug/deps/test");
+    BUILT.get_or_init(|| {
+        let target = profile.parent().expect("target/debug");
+        let profile = profile.file_name().filter(|&name| name != "debug");
+        let status = Command::new(env!("CARGO"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["build", "--quiet", "--all-features", "--examples", "--profile"])
+            .arg(profile.unwrap_or("dev".as_ref()))
+            .arg("--target-dir")
+            .arg(target)
+            .status();
+        assert!(status.unwrap().success(), "the examples do not build");
+    });
+    profile.join("examples").join(name).with_extension(env::consts::EXE_EXTENSION)
+}
