@@ -6,9 +6,15 @@
 //! curl -N http://127.0.0.1:8080/rooms/kitchen -H 'last-event-id: 2'
 //! curl -N http://127.0.0.1:8080/ -H 'accept: text/event-stream'
 //! curl http://127.0.0.1:8080/
+//! curl -N http://127.0.0.1:8080/clock
 //! ```
 
-use std::{io, net::SocketAddr, pin::Pin, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use axum::{
     Router,
@@ -69,6 +75,12 @@ fn app() -> Router {
     })
     .on_disconnect(|end| println!("/numbers: {} after {} events", end.reason(), end.events()));
 
+    let clock = event_channel_handler(|_request, events| async move {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        events.send(Event::new(since.as_secs())).await?;
+        Ok(())
+    });
+
     Router::new()
         .route("/", get(Html("<!doctype html><title>axum</title><p>This page has events too.")))
         // The layer is around the routes above it: a request that asks for events gets them in place of the page. Put it
@@ -77,6 +89,8 @@ fn app() -> Router {
         .route_service("/ticks", ticks)
         .route_service("/numbers", numbers)
         .route("/rooms/{room}", get(room))
+        // Over the whole router, by path: whatever the routes are, this one is a stream.
+        .layer(SseLayer::new(clock).path("/clock"))
 }
 
 /// A handler with extractors, which may refuse like any other, and answers with a body that it makes.

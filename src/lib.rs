@@ -76,7 +76,7 @@ pub use self::{
     body::{Disconnect, EndReason, EventBody, EventBodyError, KeepAlive, StreamOptions},
     channel::{Buffer, EventReceiver, EventSender, SendError, event_channel},
     connect::{Accept, Connect, InvalidLastEventId, LastEventId, Refusal, ResponseHead},
-    encode::{EncodedEvent, InvalidEncoding},
+    encode::{Encode, EncodedEvent, InvalidEncoding},
     event::{
         Event, EventData, EventId, EventType, FieldName, InvalidEventId, InvalidEventType,
         InvalidFieldName,

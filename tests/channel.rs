@@ -92,8 +92,10 @@ async fn sends_dropped_at_any_point_are_sent_whole_or_not_at_all() {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let data = format!("{sender}:{n}");
                 let mut sending = Box::pin(events.send(Event::new(&data)));
+                // Some are waited for, the others given up after a while.
+                let patience = if n % 4 == 0 { u64::MAX } else { random >> 60 };
                 let mut sent = false;
-                for _ in 0..(random >> 60) {
+                for _ in 0..patience {
                     if let Some(result) = (&mut sending).now_or_never() {
                         result.unwrap();
                         sent = true;
@@ -113,7 +115,7 @@ async fn sends_dropped_at_any_point_are_sent_whole_or_not_at_all() {
         task.await.unwrap();
     }
     let (mut delivered, mut accepted) = (delivered, accepted.lock().unwrap().clone());
-    assert!(accepted.len() > EACH / 4, "{} accepted", accepted.len());
+    assert!(accepted.len() >= EACH, "{} accepted", accepted.len());
     delivered.sort();
     accepted.sort();
     assert_eq!(delivered, accepted);

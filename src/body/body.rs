@@ -203,6 +203,13 @@ impl Body for EventBody {
     }
 }
 
+impl Default for EventBody {
+    /// Creates a body that is empty and has ended: what a layer answers with itself, a CORS preflight say.
+    fn default() -> Self {
+        Self { state: State::Ended }
+    }
+}
+
 impl From<EventReceiver> for EventBody {
     fn from(receiver: EventReceiver) -> Self {
         Live::with_channel(receiver).into()

@@ -67,6 +67,11 @@ impl KeepAlive {
         self.bytes.clone()
     }
 
+    /// The id that the client has from then on, if the event sets one.
+    pub(super) fn id(&self) -> Option<Bytes> {
+        self.event.as_ref()?.id().map(|id| Bytes::copy_from_slice(id.as_bytes()))
+    }
+
     fn encoded(mut self) -> Self {
         let event = match (&self.event, &self.comment) {
             (None, None) => {

@@ -248,7 +248,11 @@ impl Live {
             return Poll::Pending;
         };
         ready!(this.alarm.poll_at(due, cx));
-        Poll::Ready(Ok(Segment { bytes: keep_alive.bytes(), ..Segment::default() }))
+        Poll::Ready(Ok(Segment {
+            bytes: keep_alive.bytes(),
+            last_id: keep_alive.id(),
+            ..Segment::default()
+        }))
     }
 
     fn poll_failed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {

@@ -52,8 +52,8 @@
 //!
 //! # Time
 //!
-//! Keep-alives need a tokio runtime with its timer. A stream without them runs on any executor. Outside of a tokio
-//! runtime they are off, and a warning is logged.
+//! Keep-alives need a tokio runtime, and one with its timer enabled, else tokio panics. A stream without them runs on any
+//! executor. Outside of a tokio runtime they are off, and a warning is logged.
 
 mod alarm;
 #[allow(clippy::module_inception, reason = "`body::EventBody` is what the module is about")]

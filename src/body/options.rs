@@ -140,7 +140,8 @@ macro_rules! stream_settings {
             /// body.
             ///
             /// The task is a tokio task, spawned when the body is first polled and aborted when the body is dropped. It
-            /// is what the dropping and the sliding buffer are for, and timeouts of the handler's own.
+            /// is what the dropping and the sliding buffer are for, and timeouts of the handler's own. Aborted is not
+            /// dropped yet: `on_disconnect` may be told a moment before the handler is.
             pub fn in_task(self) -> Self {
                 self.change(|options| options.set_in_task())
             }

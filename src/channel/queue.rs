@@ -26,6 +26,8 @@ pub(crate) struct Segment {
     pub(crate) events: usize,
     /// The last id in `bytes`.
     pub(crate) last_id: Option<Bytes>,
+    /// Where that starts in `bytes`, while the segment is queued.
+    pub(crate) id_at: usize,
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +115,10 @@ impl Queue {
         };
         segment.bytes.advance(len);
         segment.events -= 1;
+        if segment.id_at < len {
+            segment.last_id = None;
+        }
+        segment.id_at = segment.id_at.saturating_sub(len);
         if segment.events == 0 {
             self.sealed.pop_front();
         }
@@ -120,8 +126,9 @@ impl Queue {
 
     fn push_shared(&mut self, bytes: &Bytes, layout: &Layout) {
         self.seal();
+        let id_at = layout.id.as_ref().map_or(0, |id| id.start);
         let last_id = layout.id.clone().map(|id| bytes.slice(id));
-        self.sealed.push_back(Segment { bytes: bytes.clone(), events: 1, last_id });
+        self.sealed.push_back(Segment { bytes: bytes.clone(), events: 1, last_id, id_at });
     }
 
     fn write<E: sealed::Encode>(&mut self, event: &E, layout: &Layout) {
@@ -152,10 +159,11 @@ impl Queue {
             return;
         }
         let bytes = self.tail.split().freeze();
+        let id_at = self.tail_id.as_ref().map_or(0, |id| id.start);
         let last_id = self.tail_id.take().map(|id| bytes.slice(id));
         let events = mem::take(&mut self.tail_events);
         self.tail_large = false;
-        self.sealed.push_back(Segment { bytes, events, last_id });
+        self.sealed.push_back(Segment { bytes, events, last_id, id_at });
     }
 
     /// Gives back what a burst has left behind.

@@ -22,7 +22,9 @@ use crate::{BoxError, encode::Encode};
 /// last clone is gone, its handler has returned, or one of them calls [`close`](Self::close) or [`fail`](Self::fail).
 ///
 /// It is a [`Sink`](futures_sink::Sink) too: `poll_ready` reserves a place, `poll_flush` is done at once, since what was
-/// accepted is on its way, and `poll_close` ends this clone alone.
+/// accepted is on its way, and `poll_close` ends this clone alone. A clone that was told to wait, or that it is ready, has
+/// its turn or its place until it sends, is closed or is dropped: so drop the clone with what was sending to it, and use
+/// its methods on another.
 ///
 /// See the [module docs](crate::channel) for order, bounds and the end.
 pub struct EventSender {

@@ -21,8 +21,16 @@ impl EventSender {
         if self.sink == SinkState::Closed || !state.is_open() {
             return Poll::Ready(Err(Kind::Closed));
         }
-        if !state.senders_wait() || self.sink == SinkState::Reserved {
+        if self.sink == SinkState::Reserved {
             return Poll::Ready(Ok(()));
+        }
+        if !state.senders_wait() {
+            if !state.has_sent_enough() {
+                return Poll::Ready(Ok(()));
+            }
+            drop(state);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let ticket = match self.sink {
             SinkState::Waiting(ticket) => Some(ticket),

@@ -211,11 +211,16 @@ impl State {
         self.buffer.when_full == WhenFull::Wait
     }
 
-    /// Returns whether an async sender lets others run once, the body among them, before it goes on: as many were
-    /// offered since the receiver last took something as the buffer holds, and this one would not wait anyway.
+    /// Returns whether an async sender lets others run once, the body among them, before it goes on: enough was sent,
+    /// and this one would not wait anyway.
     pub(super) fn must_yield(&mut self, layout: &Layout, ticket: Option<Ticket>) -> bool {
         let waits = self.is_open() && self.senders_wait() && self.must_wait(layout, ticket);
-        let must = !waits && self.since_taken >= self.buffer.max_events;
+        !waits && self.has_sent_enough()
+    }
+
+    /// Returns whether as many were offered since the receiver last took something as the buffer holds, and counts anew.
+    pub(super) fn has_sent_enough(&mut self) -> bool {
+        let must = self.since_taken >= self.buffer.max_events;
         if must {
             self.since_taken = 0;
         }

@@ -9,9 +9,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::Response;
+use http::{Method, Response};
 
-use super::handler::{Config, Connecting};
+use super::handler::{Config, OnConnect};
 use crate::{
     body::EventBody,
     caught::{CaughtFuture, caught},
@@ -23,6 +23,8 @@ use crate::{
 #[must_use = "futures do nothing unless awaited"]
 pub struct HandlerFuture<B> {
     state: State<B>,
+    /// The request was a `HEAD`, so that no body may follow, whatever the answer is.
+    is_head: bool,
 }
 
 enum State<B> {
@@ -34,23 +36,24 @@ enum State<B> {
 const ON_CONNECT: &str = "on_connect";
 
 impl<B> HandlerFuture<B> {
-    pub(super) fn ready(response: Response<EventBody>) -> Self {
-        Self { state: State::Ready(Box::new(response)) }
+    pub(super) fn ready(response: Response<EventBody>, is_head: bool) -> Self {
+        Self { state: State::Ready(Box::new(response)), is_head }
     }
 
-    pub(super) fn connecting(config: Arc<Config<B>>, connect: Connect, body: B) -> Self {
-        let Some(on_connect) = config.on_connect.clone() else {
-            return Self { state: State::Done };
-        };
+    pub(super) fn connecting(
+        on_connect: &OnConnect,
+        connect: Connect,
+        body: B,
+        config: Arc<Config<B>>,
+    ) -> Self {
+        let is_head = connect.method() == Method::HEAD;
         match caught(ON_CONNECT, || on_connect(connect)) {
-            Err(panicked) => Self::ready(Refusal::from(panicked).into_response()),
-            Ok(deciding) => Self::deciding(deciding, config, body),
+            Err(panicked) => Self::ready(Refusal::from(panicked).into_response(), is_head),
+            Ok(deciding) => {
+                let deciding = CaughtFuture::new(ON_CONNECT, deciding);
+                Self { state: State::Connecting { deciding, config, body }, is_head }
+            }
         }
-    }
-
-    fn deciding(deciding: Connecting, config: Arc<Config<B>>, body: B) -> Self {
-        let deciding = CaughtFuture::new(ON_CONNECT, deciding);
-        Self { state: State::Connecting { deciding, config, body } }
     }
 }
 
@@ -76,7 +79,11 @@ impl<B: Send + 'static> Future for HandlerFuture<B> {
             }
             (State::Connecting { .. } | State::Done, _) => return Poll::Pending,
         };
-        Poll::Ready(Ok(response))
+        Poll::Ready(Ok(if this.is_head {
+            response.map(|_| EventBody::default())
+        } else {
+            response
+        }))
     }
 }
 

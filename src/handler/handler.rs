@@ -72,14 +72,14 @@ pub struct EventChannelHandler<B> {
 
 pub(super) struct Config<B> {
     handle: Arc<Handle<B>>,
-    pub(super) on_connect: Option<Arc<OnConnect>>,
+    on_connect: Option<Arc<OnConnect>>,
     options: Arc<StreamOptions>,
     last_event_id_from_query: bool,
 }
 
 type Handle<B> = dyn Fn(Request<B>, EventSender) -> body::HandlerFuture + Send + Sync;
-pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<Accept, Refusal>> + Send>>;
-type OnConnect = dyn Fn(Connect) -> Connecting + Send + Sync;
+type Connecting = Pin<Box<dyn Future<Output = Result<Accept, Refusal>> + Send>>;
+pub(super) type OnConnect = dyn Fn(Connect) -> Connecting + Send + Sync;
 
 impl<B> EventChannelHandler<B> {
     /// Sets the hook that decides each request before anything is sent: it accepts, with headers and session state, or
@@ -140,7 +140,7 @@ impl<B: Send + 'static> Config<B> {
     ) -> Response<EventBody> {
         let headers = HeaderMap::clone(head.headers());
         let event_body = if parts.method == Method::HEAD {
-            EventBody::full(bytes::Bytes::new())
+            EventBody::default()
         } else {
             let session = if self.options.has_on_disconnect() {
                 parts.extensions.clone()
@@ -171,18 +171,24 @@ impl<B: Send + 'static> Service<Request<B>> for EventChannelHandler<B> {
 
     fn call(&mut self, request: Request<B>) -> HandlerFuture<B> {
         let (mut parts, body) = request.into_parts();
+        let is_head = parts.method == Method::HEAD;
         match self.config.last_event_id(&parts) {
             Ok(Some(last_event_id)) => {
                 parts.extensions.insert(last_event_id);
             }
             Ok(None) => {}
-            Err(error) => return HandlerFuture::ready(Refusal::bad_request(error).into_response()),
+            Err(error) => {
+                return HandlerFuture::ready(Refusal::bad_request(error).into_response(), is_head);
+            }
         }
         match &self.config.on_connect {
-            Some(_) => HandlerFuture::connecting(self.config.clone(), Connect::new(parts), body),
+            Some(on_connect) => {
+                let connect = Connect::new(parts);
+                HandlerFuture::connecting(on_connect.as_ref(), connect, body, self.config.clone())
+            }
             None => {
                 let head = ResponseHead::new(HeaderMap::new());
-                HandlerFuture::ready(self.config.accept(parts, head, body))
+                HandlerFuture::ready(self.config.accept(parts, head, body), is_head)
             }
         }
     }

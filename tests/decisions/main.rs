@@ -9,8 +9,7 @@
 //! Left for what brings them: of 2 the grace at shutdown, `send_timeout` and how many streams are stuck; of 6
 //! `ending()`; of 8 the memory of an idle stream (`tests/allocations.rs` counts it); of 17 that refusal by `come_back` is
 //! the default of admission and shutdown; of 18 admission; 24–27 (hub) and 28–30 (client). 31–38 are about crates and
-//! tools: `ci/` holds them. Of 23, that a handler is polled in the span of its request needs a subscriber that knows its
-//! current span, and `tracing` alone does not name the type for that.
+//! tools: `ci/` holds them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod body;

@@ -420,3 +420,31 @@ async fn d23_the_query_is_in_nothing_that_is_shown_or_logged() {
     assert_eq!(logged.contains("failed"), cfg!(feature = "tracing"));
     assert!(!logged.contains("secret"), "{logged}");
 }
+
+#[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn d23_the_handler_is_polled_in_the_span_of_its_request() {
+    use tracing::Instrument as _;
+
+    fn span_name() -> &'static str {
+        tracing::Span::current().metadata().map_or("none", tracing::Metadata::name)
+    }
+
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry());
+    let handler = event_channel_handler::<_, _, ()>(|_, events| async move {
+        for _ in 0..2 {
+            events.send(Event::new(span_name())).await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Ok(())
+    });
+    for handler in [handler.clone(), handler.in_task()] {
+        let span = tracing::info_span!("request");
+        let response = async { call(&handler, get("/")).await }.instrument(span).await;
+        // The server polls the body outside of it.
+        assert_eq!(span_name(), "none");
+        let text = read_text(response.into_body()).await;
+        assert_eq!(text, ": connected\n\ndata: request\n\ndata: request\n\n");
+        assert_eq!(span_name(), "none");
+    }
+}
