@@ -88,6 +88,17 @@ async fn the_greeting_comes_at_once_and_can_be_left_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_large_first_event_follows_the_greeting_and_is_not_copied() {
+    let large = tower_sse::EncodedEvent::from(Event::new("x".repeat(50_000)));
+    let sent = large.clone();
+    let mut body = EventBody::new(|events| async move { Ok(events.send(sent).await?) });
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n\n");
+    let chunk = body.next_chunk().await.unwrap().unwrap();
+    assert_eq!(chunk.as_ptr(), large.to_bytes().as_ptr());
+    assert!(body.is_end_stream());
+}
+
+#[tokio::test(start_paused = true)]
 async fn keep_alives_come_when_nothing_has_left_for_so_long() {
     let mut body = EventBody::new(|events| async move {
         sleep(10 * SECOND).await;

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Extensions;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -35,6 +35,8 @@ use crate::{
 /// How much goes out between two times that the body is pending, in bytes. A server gathers all it can get before it
 /// writes, and more than this leaves the cache.
 const BUDGET: usize = 64 << 10;
+/// How large the first segment may be, in bytes, to be copied behind the greeting. A larger one follows it.
+const JOINED: usize = 16 << 10;
 /// How long what was sent before an error has to get out before the error takes the connection down.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
@@ -152,11 +154,21 @@ impl Live {
         };
     }
 
-    /// Gives what is outgoing, as much as the budget allows.
+    /// Gives what is outgoing, as much as the budget allows, and the opening with it or before it.
     fn give(self: Pin<&mut Self>) -> Bytes {
         let this = self.project();
+        let mut opening = None;
+        if let Opening::Ready(bytes) = std::mem::replace(this.opening, Opening::Gone) {
+            if this.outgoing.bytes.len() <= JOINED {
+                this.outgoing.bytes = [&bytes[..], &this.outgoing.bytes].concat().into();
+            } else {
+                opening = Some(bytes);
+            }
+        }
         let most = BUDGET - *this.since_pending;
-        let bytes = if this.outgoing.bytes.len() > most {
+        let bytes = if let Some(opening) = opening {
+            opening
+        } else if this.outgoing.bytes.len() > most {
             this.outgoing.bytes.split_to(most)
         } else {
             this.record.count_events(this.outgoing);
@@ -175,19 +187,12 @@ impl Live {
         let this = self.as_mut().project();
         if this.failed.is_none() {
             this.handler.poll(this.receiver, cx);
-            let taken = this.receiver.take(cx);
-            if let Opening::Ready(opening) = this.opening {
-                let opening = std::mem::take(opening);
-                *this.opening = Opening::Gone;
-                return Poll::Ready(Ok(match taken {
-                    Taken::Segment(segment) => behind(&opening, segment),
-                    Taken::Nothing | Taken::Ended(_) => {
-                        Segment { bytes: opening, ..Segment::default() }
-                    }
-                }));
-            }
-            match taken {
+            match this.receiver.take(cx) {
                 Taken::Segment(segment) => return Poll::Ready(Ok(segment)),
+                // The opening goes out alone.
+                Taken::Nothing | Taken::Ended(_) if matches!(this.opening, Opening::Ready(_)) => {
+                    return Poll::Ready(Ok(Segment::default()));
+                }
                 Taken::Nothing => return self.poll_keep_alive(cx),
                 // It has dropped its sender, and does something else before it returns.
                 Taken::Ended(Ending::NoSenders) if this.handler.is_inside() => {
@@ -263,12 +268,4 @@ impl Live {
         }
         Poll::Ready(End::Failed(error.clone()))
     }
-}
-
-/// Puts the opening in front of the first segment.
-fn behind(opening: &Bytes, segment: Segment) -> Segment {
-    let mut bytes = BytesMut::with_capacity(opening.len() + segment.bytes.len());
-    bytes.extend_from_slice(opening);
-    bytes.extend_from_slice(&segment.bytes);
-    Segment { bytes: bytes.freeze(), ..segment }
 }

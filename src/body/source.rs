@@ -66,16 +66,16 @@ impl Handler {
     /// Polls the handler, if it is inside; not any more once the stream is closed.
     pub(super) fn poll(&mut self, receiver: &EventReceiver, cx: &mut Context<'_>) {
         let Self::Inside(future, span) = self else { return };
-        if receiver.is_closed() {
-            *self = Self::None;
-            return;
-        }
         let future = Pin::new(future.get_mut());
-        if let Poll::Ready(result) = receiver.while_polling(|| span.enter(|| future.poll(cx))) {
-            *self = Self::None;
-            if let Some(error) = failure(result) {
-                receiver.control().fail(error);
+        match receiver.while_polling(|| span.enter(|| future.poll(cx))) {
+            Some(Poll::Pending) => {}
+            Some(Poll::Ready(result)) => {
+                *self = Self::None;
+                if let Some(error) = failure(result) {
+                    receiver.control().fail(error);
+                }
             }
+            None => *self = Self::None,
         }
     }
 

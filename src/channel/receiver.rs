@@ -61,17 +61,20 @@ impl EventReceiver {
         Control(self.shared.clone())
     }
 
-    /// Runs the handler's poll. While it runs, sending wakes nobody, for what is sent is taken right after; and a sender
-    /// that would block this thread is told so.
-    pub(crate) fn while_polling<T>(&self, poll: impl FnOnce() -> T) -> T {
+    /// Runs the handler's poll, unless the application has ended the stream. While it runs, sending wakes nobody, for what
+    /// is sent is taken right after; and a sender that would block this thread is told so.
+    pub(crate) fn while_polling<T>(&self, poll: impl FnOnce() -> T) -> Option<T> {
         {
             let mut state = self.shared.lock();
+            if !state.is_open() {
+                return None;
+            }
             state.receiver = None;
             state.polling = Some(thread::current().id());
         }
         let polled = poll();
         self.shared.lock().polling = None;
-        polled
+        Some(polled)
     }
 
     /// Takes the first piece of what is there, or leaves the waker.
@@ -95,11 +98,6 @@ impl EventReceiver {
     /// Returns whether there is nothing to take, and never will be, and no error to tell.
     pub(crate) fn is_finished(&self) -> bool {
         matches!(ending(&self.shared.lock()), Some(Ending::Closed | Ending::NoSenders))
-    }
-
-    /// Returns whether the application has closed or failed the stream.
-    pub(crate) fn is_closed(&self) -> bool {
-        !self.shared.lock().is_open()
     }
 }
 

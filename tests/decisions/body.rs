@@ -733,6 +733,7 @@ async fn d15_an_event_that_is_cut_into_frames_counts_with_its_last_byte() {
             events.send(Event::new("x".repeat(100_000)).with_id(7)).await?;
             pending().await
         })
+        .without_greeting()
         .on_disconnect(ends.hook())
     };
     let mut body = large(&ends);
