@@ -1,6 +1,6 @@
 //! Server-Sent Events for any [tower](https://docs.rs/tower) server.
 //!
-//! A closure that is given the request and a sender becomes a [`tower_service::Service`] whose responses are event
+//! A closure that is given the request and a sender becomes a [tower service](https://docs.rs/tower-service) whose responses are event
 //! streams; hyper, axum, warp and whatever else speaks tower can serve it. An on-connect hook decides status, headers and
 //! authentication before anything is sent. Memory stays bounded with slow clients, nothing a user typed can be injected,
 //! and every stream that ends tells why, once.
@@ -71,7 +71,9 @@ mod spread;
 mod trace;
 
 #[cfg(feature = "json")]
+#[doc(inline)]
 pub use self::event::JsonError;
+#[doc(inline)]
 pub use self::{
     body::{Disconnect, EndReason, EventBody, EventBodyError, KeepAlive, StreamOptions},
     channel::{Buffer, EventReceiver, EventSender, SendError, event_channel},

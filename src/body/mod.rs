@@ -2,7 +2,7 @@
 //! ends once.
 //!
 //! An [`EventBody`] is made from a handler closure, from an [event channel](crate::channel), or from any stream of
-//! events, and any server takes it that takes an [`http_body::Body`]:
+//! events, and any server takes it that takes an [http body](https://docs.rs/http-body):
 //!
 //! ```
 //! use http::Response;
@@ -45,7 +45,8 @@
 //! The stream ends when its handler has returned and the last sender is gone, or when the application closes it. Every
 //! end has one [`EndReason`], which [`on_disconnect`](EventBody::on_disconnect) is told, once. A handler that returns an
 //! error, or panics, ends the body with an error, after everything it has sent: the client sees a truncated stream, over
-//! HTTP/1.1 as a missing last chunk, over HTTP/2 as a stream that is reset.
+//! HTTP/1.1 as a missing last chunk, over HTTP/2 as a stream that is reset. The error is held back for 10 ms, so that what
+//! was sent before it gets out before it takes the connection down, which is as much as a body can do.
 //!
 //! That a client has left is known when the server drops the body: at once, for requests whose body the server has read.
 //! After a large unread request body, or pipelined bytes, HTTP/1.1 servers do not look, and the next keep-alive tells.
