@@ -26,7 +26,7 @@
 //!
 //! A handler runs inside the body that takes its events. So that one which never has to wait, because its buffer drops
 //! what does not fit, leaves the body a chance to, [`EventSender::send`] yields once after as many events as the buffer
-//! holds.
+//! holds, 1,024 at most.
 
 mod buffer;
 mod error;

@@ -50,8 +50,8 @@ impl EventSender {
     /// Sends an event, and waits for room if the buffer is full and of the kind that lets senders wait.
     ///
     /// Accepted means on its way: it goes out in the order of acceptance, unless the client leaves. After as many sends
-    /// as the buffer holds it lets others run once, even if there is room, so that a handler that only sends cannot keep
-    /// its body from writing.
+    /// as the buffer holds, 1,024 at most, it lets others run once, even if there is room, so that a handler that only
+    /// sends cannot keep its body from writing.
     ///
     /// # Errors
     ///

@@ -28,6 +28,9 @@ use crate::{
     encode::{Layout, sealed},
 };
 
+/// How many sends are enough for one turn, however many events the buffer holds: it may be bounded by its bytes alone.
+const MANY: usize = 1024;
+
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -218,9 +221,10 @@ impl State {
         !waits && self.has_sent_enough()
     }
 
-    /// Returns whether as many were offered since the receiver last took something as the buffer holds, and counts anew.
+    /// Returns whether as many were offered since the receiver last took something as the buffer holds, or very many, and
+    /// counts anew.
     pub(super) fn has_sent_enough(&mut self) -> bool {
-        let must = self.since_taken >= self.buffer.max_events;
+        let must = self.since_taken >= self.buffer.max_events.min(MANY);
         if must {
             self.since_taken = 0;
         }

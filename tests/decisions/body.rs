@@ -86,6 +86,20 @@ fn d01_a_handler_that_never_waits_does_not_hang_its_body() {
 }
 
 #[test]
+fn d01_a_buffer_without_a_bound_in_events_does_not_hang_its_body_either() {
+    for buffer in
+        [Buffer::dropping(usize::MAX), Buffer::sliding(usize::MAX), Buffer::fixed(usize::MAX)]
+    {
+        let chunks = three_chunks(buffer.max_bytes(100), |events| async move {
+            loop {
+                events.send(Event::new("x")).await?;
+            }
+        });
+        assert!(chunks[2].starts_with(b"data: x\n\n"), "{buffer:?}");
+    }
+}
+
+#[test]
 fn d01_a_sink_that_never_waits_does_not_hang_its_body() {
     for buffer in [Buffer::fixed(8), Buffer::dropping(8), Buffer::sliding(8)] {
         let chunks = three_chunks(buffer, |mut events| async move {
