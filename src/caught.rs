@@ -5,6 +5,7 @@ use std::{
     error::Error,
     fmt,
     future::Future,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
@@ -22,7 +23,7 @@ pub(crate) struct Panicked {
 /// Runs `f`. What it touches is given up after a panic, so none of it is seen half done.
 pub(crate) fn caught<T>(place: &'static str, f: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(f))
-        .map_err(|payload| Panicked { place, message: message(&*payload) })
+        .map_err(|payload| Panicked { place, message: message(payload) })
 }
 
 /// Runs `f`, and logs its panic.
@@ -32,10 +33,14 @@ pub(crate) fn logged(place: &'static str, f: impl FnOnce()) {
     }
 }
 
-fn message(payload: &(dyn Any + Send)) -> String {
+fn message(payload: Box<dyn Any + Send>) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into())
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    // The payload is a value of the application's, whose drop may panic in its turn.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(again);
+    }
+    text.unwrap_or_else(|| "no message".into())
 }
 
 impl fmt::Display for Panicked {

@@ -150,3 +150,19 @@ fn an_idle_stream_is_small() {
     assert!(each < 4 << 10, "{each} bytes");
     drop(bodies);
 }
+
+#[test]
+fn a_burst_that_ends_with_shared_bytes_leaves_nothing_behind() {
+    let (events, receiver) = event_channel(Buffer::fixed(64));
+    let mut body = EventBody::from(receiver).without_keep_alive().without_greeting();
+    let shared = Event::new("x".repeat(5_000)).encode();
+    let before = BYTES.get();
+    for _ in 0..55 {
+        events.try_send(Event::new("x".repeat(1_000))).unwrap();
+    }
+    events.try_send(shared.clone()).unwrap();
+    while next_chunk(&mut body).is_ready() {}
+    let kept = BYTES.get().wrapping_sub(before);
+    println!("{kept} bytes kept after a burst of 60 KB");
+    assert!(kept < 4 << 10, "{kept} bytes");
+}

@@ -3,7 +3,7 @@
 use std::{
     future::Future as _,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use pin_project_lite::pin_project;
@@ -11,6 +11,8 @@ use tokio::{
     runtime::Handle,
     time::{Instant, Sleep, sleep_until},
 };
+
+use crate::caught::caught;
 
 pin_project! {
     /// A timer that may be armed too early, and then re-arms itself for the rest.
@@ -22,34 +24,30 @@ pin_project! {
 }
 
 impl Alarm {
-    /// Returns whether there is a runtime to keep the time.
-    pub(super) fn can_be_set() -> bool {
-        Handle::try_current().is_ok()
-    }
-
-    /// Is ready when the deadline has come. Deadlines may move; one that moves away costs nothing until the timer fires
-    /// for the earlier one.
+    /// Is ready when the deadline has come; none if there is no runtime to keep the time.
     ///
-    /// # Panics
-    ///
-    /// Panics outside of a tokio runtime, see [`can_be_set`](Self::can_be_set), and in one without a timer.
+    /// Deadlines may move; one that moves away costs nothing until the timer fires for the earlier one.
     pub(super) fn poll_at(
         self: Pin<&mut Self>,
         deadline: Instant,
         cx: &mut Context<'_>,
-    ) -> Poll<()> {
+    ) -> Option<Poll<()>> {
         let mut slot = self.project().sleep;
         if slot.is_none() {
-            slot.set(Some(sleep_until(deadline)));
+            Handle::try_current().ok()?;
+            // In a runtime whose timer is not enabled this panics, and there is no way to ask.
+            slot.set(Some(caught("the timer", || sleep_until(deadline)).ok()?));
         }
-        let Some(mut sleep) = slot.as_mut().as_pin_mut() else { return Poll::Pending };
+        let mut sleep = slot.as_mut().as_pin_mut()?;
         loop {
             if deadline < sleep.deadline() {
                 sleep.as_mut().reset(deadline);
             }
-            ready!(sleep.as_mut().poll(cx));
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Some(Poll::Pending);
+            }
             if deadline <= sleep.deadline() {
-                return Poll::Ready(());
+                return Some(Poll::Ready(()));
             }
             sleep.as_mut().reset(deadline);
         }

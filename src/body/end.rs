@@ -136,7 +136,8 @@ impl fmt::Debug for Disconnect {
 /// reason is set, that is a client that is gone.
 pub(super) struct Record {
     pub(super) options: Arc<StreamOptions>,
-    pub(super) reason: EndReason,
+    /// None while the stream lasts.
+    pub(super) reason: Option<EndReason>,
     pub(super) error: Option<Arc<dyn Error + Send + Sync>>,
     channel: Control,
     extensions: Extensions,
@@ -154,7 +155,7 @@ impl Record {
     ) -> Self {
         Self {
             options,
-            reason: EndReason::ClientGone,
+            reason: None,
             error: None,
             channel,
             extensions,
@@ -186,11 +187,11 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if let Some(error) = &self.error {
-            trace::stream_failed(&**error);
+            caught::logged("the error's Display", || trace::stream_failed(&**error));
         }
         let Some(on_disconnect) = &self.options.on_disconnect else { return };
         let disconnect = Disconnect {
-            reason: self.reason,
+            reason: self.reason.unwrap_or(EndReason::ClientGone),
             error: self.error.take(),
             extensions: std::mem::take(&mut self.extensions),
             last_event_id: self.last_event_id.take(),

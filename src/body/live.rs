@@ -60,6 +60,12 @@ pin_project! {
         failed: Option<(Arc<dyn Error + Send + Sync>, Instant)>,
         record: Record,
     }
+
+    impl PinnedDrop for Live {
+        fn drop(this: Pin<&mut Self>) {
+            this.leave();
+        }
+    }
 }
 
 /// What goes out before all else.
@@ -120,9 +126,7 @@ impl Live {
     /// Returns the next bytes, or how the stream ends.
     pub(super) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
         if self.since_pending >= BUDGET {
-            *self.project().since_pending = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            return Self::let_others(self.project().since_pending, cx);
         }
         if self.outgoing.bytes.is_empty() {
             match self.as_mut().poll_segment(cx) {
@@ -133,6 +137,11 @@ impl Live {
                     return Poll::Pending;
                 }
             }
+        }
+        // Events that go out together are counted together, so only a large one is ever cut.
+        let too_long = self.outgoing.bytes.len() > BUDGET - self.since_pending;
+        if too_long && self.outgoing.events > 1 && self.since_pending > 0 {
+            return Self::let_others(self.project().since_pending, cx);
         }
         Poll::Ready(Ok(self.give()))
     }
@@ -149,9 +158,27 @@ impl Live {
     pub(super) fn end(self: Pin<&mut Self>, end: &End) {
         let record = self.project().record;
         (record.reason, record.error) = match end {
-            End::Finished => (EndReason::Finished, None),
-            End::Failed(error) => (EndReason::Failed, Some(error.clone())),
+            End::Finished => (Some(EndReason::Finished), None),
+            End::Failed(error) => (Some(EndReason::Failed), Some(error.clone())),
         };
+    }
+
+    /// Tells the senders that nobody reads any more, before the handler is dropped. If the stream had ended before its
+    /// client left, that is the reason.
+    fn leave(mut self: Pin<&mut Self>) {
+        let ended = self.receiver.leave();
+        if self.record.reason.is_some() {
+            return;
+        }
+        let all_given = self.outgoing.bytes.is_empty();
+        match ended {
+            Some(Ending::Failed(error)) => self.as_mut().end(&End::Failed(error)),
+            Some(Ending::Closed) if all_given => self.as_mut().end(&End::Finished),
+            Some(Ending::NoSenders) if all_given && !self.handler.is_inside() => {
+                self.as_mut().end(&End::Finished);
+            }
+            Some(Ending::Closed | Ending::NoSenders) | None => {}
+        }
     }
 
     /// Gives what is outgoing, as much as the budget allows, and the opening with it or before it.
@@ -180,6 +207,13 @@ impl Live {
             *this.last_left = Some(Instant::now());
         }
         bytes
+    }
+
+    /// Is pending once, so that the server writes what it has.
+    fn let_others<T>(since_pending: &mut usize, cx: &Context<'_>) -> Poll<T> {
+        *since_pending = 0;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_segment(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Segment, End>> {
@@ -221,11 +255,7 @@ impl Live {
             this.handler.spawn(this.receiver);
         }
         if options.keep_alive.as_ref().is_some_and(|keep_alive| keep_alive.idle().is_some()) {
-            if Alarm::can_be_set() {
-                *this.last_left = Some(Instant::now());
-            } else {
-                trace::no_runtime("keep_alive");
-            }
+            *this.last_left = Some(Instant::now());
         }
         let mut opening = Event::default();
         if options.greeting {
@@ -252,7 +282,12 @@ impl Live {
         let Some(due) = keep_alive.idle().and_then(|idle| last_left.checked_add(idle)) else {
             return Poll::Pending;
         };
-        ready!(this.alarm.poll_at(due, cx));
+        let Some(rung) = this.alarm.poll_at(due, cx) else {
+            trace::no_runtime("keep_alive");
+            *this.last_left = None;
+            return Poll::Pending;
+        };
+        ready!(rung);
         Poll::Ready(Ok(Segment {
             bytes: keep_alive.bytes(),
             last_id: keep_alive.id(),
@@ -263,8 +298,8 @@ impl Live {
     fn poll_failed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
         let this = self.project();
         let Some((error, at)) = this.failed else { return Poll::Pending };
-        if Alarm::can_be_set() {
-            ready!(this.alarm.poll_at(*at, cx));
+        if let Some(rung) = this.alarm.poll_at(*at, cx) {
+            ready!(rung);
         }
         Poll::Ready(End::Failed(error.clone()))
     }

@@ -35,6 +35,8 @@ pub(super) struct Queue {
     /// In front of the tail. None is empty.
     sealed: VecDeque<Segment>,
     tail: BytesMut,
+    /// How large the tail's allocation is, of which parts may be with segments.
+    allocated: usize,
     tail_events: usize,
     /// Where the last id stands in the tail.
     tail_id: Option<Range<usize>>,
@@ -83,10 +85,6 @@ impl Queue {
         if self.sealed.is_empty() && !self.tail.is_empty() {
             self.last_taken = self.tail.len();
             self.seal();
-            // Only an idle stream gets here often, so what is kept is what an idle stream costs.
-            if self.last_taken + self.tail.capacity() > IDLE {
-                self.tail = BytesMut::new();
-            }
         }
         let segment = self.sealed.pop_front()?;
         self.events -= segment.events;
@@ -100,9 +98,10 @@ impl Queue {
         Some(segment)
     }
 
-    /// Drops the oldest event. There must be one, in a sliding queue.
-    pub(super) fn drop_oldest(&mut self) {
-        let Some(len) = self.lengths.as_mut().and_then(VecDeque::pop_front) else { return };
+    /// Drops the oldest event, and returns the segment that it was the last of, to be freed by the caller. There must be
+    /// one, in a sliding queue.
+    pub(super) fn drop_oldest(&mut self) -> Option<Segment> {
+        let len = self.lengths.as_mut()?.pop_front()?;
         self.events -= 1;
         self.bytes -= len;
         let Some(segment) = self.sealed.front_mut() else {
@@ -111,7 +110,7 @@ impl Queue {
             // An id that starts within the event that goes, goes with it.
             self.tail_id = self.tail_id.take().filter(|id| id.start >= len);
             self.tail_id = self.tail_id.take().map(|id| id.start - len..id.end - len);
-            return;
+            return None;
         };
         segment.bytes.advance(len);
         segment.events -= 1;
@@ -119,9 +118,7 @@ impl Queue {
             segment.last_id = None;
         }
         segment.id_at = segment.id_at.saturating_sub(len);
-        if segment.events == 0 {
-            self.sealed.pop_front();
-        }
+        if segment.events > 0 { None } else { self.sealed.pop_front() }
     }
 
     fn push_shared(&mut self, bytes: &Bytes, layout: &Layout) {
@@ -142,6 +139,7 @@ impl Queue {
             }
             let likely = if self.tail.is_empty() { self.last_taken } else { 0 };
             self.tail.reserve(layout.len.max(likely));
+            self.allocated = self.tail.capacity();
         }
         let start = self.tail.len();
         event.write(layout, &mut self.tail);
@@ -166,8 +164,12 @@ impl Queue {
         self.sealed.push_back(Segment { bytes, events, last_id, id_at });
     }
 
-    /// Gives back what a burst has left behind.
+    /// Gives back what a burst has left behind: what is kept is what an idle stream costs.
     fn shrink(&mut self) {
+        if self.allocated > IDLE {
+            self.tail = BytesMut::new();
+            self.allocated = 0;
+        }
         let keep = IDLE / 8;
         if self.sealed.capacity() * size_of::<Segment>() > keep {
             self.sealed = VecDeque::new();

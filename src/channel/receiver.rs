@@ -12,7 +12,7 @@ use super::{
     buffer::Buffer,
     queue::Segment,
     sender::{Control, EventSender},
-    state::{Shared, State, Status},
+    state::{Shared, State, Status, renew},
 };
 
 /// The receiving end of an event channel: what an [`EventBody`](crate::EventBody) is made from, with `EventBody::from`.
@@ -64,14 +64,14 @@ impl EventReceiver {
     /// Runs the handler's poll, unless the application has ended the stream. While it runs, sending wakes nobody, for what
     /// is sent is taken right after; and a sender that would block this thread is told so.
     pub(crate) fn while_polling<T>(&self, poll: impl FnOnce() -> T) -> Option<T> {
-        {
+        let _waker = {
             let mut state = self.shared.lock();
             if !state.is_open() {
                 return None;
             }
-            state.receiver = None;
             state.polling = Some(thread::current().id());
-        }
+            state.receiver.take()
+        };
         let polled = poll();
         self.shared.lock().polling = None;
         Some(polled)
@@ -88,11 +88,27 @@ impl EventReceiver {
         if let Some(ending) = ending(&state) {
             return Taken::Ended(ending);
         }
-        match &mut state.receiver {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
+        let old = match &mut state.receiver {
+            Some(waker) => renew(waker, cx),
+            none => none.replace(cx.waker().clone()),
+        };
+        drop(state);
+        drop(old);
         Taken::Nothing
+    }
+
+    /// Ends the stream because nobody takes anything any more, and returns how it had ended before that, if it had.
+    pub(crate) fn leave(&self) -> Option<Ending> {
+        let ended = {
+            let state = self.shared.lock();
+            match &state.status {
+                // Whatever is left in the queue.
+                Status::Failed(error) => Some(Ending::Failed(error.clone())),
+                Status::Open | Status::Closed | Status::Gone => ending(&state),
+            }
+        };
+        self.shared.end(Status::Gone);
+        ended
     }
 
     /// Returns whether there is nothing to take, and never will be, and no error to tell.

@@ -71,22 +71,23 @@ impl<E: Encode> Future for Sending<'_, E> {
         } else {
             state.offer(event, layout, this.ticket)
         };
-        let failed = match offered {
-            Offered::Taken => None,
-            Offered::Refused(kind) => Some(kind),
+        let failed = match &offered {
+            Offered::Taken { .. } => None,
+            Offered::Refused(kind) => Some(*kind),
             Offered::NoRoom if this.blocking && state.is_polled_here() => Some(Kind::Deadlock),
             Offered::NoRoom => {
-                this.ticket = Some(state.wait(this.ticket, cx));
+                let (ticket, old) = state.wait(this.ticket, cx);
+                drop(state);
+                drop(old);
+                this.ticket = Some(ticket);
                 return Poll::Pending;
             }
         };
-        let next = this.ticket.take().and_then(|ticket| {
-            state.leave(ticket);
-            state.next_turn()
-        });
+        let left = this.ticket.take().map(|ticket| (state.leave(ticket), state.next_turn()));
         let receiver = if failed.is_none() { state.receiver.take() } else { None };
         drop(state);
-        next.into_iter().chain(receiver).for_each(Waker::wake);
+        drop(offered);
+        left.and_then(|(_left, next)| next).into_iter().chain(receiver).for_each(Waker::wake);
         let event = this.event.take();
         Poll::Ready(match (failed, event) {
             (Some(kind), Some(event)) => Err(SendError::new(kind, event)),
@@ -101,10 +102,9 @@ impl<E: Encode> Unpin for Sending<'_, E> {}
 impl<E: Encode> Drop for Sending<'_, E> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
-        let next = {
+        let (_left, next) = {
             let mut state = self.sender.shared().lock();
-            state.leave(ticket);
-            state.next_turn()
+            (state.leave(ticket), state.next_turn())
         };
         next.into_iter().for_each(Waker::wake);
     }

@@ -98,12 +98,13 @@ impl EventSender {
             } else {
                 state.offer(&event, &layout, None)
             };
-            let wake = matches!(offered, Offered::Taken).then(|| state.receiver.take()).flatten();
+            let wake =
+                matches!(offered, Offered::Taken { .. }).then(|| state.receiver.take()).flatten();
             (offered, wake)
         };
         wake.into_iter().for_each(Waker::wake);
         match offered {
-            Offered::Taken => Ok(()),
+            Offered::Taken { .. } => Ok(()),
             Offered::NoRoom => Err(SendError::new(Kind::Full, event)),
             Offered::Refused(kind) => Err(SendError::new(kind, event)),
         }
@@ -193,20 +194,19 @@ impl EventSender {
 
     /// Gives up what this clone holds as a sink, and passes its turn on.
     pub(super) fn leave_sink(&mut self, next: SinkState) {
-        let wake = match std::mem::replace(&mut self.sink, next) {
+        let (_left, next) = match std::mem::replace(&mut self.sink, next) {
             SinkState::Idle | SinkState::Closed => return,
             SinkState::Waiting(ticket) => {
                 let mut state = self.shared.lock();
-                state.leave(ticket);
-                state.next_turn()
+                (state.leave(ticket), state.next_turn())
             }
             SinkState::Reserved => {
                 let mut state = self.shared.lock();
                 state.unreserve();
-                state.next_turn()
+                (None, state.next_turn())
             }
         };
-        wake.into_iter().for_each(Waker::wake);
+        next.into_iter().for_each(Waker::wake);
     }
 
     /// Takes this clone out of those that keep the stream open.

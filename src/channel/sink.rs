@@ -37,18 +37,16 @@ impl EventSender {
             SinkState::Idle | SinkState::Reserved | SinkState::Closed => None,
         };
         if !state.reserve(ticket) {
-            let ticket = state.wait(ticket, cx);
+            let (ticket, old) = state.wait(ticket, cx);
             drop(state);
+            drop(old);
             self.sink = SinkState::Waiting(ticket);
             return Poll::Pending;
         }
-        let next = ticket.and_then(|ticket| {
-            state.leave(ticket);
-            state.next_turn()
-        });
+        let left = ticket.map(|ticket| (state.leave(ticket), state.next_turn()));
         drop(state);
         self.sink = SinkState::Reserved;
-        next.into_iter().for_each(Waker::wake);
+        left.and_then(|(_left, next)| next).into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(()))
     }
 }
@@ -73,7 +71,7 @@ impl<E: Encode> Sink<E> for EventSender {
             let mut state = this.shared().lock();
             let offered = state.offer_reserved(&event, &layout);
             let wake = match offered {
-                Offered::Taken => state.receiver.take(),
+                Offered::Taken { .. } => state.receiver.take(),
                 // The place is free again.
                 Offered::NoRoom | Offered::Refused(_) => state.next_turn(),
             };
@@ -83,7 +81,7 @@ impl<E: Encode> Sink<E> for EventSender {
         wake.into_iter().for_each(Waker::wake);
         match offered {
             Offered::Refused(kind) => Err(SendError::new(kind, event)),
-            Offered::Taken | Offered::NoRoom => Ok(()),
+            Offered::Taken { .. } | Offered::NoRoom => Ok(()),
         }
     }
 

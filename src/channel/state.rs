@@ -2,8 +2,8 @@
 //!
 //! Rules that hold here:
 //!
-//! - No code that is not ours runs under the lock, but for `Waker::clone` and `drop`: who is to be woken is returned, and
-//!   woken by the caller when the lock is free.
+//! - No code that is not ours runs under the lock, but for `Waker::clone`: wakers to be woken or dropped, and bytes to be
+//!   freed (whose owner may be anything), are returned to the caller, who does that when the lock is free.
 //! - Who waits stands in `waiting`, in the order of arrival, and the first of them has the next room: nobody else may
 //!   take it. So whoever leaves the front, served or cancelled, passes the turn on ([`State::next_turn`]).
 //! - The status is left once, from `Open`; the first reason wins.
@@ -30,6 +30,8 @@ use crate::{
 
 /// How many sends are enough for one turn, however many events the buffer holds: it may be bounded by its bytes alone.
 const MANY: usize = 1024;
+/// From how many bytes on an event counts for more than one in a turn.
+const HEAVY: usize = 4 << 10;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -88,7 +90,8 @@ pub(super) struct State {
     reserved: usize,
     waiting: VecDeque<Waiting>,
     next_ticket: Ticket,
-    /// Accepted, dropped or refused since the receiver last took something.
+    /// How much was offered and not made to wait since the receiver last took something: one for each event, and one for
+    /// each [`HEAVY`] bytes of it.
     since_taken: usize,
     pub(super) dropped: u64,
     pub(super) status: Status,
@@ -110,9 +113,12 @@ struct Waiting {
 
 /// What became of an event that was offered.
 #[derive(Debug)]
+#[must_use]
 pub(super) enum Offered {
-    /// It is in the queue, or was dropped as the buffer's policy says.
-    Taken,
+    /// It is in the queue, or was dropped as the buffer's policy says; and so were these, to be freed without the lock.
+    Taken {
+        _gone: Vec<Segment>,
+    },
     /// There is no room now.
     NoRoom,
     Refused(Kind),
@@ -151,35 +157,39 @@ impl State {
         layout: &Layout,
         ticket: Option<Ticket>,
     ) -> Offered {
-        self.since_taken += 1;
-        if !self.is_open() {
-            return Offered::Refused(Kind::Closed);
+        let offered = match self.refusal(layout) {
+            Some(kind) => Offered::Refused(kind),
+            None => self.offer_open(event, layout, ticket),
+        };
+        if !matches!(offered, Offered::NoRoom) {
+            self.since_taken += 1 + layout.len / HEAVY;
         }
-        if layout.len > self.buffer.max_event_bytes {
-            return Offered::Refused(Kind::TooLarge);
-        }
+        offered
+    }
+
+    fn offer_open<E: sealed::Encode>(
+        &mut self,
+        event: &E,
+        layout: &Layout,
+        ticket: Option<Ticket>,
+    ) -> Offered {
+        let mut gone = Vec::new();
         match self.buffer.when_full {
-            WhenFull::Wait => {
-                if self.must_wait(layout, ticket) {
-                    self.since_taken -= 1;
-                    return Offered::NoRoom;
-                }
+            WhenFull::Wait if self.must_wait(layout, ticket) => return Offered::NoRoom,
+            WhenFull::DropNewest if !self.fits(layout.len) => {
+                self.dropped += 1;
+                return Offered::Taken { _gone: gone };
             }
-            WhenFull::DropNewest => {
-                if !self.fits(layout.len) {
-                    self.dropped += 1;
-                    return Offered::Taken;
-                }
-            }
+            WhenFull::Wait | WhenFull::DropNewest => {}
             WhenFull::DropOldest => {
                 while !self.fits(layout.len) {
-                    self.queue.drop_oldest();
+                    gone.extend(self.queue.drop_oldest());
                     self.dropped += 1;
                 }
             }
         }
         self.queue.push(event, layout);
-        Offered::Taken
+        Offered::Taken { _gone: gone }
     }
 
     /// Takes an event for which a place was reserved.
@@ -189,14 +199,21 @@ impl State {
         layout: &Layout,
     ) -> Offered {
         self.reserved -= 1;
-        if !self.is_open() {
-            return Offered::Refused(Kind::Closed);
-        }
-        if layout.len > self.buffer.max_event_bytes {
-            return Offered::Refused(Kind::TooLarge);
+        if let Some(kind) = self.refusal(layout) {
+            return Offered::Refused(kind);
         }
         self.queue.push(event, layout);
-        Offered::Taken
+        Offered::Taken { _gone: Vec::new() }
+    }
+
+    fn refusal(&self, layout: &Layout) -> Option<Kind> {
+        if !self.is_open() {
+            Some(Kind::Closed)
+        } else if layout.len > self.buffer.max_event_bytes {
+            Some(Kind::TooLarge)
+        } else {
+            None
+        }
     }
 
     /// Reserves the place of one event, if it is this one's turn and there is room. Only where senders wait.
@@ -231,23 +248,27 @@ impl State {
         must
     }
 
-    /// Gets in line, or renews the waker of one who is.
-    pub(super) fn wait(&mut self, ticket: Option<Ticket>, cx: &Context<'_>) -> Ticket {
+    /// Gets in line, or renews the waker of one who is. Returns the old waker, to be dropped without the lock.
+    pub(super) fn wait(
+        &mut self,
+        ticket: Option<Ticket>,
+        cx: &Context<'_>,
+    ) -> (Ticket, Option<Waker>) {
         if let Some(place) = ticket.and_then(|ticket| self.place_of(ticket)) {
-            self.waiting[place].waker.clone_from(cx.waker());
-            return self.waiting[place].ticket;
+            let waiting = &mut self.waiting[place];
+            return (waiting.ticket, renew(&mut waiting.waker, cx));
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.waiting.push_back(Waiting { ticket, waker: cx.waker().clone() });
-        ticket
+        (ticket, None)
     }
 
-    /// Gets out of line.
-    pub(super) fn leave(&mut self, ticket: Ticket) {
-        if let Some(place) = self.place_of(ticket) {
-            self.waiting.remove(place);
-        }
+    /// Gets out of line. Returns the waker, to be dropped without the lock.
+    #[must_use]
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Waker> {
+        let place = self.place_of(ticket)?;
+        self.waiting.remove(place).map(|waiting| waiting.waker)
     }
 
     /// Returns who is to be woken because it is their turn and there may be room.
@@ -289,6 +310,11 @@ impl State {
     fn place_of(&self, ticket: Ticket) -> Option<usize> {
         self.waiting.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()
     }
+}
+
+/// Puts the context's waker in place of another, and returns that, unless they wake the same.
+pub(super) fn renew(waker: &mut Waker, cx: &Context<'_>) -> Option<Waker> {
+    (!waker.will_wake(cx.waker())).then(|| mem::replace(waker, cx.waker().clone()))
 }
 
 fn queue_for(buffer: Buffer) -> Queue {

@@ -11,6 +11,7 @@ use http::{
 use crate::{
     BoxError,
     body::{EventBody, HEAD},
+    caught,
     event::Event,
     spread::Spread,
     trace,
@@ -108,7 +109,7 @@ impl Refusal {
     /// Makes the response, and logs the error if there is one.
     pub(crate) fn into_response(self) -> Response<EventBody> {
         if let Some(error) = &self.inner.error {
-            trace::on_connect_failed(&**error);
+            caught::logged("the error's Display", || trace::on_connect_failed(&**error));
         }
         self.inner.response.map(EventBody::full)
     }

@@ -569,7 +569,7 @@ async fn d07_the_handler_is_dropped_then_counted_then_the_hook_is_told() {
     .on_disconnect(move |end| hook.lock().unwrap().push(format!("hook, events: {}", end.events())));
     body.next_chunk().await.unwrap().unwrap();
     drop(body);
-    assert_eq!(*order.lock().unwrap(), ["handler, closed: false", "hook, events: 1"]);
+    assert_eq!(*order.lock().unwrap(), ["handler, closed: true", "hook, events: 1"]);
 }
 
 #[test]
@@ -645,8 +645,15 @@ fn d13_a_stream_without_timers_runs_anywhere_and_one_with_them_says_so() {
     assert_eq!(text, ": connected\n\ndata: x\n\n");
     assert_eq!(log.lines(), [""; 0]);
 
+    // With keep-alives too, until one would have to be waited for.
     let text = read_text(one().keep_alive(KeepAlive::every(SECOND))).now_or_never().unwrap();
     assert_eq!(text, ": connected\n\ndata: x\n\n");
+    assert_eq!(log.lines(), [""; 0]);
+    let mut waits = EventBody::new(|_| pending()).keep_alive(KeepAlive::every(SECOND));
+    waits.next_chunk().now_or_never().unwrap().unwrap().unwrap();
+    for _ in 0..2 {
+        assert!(waits.next_chunk().now_or_never().is_none());
+    }
     assert_eq!(log.lines().len(), usize::from(cfg!(feature = "tracing")));
 
     // Made outside of a runtime, polled inside.
