@@ -21,7 +21,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{
     live::{End, Live},
     options::{StreamOptions, stream_settings},
-    source::{Handler, HandlerFuture, StreamItem, forward},
+    source::{BoxHandler, Handler, StreamItem, forward},
 };
 use crate::{
     BoxError,
@@ -49,6 +49,8 @@ enum State {
 
 impl EventBody {
     /// Creates a stream of what a handler sends.
+    ///
+    /// In a handler of a framework, return it as [`.into_response()`](Self::into_response).
     ///
     /// The closure is given the sender and makes the handler's future; it is called when the body is first polled, and
     /// the future runs inside the body. The stream ends when it has returned and the last clone of the sender is gone;
@@ -123,7 +125,7 @@ impl EventBody {
     pub(crate) fn with_handler(
         options: Arc<StreamOptions>,
         extensions: Extensions,
-        handler: impl FnOnce(EventSender) -> HandlerFuture,
+        handler: impl FnOnce(EventSender) -> BoxHandler,
     ) -> Self {
         let (events, receiver) = event_channel(Buffer::default());
         let handler = Handler::new(handler(events));

@@ -93,7 +93,8 @@ impl Disconnect {
         self.last_event_id.as_deref()
     }
 
-    /// Returns how many events were handed to the server. Greeting and keep-alives are none.
+    /// Returns how many events were handed to the server: all that were sent, comments among them, and raw bytes as one.
+    /// Greeting and keep-alives are not counted.
     #[must_use]
     pub fn events(&self) -> u64 {
         self.events

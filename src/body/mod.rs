@@ -57,7 +57,7 @@
 //! executor. Outside of a tokio runtime they are off, and a warning is logged.
 
 mod alarm;
-#[allow(clippy::module_inception, reason = "`body::EventBody` is what the module is about")]
+#[expect(clippy::module_inception, reason = "`body::EventBody` is what the module is about")]
 mod body;
 mod end;
 mod exclusive;
@@ -66,7 +66,7 @@ mod live;
 mod options;
 mod source;
 
-pub(crate) use self::{body::HEAD, options::stream_settings, source::HandlerFuture};
+pub(crate) use self::{body::HEAD, options::stream_settings, source::BoxHandler};
 pub use self::{
     body::{EventBody, EventBodyError},
     end::{Disconnect, EndReason},

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What a handler closure makes.
-pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+pub(crate) type BoxHandler = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
 type Handled = CaughtFuture<Result<(), BoxError>>;
 
@@ -36,7 +36,7 @@ pub(super) enum Handler {
 }
 
 impl Handler {
-    pub(super) fn new(future: HandlerFuture) -> Self {
+    pub(super) fn new(future: BoxHandler) -> Self {
         Self::Inside(Exclusive::new(CaughtFuture::new("the handler", future)), Span::current())
     }
 

@@ -36,24 +36,24 @@ pub(super) enum WhenFull {
 }
 
 impl Buffer {
-    /// Creates a buffer of so many events whose senders wait while it is full. None counts as one.
+    /// Creates a buffer of so many events whose senders wait while it is full. Zero counts as one.
     pub const fn fixed(events: usize) -> Self {
         Self::new(WhenFull::Wait, events)
     }
 
-    /// Creates a buffer of so many events that drops the newest while it is full. None counts as one.
+    /// Creates a buffer of so many events that drops the newest while it is full. Zero counts as one.
     pub const fn dropping(events: usize) -> Self {
         Self::new(WhenFull::DropNewest, events)
     }
 
-    /// Creates a buffer of so many events that drops the oldest to make room. None counts as one.
+    /// Creates a buffer of so many events that drops the oldest to make room. Zero counts as one.
     pub const fn sliding(events: usize) -> Self {
         Self::new(WhenFull::DropOldest, events)
     }
 
     /// Sets how many encoded bytes may wait. Default is 256 KiB.
     ///
-    /// An event that is larger goes alone into an empty buffer. A `Sink` that was told it is ready may put one event in
+    /// An event that is larger goes alone into an empty buffer. Each `Sink` that was told it is ready may put one event in
     /// beyond the bound, since it is known how large it is only when it comes.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;

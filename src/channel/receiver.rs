@@ -142,6 +142,6 @@ impl Drop for EventReceiver {
 
 impl fmt::Debug for EventReceiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventReceiver").finish_non_exhaustive()
+        f.debug_struct("EventReceiver").field("channel", &self.shared).finish()
     }
 }

@@ -244,7 +244,8 @@ impl Drop for EventSender {
 
 impl fmt::Debug for EventSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventSender").finish_non_exhaustive()
+        let Self { shared, sink } = self;
+        f.debug_struct("EventSender").field("channel", shared).field("sink", sink).finish()
     }
 }
 

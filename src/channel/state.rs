@@ -10,7 +10,7 @@
 
 use std::{
     collections::VecDeque,
-    mem,
+    fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Waker},
     thread::{self, ThreadId},
@@ -33,7 +33,6 @@ const MANY: usize = 1024;
 /// From how many bytes on an event counts for more than one in a turn.
 const HEAVY: usize = 4 << 10;
 
-#[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
     /// Told when the stream is over.
@@ -62,6 +61,18 @@ impl Shared {
         };
         self.over.notify_waiters();
         waiting.into_iter().map(|waiting| waiting.waker).chain(receiver).for_each(Waker::wake);
+    }
+}
+
+/// Shows what can be seen without waiting for the lock.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Channel");
+        if let Ok(state) = self.state.try_lock() {
+            shown.field("open", &state.is_open());
+            shown.field("queued", &state.queue.events()).field("waiting", &state.waiting.len());
+        }
+        shown.finish_non_exhaustive()
     }
 }
 

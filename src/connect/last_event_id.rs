@@ -1,8 +1,9 @@
 //! Where a client that comes back wants to go on.
 
-use std::{error::Error, fmt, str};
+use std::{borrow::Cow, error::Error, fmt, str};
 
 use http::{HeaderMap, Uri};
+use percent_encoding::percent_decode_str;
 
 use crate::event::{EventId, InvalidEventId};
 
@@ -31,20 +32,14 @@ pub struct LastEventId(EventId);
 impl LastEventId {
     const PARAMETERS: [&'static str; 3] = ["last_event_id", "lastEventId", "Last-Event-ID"];
 
-    /// Reads the header `Last-Event-ID`, as UTF-8. An empty one is none.
+    /// Reads the header `Last-Event-ID`, the first if there are several, as UTF-8. An empty one is none.
     ///
     /// # Errors
     ///
     /// Returns [`InvalidLastEventId`] if the value is not UTF-8.
     pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, InvalidLastEventId> {
         let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-        match str::from_utf8(value.as_bytes()) {
-            Ok(text) => Self::checked(text, Place::Header),
-            Err(error) => Err(InvalidLastEventId {
-                place: Place::Header,
-                fault: Fault::NotUtf8(error.valid_up_to()),
-            }),
-        }
+        Self::from_bytes(value.as_bytes(), Place::Header)
     }
 
     /// Reads the first of the query parameters `last_event_id`, `lastEventId` and `Last-Event-ID` that there is. An empty
@@ -52,14 +47,16 @@ impl LastEventId {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidLastEventId`] if the value holds what no id can: NUL, CR or LF.
+    /// Returns [`InvalidLastEventId`] if the value, decoded, is not UTF-8, or holds what no id can: NUL, CR or LF.
     pub fn from_query(uri: &Uri) -> Result<Option<Self>, InvalidLastEventId> {
-        let query = uri.query().unwrap_or_default();
-        let found = form_urlencoded::parse(query.as_bytes())
-            .find(|(name, _)| Self::PARAMETERS.contains(&name.as_ref()));
-        match found {
+        let parameters = uri.query().unwrap_or_default().split('&');
+        let mut parameters = parameters.filter_map(|parameter| parameter.split_once('='));
+        match parameters.find(|(name, _)| Self::PARAMETERS.contains(name)) {
             None => Ok(None),
-            Some((_, value)) => Self::checked(&value, Place::Query),
+            Some((_, value)) => {
+                let value = value.replace('+', " ");
+                Self::from_bytes(&Cow::from(percent_decode_str(&value)), Place::Query)
+            }
         }
     }
 
@@ -75,14 +72,15 @@ impl LastEventId {
         &self.0
     }
 
-    fn checked(text: &str, place: Place) -> Result<Option<Self>, InvalidLastEventId> {
-        if text.is_empty() {
+    fn from_bytes(bytes: &[u8], place: Place) -> Result<Option<Self>, InvalidLastEventId> {
+        if bytes.is_empty() {
             return Ok(None);
         }
-        match EventId::received(text) {
-            Ok(id) => Ok(Some(Self(id))),
-            Err(error) => Err(InvalidLastEventId { place, fault: Fault::Id(error) }),
-        }
+        let id = match str::from_utf8(bytes) {
+            Ok(text) => EventId::received(text).map_err(Fault::Id),
+            Err(error) => Err(Fault::NotUtf8(error.valid_up_to())),
+        };
+        id.map(|id| Some(Self(id))).map_err(|fault| InvalidLastEventId { place, fault })
     }
 }
 
@@ -187,6 +185,9 @@ mod tests {
         }
         assert_eq!(from("/?last_event_id=").unwrap(), None);
         assert_eq!(from("/events").unwrap(), None);
+        assert_eq!(from("/?last_event_id").unwrap(), None);
+        let error = from("/?last_event_id=ab%FF").unwrap_err();
+        assert_eq!(error.to_string(), "last event id in the query: not UTF-8 at byte 2");
         let error = from("/?last_event_id=a%0Adata").unwrap_err();
         assert_eq!(
             error.to_string(),

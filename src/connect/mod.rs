@@ -35,7 +35,7 @@
 //! `EventSource` cannot set request headers either. What browsers can send is a cookie, or a short-lived token in the
 //! query.
 
-#[allow(clippy::module_inception, reason = "`Connect` is what the module is about")]
+#[expect(clippy::module_inception, reason = "`Connect` is what the module is about")]
 mod connect;
 mod last_event_id;
 mod refusal;

@@ -36,7 +36,7 @@ struct Extra {
 }
 
 impl Event {
-    /// Creates an event of the type `message` with this data: text, or an integer.
+    /// Creates an event of the type `message` with this data: text, or an integer. [`Event::display`] takes other values.
     ///
     /// ```
     /// use tower_sse::Event;
@@ -224,7 +224,7 @@ impl<T: Into<EventData>> From<T> for Event {
     }
 }
 
-/// Events are equal if a client gets the same of them: one without a type equals one of the type `message`.
+/// Events are equal if their fields are. One without a type equals one of the type `message`.
 impl PartialEq for Event {
     fn eq(&self, other: &Self) -> bool {
         self.event_type() == other.event_type()

@@ -22,7 +22,7 @@
 
 mod data;
 mod error;
-#[allow(clippy::module_inception, reason = "`event::Event` is what the module is about")]
+#[expect(clippy::module_inception, reason = "`event::Event` is what the module is about")]
 mod event;
 #[cfg(feature = "json")]
 mod json;

@@ -77,7 +77,7 @@ impl<B: Send + 'static> Future for HandlerFuture<B> {
                     Err(refusal) => refusal.into_response(),
                 }
             }
-            (State::Connecting { .. } | State::Done, _) => return Poll::Pending,
+            (State::Connecting { .. } | State::Done, _) => panic!("polled after it was ready"),
         };
         Poll::Ready(Ok(if this.is_head {
             response.map(|_| EventBody::default())

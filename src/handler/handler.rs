@@ -77,7 +77,7 @@ pub(super) struct Config<B> {
     last_event_id_from_query: bool,
 }
 
-type Handle<B> = dyn Fn(Request<B>, EventSender) -> body::HandlerFuture + Send + Sync;
+type Handle<B> = dyn Fn(Request<B>, EventSender) -> body::BoxHandler + Send + Sync;
 type Connecting = Pin<Box<dyn Future<Output = Result<Accept, Refusal>> + Send>>;
 pub(super) type OnConnect = dyn Fn(Connect) -> Connecting + Send + Sync;
 

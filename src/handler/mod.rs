@@ -43,7 +43,7 @@
 //! `HEAD` is decided by `on_connect` as `GET` is; there is no stream, so neither the handler runs nor a hook.
 
 mod future;
-#[allow(clippy::module_inception, reason = "`event_channel_handler` is what the module is about")]
+#[expect(clippy::module_inception, reason = "`event_channel_handler` is what the module is about")]
 mod handler;
 
 pub use self::{

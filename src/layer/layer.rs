@@ -20,8 +20,8 @@ pub struct SseLayer<H> {
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) route: Route,
-    /// Whether `Accept` has a say.
-    negotiates: bool,
+    /// Whether `Accept` has a say where there is a path.
+    accept: bool,
 }
 
 /// What a rule says of a request.
@@ -35,28 +35,30 @@ pub(super) struct Verdict {
 impl<H> SseLayer<H> {
     /// Creates a layer that takes the requests which ask for an event stream by their `Accept`.
     pub fn new(handler: H) -> Self {
-        Self { handler, rule: Rule { route: Route::Any, negotiates: true } }
+        Self { handler, rule: Rule { route: Route::Any, accept: false } }
     }
 
     /// Takes the requests of exactly this path, whatever they accept.
+    ///
+    /// The path is compared as it stands in the request, so percent-encoded. A slash at its start may be left out.
     pub fn path(mut self, path: impl AsRef<str>) -> Self {
-        self.rule = Rule { route: Route::Path(path.as_ref().into()), negotiates: false };
+        self.rule.route = Route::path(path.as_ref());
         self
     }
 
-    /// Takes the requests of this path and below it, whatever they accept. A slash at its end makes no difference.
+    /// Takes the requests of this path and below it, whatever they accept. Slashes at its ends make no difference.
     ///
     /// The handler is mounted there: `/events/7` below the prefix `/events` is `/7` to it, and the whole URI is in the
     /// request's extensions, as [`OriginalUri`](super::OriginalUri).
     pub fn path_prefix(mut self, path: impl AsRef<str>) -> Self {
-        self.rule = Rule { route: Route::prefix(path.as_ref()), negotiates: false };
+        self.rule.route = Route::prefix(path.as_ref());
         self
     }
 
     /// Takes of the path only the requests whose `Accept` does not exclude an event stream. Without a path that is what
     /// the layer does anyway, and more strictly: it takes only those that ask for one.
     pub fn accept(mut self) -> Self {
-        self.rule.negotiates = true;
+        self.rule.accept = true;
         self
     }
 }
@@ -71,17 +73,15 @@ impl<S, H: Clone> Layer<S> for SseLayer<H> {
 
 impl Rule {
     pub(super) fn judge<B>(&self, request: &Request<B>) -> Verdict {
-        if request.method() == Method::OPTIONS || !self.route.matches(request.uri().path()) {
+        let about_resources = !matches!(*request.method(), Method::OPTIONS | Method::CONNECT);
+        if !about_resources || !self.route.matches(request.uri().path()) {
             return Verdict { events: false, varies: false };
         }
-        if !self.negotiates {
-            return Verdict { events: true, varies: false };
+        let accepted = || Accepted::of(request.headers());
+        match self.route {
+            Route::Any => Verdict { events: accepted().asks_for_events(), varies: true },
+            _ if self.accept => Verdict { events: accepted().takes_events(), varies: true },
+            Route::Path(_) | Route::Prefix(_) => Verdict { events: true, varies: false },
         }
-        let accepted = Accepted::of(request.headers());
-        let events = match self.route {
-            Route::Any => accepted.asks_for_events(),
-            Route::Path(_) | Route::Prefix(_) => accepted.takes_events(),
-        };
-        Verdict { events, varies: true }
     }
 }

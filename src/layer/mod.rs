@@ -32,7 +32,7 @@
 //! `EventSource` sends `Accept: text/event-stream`, so the layer would take the requests for other streams as well. And a
 //! path with `.accept()` does not suit a page that is also a stream, for browsers accept `*/*` of a page.
 //!
-//! `OPTIONS` always goes to the inner service, so that its CORS answers serve both. Every other request reaches the inner
+//! `OPTIONS` always goes to the inner service, so that its CORS answers serve both, and so does `CONNECT`. Every other request reaches the inner
 //! service untouched, and its error is the service's.
 //!
 //! Where `Accept` decides, both answers vary by it, and say so to caches: `Vary: Accept`.
@@ -40,7 +40,7 @@
 mod accept;
 mod body;
 mod future;
-#[allow(clippy::module_inception, reason = "`SseLayer` is what the module is about")]
+#[expect(clippy::module_inception, reason = "`SseLayer` is what the module is about")]
 mod layer;
 mod path;
 mod service;

@@ -21,8 +21,14 @@ pub(super) enum Route {
 }
 
 impl Route {
+    pub(super) fn path(path: &str) -> Self {
+        Self::Path(format!("/{}", path.strip_prefix('/').unwrap_or(path)).into())
+    }
+
     pub(super) fn prefix(path: &str) -> Self {
-        Self::Prefix(path.trim_end_matches('/').into())
+        let path = path.trim_matches('/');
+        let slash = if path.is_empty() { "" } else { "/" };
+        Self::Prefix(format!("{slash}{path}").into())
     }
 
     pub(super) fn matches(&self, path: &str) -> bool {
@@ -56,14 +62,18 @@ mod tests {
 
     #[test]
     fn a_path_is_matched_exactly() {
-        let route = Route::Path("/events".into());
-        assert!(route.matches("/events"));
-        assert!(!route.matches("/events/"));
-        assert!(!route.matches("/events/1"));
+        for path in ["/events", "events"] {
+            let route = Route::path(path);
+            assert!(route.matches("/events"));
+            assert!(!route.matches("/events/"));
+            assert!(!route.matches("/events/1"));
+        }
+        assert!(Route::path("").matches("/"));
     }
 
     #[test]
     fn a_prefix_is_matched_by_segments_and_taken_off() {
+        assert_eq!(Route::prefix("events"), Route::prefix("/events/"));
         let route = Route::prefix("/events/");
         for (uri, mounted) in [
             ("/events", "/"),

@@ -16,8 +16,8 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::io::AsyncWriteExt as _;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 use tower_sse::{
-    Connect, EndReason, Event, EventChannelHandler, KeepAlive, LastEventId, Refusal, SseLayer,
-    event_channel_handler,
+    BoxError, Connect, EndReason, Event, EventChannelHandler, KeepAlive, LastEventId, Refusal,
+    SseLayer, event_channel_handler,
     layer::{OriginalUri, SseService},
 };
 
@@ -419,6 +419,49 @@ async fn d23_the_query_is_in_nothing_that_is_shown_or_logged() {
     let logged = log.lines().concat();
     assert_eq!(logged.contains("failed"), cfg!(feature = "tracing"));
     assert!(!logged.contains("secret"), "{logged}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn d20_the_order_of_the_layers_setters_makes_no_difference() {
+    for layer in [
+        SseLayer::new(counts::<()>().0).path("/x").accept(),
+        SseLayer::new(counts::<()>().0).accept().path("x"),
+    ] {
+        let inner =
+            service_fn(|_: Request<()>| async { Ok::<_, BoxError>(Response::new(String::new())) });
+        let service = layer.layer(inner);
+        for (accept, is_stream) in
+            [("text/html", false), ("*/*", true), ("text/event-stream", true)]
+        {
+            let request = Request::get("/x").header("accept", accept).body(()).unwrap();
+            let response = service.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.headers().contains_key("x-accel-buffering"), is_stream, "{accept}");
+            assert_eq!(response.headers()["vary"], "accept");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d20_options_and_connect_are_not_about_a_resource_and_go_to_the_inner_service() {
+    let layer = SseLayer::new(counts::<()>().0).path_prefix("/");
+    let inner =
+        service_fn(|_: Request<()>| async { Ok::<_, BoxError>(Response::new(String::new())) });
+    let service = layer.layer(inner);
+    for (method, uri, is_stream) in [
+        (Method::GET, "/any/where", true),
+        (Method::POST, "/", true),
+        (Method::OPTIONS, "/", false),
+        (Method::OPTIONS, "*", false),
+        (Method::CONNECT, "example.test:443", false),
+    ] {
+        let request = Request::builder().method(&method).uri(uri).body(()).unwrap();
+        let response = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(
+            response.headers().contains_key("x-accel-buffering"),
+            is_stream,
+            "{method} {uri}"
+        );
+    }
 }
 
 #[cfg(feature = "tracing")]
