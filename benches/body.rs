@@ -1,7 +1,8 @@
-//! What an event costs from a handler to the frames that a server takes, beside axum's `Sse`, in one run.
+//! What an event costs from a handler to the frames that a server takes, beside axum's `Sse`, in
+//! one run.
 //!
-//! `cargo bench --bench body`. In this process, without a socket; the two take turns, and the best of each counts. Figures
-//! move with the machine: quote the ratio.
+//! `cargo bench --bench body`. In this process, without a socket; the two take turns, and the best
+//! of each counts. Figures move with the machine: quote the ratio.
 
 use std::{
     convert::Infallible,

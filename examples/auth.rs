@@ -6,10 +6,10 @@
 //! curl -N http://127.0.0.1:8080/events -H 'authorization: Bearer token-of-ann'
 //! ```
 //!
-//! A browser's `EventSource` cannot set a header. For pages let the same hook look for a cookie, which the browser sends
-//! by itself (to another origin with `new EventSource(url, {withCredentials: true})`), or for a token in the query, which
-//! should be good for one stream and a few seconds only, for URLs end up in logs. After a 401 a browser does not come
-//! back by itself.
+//! A browser's `EventSource` cannot set a header. For pages let the same hook look for a cookie,
+//! which the browser sends by itself (to another origin with `new EventSource(url,
+//! {withCredentials: true})`), or for a token in the query, which should be good for one stream and
+//! a few seconds only, for URLs end up in logs. After a 401 a browser does not come back by itself.
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -66,7 +66,8 @@ fn app() -> Router {
         Ok(())
     });
 
-    // As many events as the client takes: `send` waits while it is slow. See `WriteTimeout` for how slow it may be.
+    // As many events as the client takes: `send` waits while it is slow. See `WriteTimeout` for how
+    // slow it may be.
     let numbers = event_channel_handler(|_request, events| async move {
         for n in 0u64.. {
             events.send(Event::new(n)).await?;
@@ -83,8 +84,9 @@ fn app() -> Router {
 
     Router::new()
         .route("/", get(Html("<!doctype html><title>axum</title><p>This page has events too.")))
-        // The layer is around the routes above it: a request that asks for events gets them in place of the page. Put it
-        // below them all, and it takes such requests from all of them.
+        // The layer is around the routes above it: a request that asks for events gets them in
+        // place of the page. Put it below them all, and it takes such requests from all of
+        // them.
         .layer(SseLayer::new(ticks.clone()))
         .route_service("/ticks", ticks)
         .route_service("/numbers", numbers)
@@ -93,7 +95,8 @@ fn app() -> Router {
         .layer(SseLayer::new(clock).path("/clock"))
 }
 
-/// A handler with extractors, which may refuse like any other, and answers with a body that it makes.
+/// A handler with extractors, which may refuse like any other, and answers with a body that it
+/// makes.
 async fn room(
     Path(room): Path<String>,
     headers: HeaderMap,
@@ -115,9 +118,9 @@ async fn room(
 
 /// Cuts clients that have stopped reading without leaving.
 ///
-/// Such a client would hold its stream for as long as it likes: the server writes nothing to it, so it asks the body for
-/// nothing, and neither keep-alives nor timeouts of the handler can come to pass. Only the server can cut it. An idle
-/// stream is not touched: nothing is being written.
+/// Such a client would hold its stream for as long as it likes: the server writes nothing to it, so
+/// it asks the body for nothing, and neither keep-alives nor timeouts of the handler can come to
+/// pass. Only the server can cut it. An idle stream is not touched: nothing is being written.
 struct WriteTimeout {
     listener: TcpListener,
     timeout: Duration,

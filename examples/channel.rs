@@ -27,7 +27,8 @@ struct Args {
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
     let thread = event_channel_handler(|_request, events| async move {
-        // The stream lasts until the thread drops its sender. When the client leaves, sending fails, and the thread ends.
+        // The stream lasts until the thread drops its sender. When the client leaves, sending
+        // fails, and the thread ends.
         thread::spawn(move || {
             for n in 0..5 {
                 events.blocking_send(Event::new(format!("from a thread: {n}")))?;

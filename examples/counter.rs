@@ -6,8 +6,8 @@
 //! curl -N http://127.0.0.1:8080/counter
 //! ```
 //!
-//! A browser whose stream just ends comes back and hears it all again. A page that should not closes its `EventSource`
-//! when it is told to:
+//! A browser whose stream just ends comes back and hears it all again. A page that should not
+//! closes its `EventSource` when it is told to:
 //!
 //! ```js
 //! const source = new EventSource("/");

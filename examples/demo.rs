@@ -5,8 +5,8 @@
 //! curl -N http://127.0.0.1:8080/events
 //! ```
 //!
-//! The stream ends after `--count` events, and the browser comes back by itself: it tells the id of the last event it
-//! has, and the stream goes on behind that.
+//! The stream ends after `--count` events, and the browser comes back by itself: it tells the id of
+//! the last event it has, and the stream goes on behind that.
 
 use std::{net::SocketAddr, time::Duration};
 

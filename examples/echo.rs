@@ -10,8 +10,9 @@
 //! curl -N http://127.0.0.1:8080/events/…
 //! ```
 //!
-//! An event has any of `type`, `id`, `data`, `retry_ms`, `comment`, `fields`, and `delay_ms`, the time before it is sent.
-//! A stream holds these events and nothing else: no greeting, no keep-alive.
+//! An event has any of `type`, `id`, `data`, `retry_ms`, `comment`, `fields`, and `delay_ms`, the
+//! time before it is sent. A stream holds these events and nothing else: no greeting, no
+//! keep-alive.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,5 @@
-//! Without a framework: hyper, with HTTP/1.1 and HTTP/2 on one port, and slow clients under control.
+//! Without a framework: hyper, with HTTP/1.1 and HTTP/2 on one port, and slow clients under
+//! control.
 //!
 //! ```text
 //! cargo run --example hyper
@@ -52,9 +53,10 @@ async fn serve(listener: TcpListener, write_timeout: Duration) -> Result<(), Box
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
 
-        // A client that has stopped reading, but has not left, would hold its stream for as long as it likes: the server
-        // writes nothing to it, so it asks the body for nothing, and neither keep-alives nor timeouts of the handler can
-        // come to pass. Only the server can cut it. An idle stream is not touched: nothing is being written.
+        // A client that has stopped reading, but has not left, would hold its stream for as long as
+        // it likes: the server writes nothing to it, so it asks the body for nothing, and
+        // neither keep-alives nor timeouts of the handler can come to pass. Only the server
+        // can cut it. An idle stream is not touched: nothing is being written.
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(write_timeout));
 

@@ -1,4 +1,5 @@
-//! Answers token by token, in the form of OpenAI's chat completions, and kept though the client leaves.
+//! Answers token by token, in the form of OpenAI's chat completions, and kept though the client
+//! leaves.
 //!
 //! ```text
 //! cargo run --example llm --features json
@@ -70,8 +71,9 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// An axum handler, not an event channel handler, because it reads the request before it knows what to answer. That it
-/// was read to its end is also why the server notices at once when the client leaves.
+/// An axum handler, not an event channel handler, because it reads the request before it knows what
+/// to answer. That it was read to its end is also why the server notices at once when the client
+/// leaves.
 async fn completions(State(model): State<Model>, Json(request): Json<Request>) -> Response {
     let answer = Answer::by(request.model);
     let prompt = request.messages.into_iter().last().map(|last| last.content).unwrap_or_default();
@@ -80,8 +82,8 @@ async fn completions(State(model): State<Model>, Json(request): Json<Request>) -
         return Json(model.save(&answer, &content)).into_response();
     }
     EventBody::new(move |events| async move {
-        // What runs here ends when the client leaves. The answer is to be finished and saved all the same, so a task
-        // makes it; the stream lasts until the task drops the sender.
+        // What runs here ends when the client leaves. The answer is to be finished and saved all
+        // the same, so a task makes it; the stream lasts until the task drops the sender.
         tokio::spawn(generate(model, answer, prompt, events));
         Ok(())
     })
@@ -91,7 +93,8 @@ async fn completions(State(model): State<Model>, Json(request): Json<Request>) -
     .map(Body::new)
 }
 
-/// Sends an answer word by word, and saves it. It does not stop when sending fails, because the client has left.
+/// Sends an answer word by word, and saves it. It does not stop when sending fails, because the
+/// client has left.
 async fn generate(
     model: Model,
     answer: Answer,

@@ -1,4 +1,5 @@
-//! The demo of ring.sse, the Clojure library whose event channel handler is the model of this crate's.
+//! The demo of ring.sse, the Clojure library whose event channel handler is the model of this
+//! crate's.
 //!
 //! ```text
 //! cargo run --example ring --features json

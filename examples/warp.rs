@@ -73,7 +73,8 @@ fn countdown(from: u32) -> impl Reply {
     reply
 }
 
-/// Generic, because the compiler cannot see that a service with warp's filters written out can be sent to a task.
+/// Generic, because the compiler cannot see that a service with warp's filters written out can be
+/// sent to a task.
 async fn serve<S, B>(listener: TcpListener, service: S) -> Result<(), BoxError>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,

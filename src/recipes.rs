@@ -1,4 +1,5 @@
-//! Recipes: what everybody who serves event streams meets sooner or later. There is no code here, only docs.
+//! Recipes: what everybody who serves event streams meets sooner or later. There is no code here,
+//! only docs.
 //!
 //! 1. [Clean up with `await` when a client has left](#clean-up-with-await-when-a-client-has-left)
 //! 2. [Finish the work though the client left](#finish-the-work-though-the-client-left)
@@ -14,8 +15,8 @@
 //!
 //! # Clean up with `await` when a client has left
 //!
-//! `on_disconnect` runs where the body is dropped, so it can neither block nor await. Let it send what is to be done to a
-//! task that can:
+//! `on_disconnect` runs where the body is dropped, so it can neither block nor await. Let it send
+//! what is to be done to a task that can:
 //!
 //! ```
 //! use tokio::sync::mpsc;
@@ -40,13 +41,14 @@
 //! # let _ = handler; }
 //! ```
 //!
-//! What needs no `await` can stand in the handler as well: a value with a `Drop` is dropped with the handler, where it
-//! awaits, before the hook is told.
+//! What needs no `await` can stand in the handler as well: a value with a `Drop` is dropped with
+//! the handler, where it awaits, before the hook is told.
 //!
 //! # Finish the work though the client left
 //!
-//! A handler is dropped with its client. Work that must be finished (a model's answer that was paid for, and is to be saved)
-//! goes in a task, which is given the sender and takes its failure for what it is: nobody listens any more.
+//! A handler is dropped with its client. Work that must be finished (a model's answer that was paid
+//! for, and is to be saved) goes in a task, which is given the sender and takes its failure for
+//! what it is: nobody listens any more.
 //!
 //! ```
 //! use tower_sse::{Event, EventBody};
@@ -67,14 +69,14 @@
 //! # let _ = body;
 //! ```
 //!
-//! The stream lasts until the task drops its sender. While a client is there and slow, the task waits for it; with
-//! [`Buffer::dropping`](crate::Buffer::dropping) it would not.
+//! The stream lasts until the task drops its sender. While a client is there and slow, the task
+//! waits for it; with [`Buffer::dropping`](crate::Buffer::dropping) it would not.
 //!
 //! # Go on while a client is slow
 //!
-//! A server does not poll the body of a connection that takes nothing, so a handler inside its body is paused: its timers
-//! too. That is backpressure, and right for most. A handler that must go on meanwhile is given a task, and a buffer that says
-//! what is lost:
+//! A server does not poll the body of a connection that takes nothing, so a handler inside its body
+//! is paused: its timers too. That is backpressure, and right for most. A handler that must go on
+//! meanwhile is given a task, and a buffer that says what is lost:
 //!
 //! ```
 //! use std::time::Duration;
@@ -93,22 +95,24 @@
 //! # let _ = latest;
 //! ```
 //!
-//! How many were dropped is told by [`EventSender::dropped`](crate::EventSender::dropped) and, at the end, by
-//! [`Disconnect::dropped`](crate::Disconnect::dropped).
+//! How many were dropped is told by [`EventSender::dropped`](crate::EventSender::dropped) and, at
+//! the end, by [`Disconnect::dropped`](crate::Disconnect::dropped).
 //!
 //! # Cut a client that has stopped reading
 //!
-//! A client that keeps its connection and reads nothing keeps its stream for as long as the kernel thinks that it lives. The
-//! body cannot end it, since nobody polls it. The server can: with a write timeout around the connection, for which there are
-//! crates, `tokio-io-timeout` one of them. Only writes that wait are timed, so idle streams are left alone. The examples
-//! `hyper` and `axum` are set up so.
+//! A client that keeps its connection and reads nothing keeps its stream for as long as the kernel
+//! thinks that it lives. The body cannot end it, since nobody polls it. The server can: with a
+//! write timeout around the connection, for which there are crates, `tokio-io-timeout` one of them.
+//! Only writes that wait are timed, so idle streams are left alone. The examples `hyper` and `axum`
+//! are set up so.
 //!
-//! Over HTTP/2 a client can stop reading one stream and keep the connection busy; that no write timeout sees.
+//! Over HTTP/2 a client can stop reading one stream and keep the connection busy; that no write
+//! timeout sees.
 //!
 //! # Go on where the client was
 //!
-//! Give every event an id, and a client that reconnects tells the last one it has: browsers by themselves, for as long as
-//! the page lives. Send what came after it, not the event itself.
+//! Give every event an id, and a client that reconnects tells the last one it has: browsers by
+//! themselves, for as long as the page lives. Send what came after it, not the event itself.
 //!
 //! ```
 //! use tower_sse::{Event, LastEventId, event_channel_handler};
@@ -126,13 +130,15 @@
 //! # let _ = orders;
 //! ```
 //!
-//! A page that opens a new `EventSource` starts with none, and can put the id in the query: `/orders?last_event_id=7`.
+//! A page that opens a new `EventSource` starts with none, and can put the id in the query:
+//! `/orders?last_event_id=7`.
 //!
 //! # Authenticate a browser
 //!
-//! `EventSource` cannot set a header. What it sends is cookies: those of the same origin, and those of another with
-//! `withCredentials`. Without cookies, let the page fetch a token that lives for seconds and put it in the query, where
-//! logs may see it: hence the seconds. Both are checked in [`on_connect`](crate::connect), before anything is sent.
+//! `EventSource` cannot set a header. What it sends is cookies: those of the same origin, and those
+//! of another with `withCredentials`. Without cookies, let the page fetch a token that lives for
+//! seconds and put it in the query, where logs may see it: hence the seconds. Both are checked in
+//! [`on_connect`](crate::connect), before anything is sent.
 //!
 //! # Send a browser away, and have it back
 //!
@@ -144,29 +150,34 @@
 //! | [`Refusal::stop`](crate::Refusal::stop): 204 | never comes back; no error for other clients |
 //! | any other status: 401, 429, 500, 503 | never comes back by itself |
 //!
-//! So a server that is full or shuts down should not answer 503 to an `EventSource`. And a stream that is over for good
-//! should say so in an event, on which the page closes its `EventSource`; else it comes back and finds the same end.
+//! So a server that is full or shuts down should not answer 503 to an `EventSource`. And a stream
+//! that is over for good should say so in an event, on which the page closes its `EventSource`;
+//! else it comes back and finds the same end.
 //!
 //! # Six connections an origin
 //!
-//! Browsers open six connections to an origin over HTTP/1.1, over all tabs together. Six open streams, and the seventh, and
-//! every other request with it, waits. Serve HTTP/2, whose streams share one connection; or let a page have one stream for
-//! everything, and tabs share it (a `SharedWorker`, a `BroadcastChannel`).
+//! Browsers open six connections to an origin over HTTP/1.1, over all tabs together. Six open
+//! streams, and the seventh, and every other request with it, waits. Serve HTTP/2, whose streams
+//! share one connection; or let a page have one stream for everything, and tabs share it (a
+//! `SharedWorker`, a `BroadcastChannel`).
 //!
 //! # Proxies
 //!
-//! - Buffering: nginx holds a response back unless told not to, which `X-Accel-Buffering: no` does; it is sent by default.
-//! - Rewriting: `Cache-Control: no-store, no-transform` keeps caches and compressing proxies away; sent by default.
+//! - Buffering: nginx holds a response back unless told not to, which `X-Accel-Buffering: no` does;
+//!   it is sent by default.
+//! - Rewriting: `Cache-Control: no-store, no-transform` keeps caches and compressing proxies away;
+//!   sent by default.
 //! - Idle timeouts: often 60 seconds (nginx's `proxy_read_timeout`), for some load balancers 30. A
-//!   [`KeepAlive`](crate::KeepAlive) of 15 is below all of them. Something on the way that counts only whole responses
-//!   needs the stream to end now and then, which costs nothing where clients resume.
+//!   [`KeepAlive`](crate::KeepAlive) of 15 is below all of them. Something on the way that counts
+//!   only whole responses needs the stream to end now and then, which costs nothing where clients
+//!   resume.
 //! - HTTP/1.0 to the upstream, nginx's default of old: set `proxy_http_version 1.1`.
 //!
 //! # Compression and CORS
 //!
-//! Both are layers of tower-http, around a handler as around anything else. Its `CompressionLayer` leaves event streams
-//! alone by default, since each event would have to be flushed; a predicate of yours can include them. `CorsLayer` goes
-//! outside, where it answers `OPTIONS` itself.
+//! Both are layers of tower-http, around a handler as around anything else. Its `CompressionLayer`
+//! leaves event streams alone by default, since each event would have to be flushed; a predicate of
+//! yours can include them. `CorsLayer` goes outside, where it answers `OPTIONS` itself.
 //!
 //! # Test a stream without a server
 //!

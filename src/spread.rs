@@ -8,7 +8,8 @@ use std::{
 /// A span of time, or a range from which one is drawn for each stream: `Duration::from_secs(3)`, or
 /// `Duration::from_secs(1)..Duration::from_secs(5)`.
 ///
-/// Drawn evenly, and both ends may be drawn. A range whose end is before its start is read from the other side.
+/// Drawn evenly, and both ends may be drawn. A range whose end is before its start is read from the
+/// other side.
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A real browser, headless Chromium, against streams of ours: that it takes them, comes back, and says where it was.
+//! A real browser, headless Chromium, against streams of ours: that it takes them, comes back, and
+//! says where it was.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -164,7 +165,8 @@ impl Drop for Profile {
     }
 }
 
-/// Asserts that the demo page shows two streams of three events, one going on where the other ended.
+/// Asserts that the demo page shows two streams of three events, one going on where the other
+/// ended.
 async fn assert_demo_goes_on(browser: &Browser) {
     let ids = "[...document.querySelectorAll('#events .event')].map(e => e.dataset.id).reverse()";
     browser.until(&format!("{ids}.length >= 6")).await;
@@ -235,8 +237,8 @@ async fn the_demo_comes_back_over_http_2_and_goes_on_behind_the_last_event() {
     assert_eq!(seen[..3], expected);
 }
 
-/// Serves a page that opens a stream and writes down what happens, and the stream: the hook decides, given how many
-/// requests came before. Counts the requests.
+/// Serves a page that opens a stream and writes down what happens, and the stream: the hook
+/// decides, given how many requests came before. Counts the requests.
 async fn refusing(
     decide: impl Fn(Connect, usize) -> Result<Accept, Refusal> + Send + Sync + 'static,
 ) -> (Server, Arc<AtomicUsize>) {
@@ -291,15 +293,16 @@ async fn a_browser_that_is_stopped_or_gets_a_503_does_not_come_back() {
         browser.goto(&format!("http://{}/", server.addr)).await;
         browser.wait_for("seen", json!(["closed"])).await;
         assert_eq!(browser.eval("source.readyState").await, 2);
-        // Had it been going to, it would have said `error`, and come back after the time it was told.
+        // Had it been going to, it would have said `error`, and come back after the time it was
+        // told.
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(browser.eval("seen").await, json!(["closed"]));
         assert_eq!(requests.load(Ordering::SeqCst), 1, "{status}");
     }
 }
 
-/// Writes a picture of the demo to the path in `DEMO_SCREENSHOT`, if that is set: `docs/demo.png` was made so, after a
-/// minute, when the chart is full.
+/// Writes a picture of the demo to the path in `DEMO_SCREENSHOT`, if that is set: `docs/demo.png`
+/// was made so, after a minute, when the chart is full.
 #[tokio::test]
 async fn the_demo_can_be_seen() {
     let path = env::var("DEMO_SCREENSHOT").ok();
@@ -320,7 +323,8 @@ async fn the_demo_can_be_seen() {
     }
 }
 
-/// A server in this process, over HTTP/1.1 without TLS, over HTTP/2 with. It ends when it is dropped.
+/// A server in this process, over HTTP/1.1 without TLS, over HTTP/2 with. It ends when it is
+/// dropped.
 struct Server {
     addr: SocketAddr,
     task: AbortHandle,

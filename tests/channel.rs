@@ -1,4 +1,5 @@
-//! The channel under many senders at once: nothing accepted is lost, nothing is sent twice, nobody is passed over.
+//! The channel under many senders at once: nothing accepted is lost, nothing is sent twice, nobody
+//! is passed over.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;

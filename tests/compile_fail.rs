@@ -3,7 +3,8 @@
 
 use std::{fs, path::Path, process::Command};
 
-/// Lets the compiler check a program that uses this crate, and returns what it says; none if it finds no fault.
+/// Lets the compiler check a program that uses this crate, and returns what it says; none if it
+/// finds no fault.
 fn check(name: &str, program: &str) -> Option<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compile_fail").join(name);

@@ -1,5 +1,5 @@
-//! A client that leaves is noticed at once, on real sockets and without a byte being written: keep-alives are off,
-//! there is no greeting, and most of the handlers never send.
+//! A client that leaves is noticed at once, on real sockets and without a byte being written:
+//! keep-alives are off, there is no greeting, and most of the handlers never send.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;

@@ -1,4 +1,5 @@
-//! What the examples do, as processes: each is started on a port of its own and talked to over a socket.
+//! What the examples do, as processes: each is started on a port of its own and talked to over a
+//! socket.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,5 @@
-//! What an application must not be able to do to itself: ends that were lost, panics in odd places, locks.
+//! What an application must not be able to do to itself: ends that were lost, panics in odd places,
+//! locks.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;

@@ -1,7 +1,8 @@
-//! Who may import whom: the table of `ARCHITECTURE.md`, held against every `crate::…` path under `src`.
+//! Who may import whom: the table of `ARCHITECTURE.md`, held against every `crate::…` path under
+//! `src`.
 //!
-//! A module may use the modules of lower levels, and nothing reaches back up. Code under `#[cfg(test)]` and docs are
-//! left out.
+//! A module may use the modules of lower levels, and nothing reaches back up. Code under
+//! `#[cfg(test)]` and docs are left out.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
@@ -60,7 +61,8 @@ fn used_modules(code: &str) -> BTreeSet<String> {
             }
             if !name.is_empty() {
                 used.insert(std::mem::take(&mut name));
-                // What follows is inside of what was just named, up to the next comma of this depth.
+                // What follows is inside of what was just named, up to the next comma of this
+                // depth.
                 if depth == 0 {
                     break;
                 }

@@ -1,9 +1,11 @@
-//! Whatever can be built arrives as what it was, and nothing else does: read by a decoder that is not ours.
+//! Whatever can be built arrives as what it was, and nothing else does: read by a decoder that is
+//! not ours.
 //!
-//! By the standard an event is dispatched if its block has a `data` line, be it an empty one: each `data` line adds its
-//! value and a line feed to the data, and only data that is empty *before* the last line feed is taken off dispatches
-//! nothing. The decoder agrees, so events with empty data need no care here. Its reconnection times are `u32`, and it
-//! has no empty last event ID, but none.
+//! By the standard an event is dispatched if its block has a `data` line, be it an empty one: each
+//! `data` line adds its value and a line feed to the data, and only data that is empty *before* the
+//! last line feed is taken off dispatches nothing. The decoder agrees, so events with empty data
+//! need no care here. Its reconnection times are `u32`, and it has no empty last event ID, but
+//! none.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
@@ -69,7 +71,8 @@ fn expected<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Told> {
     all
 }
 
-/// Text of what could go wrong: line ends, colons, spaces, fields, controls, marks, and anything else.
+/// Text of what could go wrong: line ends, colons, spaces, fields, controls, marks, and anything
+/// else.
 fn text() -> impl Strategy<Value = String> {
     const PIECES: [&str; 24] = [
         "\r",
@@ -302,7 +305,8 @@ proptest! {
     }
 }
 
-/// Whether bytes have several blocks, so that ids of later ones may come before the first dispatched event.
+/// Whether bytes have several blocks, so that ids of later ones may come before the first
+/// dispatched event.
 fn foreign_ids_follow(foreign: &EncodedEvent) -> bool {
     let text = String::from_utf8(foreign.to_bytes().to_vec()).unwrap();
     let text = with_lf(&text);

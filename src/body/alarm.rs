@@ -1,4 +1,5 @@
-//! The one timer of a stream, made when it is first needed and never touched on the way of an event.
+//! The one timer of a stream, made when it is first needed and never touched on the way of an
+//! event.
 
 use std::{
     future::Future as _,
@@ -26,7 +27,8 @@ pin_project! {
 impl Alarm {
     /// Is ready when the deadline has come; none if there is no runtime to keep the time.
     ///
-    /// Deadlines may move; one that moves away costs nothing until the timer fires for the earlier one.
+    /// Deadlines may move; one that moves away costs nothing until the timer fires for the earlier
+    /// one.
     pub(super) fn poll_at(
         self: Pin<&mut Self>,
         deadline: Instant,

@@ -30,8 +30,9 @@ use crate::{
 
 /// A response body that is an event stream: one type, whatever its events come from.
 ///
-/// It is made from a handler closure with [`EventBody::new`], from any stream with [`EventBody::from_stream`], from an
-/// [event channel](crate::event_channel) with `EventBody::from`. Settings are its methods, and apply until it is first
+/// It is made from a handler closure with [`EventBody::new`], from any stream with
+/// [`EventBody::from_stream`], from an [event channel](crate::event_channel) with
+/// `EventBody::from`. Settings are its methods, and apply until it is first
 /// polled. [`into_response`](Self::into_response) gives it the right head.
 ///
 /// See the [module docs](crate::body) for what goes out when, and how it ends.
@@ -52,9 +53,10 @@ impl EventBody {
     ///
     /// In a handler of a framework, return it as [`.into_response()`](Self::into_response).
     ///
-    /// The closure is given the sender and makes the handler's future; it is called when the body is first polled, and
-    /// the future runs inside the body. The stream ends when it has returned and the last clone of the sender is gone;
-    /// with an error, if it returns one or panics.
+    /// The closure is given the sender and makes the handler's future; it is called when the body
+    /// is first polled, and the future runs inside the body. The stream ends when it has
+    /// returned and the last clone of the sender is gone; with an error, if it returns one or
+    /// panics.
     ///
     /// ```
     /// use tower_sse::{Event, EventBody};
@@ -76,8 +78,8 @@ impl EventBody {
         })
     }
 
-    /// Creates a stream of what another stream yields: events, encoded events, or results of them, whose error ends the
-    /// body with an error.
+    /// Creates a stream of what another stream yields: events, encoded events, or results of them,
+    /// whose error ends the body with an error.
     ///
     /// ```
     /// use tower_sse::{Event, EventBody};
@@ -96,9 +98,9 @@ impl EventBody {
         Self::new(|events| forward(stream, events))
     }
 
-    /// Wraps the body in a response with the head of an event stream: status 200, `content-type: text/event-stream`,
-    /// `cache-control: no-store, no-transform` and `x-accel-buffering: no`, so that nothing on the way stores, changes
-    /// or holds it back.
+    /// Wraps the body in a response with the head of an event stream: status 200, `content-type:
+    /// text/event-stream`, `cache-control: no-store, no-transform` and `x-accel-buffering: no`,
+    /// so that nothing on the way stores, changes or holds it back.
     pub fn into_response(self) -> Response<Self> {
         let mut response = Response::new(self);
         for (name, value) in HEAD {
@@ -206,7 +208,8 @@ impl Body for EventBody {
 }
 
 impl Default for EventBody {
-    /// Creates a body that is empty and has ended: what a layer answers with itself, a CORS preflight say.
+    /// Creates a body that is empty and has ended: what a layer answers with itself, a CORS
+    /// preflight say.
     fn default() -> Self {
         Self { state: State::Ended }
     }
@@ -245,7 +248,8 @@ pub struct EventBodyError {
 }
 
 impl EventBodyError {
-    /// Returns what the handler returned, what [`EventSender::fail`] was given, or what tells of a panic.
+    /// Returns what the handler returned, what [`EventSender::fail`] was given, or what tells of a
+    /// panic.
     #[must_use]
     pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.error

@@ -17,7 +17,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {
-    /// The server dropped the body before its end: the client is gone, or the server has cut the connection.
+    /// The server dropped the body before its end: the client is gone, or the server has cut the
+    /// connection.
     ClientGone,
     /// The handler has returned and the last sender is gone, or the application closed the stream.
     Finished,
@@ -34,7 +35,8 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    /// Returns the reason in lower case with underscores, as metrics and logs name it: `client_gone`.
+    /// Returns the reason in lower case with underscores, as metrics and logs name it:
+    /// `client_gone`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -55,7 +57,8 @@ impl fmt::Display for EndReason {
     }
 }
 
-/// What is known of a stream that has ended: what [`on_disconnect`](super::EventBody::on_disconnect) is told.
+/// What is known of a stream that has ended: what
+/// [`on_disconnect`](super::EventBody::on_disconnect) is told.
 pub struct Disconnect {
     reason: EndReason,
     error: Option<Arc<dyn Error + Send + Sync>>,
@@ -80,21 +83,22 @@ impl Disconnect {
         self.error.as_deref()
     }
 
-    /// Returns the request's extensions as `on_connect` left them: the session. Empty for a body that was not made by an
-    /// event channel handler.
+    /// Returns the request's extensions as `on_connect` left them: the session. Empty for a body
+    /// that was not made by an event channel handler.
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
     }
 
-    /// Returns the last id that was handed to the server: what the client will resume from, if all has reached it.
+    /// Returns the last id that was handed to the server: what the client will resume from, if all
+    /// has reached it.
     #[must_use]
     pub fn last_event_id(&self) -> Option<&str> {
         self.last_event_id.as_deref()
     }
 
-    /// Returns how many events were handed to the server: all that were sent, comments among them, and raw bytes as one.
-    /// Greeting and keep-alives are not counted.
+    /// Returns how many events were handed to the server: all that were sent, comments among them,
+    /// and raw bytes as one. Greeting and keep-alives are not counted.
     #[must_use]
     pub fn events(&self) -> u64 {
         self.events
@@ -133,8 +137,8 @@ impl fmt::Debug for Disconnect {
     }
 }
 
-/// The record of a stream, which is closed when it is dropped: the last thing a stream does, whatever ends it. Until a
-/// reason is set, that is a client that is gone.
+/// The record of a stream, which is closed when it is dropped: the last thing a stream does,
+/// whatever ends it. Until a reason is set, that is a client that is gone.
 pub(super) struct Record {
     pub(super) options: Arc<StreamOptions>,
     /// None while the stream lasts.

@@ -5,8 +5,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Makes any `Send` value `Sync`, by giving it out to the one who holds it exclusively, and to nobody else. The mutex is
-/// never locked.
+/// Makes any `Send` value `Sync`, by giving it out to the one who holds it exclusively, and to
+/// nobody else. The mutex is never locked.
 pub(super) struct Exclusive<T>(Mutex<T>);
 
 impl<T> Exclusive<T> {

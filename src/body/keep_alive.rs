@@ -6,14 +6,15 @@ use bytes::Bytes;
 
 use crate::event::{Event, EventData};
 
-/// What goes out when nothing has left for a while: so that proxies keep the connection open, and both ends notice when
-/// the other is gone.
+/// What goes out when nothing has left for a while: so that proxies keep the connection open, and
+/// both ends notice when the other is gone.
 ///
-/// A comment by default, which keeps proxies content and which browsers do not show to the page. A page that wants to
-/// know that the stream is alive needs an event, which goes out with the comment or, after
-/// [`without_comment`](Self::without_comment), in its place.
+/// A comment by default, which keeps proxies content and which browsers do not show to the page. A
+/// page that wants to know that the stream is alive needs an event, which goes out with the comment
+/// or, after [`without_comment`](Self::without_comment), in its place.
 ///
-/// Every event that leaves puts it off; it never delays one. The default is a comment every 15 seconds.
+/// Every event that leaves puts it off; it never delays one. The default is a comment every 15
+/// seconds.
 ///
 /// ```
 /// use std::time::Duration;

@@ -32,17 +32,19 @@ use crate::{
     trace,
 };
 
-/// How much goes out between two times that the body is pending, in bytes. A server gathers all it can get before it
-/// writes, and more than this leaves the cache.
+/// How much goes out between two times that the body is pending, in bytes. A server gathers all it
+/// can get before it writes, and more than this leaves the cache.
 const BUDGET: usize = 64 << 10;
-/// How large the first segment may be, in bytes, to be copied behind the greeting. A larger one follows it.
+/// How large the first segment may be, in bytes, to be copied behind the greeting. A larger one
+/// follows it.
 const JOINED: usize = 16 << 10;
-/// How long what was sent before an error has to get out before the error takes the connection down.
+/// How long what was sent before an error has to get out before the error takes the connection
+/// down.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
 pin_project! {
-    /// The fields are dropped in this order: the handler first, then what its senders send to, and last the record,
-    /// whose drop tells how the stream ended.
+    /// The fields are dropped in this order: the handler first, then what its senders send to, and
+    /// last the record, whose drop tells how the stream ended.
     #[derive(Debug)]
     pub(crate) struct Live {
         handler: Handler,
@@ -146,7 +148,8 @@ impl Live {
         Poll::Ready(Ok(self.give()))
     }
 
-    /// Returns whether all has been given, and nothing else can come: the end, known before it is asked for.
+    /// Returns whether all has been given, and nothing else can come: the end, known before it is
+    /// asked for.
     pub(super) fn is_finished(&self) -> bool {
         self.outgoing.bytes.is_empty()
             && matches!(self.opening, Opening::Gone)
@@ -163,8 +166,8 @@ impl Live {
         };
     }
 
-    /// Tells the senders that nobody reads any more, before the handler is dropped. If the stream had ended before its
-    /// client left, that is the reason.
+    /// Tells the senders that nobody reads any more, before the handler is dropped. If the stream
+    /// had ended before its client left, that is the reason.
     fn leave(mut self: Pin<&mut Self>) {
         let ended = self.receiver.leave();
         if self.record.reason.is_some() {

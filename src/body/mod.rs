@@ -1,8 +1,8 @@
-//! A body that is an event stream: it takes what its source sends, joins what is ready, keeps the connection alive, and
-//! ends once.
+//! A body that is an event stream: it takes what its source sends, joins what is ready, keeps the
+//! connection alive, and ends once.
 //!
-//! An [`EventBody`] is made from a handler closure, from an [event channel](crate::channel), or from any stream of
-//! events, and any server takes it that takes an [http body](https://docs.rs/http-body):
+//! An [`EventBody`] is made from a handler closure, from an [event channel](crate::channel), or
+//! from any stream of events, and any server takes it that takes an [http body](https://docs.rs/http-body):
 //!
 //! ```
 //! use http::Response;
@@ -26,35 +26,40 @@
 //!
 //! # What goes out, and when
 //!
-//! 1. First, at once, a comment, so that every proxy and every client sees a byte; with it the reconnection time, if
-//!    [`retry`](EventBody::retry) is set. Both are written by the body and never lost to a buffer that drops.
-//! 2. Then whatever is ready, as one frame, as soon as it is ready: at most 64 KiB, and after 64 KiB the body lets the
-//!    server write before it goes on.
+//! 1. First, at once, a comment, so that every proxy and every client sees a byte; with it the
+//!    reconnection time, if [`retry`](EventBody::retry) is set. Both are written by the body and
+//!    never lost to a buffer that drops.
+//! 2. Then whatever is ready, as one frame, as soon as it is ready: at most 64 KiB, and after 64
+//!    KiB the body lets the server write before it goes on.
 //! 3. When nothing has left for a while, a [`KeepAlive`], by default a comment after 15 seconds.
 //!
 //! # The handler runs inside the body
 //!
-//! There is no task and no spawn: when the server polls the body, the body polls the handler, then takes what it sent.
-//! So a client that leaves drops the body, and with it the handler, where it awaits. And a handler is paused while its
-//! client is slow: a server polls no body whose connection takes nothing. That is the backpressure that most streams
-//! want. A handler that must go on meanwhile (a sensor, "the latest 64", a timeout of its own) is given a task with
+//! There is no task and no spawn: when the server polls the body, the body polls the handler, then
+//! takes what it sent. So a client that leaves drops the body, and with it the handler, where it
+//! awaits. And a handler is paused while its client is slow: a server polls no body whose
+//! connection takes nothing. That is the backpressure that most streams want. A handler that must
+//! go on meanwhile (a sensor, "the latest 64", a timeout of its own) is given a task with
 //! [`in_task`](EventBody::in_task).
 //!
 //! # The end
 //!
-//! The stream ends when its handler has returned and the last sender is gone, or when the application closes it. Every
-//! end has one [`EndReason`], which [`on_disconnect`](EventBody::on_disconnect) is told, once. A handler that returns an
-//! error, or panics, ends the body with an error, after everything it has sent: the client sees a truncated stream, over
-//! HTTP/1.1 as a missing last chunk, over HTTP/2 as a stream that is reset. The error is held back for 10 ms, so that what
-//! was sent before it gets out before it takes the connection down, which is as much as a body can do.
+//! The stream ends when its handler has returned and the last sender is gone, or when the
+//! application closes it. Every end has one [`EndReason`], which
+//! [`on_disconnect`](EventBody::on_disconnect) is told, once. A handler that returns an
+//! error, or panics, ends the body with an error, after everything it has sent: the client sees a
+//! truncated stream, over HTTP/1.1 as a missing last chunk, over HTTP/2 as a stream that is reset.
+//! The error is held back for 10 ms, so that what was sent before it gets out before it takes the
+//! connection down, which is as much as a body can do.
 //!
-//! That a client has left is known when the server drops the body: at once, for requests whose body the server has read.
-//! After a large unread request body, or pipelined bytes, HTTP/1.1 servers do not look, and the next keep-alive tells.
+//! That a client has left is known when the server drops the body: at once, for requests whose body
+//! the server has read. After a large unread request body, or pipelined bytes, HTTP/1.1 servers do
+//! not look, and the next keep-alive tells.
 //!
 //! # Time
 //!
-//! Keep-alives need a tokio runtime, and one with its timer enabled, else tokio panics. A stream without them runs on any
-//! executor. Outside of a tokio runtime they are off, and a warning is logged.
+//! Keep-alives need a tokio runtime with its timer enabled; elsewhere they are off, and a warning is
+//! logged. A stream without them runs on any executor.
 
 mod alarm;
 #[expect(clippy::module_inception, reason = "`body::EventBody` is what the module is about")]

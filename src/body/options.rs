@@ -7,7 +7,8 @@ use crate::{channel::Buffer, spread::Spread};
 
 /// The settings of an event stream, to be shared by many handlers and bodies.
 ///
-/// Everything that takes settings has the same ones, by the same names, and takes a set of them by `options`:
+/// Everything that takes settings has the same ones, by the same names, and takes a set of them by
+/// `options`:
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,8 +39,8 @@ pub struct StreamOptions {
 pub(super) type OnDisconnect = Arc<dyn Fn(Disconnect) + Send + Sync>;
 
 impl StreamOptions {
-    /// Creates the default settings: a keep-alive comment after 15 seconds, a greeting, `Buffer::default()`, and
-    /// nothing else.
+    /// Creates the default settings: a keep-alive comment after 15 seconds, a greeting,
+    /// `Buffer::default()`, and nothing else.
     pub fn new() -> Self {
         Self {
             keep_alive: Some(KeepAlive::default()),
@@ -104,7 +105,8 @@ impl fmt::Debug for StreamOptions {
     }
 }
 
-/// Gives a type the setters, on top of its method `change(self, impl FnOnce(&mut StreamOptions)) -> Self`.
+/// Gives a type the setters, on top of its method `change(self, impl FnOnce(&mut StreamOptions)) ->
+/// Self`.
 macro_rules! stream_settings {
     ($type:ident $(<$generic:ident>)?) => {
         impl$(<$generic>)? $type$(<$generic>)? {
@@ -113,52 +115,57 @@ macro_rules! stream_settings {
                 self.change(|own| *own = options)
             }
 
-            /// Sets what goes out when nothing else has for a while. Default is a comment every 15 seconds.
+            /// Sets what goes out when nothing else has for a while. Default is a comment every 15
+            /// seconds.
             #[doc(alias = "heartbeat")]
             pub fn keep_alive(self, keep_alive: $crate::body::KeepAlive) -> Self {
                 self.change(|options| options.set_keep_alive(Some(keep_alive)))
             }
 
-            /// Switches keep-alives off. A client that leaves unnoticed by the server is then noticed at the next event.
+            /// Switches keep-alives off. A client that leaves unnoticed by the server is then
+            /// noticed at the next event.
             pub fn without_keep_alive(self) -> Self {
                 self.change(|options| options.set_keep_alive(None))
             }
 
-            /// Leaves out the comment that goes out at once. Some clients and proxies take a stream for open only at its
-            /// first byte.
+            /// Leaves out the comment that goes out at once. Some clients and proxies take a stream
+            /// for open only at its first byte.
             pub fn without_greeting(self) -> Self {
                 self.change(|options| options.set_greeting(false))
             }
 
-            /// Sets how much may wait for a slow client, and what happens then. Default is `Buffer::fixed(64)`. A stream
-            /// made from an event channel has the buffer that it was made with.
+            /// Sets how much may wait for a slow client, and what happens then. Default is
+            /// `Buffer::fixed(64)`. A stream made from an event channel has the buffer that it was
+            /// made with.
             pub fn buffer(self, buffer: $crate::channel::Buffer) -> Self {
                 self.change(|options| options.set_buffer(buffer))
             }
 
-            /// Runs the handler in a task of its own, so that it goes on while its client is slow. Default is inside the
-            /// body.
+            /// Runs the handler in a task of its own, so that it goes on while its client is slow.
+            /// Default is inside the body.
             ///
-            /// The task is a tokio task, spawned when the body is first polled and aborted when the body is dropped. It
-            /// is what the dropping and the sliding buffer are for, and timeouts of the handler's own. Aborted is not
-            /// dropped yet: `on_disconnect` may be told a moment before the handler is.
+            /// The task is a tokio task, spawned when the body is first polled and aborted when the
+            /// body is dropped. It is what the dropping and the sliding buffer are for, and
+            /// timeouts of the handler's own. Aborted is not dropped yet: `on_disconnect` may be
+            /// told a moment before the handler is.
             pub fn in_task(self) -> Self {
                 self.change(|options| options.set_in_task())
             }
 
-            /// Sets the reconnection time that the stream opens with: how long a client waits before it comes back.
-            /// From a range one is drawn for each stream, so that they do not come back all at once. Default is none:
-            /// the client's own, about 3 seconds in browsers.
+            /// Sets the reconnection time that the stream opens with: how long a client waits
+            /// before it comes back. From a range one is drawn for each stream, so that they do not
+            /// come back all at once. Default is none: the client's own, about 3 seconds in
+            /// browsers.
             pub fn retry(self, reconnection_time: impl Into<$crate::spread::Spread>) -> Self {
                 let reconnection_time = reconnection_time.into();
                 self.change(|options| options.set_retry(reconnection_time))
             }
 
-            /// Sets the hook that is told how each stream ended: once, whatever ends it, after its handler has been
-            /// dropped.
+            /// Sets the hook that is told how each stream ended: once, whatever ends it, after its
+            /// handler has been dropped.
             ///
-            /// It is called where the body is dropped, so it must not block. Clean-up that awaits is sent to a task. A
-            /// second hook takes the place of the first.
+            /// It is called where the body is dropped, so it must not block. Clean-up that awaits
+            /// is sent to a task. A second hook takes the place of the first.
             #[doc(alias = "on_client_disconnect")]
             pub fn on_disconnect(
                 self,

@@ -111,8 +111,8 @@ where
     Ok(())
 }
 
-/// What a stream may yield to be the source of a body: [`Event`] or [`EncodedEvent`], or a `Result` of one of them whose
-/// error ends the body. This trait is sealed.
+/// What a stream may yield to be the source of a body: [`Event`] or [`EncodedEvent`], or a `Result`
+/// of one of them whose error ends the body. This trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "a stream of `{Self}` is not a stream of events",
     label = "expected the items to be `Event`, `EncodedEvent` or a `Result` of one of them",

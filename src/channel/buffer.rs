@@ -10,8 +10,9 @@
 ///
 /// The default is `Buffer::fixed(64)` with 256 KiB.
 ///
-/// A handler is paused while its client is slow, for it runs inside the body; whoever wants the dropping and the sliding
-/// buffer to go on filling meanwhile sends from a task, as a handler does with the setting `in_task`.
+/// A handler is paused while its client is slow, for it runs inside the body; whoever wants the
+/// dropping and the sliding buffer to go on filling meanwhile sends from a task, as a handler does
+/// with the setting `in_task`.
 ///
 /// ```
 /// use tower_sse::Buffer;
@@ -41,7 +42,8 @@ impl Buffer {
         Self::new(WhenFull::Wait, events)
     }
 
-    /// Creates a buffer of so many events that drops the newest while it is full. Zero counts as one.
+    /// Creates a buffer of so many events that drops the newest while it is full. Zero counts as
+    /// one.
     pub const fn dropping(events: usize) -> Self {
         Self::new(WhenFull::DropNewest, events)
     }
@@ -53,15 +55,16 @@ impl Buffer {
 
     /// Sets how many encoded bytes may wait. Default is 256 KiB.
     ///
-    /// An event that is larger goes alone into an empty buffer. Each `Sink` that was told it is ready may put one event in
-    /// beyond the bound, since it is known how large it is only when it comes.
+    /// An event that is larger goes alone into an empty buffer. Each `Sink` that was told it is
+    /// ready may put one event in beyond the bound, since it is known how large it is only when
+    /// it comes.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// Sets how large one encoded event may be, in bytes. Default is 16 MiB. Sending a larger one is an error that gives
-    /// it back.
+    /// Sets how large one encoded event may be, in bytes. Default is 16 MiB. Sending a larger one
+    /// is an error that gives it back.
     pub const fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.max_event_bytes = bytes;
         self

@@ -29,8 +29,8 @@ impl<E> SendError<E> {
         Self { kind, event: None }
     }
 
-    /// Returns the event that was not sent. There is none if a `Sink` found, before it was given one, that the stream
-    /// is over.
+    /// Returns the event that was not sent. There is none if a `Sink` found, before it was given
+    /// one, that the stream is over.
     #[must_use]
     pub fn into_event(self) -> Option<E> {
         self.event.map(|event| *event)
@@ -42,21 +42,23 @@ impl<E> SendError<E> {
         self.kind == Kind::Closed
     }
 
-    /// Returns whether the event did not fit now: [`EventSender::try_send`](crate::EventSender::try_send) would have had
-    /// to wait.
+    /// Returns whether the event did not fit now:
+    /// [`EventSender::try_send`](crate::EventSender::try_send) would have had to wait.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.kind == Kind::Full
     }
 
-    /// Returns whether the event is larger than [`Buffer::max_event_bytes`](crate::Buffer::max_event_bytes).
+    /// Returns whether the event is larger than
+    /// [`Buffer::max_event_bytes`](crate::Buffer::max_event_bytes).
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.kind == Kind::TooLarge
     }
 
-    /// Returns whether [`EventSender::blocking_send`](crate::EventSender::blocking_send) would have waited for ever,
-    /// because the thread that it was to block is the one that makes room: the handler called it inside its body.
+    /// Returns whether [`EventSender::blocking_send`](crate::EventSender::blocking_send) would have
+    /// waited for ever, because the thread that it was to block is the one that makes room: the
+    /// handler called it inside its body.
     #[must_use]
     pub fn is_deadlock(&self) -> bool {
         self.kind == Kind::Deadlock

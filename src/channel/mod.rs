@@ -1,32 +1,35 @@
 //! The event channel: where the application puts events, and from which a body takes them.
 //!
-//! The channel *is* the encoded buffer. Sending encodes the event straight into the bytes that wait for the client, and
-//! the body takes all that is there as one frame, so ten events that are ready cost one write. Nothing is allocated for
-//! an event, and nothing that is ready is held back.
+//! The channel *is* the encoded buffer. Sending encodes the event straight into the bytes that wait
+//! for the client, and the body takes all that is there as one frame, so ten events that are ready
+//! cost one write. Nothing is allocated for an event, and nothing that is ready is held back.
 //!
 //! # Bounds
 //!
-//! A [`Buffer`] bounds what waits, in events and in bytes, and says what happens when it is full: the sender waits
-//! ([`Buffer::fixed`], the default), the newest is dropped ([`Buffer::dropping`]), or the oldest
-//! ([`Buffer::sliding`]). An event larger than the buffer's bytes goes alone into an empty buffer; one larger than
-//! [`Buffer::max_event_bytes`] is refused, and comes back in the error.
+//! A [`Buffer`] bounds what waits, in events and in bytes, and says what happens when it is full:
+//! the sender waits ([`Buffer::fixed`], the default), the newest is dropped ([`Buffer::dropping`]),
+//! or the oldest ([`Buffer::sliding`]). An event larger than the buffer's bytes goes alone into an
+//! empty buffer; one larger than [`Buffer::max_event_bytes`] is refused, and comes back in the
+//! error.
 //!
 //! # Order
 //!
-//! Events go out in the order in which they were accepted. Senders that wait are served in the order in which they began
-//! to: neither [`EventSender::try_send`] nor a sender that comes later gets ahead of them.
+//! Events go out in the order in which they were accepted. Senders that wait are served in the
+//! order in which they began to: neither [`EventSender::try_send`] nor a sender that comes later
+//! gets ahead of them.
 //!
 //! # The end
 //!
-//! The stream ends when the last [`EventSender`] is gone (and the handler, if it has one, has returned), or when anyone
-//! calls [`EventSender::close`]. What was accepted until then still goes out. When the client is gone, sending fails and
-//! gives the event back, and [`EventSender::closed`] tells.
+//! The stream ends when the last [`EventSender`] is gone (and the handler, if it has one, has
+//! returned), or when anyone calls [`EventSender::close`]. What was accepted until then still goes
+//! out. When the client is gone, sending fails and gives the event back, and
+//! [`EventSender::closed`] tells.
 //!
 //! # In a handler
 //!
-//! A handler runs inside the body that takes its events. So that one which never has to wait, because its buffer drops
-//! what does not fit, leaves the body a chance to, [`EventSender::send`] yields once after as many events as the buffer
-//! holds, 1,024 at most.
+//! A handler runs inside the body that takes its events. So that one which never has to wait,
+//! because its buffer drops what does not fit, leaves the body a chance to, [`EventSender::send`]
+//! yields once after as many events as the buffer holds, 1,024 at most.
 
 mod buffer;
 mod error;
@@ -46,7 +49,8 @@ pub(crate) use self::{
     sender::Control,
 };
 
-/// Creates an event channel: the sender, and the end that an [`EventBody`](crate::EventBody) is made from.
+/// Creates an event channel: the sender, and the end that an [`EventBody`](crate::EventBody) is
+/// made from.
 ///
 /// A handler is given its sender; this is for a stream that is made elsewhere.
 ///

@@ -1,8 +1,9 @@
 //! The encoded buffer: the bytes that wait for a client, in the pieces in which they will go out.
 //!
-//! Small events are written one behind the other into the *tail*, which goes out as one frame. A tail never grows
-//! beyond [`SEGMENT`]; a large event is not copied a second time by growing the tail around it, but starts a tail of
-//! exactly its size; and large bytes that are shared already (an `EncodedEvent`) become a segment as they are.
+//! Small events are written one behind the other into the *tail*, which goes out as one frame. A
+//! tail never grows beyond [`SEGMENT`]; a large event is not copied a second time by growing the
+//! tail around it, but starts a tail of exactly its size; and large bytes that are shared already
+//! (an `EncodedEvent`) become a segment as they are.
 
 use std::{collections::VecDeque, mem, ops::Range};
 
@@ -98,8 +99,8 @@ impl Queue {
         Some(segment)
     }
 
-    /// Drops the oldest event, and returns the segment that it was the last of, to be freed by the caller. There must be
-    /// one, in a sliding queue.
+    /// Drops the oldest event, and returns the segment that it was the last of, to be freed by the
+    /// caller. There must be one, in a sliding queue.
     pub(super) fn drop_oldest(&mut self) -> Option<Segment> {
         let len = self.lengths.as_mut()?.pop_front()?;
         self.events -= 1;

@@ -15,7 +15,8 @@ use super::{
     state::{Shared, State, Status, renew},
 };
 
-/// The receiving end of an event channel: what an [`EventBody`](crate::EventBody) is made from, with `EventBody::from`.
+/// The receiving end of an event channel: what an [`EventBody`](crate::EventBody) is made from,
+/// with `EventBody::from`.
 ///
 /// When it is dropped, sending fails and gives the event back.
 #[must_use = "without its receiver a channel is closed"]
@@ -61,8 +62,9 @@ impl EventReceiver {
         Control(self.shared.clone())
     }
 
-    /// Runs the handler's poll, unless the application has ended the stream. While it runs, sending wakes nobody, for what
-    /// is sent is taken right after; and a sender that would block this thread is told so.
+    /// Runs the handler's poll, unless the application has ended the stream. While it runs, sending
+    /// wakes nobody, for what is sent is taken right after; and a sender that would block this
+    /// thread is told so.
     pub(crate) fn while_polling<T>(&self, poll: impl FnOnce() -> T) -> Option<T> {
         let _waker = {
             let mut state = self.shared.lock();
@@ -97,7 +99,8 @@ impl EventReceiver {
         Taken::Nothing
     }
 
-    /// Ends the stream because nobody takes anything any more, and returns how it had ended before that, if it had.
+    /// Ends the stream because nobody takes anything any more, and returns how it had ended before
+    /// that, if it had.
     pub(crate) fn leave(&self) -> Option<Ending> {
         let ended = {
             let state = self.shared.lock();
@@ -132,7 +135,8 @@ fn ending(state: &State) -> Option<Ending> {
 impl Drop for EventReceiver {
     fn drop(&mut self) {
         self.shared.end(Status::Gone);
-        // A sender that is kept must keep neither the connection's task, which the waker holds, nor the bytes.
+        // A sender that is kept must keep neither the connection's task, which the waker holds, nor
+        // the bytes.
         let (_waker, _queue) = {
             let mut state = self.shared.lock();
             (state.receiver.take(), std::mem::take(&mut state.queue))

@@ -18,13 +18,14 @@ use crate::{BoxError, encode::Encode};
 
 /// The sending end of an event channel: clone it, move it to tasks and threads, keep it.
 ///
-/// Sending never waits for the network, only for room in the [`Buffer`](crate::Buffer). The stream is open until the
-/// last clone is gone, its handler has returned, or one of them calls [`close`](Self::close) or [`fail`](Self::fail).
+/// Sending never waits for the network, only for room in the [`Buffer`](crate::Buffer). The stream
+/// is open until the last clone is gone, its handler has returned, or one of them calls
+/// [`close`](Self::close) or [`fail`](Self::fail).
 ///
-/// It is a [`Sink`](futures_sink::Sink) too: `poll_ready` reserves a place, `poll_flush` is done at once, since what was
-/// accepted is on its way, and `poll_close` ends this clone alone. A clone that was told to wait, or that it is ready, has
-/// its turn or its place until it sends, is closed or is dropped: so drop the clone with what was sending to it, and use
-/// its methods on another.
+/// It is a [`Sink`](futures_sink::Sink) too: `poll_ready` reserves a place, `poll_flush` is done at
+/// once, since what was accepted is on its way, and `poll_close` ends this clone alone. A clone
+/// that was told to wait, or that it is ready, has its turn or its place until it sends, is closed
+/// or is dropped: so drop the clone with what was sending to it, and use its methods on another.
 ///
 /// See the [module docs](crate::channel) for order, bounds and the end.
 pub struct EventSender {
@@ -47,20 +48,22 @@ impl EventSender {
         Self { shared, sink: SinkState::default() }
     }
 
-    /// Sends an event, and waits for room if the buffer is full and of the kind that lets senders wait.
+    /// Sends an event, and waits for room if the buffer is full and of the kind that lets senders
+    /// wait.
     ///
-    /// Accepted means on its way: it goes out in the order of acceptance, unless the client leaves. After as many sends
-    /// as the buffer holds, 1,024 at most, it lets others run once, even if there is room, so that a handler that only
-    /// sends cannot keep its body from writing.
+    /// Accepted means on its way: it goes out in the order of acceptance, unless the client leaves.
+    /// After as many sends as the buffer holds, 1,024 at most, it lets others run once, even if
+    /// there is room, so that a handler that only sends cannot keep its body from writing.
     ///
     /// # Errors
     ///
-    /// Returns the event if the stream is over, or if the event is larger than the buffer's `max_event_bytes`.
+    /// Returns the event if the stream is over, or if the event is larger than the buffer's
+    /// `max_event_bytes`.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, it has not sent the event, which is dropped with it, and its turn passes on to the
-    /// next who waits. To keep the event, send a clone.
+    /// Dropped before it is ready, it has not sent the event, which is dropped with it, and its
+    /// turn passes on to the next who waits. To keep the event, send a clone.
     ///
     /// # Examples
     ///
@@ -112,13 +115,14 @@ impl EventSender {
 
     /// Sends an event from a thread, and blocks the thread while there is no room.
     ///
-    /// For threads of your own and for `spawn_blocking`. On a thread of an async runtime it blocks what else the thread
-    /// should run; if that is the very body which would make room, it would wait for ever.
+    /// For threads of your own and for `spawn_blocking`. On a thread of an async runtime it blocks
+    /// what else the thread should run; if that is the very body which would make room, it
+    /// would wait for ever.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send). And if the buffer is full and the caller is the handler inside its body, so that
-    /// blocking would be a deadlock: see [`SendError::is_deadlock`].
+    /// As [`send`](Self::send). And if the buffer is full and the caller is the handler inside its
+    /// body, so that blocking would be a deadlock: see [`SendError::is_deadlock`].
     ///
     /// # Examples
     ///
@@ -147,19 +151,21 @@ impl EventSender {
         }
     }
 
-    /// Ends the stream. What was accepted still goes out, and the handler, if it has not returned, is dropped where it
-    /// awaits; the end reason is [`EndReason::Finished`](crate::EndReason::Finished).
+    /// Ends the stream. What was accepted still goes out, and the handler, if it has not returned,
+    /// is dropped where it awaits; the end reason is
+    /// [`EndReason::Finished`](crate::EndReason::Finished).
     ///
     /// After another end it does nothing.
     pub fn close(&self) {
         self.shared.end(Status::Closed);
     }
 
-    /// Ends the stream abnormally. What was accepted still goes out, then the body ends with the error, so that the
-    /// client can tell a truncated stream from a finished one; the end reason is
-    /// [`EndReason::Failed`](crate::EndReason::Failed).
+    /// Ends the stream abnormally. What was accepted still goes out, then the body ends with the
+    /// error, so that the client can tell a truncated stream from a finished one; the end
+    /// reason is [`EndReason::Failed`](crate::EndReason::Failed).
     ///
-    /// A handler fails by returning the error; this is for senders elsewhere. After another end it does nothing.
+    /// A handler fails by returning the error; this is for senders elsewhere. After another end it
+    /// does nothing.
     pub fn fail(&self, error: impl Into<BoxError>) {
         self.shared.end(Status::failed(error.into()));
     }
@@ -224,8 +230,8 @@ impl EventSender {
 }
 
 impl Clone for EventSender {
-    /// Clones the sender. The clone has no part in what this one has reserved as a sink, and is open if this one is
-    /// closed as one.
+    /// Clones the sender. The clone has no part in what this one has reserved as a sink, and is
+    /// open if this one is closed as one.
     fn clone(&self) -> Self {
         self.shared.lock().senders += 1;
         Self::new(self.shared.clone())

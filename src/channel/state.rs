@@ -2,10 +2,12 @@
 //!
 //! Rules that hold here:
 //!
-//! - No code that is not ours runs under the lock, but for `Waker::clone`: wakers to be woken or dropped, and bytes to be
-//!   freed (whose owner may be anything), are returned to the caller, who does that when the lock is free.
-//! - Who waits stands in `waiting`, in the order of arrival, and the first of them has the next room: nobody else may
-//!   take it. So whoever leaves the front, served or cancelled, passes the turn on ([`State::next_turn`]).
+//! - No code that is not ours runs under the lock, but for `Waker::clone`: wakers to be woken or
+//!   dropped, and bytes to be freed (whose owner may be anything), are returned to the caller, who
+//!   does that when the lock is free.
+//! - Who waits stands in `waiting`, in the order of arrival, and the first of them has the next
+//!   room: nobody else may take it. So whoever leaves the front, served or cancelled, passes the
+//!   turn on ([`State::next_turn`]).
 //! - The status is left once, from `Open`; the first reason wins.
 
 use std::{
@@ -28,7 +30,8 @@ use crate::{
     encode::{Layout, sealed},
 };
 
-/// How many sends are enough for one turn, however many events the buffer holds: it may be bounded by its bytes alone.
+/// How many sends are enough for one turn, however many events the buffer holds: it may be bounded
+/// by its bytes alone.
 const MANY: usize = 1024;
 /// From how many bytes on an event counts for more than one in a turn.
 const HEAVY: usize = 4 << 10;
@@ -45,7 +48,8 @@ impl Shared {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that panics runs under the lock, so the state is whole whatever a thread that held it did.
+        // Nothing that panics runs under the lock, so the state is whole whatever a thread that
+        // held it did.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -101,8 +105,8 @@ pub(super) struct State {
     reserved: usize,
     waiting: VecDeque<Waiting>,
     next_ticket: Ticket,
-    /// How much was offered and not made to wait since the receiver last took something: one for each event, and one for
-    /// each [`HEAVY`] bytes of it.
+    /// How much was offered and not made to wait since the receiver last took something: one for
+    /// each event, and one for each [`HEAVY`] bytes of it.
     since_taken: usize,
     pub(super) dropped: u64,
     pub(super) status: Status,
@@ -126,7 +130,8 @@ struct Waiting {
 #[derive(Debug)]
 #[must_use]
 pub(super) enum Offered {
-    /// It is in the queue, or was dropped as the buffer's policy says; and so were these, to be freed without the lock.
+    /// It is in the queue, or was dropped as the buffer's policy says; and so were these, to be
+    /// freed without the lock.
     Taken {
         _gone: Vec<Segment>,
     },
@@ -227,7 +232,8 @@ impl State {
         }
     }
 
-    /// Reserves the place of one event, if it is this one's turn and there is room. Only where senders wait.
+    /// Reserves the place of one event, if it is this one's turn and there is room. Only where
+    /// senders wait.
     pub(super) fn reserve(&mut self, ticket: Option<Ticket>) -> bool {
         let free = self.is_turn_of(ticket) && self.fits(1);
         self.reserved += usize::from(free);
@@ -242,15 +248,15 @@ impl State {
         self.buffer.when_full == WhenFull::Wait
     }
 
-    /// Returns whether an async sender lets others run once, the body among them, before it goes on: enough was sent,
-    /// and this one would not wait anyway.
+    /// Returns whether an async sender lets others run once, the body among them, before it goes
+    /// on: enough was sent, and this one would not wait anyway.
     pub(super) fn must_yield(&mut self, layout: &Layout, ticket: Option<Ticket>) -> bool {
         let waits = self.is_open() && self.senders_wait() && self.must_wait(layout, ticket);
         !waits && self.has_sent_enough()
     }
 
-    /// Returns whether as many were offered since the receiver last took something as the buffer holds, or very many, and
-    /// counts anew.
+    /// Returns whether as many were offered since the receiver last took something as the buffer
+    /// holds, or very many, and counts anew.
     pub(super) fn has_sent_enough(&mut self) -> bool {
         let must = self.since_taken >= self.buffer.max_events.min(MANY);
         if must {
@@ -259,7 +265,8 @@ impl State {
         must
     }
 
-    /// Gets in line, or renews the waker of one who is. Returns the old waker, to be dropped without the lock.
+    /// Gets in line, or renews the waker of one who is. Returns the old waker, to be dropped
+    /// without the lock.
     pub(super) fn wait(
         &mut self,
         ticket: Option<Ticket>,

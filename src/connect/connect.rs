@@ -9,7 +9,8 @@ use http::{
 use super::LastEventId;
 use crate::body::HEAD;
 
-/// A request that wants to become an event stream: all of it but its body. What `on_connect` decides upon.
+/// A request that wants to become an event stream: all of it but its body. What `on_connect`
+/// decides upon.
 pub struct Connect {
     parts: Box<request::Parts>,
 }
@@ -133,7 +134,8 @@ impl<T: fmt::Debug> fmt::Debug for Accept<T> {
     }
 }
 
-/// The head of the response that a stream was accepted with, which its handler finds in the extensions of its request.
+/// The head of the response that a stream was accepted with, which its handler finds in the
+/// extensions of its request.
 #[derive(Clone)]
 pub struct ResponseHead {
     headers: Arc<HeaderMap>,

@@ -9,10 +9,11 @@ use crate::event::{EventId, InvalidEventId};
 
 /// The id of the last event that a client has received, as it tells when it reconnects.
 ///
-/// An event channel handler finds it in the extensions of its request; a handler of a framework asks
-/// [`from_headers`](Self::from_headers). Browsers send it as the header `Last-Event-ID` when they reconnect by
-/// themselves; a page that opens a stream anew can only put it in the query, where [`from_query`](Self::from_query)
-/// looks. It is what the client says: check it before you believe it.
+/// An event channel handler finds it in the extensions of its request; a handler of a framework
+/// asks [`from_headers`](Self::from_headers). Browsers send it as the header `Last-Event-ID` when
+/// they reconnect by themselves; a page that opens a stream anew can only put it in the query,
+/// where [`from_query`](Self::from_query) looks. It is what the client says: check it before you
+/// believe it.
 ///
 /// ```
 /// use http::HeaderMap;
@@ -32,7 +33,8 @@ pub struct LastEventId(EventId);
 impl LastEventId {
     const PARAMETERS: [&'static str; 3] = ["last_event_id", "lastEventId", "Last-Event-ID"];
 
-    /// Reads the header `Last-Event-ID`, the first if there are several, as UTF-8. An empty one is none.
+    /// Reads the header `Last-Event-ID`, the first if there are several, as UTF-8. An empty one is
+    /// none.
     ///
     /// # Errors
     ///
@@ -42,12 +44,13 @@ impl LastEventId {
         Self::from_bytes(value.as_bytes(), Place::Header)
     }
 
-    /// Reads the first of the query parameters `last_event_id`, `lastEventId` and `Last-Event-ID` that there is. An empty
-    /// one is none.
+    /// Reads the first of the query parameters `last_event_id`, `lastEventId` and `Last-Event-ID`
+    /// that there is. An empty one is none.
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidLastEventId`] if the value, decoded, is not UTF-8, or holds what no id can: NUL, CR or LF.
+    /// Returns [`InvalidLastEventId`] if the value, decoded, is not UTF-8, or holds what no id can:
+    /// NUL, CR or LF.
     pub fn from_query(uri: &Uri) -> Result<Option<Self>, InvalidLastEventId> {
         let parameters = uri.query().unwrap_or_default().split('&');
         let mut parameters = parameters.filter_map(|parameter| parameter.split_once('='));
@@ -114,7 +117,8 @@ impl PartialEq<&str> for LastEventId {
     }
 }
 
-/// The error of a `Last-Event-ID` that cannot be the id of an event. An event channel handler answers it with a 400.
+/// The error of a `Last-Event-ID` that cannot be the id of an event. An event channel handler
+/// answers it with a 400.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidLastEventId {
     place: Place,

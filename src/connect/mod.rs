@@ -1,7 +1,9 @@
-//! What is decided before a stream begins: the request as [`Connect`], and the answer, [`Accept`] or [`Refusal`].
+//! What is decided before a stream begins: the request as [`Connect`], and the answer, [`Accept`]
+//! or [`Refusal`].
 //!
-//! An `on_connect` hook is async, sees everything of the request but its body, and decides the head of the response.
-//! Until it has, nothing is on the wire, and if it refuses, the handler never runs.
+//! An `on_connect` hook is async, sees everything of the request but its body, and decides the head
+//! of the response. Until it has, nothing is on the wire, and if it refuses, the handler never
+//! runs.
 //!
 //! ```
 //! use http::StatusCode;
@@ -28,12 +30,13 @@
 //!
 //! # Browsers and refusals
 //!
-//! A browser's `EventSource` takes every status but 200 for the last word: after a 401, and after a 503 too, it never
-//! comes back by itself. That is right for a token that is wrong, and wrong for a server that is full. To send it away for
-//! a while, refuse with [`Refusal::come_back`]; to end it for good without an error, with [`Refusal::stop`].
+//! A browser's `EventSource` takes every status but 200 for the last word: after a 401, and after a
+//! 503 too, it never comes back by itself. That is right for a token that is wrong, and wrong for a
+//! server that is full. To send it away for a while, refuse with [`Refusal::come_back`]; to end it
+//! for good without an error, with [`Refusal::stop`].
 //!
-//! `EventSource` cannot set request headers either. What browsers can send is a cookie, or a short-lived token in the
-//! query.
+//! `EventSource` cannot set request headers either. What browsers can send is a cookie, or a
+//! short-lived token in the query.
 
 #[expect(clippy::module_inception, reason = "`Connect` is what the module is about")]
 mod connect;

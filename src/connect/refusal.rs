@@ -19,7 +19,8 @@ use crate::{
 
 /// The answer that a request does not become a stream: any status, headers and body.
 ///
-/// In `on_connect`, `?` makes a refusal of any error: a 500 with the error logged and nothing of it told to the client.
+/// In `on_connect`, `?` makes a refusal of any error: a 500 with the error logged and nothing of it
+/// told to the client.
 ///
 /// Mind that a browser's `EventSource` never comes back after any status but 200, see the
 /// [module docs](crate::connect#browsers-and-refusals).
@@ -60,8 +61,9 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST).body(why.to_string())
     }
 
-    /// Sends the client away for a while: a 200 and a stream that holds only a reconnection time, drawn from the spread,
-    /// and ends. A browser comes back after it, as it would not after a 503.
+    /// Sends the client away for a while: a 200 and a stream that holds only a reconnection time,
+    /// drawn from the spread, and ends. A browser comes back after it, as it would not after a
+    /// 503.
     ///
     /// ```
     /// use std::time::Duration;
@@ -80,7 +82,8 @@ impl Refusal {
         refusal
     }
 
-    /// Ends the client for good, without an error: a 204, after which no conforming client reconnects.
+    /// Ends the client for good, without an error: a 204, after which no conforming client
+    /// reconnects.
     pub fn stop() -> Self {
         Self::new(StatusCode::NO_CONTENT)
     }

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::event::{Event, EventId, IntoEventId};
 
-/// An event as it goes out: encoded once, cloned at the cost of a reference count, sent to any number of streams.
+/// An event as it goes out: encoded once, cloned at the cost of a reference count, sent to any
+/// number of streams.
 ///
 /// An id can still be put in front, as a store does that learns the id when it has taken the event:
 ///
@@ -41,11 +42,12 @@ impl EncodedEvent {
         Self { bytes: buffer.freeze(), id: layout.id, late_id: None }
     }
 
-    /// Takes bytes that are encoded already, for who knows what they do: from a store, a file, another server.
+    /// Takes bytes that are encoded already, for who knows what they do: from a store, a file,
+    /// another server.
     ///
-    /// They are one or more whole events (or comments), in UTF-8, in the event stream format: so the last line of them
-    /// is an empty one, and nothing that is sent afterwards can become a part of them. Wherever events are counted or
-    /// dropped, the whole is one.
+    /// They are one or more whole events (or comments), in UTF-8, in the event stream format: so
+    /// the last line of them is an empty one, and nothing that is sent afterwards can become a
+    /// part of them. Wherever events are counted or dropped, the whole is one.
     ///
     /// ```
     /// use tower_sse::EncodedEvent;
@@ -58,8 +60,8 @@ impl EncodedEvent {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidEncoding`] if the bytes are empty, are not UTF-8, start with a byte order mark, or do not end
-    /// with an empty line.
+    /// Returns [`InvalidEncoding`] if the bytes are empty, are not UTF-8, start with a byte order
+    /// mark, or do not end with an empty line.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<Self, InvalidEncoding> {
         let bytes = bytes.into();
         let id = raw::check(&bytes)?;
@@ -68,7 +70,8 @@ impl EncodedEvent {
 
     /// Sets the id, in place of any there was; of several events, that of the first.
     ///
-    /// The bytes are shared still, unless they have an id of their own, which costs a copy of them without it.
+    /// The bytes are shared still, unless they have an id of their own, which costs a copy of them
+    /// without it.
     ///
     /// # Panics
     ///
@@ -84,7 +87,8 @@ impl EncodedEvent {
         self
     }
 
-    /// Returns the bytes as they go out. They are shared, not copied, unless an id was put in front.
+    /// Returns the bytes as they go out. They are shared, not copied, unless an id was put in
+    /// front.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         if self.late_id.is_none() {

@@ -1,7 +1,8 @@
 //! What an encoded event will look like, measured before it is written.
 //!
-//! So the exact length is known before anything is locked or allocated. Data of one line, the common case, is looked
-//! through a single time: when it is written, the layout tells that there is no line end to look for.
+//! So the exact length is known before anything is locked or allocated. Data of one line, the
+//! common case, is looked through a single time: when it is written, the layout tells that there is
+//! no line end to look for.
 
 use std::ops::Range;
 
@@ -114,7 +115,8 @@ fn line_len(prefix: &[u8], value: &[u8]) -> usize {
     prefix.len() + value.len() + 1
 }
 
-/// The length of a field that may have several lines: its line ends are of one byte each when written.
+/// The length of a field that may have several lines: its line ends are of one byte each when
+/// written.
 fn field_len(prefix: &[u8], value: &[u8]) -> usize {
     let mut len = 0;
     each_line(value, |line| len += line_len(prefix, line));
@@ -133,7 +135,8 @@ fn write_lines(prefix: &[u8], value: &[u8], buffer: &mut BytesMut) {
     each_line(value, |line| write_line(prefix, line, buffer));
 }
 
-/// Calls `f` with each line of a text: CR, LF and CRLF end one each, and the last line ends with the text.
+/// Calls `f` with each line of a text: CR, LF and CRLF end one each, and the last line ends with
+/// the text.
 fn each_line(mut text: &[u8], mut f: impl FnMut(&[u8])) {
     while let Some(end) = memchr2(b'\r', b'\n', text) {
         f(&text[..end]);

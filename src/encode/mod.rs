@@ -2,12 +2,12 @@
 //! [WHATWG standard, 9.2.5](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream),
 //! written.
 //!
-//! An event is encoded when it is sent, straight into the buffer of its stream. To send one event to many streams,
-//! encode it once, with [`Event::encode`](crate::Event::encode), and clone the [`EncodedEvent`], which costs the same
-//! for a megabyte as for a byte.
+//! An event is encoded when it is sent, straight into the buffer of its stream. To send one event
+//! to many streams, encode it once, with [`Event::encode`](crate::Event::encode), and clone the
+//! [`EncodedEvent`], which costs the same for a megabyte as for a byte.
 //!
-//! What is written is always: UTF-8, LF as line end, one space after each colon, fields in the order comments, `event`,
-//! `id`, `retry`, `data`, custom fields, and an empty line.
+//! What is written is always: UTF-8, LF as line end, one space after each colon, fields in the
+//! order comments, `event`, `id`, `retry`, `data`, custom fields, and an empty line.
 
 mod encoded;
 mod layout;

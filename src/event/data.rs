@@ -7,11 +7,12 @@ use bytestring::ByteString;
 
 use super::text::Text;
 
-/// The data of an event, or the value of a custom field or a comment: any UTF-8 text, lines included.
+/// The data of an event, or the value of a custom field or a comment: any UTF-8 text, lines
+/// included.
 ///
-/// Made from text and from integers; [`Event::display`](crate::Event::display) takes any other value that can be
-/// displayed. A [`String`] is taken as it is, short text is kept without an allocation, and [`Bytes`] are checked to be
-/// UTF-8 and then shared.
+/// Made from text and from integers; [`Event::display`](crate::Event::display) takes any other
+/// value that can be displayed. A [`String`] is taken as it is, short text is kept without an
+/// allocation, and [`Bytes`] are checked to be UTF-8 and then shared.
 ///
 /// ```
 /// use tower_sse::{Event, EventData};

@@ -38,8 +38,8 @@ macro_rules! invalid {
         }
 
         impl $name {
-            /// Returns the position of the byte that is not allowed, counted in bytes from 0, if it is one byte that
-            /// is wrong.
+            /// Returns the position of the byte that is not allowed, counted in bytes from 0, if it
+            /// is one byte that is wrong.
             #[must_use]
             pub fn position(&self) -> Option<usize> {
                 match self.fault {
@@ -64,7 +64,8 @@ invalid! {
     InvalidEventType, "event type"
 }
 invalid! {
-    /// The error of a text that cannot be an [`EventId`](crate::EventId): it holds a control character.
+    /// The error of a text that cannot be an [`EventId`](crate::EventId): it holds a control
+    /// character.
     InvalidEventId, "event id"
 }
 invalid! {

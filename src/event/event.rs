@@ -6,10 +6,10 @@ use super::{EventData, EventId, EventType, FieldName, IntoEventId, IntoEventType
 
 /// One event of an event stream.
 ///
-/// It goes out in this order: comments, type, id, reconnection time, data, custom fields. A client dispatches an event
-/// that has data, be it empty; without data the block still sets the last event ID and the reconnection time, and
-/// nothing is dispatched. Line ends in data, comments and the values of custom fields may be CR, LF or CRLF: each ends
-/// one line, and arrives as one LF.
+/// It goes out in this order: comments, type, id, reconnection time, data, custom fields. A client
+/// dispatches an event that has data, be it empty; without data the block still sets the last event
+/// ID and the reconnection time, and nothing is dispatched. Line ends in data, comments and the
+/// values of custom fields may be CR, LF or CRLF: each ends one line, and arrives as one LF.
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,7 +36,8 @@ struct Extra {
 }
 
 impl Event {
-    /// Creates an event of the type `message` with this data: text, or an integer. [`Event::display`] takes other values.
+    /// Creates an event of the type `message` with this data: text, or an integer.
+    /// [`Event::display`] takes other values.
     ///
     /// ```
     /// use tower_sse::Event;
@@ -66,7 +67,8 @@ impl Event {
         Self { data: Some(EventData::display(&value)), ..Self::default() }
     }
 
-    /// Creates a comment, which clients skip: one line beginning with a colon for each line of the text.
+    /// Creates a comment, which clients skip: one line beginning with a colon for each line of the
+    /// text.
     ///
     /// ```
     /// use tower_sse::Event;
@@ -112,7 +114,8 @@ impl Event {
         self
     }
 
-    /// Tells the client how long to wait before it reconnects, in whole milliseconds; what is below one is cut off.
+    /// Tells the client how long to wait before it reconnects, in whole milliseconds; what is below
+    /// one is cut off.
     #[must_use]
     pub fn with_retry(mut self, reconnection_time: Duration) -> Self {
         let millis = u64::try_from(reconnection_time.as_millis()).unwrap_or(u64::MAX);
@@ -127,7 +130,8 @@ impl Event {
         self
     }
 
-    /// Adds a custom field, after those there are; one line of that name for each line of the value.
+    /// Adds a custom field, after those there are; one line of that name for each line of the
+    /// value.
     ///
     /// Clients that do not know it ignore it, browsers always.
     ///
@@ -149,7 +153,8 @@ impl Event {
         self
     }
 
-    /// Returns the type a client dispatches the event under: `message` if none was set, or an empty one.
+    /// Returns the type a client dispatches the event under: `message` if none was set, or an empty
+    /// one.
     #[must_use]
     pub fn event_type(&self) -> &EventType {
         static MESSAGE: EventType = EventType::MESSAGE;
@@ -168,7 +173,8 @@ impl Event {
         self.data.is_some()
     }
 
-    /// Returns the id of this event itself. A client's last event ID stays as it is over events without one.
+    /// Returns the id of this event itself. A client's last event ID stays as it is over events
+    /// without one.
     #[inline]
     #[must_use]
     pub fn id(&self) -> Option<&EventId> {

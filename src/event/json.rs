@@ -9,8 +9,8 @@ use super::Event;
 impl Event {
     /// Creates an event whose data is the value as JSON.
     ///
-    /// It is serialized here, not when it is sent. Should the text hold raw line ends, as a `RawValue` may, they are
-    /// sent as line ends of the data, which are white space to JSON.
+    /// It is serialized here, not when it is sent. Should the text hold raw line ends, as a
+    /// `RawValue` may, they are sent as line ends of the data, which are white space to JSON.
     ///
     /// ```
     /// use tower_sse::Event;

@@ -1,11 +1,12 @@
 //! An event of an event stream: one value, the same on the way out and on the way in.
 //!
-//! An [`Event`] cannot be wrong. Its [`EventType`], [`EventId`] and the [`FieldName`]s of custom fields are types that
-//! hold nothing which could end a line, so what a user typed can never inject a line of its own; its data may be any
-//! text, for it is split into lines when it is encoded. That is why encoding an event cannot fail.
+//! An [`Event`] cannot be wrong. Its [`EventType`], [`EventId`] and the [`FieldName`]s of custom
+//! fields are types that hold nothing which could end a line, so what a user typed can never inject
+//! a line of its own; its data may be any text, for it is split into lines when it is encoded. That
+//! is why encoding an event cannot fail.
 //!
-//! A literal is checked where it stands, and a literal that is wrong panics there. Text that is known only at run time
-//! does not compile without a check:
+//! A literal is checked where it stands, and a literal that is wrong panics there. Text that is
+//! known only at run time does not compile without a check:
 //!
 //! ```
 //! use tower_sse::{Event, EventType};

@@ -7,7 +7,8 @@ use super::{
     text::Text,
 };
 
-/// Defines one checked text type and the trait of what becomes one. `$check` is a `const fn(&[u8]) -> Option<Fault>`.
+/// Defines one checked text type and the trait of what becomes one. `$check` is a `const fn(&[u8])
+/// -> Option<Fault>`.
 macro_rules! checked_text {
     (
         $(#[$doc:meta])* $name:ident, $error:ident, $check:path, $static_message:literal;
@@ -183,8 +184,8 @@ macro_rules! checked_text {
 checked_text! {
     /// The type of an event: what a browser's `addEventListener` names.
     ///
-    /// It holds no carriage return and no line feed. An event without a type, or with an empty one, is of the type
-    /// [`EventType::MESSAGE`].
+    /// It holds no carriage return and no line feed. An event without a type, or with an empty one,
+    /// is of the type [`EventType::MESSAGE`].
     ///
     /// ```
     /// use tower_sse::EventType;
@@ -196,10 +197,11 @@ checked_text! {
     /// assert_eq!(error.to_string(), "invalid event type: line feed at byte 5");
     /// ```
     EventType, InvalidEventType, no_line_end, "an event type holds no carriage return and no line feed";
-    /// What can be the type of an event without a check at run time: an [`EventType`], or a literal.
+    /// What can be the type of an event without a check at run time: an [`EventType`], or a
+    /// literal.
     ///
-    /// A literal that is no event type panics where it stands. Text known only at run time goes through
-    /// [`EventType::try_from`]. This trait is sealed.
+    /// A literal that is no event type panics where it stands. Text known only at run time goes
+    /// through [`EventType::try_from`]. This trait is sealed.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not checked, so it cannot be the type of an event",
         label = "neither an `EventType` nor a literal",
@@ -211,9 +213,10 @@ checked_text! {
 checked_text! {
     /// The id of an event: what a client sends back as `Last-Event-ID` when it reconnects.
     ///
-    /// Made by you, it holds no control character (U+0000 to U+001F and U+007F): a client could not send it back in a
-    /// header, and would never return. Ids that come from a client or a server elsewhere may hold whatever the
-    /// standard allows. An empty id resets the client's last event ID. Spaces at either end are lost on the way back.
+    /// Made by you, it holds no control character (U+0000 to U+001F and U+007F): a client could not
+    /// send it back in a header, and would never return. Ids that come from a client or a server
+    /// elsewhere may hold whatever the standard allows. An empty id resets the client's last event
+    /// ID. Spaces at either end are lost on the way back.
     ///
     /// ```
     /// use tower_sse::{Event, EventId};
@@ -225,10 +228,12 @@ checked_text! {
     /// assert_eq!(error.to_string(), "invalid event id: control character 0x00 at byte 1");
     /// ```
     EventId, InvalidEventId, no_control, "an event id holds no control character";
-    /// What can be the id of an event without a check at run time: an [`EventId`], a literal, or any integer.
+    /// What can be the id of an event without a check at run time: an [`EventId`], a literal, or
+    /// any integer.
     ///
-    /// A literal that is no id panics where it stands. Text known only at run time goes through [`EventId::try_from`],
-    /// and other values, a UUID say, through [`EventId::from_display`]. This trait is sealed.
+    /// A literal that is no id panics where it stands. Text known only at run time goes through
+    /// [`EventId::try_from`], and other values, a UUID say, through [`EventId::from_display`]. This
+    /// trait is sealed.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not checked, so it cannot be the id of an event",
         label = "neither an `EventId`, nor an integer, nor a literal",
@@ -240,8 +245,8 @@ checked_text! {
 checked_text! {
     /// The name of a custom field, which the standard tells clients to ignore unless they know it.
     ///
-    /// It is not empty, holds no colon, carriage return or line feed, does not start with a byte order mark, and is
-    /// none of the standard's own `event`, `data`, `id` and `retry`.
+    /// It is not empty, holds no colon, carriage return or line feed, does not start with a byte
+    /// order mark, and is none of the standard's own `event`, `data`, `id` and `retry`.
     ///
     /// ```
     /// use tower_sse::FieldName;
@@ -254,8 +259,8 @@ checked_text! {
         and holds no colon, line end or leading byte order mark";
     /// What can name a custom field without a check at run time: a [`FieldName`], or a literal.
     ///
-    /// A literal that is no field name panics where it stands. Text known only at run time goes through
-    /// [`FieldName::try_from`]. This trait is sealed.
+    /// A literal that is no field name panics where it stands. Text known only at run time goes
+    /// through [`FieldName::try_from`]. This trait is sealed.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not checked, so it cannot name a custom field",
         label = "neither a `FieldName` nor a literal",

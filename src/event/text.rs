@@ -7,11 +7,12 @@ use std::{
 
 use bytestring::ByteString;
 
-/// The longest text that is kept without an allocation, in bytes: with its tag and its length it fills the five words
-/// that the shared variant needs anyway.
+/// The longest text that is kept without an allocation, in bytes: with its tag and its length it
+/// fills the five words that the shared variant needs anyway.
 const INLINE: usize = 38;
 
-/// Immutable UTF-8 text. No variant is longer than 40 bytes, and none but `Owned` is copied by `clone`.
+/// Immutable UTF-8 text. No variant is longer than 40 bytes, and none but `Owned` is copied by
+/// `clone`.
 #[derive(Clone)]
 pub(crate) enum Text {
     Static(&'static str),

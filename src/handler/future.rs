@@ -18,8 +18,8 @@ use crate::{
     connect::{Accept, Connect, Refusal},
 };
 
-/// The future of an [`EventChannelHandler`](super::EventChannelHandler)'s response: at once, unless there is an
-/// `on_connect` to wait for.
+/// The future of an [`EventChannelHandler`](super::EventChannelHandler)'s response: at once, unless
+/// there is an `on_connect` to wait for.
 #[must_use = "futures do nothing unless awaited"]
 pub struct HandlerFuture<B> {
     state: State<B>,

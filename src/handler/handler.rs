@@ -21,13 +21,16 @@ use crate::{
     connect::{Accept, Connect, InvalidLastEventId, LastEventId, Refusal, ResponseHead},
 };
 
-/// Makes a service that answers each request with an event stream, filled by what the closure sends.
+/// Makes a service that answers each request with an event stream, filled by what the closure
+/// sends.
 ///
-/// The closure is called for each accepted request, with the request and the stream's sender, when the server first polls
-/// the response's body; its future runs inside the body. See the [module docs](crate::handler).
+/// The closure is called for each accepted request, with the request and the stream's sender, when
+/// the server first polls the response's body; its future runs inside the body. See the [module
+/// docs](crate::handler).
 ///
-/// In most places everything is inferred. A closure that looks into the request's body, or a handler whose server is not
-/// in sight, names the body's type: `|request: Request<Incoming>, events|`.
+/// In most places everything is inferred. A closure that looks into the request's body, or a
+/// handler whose server is not in sight, names the body's type: `|request: Request<Incoming>,
+/// events|`.
 ///
 /// ```
 /// use tower_sse::{Event, EventChannelHandler, event_channel_handler};
@@ -64,7 +67,8 @@ where
 
 /// A service that answers each request with an event stream, made by [`event_channel_handler`].
 ///
-/// Cloning it is cheap. It is generic over the request's body alone, so it can be named, stored, and set up step by step.
+/// Cloning it is cheap. It is generic over the request's body alone, so it can be named, stored,
+/// and set up step by step.
 #[must_use = "a handler does nothing unless a server calls it"]
 pub struct EventChannelHandler<B> {
     config: Arc<Config<B>>,
@@ -82,10 +86,11 @@ type Connecting = Pin<Box<dyn Future<Output = Result<Accept, Refusal>> + Send>>;
 pub(super) type OnConnect = dyn Fn(Connect) -> Connecting + Send + Sync;
 
 impl<B> EventChannelHandler<B> {
-    /// Sets the hook that decides each request before anything is sent: it accepts, with headers and session state, or
-    /// refuses with any response. Default is to accept.
+    /// Sets the hook that decides each request before anything is sent: it accepts, with headers
+    /// and session state, or refuses with any response. Default is to accept.
     ///
-    /// An error in it, by `?`, and a panic are a 500; neither runs the handler. See [`connect`](crate::connect).
+    /// An error in it, by `?`, and a panic are a 500; neither runs the handler. See
+    /// [`connect`](crate::connect).
     ///
     /// # Cancel safety
     ///
@@ -99,8 +104,8 @@ impl<B> EventChannelHandler<B> {
         self
     }
 
-    /// Leaves the query alone: a last event ID is taken from the header only. Default is to look into the query as well,
-    /// see [`LastEventId::from_query`].
+    /// Leaves the query alone: a last event ID is taken from the header only. Default is to look
+    /// into the query as well, see [`LastEventId::from_query`].
     pub fn without_last_event_id_query(mut self) -> Self {
         self.config_mut().last_event_id_from_query = false;
         self

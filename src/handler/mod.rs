@@ -1,4 +1,5 @@
-//! A service that answers each request with an event stream: what [`event_channel_handler`] makes of a closure.
+//! A service that answers each request with an event stream: what [`event_channel_handler`] makes
+//! of a closure.
 //!
 //! ```
 //! use std::time::Duration;
@@ -26,21 +27,25 @@
 //!
 //! # What the closure returns
 //!
-//! `Result<(), BoxError>`, nothing else: so `?` takes any error, an endless loop needs no annotation, and `Ok(())` ends.
-//! An error, or a panic, ends the stream abnormally, is logged and told to `on_disconnect`; nothing else is harmed. The
-//! error of [`send`](crate::EventSender::send), when the client is gone, is no failure: the stream has ended already.
+//! `Result<(), BoxError>`, nothing else: so `?` takes any error, an endless loop needs no
+//! annotation, and `Ok(())` ends. An error, or a panic, ends the stream abnormally, is logged and
+//! told to `on_disconnect`; nothing else is harmed. The
+//! error of [`send`](crate::EventSender::send), when the client is gone, is no failure: the stream
+//! has ended already.
 //!
 //! # The request
 //!
-//! Any method is served. The request comes with its body, and in its extensions are, besides what layers and
-//! `on_connect` have put there:
+//! Any method is served. The request comes with its body, and in its extensions are, besides what
+//! layers and `on_connect` have put there:
 //!
-//! - [`LastEventId`](crate::LastEventId), if the client tells one: in the header, else in the query (a page cannot set
-//!   the header), unless [`without_last_event_id_query`](EventChannelHandler::without_last_event_id_query). One that
+//! - [`LastEventId`](crate::LastEventId), if the client tells one: in the header, else in the query
+//!   (a page cannot set the header), unless
+//!   [`without_last_event_id_query`](EventChannelHandler::without_last_event_id_query). One that
 //!   cannot be an id is answered with a 400;
 //! - [`ResponseHead`](crate::ResponseHead): the headers that were sent.
 //!
-//! `HEAD` is decided by `on_connect` as `GET` is; there is no stream, so neither the handler runs nor a hook.
+//! `HEAD` is decided by `on_connect` as `GET` is; there is no stream, so neither the handler runs
+//! nor a hook.
 
 mod future;
 #[expect(clippy::module_inception, reason = "`event_channel_handler` is what the module is about")]

@@ -5,10 +5,12 @@ use tower_layer::Layer;
 
 use super::{accept::Accepted, path::Route, service::SseService};
 
-/// A layer that answers some requests with the event stream of a handler, and leaves the others to the inner service.
+/// A layer that answers some requests with the event stream of a handler, and leaves the others to
+/// the inner service.
 ///
 /// The handler is any service that answers `Response<EventBody>` and cannot fail, such as an
-/// [`EventChannelHandler`](crate::EventChannelHandler). See the [module docs](crate::layer) for which requests.
+/// [`EventChannelHandler`](crate::EventChannelHandler). See the [module docs](crate::layer) for
+/// which requests.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing unless a service is wrapped with it"]
 pub struct SseLayer<H> {
@@ -40,23 +42,26 @@ impl<H> SseLayer<H> {
 
     /// Takes the requests of exactly this path, whatever they accept.
     ///
-    /// The path is compared as it stands in the request, so percent-encoded. A slash at its start may be left out.
+    /// The path is compared as it stands in the request, so percent-encoded. A slash at its start
+    /// may be left out.
     pub fn path(mut self, path: impl AsRef<str>) -> Self {
         self.rule.route = Route::path(path.as_ref());
         self
     }
 
-    /// Takes the requests of this path and below it, whatever they accept. Slashes at its ends make no difference.
+    /// Takes the requests of this path and below it, whatever they accept. Slashes at its ends make
+    /// no difference.
     ///
-    /// The handler is mounted there: `/events/7` below the prefix `/events` is `/7` to it, and the whole URI is in the
-    /// request's extensions, as [`OriginalUri`](super::OriginalUri).
+    /// The handler is mounted there: `/events/7` below the prefix `/events` is `/7` to it, and the
+    /// whole URI is in the request's extensions, as [`OriginalUri`](super::OriginalUri).
     pub fn path_prefix(mut self, path: impl AsRef<str>) -> Self {
         self.rule.route = Route::prefix(path.as_ref());
         self
     }
 
-    /// Takes of the path only the requests whose `Accept` does not exclude an event stream. Without a path that is what
-    /// the layer does anyway, and more strictly: it takes only those that ask for one.
+    /// Takes of the path only the requests whose `Accept` does not exclude an event stream. Without
+    /// a path that is what the layer does anyway, and more strictly: it takes only those that
+    /// ask for one.
     pub fn accept(mut self) -> Self {
         self.rule.accept = true;
         self

@@ -1,4 +1,5 @@
-//! A layer that puts an event stream beside any service: by path, by what the client accepts, or both.
+//! A layer that puts an event stream beside any service: by path, by what the client accepts, or
+//! both.
 //!
 //! ```
 //! use http::{Request, Response};
@@ -28,12 +29,14 @@
 //! | `.path_prefix("/ticks")` | every request of this path and below it; the handler sees the rest of the path, as mounted services do, and the whole as [`OriginalUri`] |
 //! | `.path(…).accept()`, `.path_prefix(…).accept()` | those whose `Accept` does not exclude an event stream; one without the header accepts everything |
 //!
-//! By `Accept` alone, put the layer around the routes that have two answers, not around a whole application: every
-//! `EventSource` sends `Accept: text/event-stream`, so the layer would take the requests for other streams as well. And a
-//! path with `.accept()` does not suit a page that is also a stream, for browsers accept `*/*` of a page.
+//! By `Accept` alone, put the layer around the routes that have two answers, not around a whole
+//! application: every `EventSource` sends `Accept: text/event-stream`, so the layer would take the
+//! requests for other streams as well. And a path with `.accept()` does not suit a page that is
+//! also a stream, for browsers accept `*/*` of a page.
 //!
-//! `OPTIONS` always goes to the inner service, so that its CORS answers serve both, and so does `CONNECT`. Every other request reaches the inner
-//! service untouched, and its error is the service's.
+//! `OPTIONS` always goes to the inner service, so that its CORS answers serve both, and so does
+//! `CONNECT`. Every other request reaches the inner service untouched, and its error is the
+//! service's.
 //!
 //! Where `Accept` decides, both answers vary by it, and say so to caches: `Vary: Accept`.
 

@@ -5,8 +5,8 @@ use http::{
     uri::{self, PathAndQuery},
 };
 
-/// The URI of a request as it reached the layer, in the extensions of a request whose handler is mounted below
-/// [`path_prefix`](super::SseLayer::path_prefix).
+/// The URI of a request as it reached the layer, in the extensions of a request whose handler is
+/// mounted below [`path_prefix`](super::SseLayer::path_prefix).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginalUri(pub Uri);
 

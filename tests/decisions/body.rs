@@ -214,7 +214,8 @@ async fn d02_in_task_a_handler_goes_on_while_nobody_polls_its_body() {
     let server = Server::start(handler).await;
     let mut client = server.get_raw("/").await;
     client.until("xxx").await;
-    // The client reads no more, so nobody takes anything any more: all that is sent makes an older one go.
+    // The client reads no more, so nobody takes anything any more: all that is sent makes an older
+    // one go.
     for many in [1_000, 2_000, 3_000] {
         soon(dropped.wait_for(|dropped| *dropped > many)).await.unwrap();
     }

@@ -1,4 +1,5 @@
-//! The hard points of the design, as they were decided, one or more tests each; the number is the decision's.
+//! The hard points of the design, as they were decided, one or more tests each; the number is the
+//! decision's.
 //!
 //! | decisions | about | in |
 //! |---|---|---|
@@ -6,10 +7,10 @@
 //! | 10–12, 21, 22 | events and the buffer: order, fairness, text | `channel.rs` |
 //! | 17–20, 23 | requests, answers, the layer | `requests.rs` |
 //!
-//! Left for what brings them: of 2 the grace at shutdown, `send_timeout` and how many streams are stuck; of 6
-//! `ending()`; of 8 the memory of an idle stream (`tests/allocations.rs` counts it); of 17 that refusal by `come_back` is
-//! the default of admission and shutdown; of 18 admission; 24–27 (hub) and 28–30 (client). 31–38 are about crates and
-//! tools: `ci/` holds them.
+//! Left for what brings them: of 2 the grace at shutdown, `send_timeout` and how many streams are
+//! stuck; of 6 `ending()`; of 8 the memory of an idle stream (`tests/allocations.rs` counts it); of
+//! 17 that refusal by `come_back` is the default of admission and shutdown; of 18 admission; 24–27
+//! (hub) and 28–30 (client). 31–38 are about crates and tools: `ci/` holds them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod body;

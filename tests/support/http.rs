@@ -109,7 +109,8 @@ impl Server {
         client
     }
 
-    /// Connects a client that speaks HTTP/2; with its socket, so that it can be cut off without a word.
+    /// Connects a client that speaks HTTP/2; with its socket, so that it can be cut off without a
+    /// word.
     pub(crate) async fn http2(&self) -> (http2::SendRequest<Empty<Bytes>>, std::net::TcpStream) {
         let stream = TcpStream::connect(self.address).await.unwrap().into_std().unwrap();
         let socket = stream.try_clone().unwrap();
