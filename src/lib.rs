@@ -1,9 +1,10 @@
 //! Server-Sent Events for any [tower](https://docs.rs/tower) server.
 //!
-//! A closure that is given the request and a sender becomes a [tower service](https://docs.rs/tower-service) whose responses are event
-//! streams; hyper, axum, warp and whatever else speaks tower can serve it. An on-connect hook
-//! decides status, headers and authentication before anything is sent. Memory stays bounded with
-//! slow clients, nothing a user typed can be injected, and every stream that ends tells why, once.
+//! A closure that is given the request and a sender becomes a
+//! [tower service](https://docs.rs/tower-service) whose responses are event streams; hyper, axum,
+//! warp and whatever else speaks tower can serve it. An on-connect hook decides status, headers and
+//! authentication before anything is sent. Memory stays bounded with slow clients, nothing a user
+//! typed can be injected, and every stream that ends tells why, once.
 //!
 //! # The smallest server
 //!

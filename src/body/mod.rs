@@ -58,8 +58,8 @@
 //!
 //! # Time
 //!
-//! Keep-alives need a tokio runtime with its timer enabled; elsewhere they are off, and a warning is
-//! logged. A stream without them runs on any executor.
+//! Keep-alives need a tokio runtime with its timer enabled; elsewhere they are off, and a warning
+//! is logged. A stream without them runs on any executor.
 
 mod alarm;
 #[expect(clippy::module_inception, reason = "`body::EventBody` is what the module is about")]
