@@ -251,18 +251,23 @@ impl State {
     /// Returns whether an async sender lets others run once, the body among them, before it goes
     /// on: enough was sent, and this one would not wait anyway.
     pub(super) fn must_yield(&mut self, layout: &Layout, ticket: Option<Ticket>) -> bool {
-        let waits = self.is_open() && self.senders_wait() && self.must_wait(layout, ticket);
-        !waits && self.has_sent_enough()
+        let enough = self.since_taken >= self.enough();
+        let would_wait = || self.is_open() && self.senders_wait() && self.must_wait(layout, ticket);
+        enough && !would_wait() && self.has_sent_enough()
     }
 
     /// Returns whether as many were offered since the receiver last took something as the buffer
     /// holds, or very many, and counts anew.
     pub(super) fn has_sent_enough(&mut self) -> bool {
-        let must = self.since_taken >= self.buffer.max_events.min(MANY);
+        let must = self.since_taken >= self.enough();
         if must {
             self.since_taken = 0;
         }
         must
+    }
+
+    fn enough(&self) -> usize {
+        self.buffer.max_events.min(MANY)
     }
 
     /// Gets in line, or renews the waker of one who is. Returns the old waker, to be dropped
