@@ -128,6 +128,59 @@ async fn a_panic_whose_payload_panics_goes_no_further() {
     assert_eq!(handler.oneshot(Request::new(())).await.unwrap().status(), 500);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_fails_after_the_end_is_logged_unless_it_only_noticed_the_end() {
+    for (in_task, logged) in [(false, 2), (true, 2)] {
+        let log = Log::start();
+        let panics = EventBody::new(|events| async move {
+            events.close();
+            panic!("after the end")
+        });
+        let fails = EventBody::new(|events| async move {
+            events.close();
+            Err("after the end".into())
+        });
+        let notices = EventBody::new(|events| async move {
+            events.close();
+            events.send(Event::new("late")).await?;
+            Ok(())
+        });
+        let notices_encoded = EventBody::new(|events| async move {
+            events.close();
+            Ok(events.send(Event::new("late").encode()).await?)
+        });
+        for body in [panics, fails, notices, notices_encoded] {
+            let mut ends = Ends::new();
+            let body = if in_task { body.in_task() } else { body };
+            let mut body = body.on_disconnect(ends.hook());
+            body.next_chunk().await.unwrap().unwrap();
+            sleep(SECOND).await;
+            assert!(read_all(&mut body).await.1.is_none());
+            assert_eq!(ends.only().reason(), EndReason::Finished);
+        }
+        let lines = log.lines();
+        assert_eq!(lines.len(), if cfg!(feature = "tracing") { logged } else { 0 }, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_handler_whose_runtime_shuts_down_has_not_finished() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut ends = Ends::new();
+    let mut body = EventBody::new(|events| async move {
+        events.send(Event::new("a")).await?;
+        std::future::pending().await
+    })
+    .in_task()
+    .without_keep_alive()
+    .on_disconnect(ends.hook());
+    runtime.block_on(async { body.next_chunk().await.unwrap().unwrap() });
+    drop(runtime);
+    let (_, error) = read_all(&mut body).now_or_never().unwrap();
+    assert_eq!(error.unwrap().get_ref().to_string(), "the handler's task was cancelled");
+    assert_eq!(ends.only().reason(), EndReason::Failed);
+}
+
 /// Bytes whose owner looks at the channel when they are freed.
 struct Looks(EventSender);
 

@@ -173,7 +173,8 @@ impl Live {
         if self.record.reason.is_some() {
             return;
         }
-        let all_given = self.outgoing.bytes.is_empty();
+        let opened = matches!(self.opening, Opening::Gone);
+        let all_given = opened && self.outgoing.bytes.is_empty();
         match ended {
             Some(Ending::Failed(error)) => self.as_mut().end(&End::Failed(error)),
             Some(Ending::Closed) if all_given => self.as_mut().end(&End::Finished),

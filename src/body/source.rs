@@ -12,11 +12,11 @@ use tokio::runtime::Handle;
 use super::exclusive::Exclusive;
 use crate::{
     BoxError,
-    caught::CaughtFuture,
-    channel::{EventReceiver, EventSender},
+    caught::{self, CaughtFuture},
+    channel::{Control, EventReceiver, EventSender, is_closed_send},
     encode::{Encode, EncodedEvent},
     event::Event,
-    trace::Span,
+    trace::{self, Span},
 };
 
 /// What a handler closure makes.
@@ -45,20 +45,16 @@ impl Handler {
         let Self::Inside(future, span) = std::mem::replace(self, Self::None) else { return };
         let control = receiver.control();
         let Ok(runtime) = Handle::try_current() else {
-            control.fail(
-                "in_task needs a tokio runtime, and there is none where the body is polled".into(),
-            );
+            let error = "in_task needs a tokio runtime, and there is none where the body is polled";
+            control.fail(error.into());
             return;
         };
-        // Keeps the stream open until the handler has returned, even if it has dropped its own.
-        let open = receiver.sender();
+        let open = OpenUntilReturned { events: receiver.sender(), returned: false };
         let mut future = future.into_inner();
         let task = runtime.spawn(async move {
             let result = poll_fn(|cx| span.enter(|| Pin::new(&mut future).poll(cx))).await;
-            if let Some(error) = failure(result) {
-                control.fail(error);
-            }
-            drop(open);
+            fail(&control, result);
+            open.returned();
         });
         *self = Self::InTask { _task: AbortOnDrop(task.abort_handle()) };
     }
@@ -71,9 +67,7 @@ impl Handler {
             Some(Poll::Pending) => {}
             Some(Poll::Ready(result)) => {
                 *self = Self::None;
-                if let Some(error) = failure(result) {
-                    receiver.control().fail(error);
-                }
+                fail(&receiver.control(), result);
             }
             None => *self = Self::None,
         }
@@ -84,8 +78,34 @@ impl Handler {
     }
 }
 
-fn failure<E: Into<BoxError>>(result: Result<Result<(), BoxError>, E>) -> Option<BoxError> {
-    result.map_err(Into::into).and_then(|handled| handled).err()
+/// Ends the stream as the handler did, if that was with an error. One that comes after the end has
+/// nobody to be told to but the log.
+fn fail<E: Into<BoxError>>(control: &Control, result: Result<Result<(), BoxError>, E>) {
+    let Err(error) = result.map_err(Into::into).and_then(|handled| handled) else { return };
+    if let Some(late) = control.fail(error).filter(|error| !is_closed_send(&**error)) {
+        caught::logged("the error's Display", || trace::failed_after_the_end(&*late));
+    }
+}
+
+/// Keeps the stream open until the handler has returned, even if it has dropped its own sender; and
+/// tells if it never does, because its runtime has shut down.
+struct OpenUntilReturned {
+    events: EventSender,
+    returned: bool,
+}
+
+impl OpenUntilReturned {
+    fn returned(mut self) {
+        self.returned = true;
+    }
+}
+
+impl Drop for OpenUntilReturned {
+    fn drop(&mut self) {
+        if !self.returned {
+            self.events.fail("the handler's task was cancelled");
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use crate::event::Event;
+use crate::{encode::EncodedEvent, event::Event};
 
 /// The error of an event that was not sent. It holds the event.
 ///
@@ -87,3 +87,11 @@ impl<E> fmt::Debug for SendError<E> {
 }
 
 impl<E> Error for SendError<E> {}
+
+/// Returns whether this is the error of a send after the end: what a handler returns, by `?`, that
+/// has not failed.
+pub(crate) fn is_closed_send(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    let of_event = error.downcast_ref::<SendError<Event>>().map(SendError::is_closed);
+    let of_encoded = error.downcast_ref::<SendError<EncodedEvent>>().map(SendError::is_closed);
+    of_event.or(of_encoded).unwrap_or(false)
+}

@@ -28,8 +28,9 @@
 //! # In a handler
 //!
 //! A handler runs inside the body that takes its events. So that one which never has to wait,
-//! because its buffer drops what does not fit, leaves the body a chance to, [`EventSender::send`]
-//! yields once after as many events as the buffer holds, 1,024 at most.
+//! because its buffer drops what does not fit, leaves the body a chance to,
+//! [`EventSender::send`] yields once after as many events as the buffer holds, and earlier if they
+//! are large or very many.
 
 mod buffer;
 mod error;
@@ -44,6 +45,7 @@ use std::sync::Arc;
 
 pub use self::{buffer::Buffer, error::SendError, receiver::EventReceiver, sender::EventSender};
 pub(crate) use self::{
+    error::is_closed_send,
     queue::Segment,
     receiver::{Ending, Taken},
     sender::Control,

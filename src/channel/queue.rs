@@ -47,7 +47,7 @@ pub(super) struct Queue {
     bytes: usize,
     /// The length of each event, if the oldest may have to go.
     lengths: Option<VecDeque<usize>>,
-    /// How large the last tail was that was taken: how large the next may become.
+    /// How large the last tail of small events was that was taken: how large the next may become.
     last_taken: usize,
 }
 
@@ -84,7 +84,7 @@ impl Queue {
     /// Takes the first piece.
     pub(super) fn take(&mut self) -> Option<Segment> {
         if self.sealed.is_empty() && !self.tail.is_empty() {
-            self.last_taken = self.tail.len();
+            self.last_taken = if self.tail_large { 0 } else { self.tail.len() };
             self.seal();
         }
         let segment = self.sealed.pop_front()?;
@@ -228,6 +228,15 @@ mod tests {
         let at = queue.tail.as_ptr();
         push(&mut queue, &Event::new("y"));
         assert_eq!(queue.take().unwrap().bytes.as_ptr(), at);
+    }
+
+    #[test]
+    fn what_follows_a_large_event_is_not_allocated_as_large() {
+        let mut queue = Queue::default();
+        push(&mut queue, &Event::new("x".repeat(8 << 20)));
+        queue.take().unwrap();
+        push(&mut queue, &Event::new("y"));
+        assert!(queue.tail.capacity() < IDLE, "{}", queue.tail.capacity());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 use super::{
     error::{Kind, SendError},
     sender::{EventSender, SinkState},
-    state::{Offered, Ticket},
+    state::{Offered, State, Ticket},
 };
 use crate::encode::{Encode, Layout};
 
@@ -60,13 +60,16 @@ impl<E: Encode> Future for Sending<'_, E> {
         let event = this.event.as_ref().expect("a send is not polled after it is done");
         let layout = this.layout.get_or_insert_with(|| event.layout());
         let mut state = this.sender.shared().lock();
-        if !this.yielded && state.must_yield(layout, this.ticket) {
+        let closed = this.sender.sink == SinkState::Closed;
+        let would_wait = |state: &State| !closed && state.would_wait(layout.len, this.ticket);
+        if !this.yielded && state.must_yield(would_wait) {
             this.yielded = true;
             drop(state);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let offered = if this.sender.sink == SinkState::Closed {
+        let offered = if closed {
+            state.count_refused();
             Offered::Refused(Kind::Closed)
         } else {
             state.offer(event, layout, this.ticket)

@@ -1,6 +1,7 @@
 //! Where the application puts events.
 
 use std::{
+    error::Error,
     fmt,
     future::Future,
     pin::pin,
@@ -26,6 +27,8 @@ use crate::{BoxError, encode::Encode};
 /// once, since what was accepted is on its way, and `poll_close` ends this clone alone. A clone
 /// that was told to wait, or that it is ready, has its turn or its place until it sends, is closed
 /// or is dropped: so drop the clone with what was sending to it, and use its methods on another.
+/// It is a sink of events and of encoded events, so `flush` and `close` of `SinkExt` have to be told
+/// of which: `SinkExt::<Event>::close(&mut events)`.
 ///
 /// See the [module docs](crate::channel) for order, bounds and the end.
 pub struct EventSender {
@@ -52,8 +55,9 @@ impl EventSender {
     /// wait.
     ///
     /// Accepted means on its way: it goes out in the order of acceptance, unless the client leaves.
-    /// After as many sends as the buffer holds, 1,024 at most, it lets others run once, even if
-    /// there is room, so that a handler that only sends cannot keep its body from writing.
+    /// After as many sends as the buffer holds, fewer if they are large or very many, it lets others
+    /// run once, even if there is room, so that a handler that only sends cannot keep its body from
+    /// writing.
     ///
     /// # Errors
     ///
@@ -167,10 +171,11 @@ impl EventSender {
     /// A handler fails by returning the error; this is for senders elsewhere. After another end it
     /// does nothing.
     pub fn fail(&self, error: impl Into<BoxError>) {
-        self.shared.end(Status::failed(error.into()));
+        self.shared.end(Status::Failed(Arc::from(error.into())));
     }
 
-    /// Waits until the stream is over: closed, failed, or its client is gone.
+    /// Waits until the stream is over: closed, failed, or its client is gone. For a clone that was
+    /// closed as a sink it is over at once.
     ///
     /// # Cancel safety
     ///
@@ -260,8 +265,11 @@ impl fmt::Debug for EventSender {
 pub(crate) struct Control(pub(super) Arc<Shared>);
 
 impl Control {
-    pub(crate) fn fail(&self, error: BoxError) {
-        self.0.end(Status::failed(error));
+    /// Ends the stream with an error, and returns it if the stream had ended before.
+    pub(crate) fn fail(&self, error: BoxError) -> Option<Arc<dyn Error + Send + Sync>> {
+        let error: Arc<dyn Error + Send + Sync> = Arc::from(error);
+        let ended = self.0.end(Status::Failed(error.clone()));
+        (!ended).then_some(error)
     }
 
     pub(crate) fn dropped(&self) -> u64 {

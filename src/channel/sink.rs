@@ -17,25 +17,27 @@ use crate::encode::Encode;
 impl EventSender {
     /// Gets a place, unless the buffer is of the kind in which nobody has to wait for one.
     fn poll_reserve(&mut self, cx: &Context<'_>) -> Poll<Result<(), Kind>> {
-        let mut state = self.shared().lock();
-        if self.sink == SinkState::Closed || !state.is_open() {
-            return Poll::Ready(Err(Kind::Closed));
-        }
-        if self.sink == SinkState::Reserved {
-            return Poll::Ready(Ok(()));
-        }
-        if !state.senders_wait() {
-            if !state.has_sent_enough() {
-                return Poll::Ready(Ok(()));
-            }
-            drop(state);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
         let ticket = match self.sink {
             SinkState::Waiting(ticket) => Some(ticket),
             SinkState::Idle | SinkState::Reserved | SinkState::Closed => None,
         };
+        let mut state = self.shared().lock();
+        let over = self.sink == SinkState::Closed || !state.is_open();
+        if self.sink == SinkState::Reserved && !over {
+            return Poll::Ready(Ok(()));
+        }
+        if state.must_yield(|state| !over && state.would_wait(1, ticket)) {
+            drop(state);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if over {
+            state.count_refused();
+            return Poll::Ready(Err(Kind::Closed));
+        }
+        if !state.senders_wait() {
+            return Poll::Ready(Ok(()));
+        }
         if !state.reserve(ticket) {
             let (ticket, old) = state.wait(ticket, cx);
             drop(state);

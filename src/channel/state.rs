@@ -25,10 +25,7 @@ use super::{
     error::Kind,
     queue::{Queue, Segment},
 };
-use crate::{
-    BoxError,
-    encode::{Layout, sealed},
-};
+use crate::encode::{Layout, sealed};
 
 /// How many sends are enough for one turn, however many events the buffer holds: it may be bounded
 /// by its bytes alone.
@@ -53,18 +50,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the stream for its senders, unless it has ended. What is queued still goes out.
-    pub(super) fn end(&self, status: Status) {
+    /// Ends the stream for its senders, unless it has ended, and returns whether it did. What is
+    /// queued still goes out.
+    pub(super) fn end(&self, status: Status) -> bool {
         let (waiting, receiver) = {
             let mut state = self.lock();
             if !matches!(state.status, Status::Open) {
-                return;
+                return false;
             }
             state.status = status;
             (mem::take(&mut state.waiting), state.receiver.take())
         };
         self.over.notify_waiters();
         waiting.into_iter().map(|waiting| waiting.waker).chain(receiver).for_each(Waker::wake);
+        true
     }
 }
 
@@ -89,12 +88,6 @@ pub(super) enum Status {
     Failed(Arc<dyn std::error::Error + Send + Sync>),
     /// The receiver is gone.
     Gone,
-}
-
-impl Status {
-    pub(super) fn failed(error: BoxError) -> Self {
-        Self::Failed(Arc::from(error))
-    }
 }
 
 #[derive(Debug)]
@@ -178,9 +171,13 @@ impl State {
             None => self.offer_open(event, layout, ticket),
         };
         if !matches!(offered, Offered::NoRoom) {
-            self.since_taken += 1 + layout.len / HEAVY;
+            self.count(layout);
         }
         offered
+    }
+
+    fn count(&mut self, layout: &Layout) {
+        self.since_taken += 1 + layout.len / HEAVY;
     }
 
     fn offer_open<E: sealed::Encode>(
@@ -191,7 +188,7 @@ impl State {
     ) -> Offered {
         let mut gone = Vec::new();
         match self.buffer.when_full {
-            WhenFull::Wait if self.must_wait(layout, ticket) => return Offered::NoRoom,
+            WhenFull::Wait if self.would_wait(layout.len, ticket) => return Offered::NoRoom,
             WhenFull::DropNewest if !self.fits(layout.len) => {
                 self.dropped += 1;
                 return Offered::Taken { _gone: gone };
@@ -215,6 +212,7 @@ impl State {
         layout: &Layout,
     ) -> Offered {
         self.reserved -= 1;
+        self.count(layout);
         if let Some(kind) = self.refusal(layout) {
             return Offered::Refused(kind);
         }
@@ -235,7 +233,7 @@ impl State {
     /// Reserves the place of one event, if it is this one's turn and there is room. Only where
     /// senders wait.
     pub(super) fn reserve(&mut self, ticket: Option<Ticket>) -> bool {
-        let free = self.is_turn_of(ticket) && self.fits(1);
+        let free = !self.would_wait(1, ticket);
         self.reserved += usize::from(free);
         free
     }
@@ -249,25 +247,24 @@ impl State {
     }
 
     /// Returns whether an async sender lets others run once, the body among them, before it goes
-    /// on: enough was sent, and this one would not wait anyway.
-    pub(super) fn must_yield(&mut self, layout: &Layout, ticket: Option<Ticket>) -> bool {
-        let enough = self.since_taken >= self.enough();
-        let would_wait = || self.is_open() && self.senders_wait() && self.must_wait(layout, ticket);
-        enough && !would_wait() && self.has_sent_enough()
-    }
-
-    /// Returns whether as many were offered since the receiver last took something as the buffer
-    /// holds, or very many, and counts anew.
-    pub(super) fn has_sent_enough(&mut self) -> bool {
-        let must = self.since_taken >= self.enough();
-        if must {
-            self.since_taken = 0;
+    /// on: as many were offered since the receiver last took something as the buffer holds, or very
+    /// many, and this one would not wait anyway.
+    pub(super) fn must_yield(&mut self, would_wait: impl FnOnce(&Self) -> bool) -> bool {
+        if self.since_taken < self.buffer.max_events.min(MANY) || would_wait(self) {
+            return false;
         }
-        must
+        self.since_taken = 0;
+        true
     }
 
-    fn enough(&self) -> usize {
-        self.buffer.max_events.min(MANY)
+    /// Counts one that was refused without being offered.
+    pub(super) fn count_refused(&mut self) {
+        self.since_taken += 1;
+    }
+
+    /// Returns whether one of this length would get in line.
+    pub(super) fn would_wait(&self, len: usize, ticket: Option<Ticket>) -> bool {
+        self.is_open() && self.senders_wait() && !(self.is_turn_of(ticket) && self.fits(len))
     }
 
     /// Gets in line, or renews the waker of one who is. Returns the old waker, to be dropped
@@ -313,10 +310,6 @@ impl State {
     /// Returns whether blocking this thread would block what makes room.
     pub(super) fn is_polled_here(&self) -> bool {
         self.polling == Some(thread::current().id())
-    }
-
-    fn must_wait(&self, layout: &Layout, ticket: Option<Ticket>) -> bool {
-        !self.is_turn_of(ticket) || !self.fits(layout.len)
     }
 
     fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {

@@ -71,7 +71,7 @@ impl EncodedEvent {
     /// Sets the id, in place of any there was; of several events, that of the first.
     ///
     /// The bytes are shared still, unless they have an id of their own, which costs a copy of them
-    /// without it.
+    /// without it. Sent, they are copied behind the id, into the buffer of the stream.
     ///
     /// # Panics
     ///
@@ -174,6 +174,18 @@ mod tests {
         assert_eq!(encoded.to_bytes(), "id: 2\ndata: a\n\nid: 9\ndata: b\n\n");
         let layout = sealed::Encode::layout(&encoded);
         assert_eq!(&encoded.to_bytes()[layout.id.unwrap()], b"9");
+    }
+
+    #[test]
+    fn a_late_id_passes_over_comments_before_the_first_event() {
+        let encoded = EncodedEvent::from_bytes(": hi\n\n\n:\nid: 1\ndata: a\n\nid: 2\n\n").unwrap();
+        assert_eq!(encoded.with_id(7).to_bytes(), "id: 7\n: hi\n\n\n:\ndata: a\n\nid: 2\n\n");
+    }
+
+    #[test]
+    fn a_line_that_is_left_out_leaves_no_line_end_joined() {
+        let encoded = EncodedEvent::from_bytes("data: a\rid: 1\n\n").unwrap();
+        assert_eq!(encoded.with_id(7).to_bytes(), "id: 7\ndata: a\n\n");
     }
 
     #[test]

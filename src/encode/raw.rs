@@ -62,16 +62,18 @@ pub(super) fn last_id(bytes: &[u8]) -> Option<Range<usize>> {
     lines(bytes).filter_map(|line| id_of(bytes, &line)).last()
 }
 
-/// Returns the bytes without the `id` fields of the first block that is not empty.
+/// Returns the bytes without the `id` fields of the first block that has a field.
 pub(super) fn without_first_id(bytes: &[u8]) -> Bytes {
     let mut kept = BytesMut::with_capacity(bytes.len());
     let mut within_first = true;
     let mut seen = false;
     for line in lines(bytes) {
         within_first &= !(seen && line.text.is_empty());
-        seen |= !line.text.is_empty();
+        seen |= !matches!(bytes[line.text.clone()], [] | [b':', ..]);
         if !(within_first && is_id(&bytes[line.text.clone()])) {
-            kept.extend_from_slice(&bytes[line.text.start..line.next]);
+            // With LF, since a CR and the LF behind a line that is left out would become one.
+            kept.extend_from_slice(&bytes[line.text.clone()]);
+            kept.extend_from_slice(b"\n");
         }
     }
     kept.freeze()

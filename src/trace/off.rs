@@ -18,6 +18,8 @@ impl Span {
 
 pub(crate) fn stream_failed(_: &(dyn Error + Send + Sync + 'static)) {}
 
+pub(crate) fn failed_after_the_end(_: &(dyn Error + Send + Sync + 'static)) {}
+
 pub(crate) fn on_connect_failed(_: &(dyn Error + Send + Sync + 'static)) {}
 
 pub(crate) fn panicked(_: &'static str, _: &str) {}

@@ -20,6 +20,11 @@ pub(crate) fn stream_failed(error: &(dyn Error + Send + Sync + 'static)) {
     tracing::error!(error = error as &(dyn Error + 'static), "event stream failed");
 }
 
+pub(crate) fn failed_after_the_end(error: &(dyn Error + Send + Sync + 'static)) {
+    let error = error as &(dyn Error + 'static);
+    tracing::error!(error, "handler failed after its event stream had ended");
+}
+
 pub(crate) fn on_connect_failed(error: &(dyn Error + Send + Sync + 'static)) {
     tracing::error!(
         error = error as &(dyn Error + 'static),

@@ -111,6 +111,39 @@ fn d01_a_sink_that_never_waits_does_not_hang_its_body() {
 }
 
 #[test]
+fn d01_a_sink_that_ignores_its_errors_does_not_hang_its_body() {
+    use futures_util::SinkExt as _;
+
+    for buffer in [Buffer::fixed(4), Buffer::dropping(4), Buffer::sliding(4)] {
+        let is_pending = move |handler: EventBody| {
+            let mut body = handler.buffer(buffer.max_event_bytes(4)).without_keep_alive();
+            body.next_chunk().now_or_never().unwrap().unwrap().unwrap();
+            // It was too large, or the stream was closed, again and again; and it let the body go on.
+            matches!(body.next_chunk().now_or_never(), None | Some(None))
+        };
+        assert!(never_hangs(move || is_pending(EventBody::new(|mut events| async move {
+            loop {
+                let _ = events.feed(Event::new("too large")).await;
+            }
+        }))));
+        assert!(never_hangs(move || is_pending(EventBody::new(|mut events| async move {
+            events.close();
+            loop {
+                let _ = events.feed(Event::new("x")).await;
+            }
+        }))));
+        assert!(never_hangs(move || is_pending(EventBody::new(|mut events| async move {
+            let _open = events.clone();
+            futures_util::SinkExt::<Event>::close(&mut events).await?;
+            loop {
+                let _ = events.send(Event::new("x")).await;
+                let _ = events.feed(Event::new("x")).await;
+            }
+        }))));
+    }
+}
+
+#[test]
 fn d01_a_handler_that_ignores_the_end_does_not_hang_its_body() {
     let end = never_hangs(|| {
         let mut body = EventBody::new(|events| async move {
