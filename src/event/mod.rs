@@ -21,6 +21,7 @@
 //! The fields and what a client does with them are those of the WHATWG standard,
 //! [section 9.2](https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
+mod checked;
 mod data;
 mod error;
 #[expect(clippy::module_inception, reason = "`event::Event` is what the module is about")]
