@@ -9,34 +9,13 @@ use std::{
 };
 
 use http_body::Body as _;
-use support::{read_all, read_text};
+use support::{ends::Ends, read_all, read_text};
 use tokio::time::{Instant, sleep, timeout};
 use tower_sse::{
     BoxError, Buffer, EndReason, Event, EventBody, KeepAlive, StreamOptions, event_channel,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// The ends that a hook was told.
-#[derive(Clone, Default)]
-struct Ends(Arc<Mutex<Vec<tower_sse::Disconnect>>>);
-
-impl Ends {
-    fn hook(&self) -> impl Fn(tower_sse::Disconnect) + Send + Sync + 'static {
-        let ends = self.0.clone();
-        move |end| ends.lock().unwrap().push(end)
-    }
-
-    fn only(&self) -> tower_sse::Disconnect {
-        let mut ends = self.0.lock().unwrap();
-        assert_eq!(ends.len(), 1, "{ends:?}");
-        ends.remove(0)
-    }
-
-    fn count(&self) -> usize {
-        self.0.lock().unwrap().len()
-    }
-}
 
 fn endless() -> EventBody {
     EventBody::new(|_events| async move { std::future::pending::<Result<(), BoxError>>().await })
@@ -189,7 +168,7 @@ async fn after_64_kib_the_body_is_pending_once() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_comes_after_everything_that_was_sent() {
-    let ends = Ends::default();
+    let mut ends = Ends::new();
     let mut body = EventBody::new(|events| async move {
         for n in 0..200 {
             events.send(Event::new(n)).await?;
@@ -226,14 +205,14 @@ async fn panics_end_the_stream_as_failed_wherever_they_are() {
     ));
     let in_task = EventBody::new(|_| async move { panic!("in task") }).in_task();
     for body in [in_call, in_poll, in_stream, in_task] {
-        let ends = Ends::default();
+        let mut ends = Ends::new();
         let (_, error) = read_all(&mut body.on_disconnect(ends.hook())).await;
         let error = error.unwrap().get_ref().to_string();
         assert!(error.starts_with("the handler panicked: in "), "{error}");
         assert_eq!(ends.only().reason(), EndReason::Failed);
     }
 
-    let ends = Ends::default();
+    let mut ends = Ends::new();
     let mut body = EventBody::new(|_| async move {
         let _guard = PanicsInDrop;
         std::future::pending().await
@@ -250,7 +229,7 @@ async fn panics_end_the_stream_as_failed_wherever_they_are() {
 #[tokio::test(start_paused = true)]
 async fn the_hook_is_told_once_however_the_stream_ends() {
     // Finished, known with the last frame.
-    let ends = Ends::default();
+    let mut ends = Ends::new();
     let mut body = of_events(2).on_disconnect(ends.hook());
     body.next_chunk().await.unwrap().unwrap();
     let end = ends.only();
@@ -259,16 +238,16 @@ async fn the_hook_is_told_once_however_the_stream_ends() {
         (EndReason::Finished, 2, Some("1"))
     );
     drop(body);
-    assert_eq!(ends.count(), 0);
+    ends.none();
 
     // Dropped without a poll.
-    let ends = Ends::default();
+    let mut ends = Ends::new();
     drop(endless().on_disconnect(ends.hook()).into_response());
     let end = ends.only();
     assert_eq!((end.reason(), end.events(), end.bytes()), (EndReason::ClientGone, 0, 0));
 
     // Dropped while it lasts.
-    let ends = Ends::default();
+    let mut ends = Ends::new();
     let mut body = endless().on_disconnect(ends.hook());
     body.next_chunk().await.unwrap().unwrap();
     sleep(5 * SECOND).await;
@@ -278,7 +257,7 @@ async fn the_hook_is_told_once_however_the_stream_ends() {
     assert_eq!(end.duration(), 5 * SECOND);
 
     // Closed while the handler runs.
-    let ends = Ends::default();
+    let mut ends = Ends::new();
     let mut body = EventBody::new(|events| async move {
         events.send(Event::new("last")).await?;
         events.close();
@@ -292,7 +271,7 @@ async fn the_hook_is_told_once_however_the_stream_ends() {
     assert_eq!(ends.only().reason(), EndReason::Finished);
 
     // Closed by another: the handler that then returns the error of its send has not failed.
-    let ends = Ends::default();
+    let mut ends = Ends::new();
     let mut body = EventBody::new(|events| async move {
         events.close();
         events.send(Event::new("late")).await?;
@@ -303,7 +282,7 @@ async fn the_hook_is_told_once_however_the_stream_ends() {
     assert_eq!(ends.only().reason(), EndReason::Finished);
 
     // Failed from a task.
-    let ends = Ends::default();
+    let mut ends = Ends::new();
     let (events, receiver) = event_channel(Buffer::default());
     let mut body = EventBody::from(receiver).on_disconnect(ends.hook());
     events.try_send(Event::new("x")).unwrap();
@@ -358,7 +337,7 @@ async fn a_stream_lasts_until_the_handler_has_returned_and_the_last_sender_is_go
 
 #[tokio::test(start_paused = true)]
 async fn in_task_the_handler_goes_on_while_nobody_polls() {
-    let ends = Ends::default();
+    let mut ends = Ends::new();
     let mut body = EventBody::new(|events| async move {
         for n in 0..10 {
             sleep(SECOND).await;

@@ -7,16 +7,15 @@ mod support;
 use std::{
     fmt,
     panic::panic_any,
-    sync::{Arc, mpsc},
+    sync::Arc,
     task::{Context, Poll, Wake, Waker},
-    thread,
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::Request;
-use support::{ends::Ends, log::Log, read_all};
+use support::{ends::Ends, log::Log, never_hangs, read_all};
 use tokio::time::sleep;
 use tower::ServiceExt as _;
 use tower_sse::{
@@ -25,13 +24,6 @@ use tower_sse::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Runs what might hang, so that it fails instead.
-fn never_hangs<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, result) = mpsc::channel();
-    thread::spawn(move || done.send(f()));
-    result.recv_timeout(10 * SECOND).expect("it neither hangs nor panics")
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_had_ended_before_its_client_left_is_told_as_it_ended() {

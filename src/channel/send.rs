@@ -86,11 +86,11 @@ impl<E: Encode> Future for Sending<'_, E> {
                 return Poll::Pending;
             }
         };
-        let left = this.ticket.take().map(|ticket| (state.leave(ticket), state.next_turn()));
+        let left = this.ticket.take().map(|ticket| state.leave(ticket)).unwrap_or_default();
         let receiver = if failed.is_none() { state.receiver.take() } else { None };
         drop(state);
         drop(offered);
-        left.and_then(|(_left, next)| next).into_iter().chain(receiver).for_each(Waker::wake);
+        left.next.into_iter().chain(receiver).for_each(Waker::wake);
         let event = this.event.take();
         Poll::Ready(match (failed, event) {
             (Some(kind), Some(event)) => Err(SendError::new(kind, event)),
@@ -105,10 +105,7 @@ impl<E: Encode> Unpin for Sending<'_, E> {}
 impl<E: Encode> Drop for Sending<'_, E> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
-        let (_left, next) = {
-            let mut state = self.sender.shared().lock();
-            (state.leave(ticket), state.next_turn())
-        };
-        next.into_iter().for_each(Waker::wake);
+        let left = self.sender.shared().lock().leave(ticket);
+        left.next.into_iter().for_each(Waker::wake);
     }
 }

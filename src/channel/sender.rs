@@ -205,19 +205,12 @@ impl EventSender {
 
     /// Gives up what this clone holds as a sink, and passes its turn on.
     pub(super) fn leave_sink(&mut self, next: SinkState) {
-        let (_left, next) = match std::mem::replace(&mut self.sink, next) {
+        let left = match std::mem::replace(&mut self.sink, next) {
             SinkState::Idle | SinkState::Closed => return,
-            SinkState::Waiting(ticket) => {
-                let mut state = self.shared.lock();
-                (state.leave(ticket), state.next_turn())
-            }
-            SinkState::Reserved => {
-                let mut state = self.shared.lock();
-                state.unreserve();
-                (None, state.next_turn())
-            }
+            SinkState::Waiting(ticket) => self.shared.lock().leave(ticket),
+            SinkState::Reserved => self.shared.lock().unreserve(),
         };
-        next.into_iter().for_each(Waker::wake);
+        left.next.into_iter().for_each(Waker::wake);
     }
 
     /// Takes this clone out of those that keep the stream open.

@@ -45,10 +45,10 @@ impl EventSender {
             self.sink = SinkState::Waiting(ticket);
             return Poll::Pending;
         }
-        let left = ticket.map(|ticket| (state.leave(ticket), state.next_turn()));
+        let left = ticket.map(|ticket| state.leave(ticket)).unwrap_or_default();
         drop(state);
         self.sink = SinkState::Reserved;
-        left.and_then(|(_left, next)| next).into_iter().for_each(Waker::wake);
+        left.next.into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(()))
     }
 }

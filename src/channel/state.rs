@@ -119,6 +119,15 @@ struct Waiting {
     waker: Waker,
 }
 
+/// What is left to do, without the lock, when somebody got out of line.
+#[derive(Debug, Default)]
+#[must_use]
+pub(super) struct Left {
+    _gone: Option<Waker>,
+    /// To be woken: it is their turn, and there may be room.
+    pub(super) next: Option<Waker>,
+}
+
 /// What became of an event that was offered.
 #[derive(Debug)]
 #[must_use]
@@ -238,8 +247,10 @@ impl State {
         free
     }
 
-    pub(super) fn unreserve(&mut self) {
+    /// Gives a reserved place back, and passes it on.
+    pub(super) fn unreserve(&mut self) -> Left {
         self.reserved -= 1;
+        Left { _gone: None, next: self.next_turn() }
     }
 
     pub(super) fn senders_wait(&self) -> bool {
@@ -284,11 +295,11 @@ impl State {
         (ticket, None)
     }
 
-    /// Gets out of line. Returns the waker, to be dropped without the lock.
-    #[must_use]
-    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Waker> {
-        let place = self.place_of(ticket)?;
-        self.waiting.remove(place).map(|waiting| waiting.waker)
+    /// Gets out of line, and passes the turn on.
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Left {
+        let place = self.place_of(ticket);
+        let gone = place.and_then(|place| self.waiting.remove(place));
+        Left { _gone: gone.map(|waiting| waiting.waker), next: self.next_turn() }
     }
 
     /// Returns who is to be woken because it is their turn and there may be room.

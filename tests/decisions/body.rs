@@ -28,13 +28,13 @@ use tower_sse::{
 };
 
 use super::{
-    SECOND, Woken, never_hangs,
+    SECOND, Woken,
     support::{
         decode,
         ends::Ends,
         http::{Server, call, get, read_incoming, request, soon},
         log::Log,
-        read_all, read_text,
+        never_hangs, read_all, read_text,
     },
 };
 

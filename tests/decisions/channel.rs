@@ -16,8 +16,8 @@ use tower_sse::{
 };
 
 use super::{
-    SECOND, Woken, never_hangs,
-    support::{decode, read_text},
+    SECOND, Woken,
+    support::{decode, never_hangs, read_text},
 };
 
 type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>>;

@@ -23,21 +23,12 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
-        mpsc::channel,
     },
     task::{Wake, Waker},
-    thread,
     time::Duration,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Runs what might hang, so that it fails instead.
-fn never_hangs<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, result) = channel();
-    thread::spawn(move || done.send(f()));
-    result.recv_timeout(support::http::LIMIT).expect("it neither hangs nor panics")
-}
 
 /// Counts how often it is woken.
 #[derive(Default)]

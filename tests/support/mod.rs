@@ -46,3 +46,10 @@ pub(crate) fn decode(bytes: impl Into<Bytes>) -> Vec<Decoded> {
     }
     events
 }
+
+/// Runs what might hang, so that it fails instead.
+pub(crate) fn never_hangs<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(f()));
+    result.recv_timeout(http::LIMIT).expect("it neither hangs nor panics")
+}
