@@ -39,6 +39,10 @@
 //! | send from tasks and threads | [`EventSender`], and the guide in [`channel`] |
 //! | put a stream beside a service that I have | [`SseLayer`], and the guide in [`layer`] |
 //! | know when and why a client left | [`on_disconnect`](EventChannelHandler::on_disconnect), [`EndReason`] |
+//! | shut a server down that has streams open | [`Shutdown`], and the guide in [`shutdown`] |
+//! | limit how long a stream lasts | [`max_lifetime`](EventChannelHandler::max_lifetime), [`Accept::deadline`] |
+//! | limit how many there are | [`max_streams`](EventChannelHandler::max_streams), [`max_streams_per`](EventChannelHandler::max_streams_per) |
+//! | see what is going on | [`telemetry`] |
 //! | let a client go on where it was | [`LastEventId`] |
 //! | send one event to many clients | [`EncodedEvent`] |
 //! | solve what everybody meets sooner or later | [`recipes`] |
@@ -47,18 +51,21 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
-//! | `tracing` | yes | failed handlers, errors in on-connect and panics in hooks are logged, and handlers are polled inside the span of their request |
+//! | `tracing` | yes | a span for each stream, in which its handler is polled, and logs: see [`telemetry`] |
+//! | `metrics` | no | gauges, counters and histograms of streams and events: see [`telemetry`] |
 //! | `json` | no | [`Event::json`](Event#method.json) and [`Event::parse_json`](Event#method.parse_json) |
 //! | `full` | no | all of them |
 //!
 //! # Runtimes
 //!
-//! Keep-alives, which are on by default, and [`in_task`](EventBody::in_task) need a tokio runtime.
-//! The rest runs on any executor.
+//! Keep-alives, which are on by default, [`in_task`](EventBody::in_task), and whatever ends or cuts
+//! a stream after some time need a tokio runtime. The rest runs on any executor.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod admission;
+mod alarm;
 pub mod body;
 mod caught;
 pub mod channel;
@@ -67,8 +74,11 @@ pub mod encode;
 pub mod event;
 pub mod handler;
 pub mod layer;
+mod metrics;
 pub mod recipes;
+pub mod shutdown;
 mod spread;
+pub mod telemetry;
 mod trace;
 
 #[cfg(feature = "json")]
@@ -86,6 +96,7 @@ pub use self::{
     },
     handler::{EventChannelHandler, event_channel_handler},
     layer::{SseLayer, SseService},
+    shutdown::{Farewell, Shutdown, ShutdownIo, StillOpen},
     spread::Spread,
 };
 

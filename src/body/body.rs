@@ -8,17 +8,19 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{
-    Extensions, HeaderName, HeaderValue, Response,
+    HeaderName, HeaderValue, Response,
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
+    accepted::Accepted,
     live::{End, Live},
     options::{StreamOptions, stream_settings},
     source::{BoxHandler, Handler, StreamItem, forward},
@@ -26,6 +28,7 @@ use super::{
 use crate::{
     BoxError,
     channel::{Buffer, EventReceiver, EventSender, event_channel},
+    shutdown::Shutdown,
 };
 
 /// A response body that is an event stream: one type, whatever its events come from.
@@ -73,7 +76,8 @@ impl EventBody {
         F: FnOnce(EventSender) -> Fut + Send + 'static,
         Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        Self::with_handler(Arc::new(StreamOptions::new()), Extensions::new(), |events| {
+        let accepted = Accepted::without_request();
+        Self::with_handler(Arc::new(StreamOptions::new()), accepted, |events| {
             Box::pin(async move { handler(events).await })
         })
     }
@@ -109,6 +113,18 @@ impl EventBody {
         response
     }
 
+    /// Sets when the stream must have ended: the expiry of the token that opened it, say. It is a
+    /// deadline of this one stream, where [`max_lifetime`](Self::max_lifetime) is for all; the
+    /// earlier counts, and ends it in the same way. After the first poll it does nothing.
+    ///
+    /// For an event channel handler, [`Accept::deadline`](crate::Accept::deadline) is the same.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        if let State::Live(live) = &mut self.state {
+            live.as_mut().set_deadline(deadline.into());
+        }
+        self
+    }
+
     /// Waits for the next bytes, as a server would: for tests that need no server.
     ///
     /// With tokio's clock paused, keep-alives come at once and on time.
@@ -126,12 +142,12 @@ impl EventBody {
 
     pub(crate) fn with_handler(
         options: Arc<StreamOptions>,
-        extensions: Extensions,
+        accepted: Accepted,
         handler: impl FnOnce(EventSender) -> BoxHandler,
     ) -> Self {
         let (events, receiver) = event_channel(Buffer::default());
         let handler = Handler::new(handler(events));
-        Live::with_handler(handler, receiver, options, extensions).into()
+        Live::with_handler(handler, receiver, options, accepted).into()
     }
 
     /// Creates a body of plain bytes, or without any.
@@ -139,9 +155,18 @@ impl EventBody {
         Self { state: if bytes.is_empty() { State::Ended } else { State::Full(bytes) } }
     }
 
+    /// Ends with this shutdown, in place of the settings' one; the settings, which other streams may
+    /// share, are left as they are.
+    pub(crate) fn with_shutdown(mut self, shutdown: &Shutdown) -> Self {
+        if let State::Live(live) = &mut self.state {
+            live.as_mut().set_shutdown(shutdown);
+        }
+        self
+    }
+
     fn change(mut self, change: impl FnOnce(&mut StreamOptions)) -> Self {
         if let State::Live(live) = &mut self.state {
-            change(live.as_mut().options_mut());
+            live.as_mut().change(change);
         }
         self
     }
@@ -157,18 +182,19 @@ impl EventBody {
             State::Ended => return Poll::Ready(None),
         };
         let polled = ready!(live.as_mut().poll(cx));
-        let end = match &polled {
-            Ok(_) if live.is_finished() => &End::Finished,
-            Ok(_) => return Poll::Ready(polled.ok().map(Ok)),
-            Err(end) => end,
+        let (given, end) = match polled {
+            Ok(bytes) => match live.finished() {
+                None => return Poll::Ready(Some(Ok(bytes))),
+                Some(end) => (Some(Ok(bytes)), end),
+            },
+            Err(end) => (None, end),
         };
-        live.as_mut().end(end);
+        live.as_mut().end(&end);
         // Drops the handler, then tells how the stream ended.
         self.state = State::Ended;
-        Poll::Ready(match polled {
-            Ok(bytes) => Some(Ok(bytes)),
-            Err(End::Finished) => None,
-            Err(End::Failed(error)) => Some(Err(EventBodyError { error })),
+        Poll::Ready(match end {
+            End::Clean(_) => given,
+            End::Failed(_, error) => Some(Err(EventBodyError { error })),
         })
     }
 }
@@ -238,7 +264,7 @@ impl fmt::Debug for EventBody {
     }
 }
 
-/// The error that a body ends with whose handler failed.
+/// The error that a body ends with whose handler failed, or that was cut: evicted or revoked.
 ///
 /// Servers take it as a reason to cut the stream short, and may log it. Its cause is not its
 /// [`source`](Error::source): servers look there for errors of their own, to tell the client.
@@ -248,8 +274,8 @@ pub struct EventBodyError {
 }
 
 impl EventBodyError {
-    /// Returns what the handler returned, what [`EventSender::fail`] was given, or what tells of a
-    /// panic.
+    /// Returns what the handler returned, what [`EventSender::fail`] was given, what tells of a
+    /// panic, or why the stream was cut.
     #[must_use]
     pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.error

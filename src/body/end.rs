@@ -2,15 +2,15 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use http::Extensions;
 use tokio::time::Instant;
 
-use super::options::StreamOptions;
+use super::{accepted::Accepted, options::StreamOptions};
 use crate::{
     caught,
-    channel::{Control, Segment},
-    trace,
+    channel::{Control, EventReceiver, Segment},
+    shutdown::{Registration, Shutdown},
+    trace::{self, Span},
 };
 
 /// Why an event stream ended. Each has one reason, the first.
@@ -28,9 +28,11 @@ pub enum EndReason {
     ShutDown,
     /// The stream has reached its lifetime or its deadline.
     Expired,
-    /// The client was too slow.
+    /// The client was too slow: a sender has waited for longer than
+    /// [`send_timeout`](super::EventBody::send_timeout).
     Evicted,
-    /// The application has cut it: a token that was revoked, say.
+    /// The application has cut it, by [`EventSender::revoke`](crate::EventSender::revoke): a token
+    /// that was revoked, say.
     Revoked,
 }
 
@@ -98,13 +100,13 @@ impl Disconnect {
     }
 
     /// Returns how many events were handed to the server: all that were sent, comments among them,
-    /// and raw bytes as one. Greeting and keep-alives are not counted.
+    /// and raw bytes as one. Greeting, keep-alives and farewell are not counted.
     #[must_use]
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// Returns how many bytes were handed to the server, of events, greeting and keep-alives.
+    /// Returns how many bytes were handed to the server, of all that went out.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -144,41 +146,82 @@ pub(super) struct Record {
     /// None while the stream lasts.
     pub(super) reason: Option<EndReason>,
     pub(super) error: Option<Arc<dyn Error + Send + Sync>>,
+    pub(super) span: Span,
     channel: Control,
     extensions: Extensions,
     last_event_id: Option<String>,
     events: u64,
     bytes: u64,
     started: Instant,
+    // What keeps the stream counted, dropped after all is told.
+    registration: Option<Registration>,
+    _permits: Option<Box<dyn Send + Sync>>,
 }
 
 impl Record {
     pub(super) fn new(
         options: Arc<StreamOptions>,
-        extensions: Extensions,
-        channel: Control,
+        accepted: Accepted,
+        receiver: &EventReceiver,
     ) -> Self {
-        Self {
+        receiver.meters().opened();
+        let mut record = Self {
             options,
             reason: None,
             error: None,
-            channel,
-            extensions,
+            span: accepted.span,
+            channel: receiver.control(),
+            extensions: accepted.extensions,
             last_event_id: None,
             events: 0,
             bytes: 0,
             started: Instant::now(),
+            registration: None,
+            _permits: accepted.permits,
+        };
+        record.register();
+        record
+    }
+
+    /// Changes the settings.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut StreamOptions)) {
+        let before = self.options.shutdown.clone();
+        change(Arc::make_mut(&mut self.options));
+        if self.options.shutdown != before {
+            self.registration = None;
+            self.register();
         }
     }
 
-    /// Counts bytes that were handed to the server.
-    pub(super) fn count_bytes(&mut self, bytes: &Bytes) {
-        self.bytes += bytes.len() as u64;
+    /// Is counted by this shutdown, and ended by it, in place of the settings' one.
+    pub(super) fn register_with(&mut self, shutdown: &Shutdown) {
+        if self.shutdown() != Some(shutdown) {
+            self.registration = Some(shutdown.register(self.channel.clone()));
+        }
     }
 
-    /// Counts the events of a segment whose last byte was handed to the server.
-    pub(super) fn count_events(&mut self, segment: &mut Segment) {
-        self.events += std::mem::take(&mut segment.events) as u64;
+    /// Returns the shutdown that the stream is counted by.
+    pub(super) fn shutdown(&self) -> Option<&Shutdown> {
+        self.registration.as_ref().map(Registration::shutdown)
+    }
+
+    fn register(&mut self) {
+        if let Some(shutdown) = self.options.shutdown.clone() {
+            self.register_with(&shutdown);
+        }
+    }
+
+    /// Counts bytes that were handed to the server, and the events of a segment whose last byte was
+    /// among them.
+    pub(super) fn count(&mut self, bytes: usize, ended: Option<&mut Segment>) {
+        let events = ended.map_or(0, |segment| self.count_events(segment));
+        self.bytes += bytes as u64;
+        self.channel.meters().handed_over(events, bytes);
+    }
+
+    fn count_events(&mut self, segment: &mut Segment) -> usize {
+        let events = std::mem::take(&mut segment.events);
+        self.events += events as u64;
         let id = segment.last_id.take();
         if let Some(Ok(id)) = id.as_deref().map(std::str::from_utf8) {
             // Copied, since a slice of the segment would keep all of it.
@@ -186,24 +229,39 @@ impl Record {
             last_event_id.clear();
             last_event_id.push_str(id);
         }
+        events
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if let Some(error) = &self.error {
-            caught::logged("the error's Display", || trace::stream_failed(&**error));
-        }
+        let reason = self.reason.unwrap_or(EndReason::ClientGone);
+        let duration = self.started.elapsed();
+        let dropped = self.channel.dropped();
+        let error = self.error.take();
+        // What the application hooks into its logs and metrics is its code as well.
+        caught::logged("what shows the end", || {
+            self.span.ended(&trace::Summary {
+                reason: reason.as_str(),
+                evicted: reason == EndReason::Evicted,
+                error: error.as_deref(),
+                events: self.events,
+                bytes: self.bytes,
+                dropped,
+                duration,
+            });
+            self.channel.meters().ended(reason.as_str(), duration);
+        });
         let Some(on_disconnect) = &self.options.on_disconnect else { return };
         let disconnect = Disconnect {
-            reason: self.reason.unwrap_or(EndReason::ClientGone),
-            error: self.error.take(),
+            reason,
+            error,
             extensions: std::mem::take(&mut self.extensions),
             last_event_id: self.last_event_id.take(),
             events: self.events,
             bytes: self.bytes,
-            dropped: self.channel.dropped(),
-            duration: self.started.elapsed(),
+            dropped,
+            duration,
         };
         caught::logged("on_disconnect", || on_disconnect(disconnect));
     }

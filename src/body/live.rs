@@ -3,9 +3,13 @@
 //! ```text
 //! poll ─▶ let the server write after 64 KiB ─▶ rest of a segment?     ─▶ out
 //!                                           └▶ handler ─▶ channel ─▶ segment ─▶ out
-//!                                                                 ├▶ nothing ─▶ greeting | keep-alive | pending
-//!                                                                 └▶ ended   ─▶ greeting | error after a pause | end
+//!                                                                 ├▶ asked   ─▶ a curfew
+//!                                                                 ├▶ nothing ─▶ greeting | keep-alive | curfew | pending
+//!                                                                 └▶ ended   ─▶ greeting | farewell | error after a pause | end
 //! ```
+//!
+//! Whatever governs the stream (lifetime, deadline, shutdown) is its [`Curfew`], which closes the
+//! channel when it is due; from there on the stream ends as if the application had closed it.
 
 use std::{
     error::Error,
@@ -16,19 +20,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Extensions;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::{
-    alarm::Alarm,
+    accepted::Accepted,
+    curfew::Curfew,
     end::{EndReason, Record},
     options::StreamOptions,
     source::Handler,
 };
 use crate::{
-    channel::{Ending, EventReceiver, Segment, Taken},
+    alarm::Alarm,
+    channel::{Ask, Cut, Ending, EventReceiver, Segment, Taken},
     event::Event,
+    shutdown::Shutdown,
     trace,
 };
 
@@ -56,10 +62,12 @@ pin_project! {
         outgoing: Segment,
         // Bytes given since the body was last pending.
         since_pending: usize,
-        // When bytes last left, kept only for a keep-alive.
+        // When bytes last left, kept only for a keep-alive and a curfew. None without a runtime.
         last_left: Option<Instant>,
+        // Boxed, since most streams have none.
+        curfew: Option<Box<Curfew>>,
         // Some once the stream has failed and everything else is out.
-        failed: Option<(Arc<dyn Error + Send + Sync>, Instant)>,
+        failed: Option<Failed>,
         record: Record,
     }
 
@@ -76,6 +84,7 @@ enum Opening {
     /// The body was not polled. The buffer is the setting's, unless the channel came with its own.
     NotPolled {
         own_buffer: bool,
+        deadline: Option<Instant>,
     },
     Ready(Bytes),
     Gone,
@@ -84,8 +93,16 @@ enum Opening {
 /// The end of a stream.
 #[derive(Debug)]
 pub(super) enum End {
-    Finished,
-    Failed(Arc<dyn Error + Send + Sync>),
+    Clean(EndReason),
+    Failed(EndReason, Arc<dyn Error + Send + Sync>),
+}
+
+/// An end with an error that is yet to be told.
+#[derive(Debug)]
+struct Failed {
+    reason: EndReason,
+    error: Arc<dyn Error + Send + Sync>,
+    at: Instant,
 }
 
 impl Live {
@@ -94,35 +111,50 @@ impl Live {
         handler: Handler,
         receiver: EventReceiver,
         options: Arc<StreamOptions>,
-        extensions: Extensions,
+        accepted: Accepted,
     ) -> Self {
-        let record = Record::new(options, extensions, receiver.control());
-        Self::new(handler, receiver, false, record)
+        let opening = Opening::NotPolled { own_buffer: false, deadline: accepted.deadline };
+        Self::new(handler, opening, Record::new(options, accepted, &receiver), receiver)
     }
 
     /// Makes a stream of a channel alone.
     pub(super) fn with_channel(receiver: EventReceiver) -> Self {
         let options = Arc::new(StreamOptions::new());
-        let record = Record::new(options, Extensions::new(), receiver.control());
-        Self::new(Handler::None, receiver, true, record)
+        let record = Record::new(options, Accepted::without_request(), &receiver);
+        let opening = Opening::NotPolled { own_buffer: true, deadline: None };
+        Self::new(Handler::None, opening, record, receiver)
     }
 
-    fn new(handler: Handler, receiver: EventReceiver, own_buffer: bool, record: Record) -> Self {
+    fn new(handler: Handler, opening: Opening, record: Record, receiver: EventReceiver) -> Self {
         Self {
             handler,
             receiver,
             alarm: Alarm::default(),
-            opening: Opening::NotPolled { own_buffer },
+            opening,
             outgoing: Segment::default(),
             since_pending: 0,
             last_left: None,
+            curfew: None,
             failed: None,
             record,
         }
     }
 
-    pub(super) fn options_mut(self: Pin<&mut Self>) -> &mut StreamOptions {
-        Arc::make_mut(&mut self.project().record.options)
+    /// Changes the settings, which apply until the first poll.
+    pub(super) fn change(self: Pin<&mut Self>, change: impl FnOnce(&mut StreamOptions)) {
+        self.project().record.change(change);
+    }
+
+    /// Ends with this shutdown, in place of the settings' one.
+    pub(super) fn set_shutdown(self: Pin<&mut Self>, shutdown: &Shutdown) {
+        self.project().record.register_with(shutdown);
+    }
+
+    /// Sets when the stream must have ended.
+    pub(super) fn set_deadline(self: Pin<&mut Self>, at: Instant) {
+        if let Opening::NotPolled { deadline, .. } = self.project().opening {
+            *deadline = Some(at);
+        }
     }
 
     /// Returns the next bytes, or how the stream ends.
@@ -148,26 +180,36 @@ impl Live {
         Poll::Ready(Ok(self.give()))
     }
 
-    /// Returns whether all has been given, and nothing else can come: the end, known before it is
-    /// asked for.
-    pub(super) fn is_finished(&self) -> bool {
-        self.outgoing.bytes.is_empty()
+    /// Returns the end, if all has been given and nothing else can come: known before it is asked
+    /// for.
+    pub(super) fn finished(&self) -> Option<End> {
+        let finished = self.outgoing.bytes.is_empty()
             && matches!(self.opening, Opening::Gone)
             && !self.handler.is_inside()
-            && self.receiver.is_finished()
+            && !self.curfew.as_ref().is_some_and(|curfew| curfew.owes_farewell())
+            && self.receiver.is_finished();
+        finished.then(|| self.clean_end())
     }
 
     /// Ends the stream, for this reason.
     pub(super) fn end(self: Pin<&mut Self>, end: &End) {
         let record = self.project().record;
-        (record.reason, record.error) = match end {
-            End::Finished => (Some(EndReason::Finished), None),
-            End::Failed(error) => (Some(EndReason::Failed), Some(error.clone())),
-        };
+        match end {
+            End::Clean(reason) => record.reason = Some(*reason),
+            End::Failed(reason, error) => {
+                record.reason = Some(*reason);
+                record.error = (*reason == EndReason::Failed).then(|| error.clone());
+            }
+        }
+    }
+
+    fn clean_end(&self) -> End {
+        let reason = self.curfew.as_ref().and_then(|curfew| curfew.reason());
+        End::Clean(reason.unwrap_or(EndReason::Finished))
     }
 
     /// Tells the senders that nobody reads any more, before the handler is dropped. If the stream
-    /// had ended before its client left, that is the reason.
+    /// had ended before its client left, or should have, that is the reason.
     fn leave(mut self: Pin<&mut Self>) {
         let ended = self.receiver.leave();
         if self.record.reason.is_some() {
@@ -175,14 +217,27 @@ impl Live {
         }
         let opened = matches!(self.opening, Opening::Gone);
         let all_given = opened && self.outgoing.bytes.is_empty();
-        match ended {
-            Some(Ending::Failed(error)) => self.as_mut().end(&End::Failed(error)),
-            Some(Ending::Closed) if all_given => self.as_mut().end(&End::Finished),
+        let end = match ended {
+            Some(Ending::Failed(error)) => Some(End::Failed(EndReason::Failed, error)),
+            Some(Ending::Cut(cut)) => Some(End::Clean(reason_of(cut))),
+            Some(Ending::Closed) if all_given => Some(self.clean_end()),
             Some(Ending::NoSenders) if all_given && !self.handler.is_inside() => {
-                self.as_mut().end(&End::Finished);
+                Some(self.clean_end())
             }
-            Some(Ending::Closed | Ending::NoSenders) | None => {}
+            Some(Ending::Closed | Ending::NoSenders) | None => self.as_mut().overdue(),
+        };
+        if let Some(end) = end {
+            self.end(&end);
         }
+    }
+
+    /// Returns the end that was due, but could not come since nobody polled.
+    fn overdue(self: Pin<&mut Self>) -> Option<End> {
+        let this = self.project();
+        if let Some(ask) = this.receiver.take_ask() {
+            Curfew::ask(this.curfew, ask);
+        }
+        this.curfew.as_ref()?.overdue(Instant::now()).map(End::Clean)
     }
 
     /// Gives what is outgoing, as much as the budget allows, and the opening with it or before it.
@@ -197,16 +252,15 @@ impl Live {
             }
         }
         let most = BUDGET - *this.since_pending;
-        let bytes = if let Some(opening) = opening {
-            opening
+        let (bytes, ended) = if let Some(opening) = opening {
+            (opening, None)
         } else if this.outgoing.bytes.len() > most {
-            this.outgoing.bytes.split_to(most)
+            (this.outgoing.bytes.split_to(most), None)
         } else {
-            this.record.count_events(this.outgoing);
-            std::mem::take(&mut this.outgoing.bytes)
+            (std::mem::take(&mut this.outgoing.bytes), Some(this.outgoing))
         };
         *this.since_pending += bytes.len();
-        this.record.count_bytes(&bytes);
+        this.record.count(bytes.len(), ended);
         if this.last_left.is_some() {
             *this.last_left = Some(Instant::now());
         }
@@ -223,43 +277,74 @@ impl Live {
     fn poll_segment(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Segment, End>> {
         self.as_mut().open();
         let this = self.as_mut().project();
-        if this.failed.is_none() {
-            this.handler.poll(this.receiver, cx);
+        if let (Some(curfew), Some(last_left)) = (this.curfew, *this.last_left) {
+            // A stream that is never idle looks here. The clock was read when it gave something.
+            curfew.advance(last_left, this.receiver);
+        }
+        loop {
+            let this = self.as_mut().project();
+            if this.failed.is_some() {
+                return self.poll_failed(cx).map(Err);
+            }
+            this.handler.poll(this.receiver, &this.record.span, cx);
+            let is_opening = matches!(this.opening, Opening::Ready(_));
             match this.receiver.take(cx) {
                 Taken::Segment(segment) => return Poll::Ready(Ok(segment)),
+                Taken::Asked(ask) => self.as_mut().ask(ask),
                 // The opening goes out alone.
-                Taken::Nothing | Taken::Ended(_) if matches!(this.opening, Opening::Ready(_)) => {
+                Taken::Nothing | Taken::Ended(_) if is_opening => {
                     return Poll::Ready(Ok(Segment::default()));
                 }
-                Taken::Nothing => return self.poll_keep_alive(cx),
                 // It has dropped its sender, and does something else before it returns.
                 Taken::Ended(Ending::NoSenders) if this.handler.is_inside() => {
-                    return self.poll_keep_alive(cx);
+                    if let Some(segment) = ready!(self.as_mut().poll_due(cx)) {
+                        return Poll::Ready(Ok(segment));
+                    }
+                }
+                Taken::Nothing => {
+                    if let Some(segment) = ready!(self.as_mut().poll_due(cx)) {
+                        return Poll::Ready(Ok(segment));
+                    }
                 }
                 Taken::Ended(Ending::Closed | Ending::NoSenders) => {
-                    return Poll::Ready(Err(End::Finished));
+                    let curfew = this.curfew.as_mut();
+                    let farewell = curfew.and_then(|curfew| curfew.farewell(this.record));
+                    return Poll::Ready(farewell.ok_or_else(|| self.clean_end()));
                 }
                 Taken::Ended(Ending::Failed(error)) => {
-                    *this.failed = Some((error, Instant::now() + ERROR_PAUSE));
+                    *this.failed = Some(Failed::now(EndReason::Failed, error));
+                }
+                Taken::Ended(Ending::Cut(cut)) => {
+                    *this.failed = Some(Failed::now(reason_of(cut), Arc::new(cut)));
                 }
             }
         }
-        self.poll_failed(cx).map(Err)
     }
 
     /// Does what is done once, at the first poll, when the settings are final.
     fn open(self: Pin<&mut Self>) {
         let this = self.project();
-        let &mut Opening::NotPolled { own_buffer } = this.opening else { return };
+        let &mut Opening::NotPolled { own_buffer, deadline } = this.opening else { return };
         let options = &this.record.options;
         if !own_buffer {
             this.receiver.set_buffer(options.buffer);
         }
-        if options.in_task {
-            this.handler.spawn(this.receiver);
+        this.receiver.set_send_timeout(options.send_timeout);
+        *this.curfew = Curfew::of(options, deadline).map(Box::new);
+        if let Some(ask) = this.receiver.take_ask() {
+            Curfew::ask(this.curfew, ask);
         }
-        if options.keep_alive.as_ref().is_some_and(|keep_alive| keep_alive.idle().is_some()) {
+        let is_kept_alive = options.keep_alive.as_ref().is_some_and(|it| it.idle().is_some());
+        if is_kept_alive || this.curfew.is_some() {
             *this.last_left = Some(Instant::now());
+        }
+        // What is over before it has begun has no handler.
+        let is_over = this.curfew.as_mut().is_some_and(|curfew| {
+            curfew.advance(Instant::now(), this.receiver);
+            curfew.is_over()
+        });
+        if options.in_task && !is_over {
+            this.handler.spawn(this.receiver, &this.record.span);
         }
         let mut opening = Event::default();
         if options.greeting {
@@ -275,24 +360,40 @@ impl Live {
         };
     }
 
-    fn poll_keep_alive(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Segment, End>> {
+    /// Takes what a shutdown asks.
+    fn ask(self: Pin<&mut Self>, ask: Ask) {
         let this = self.project();
-        let (Some(keep_alive), Some(last_left)) =
-            (&this.record.options.keep_alive, *this.last_left)
-        else {
-            return Poll::Pending;
-        };
-        // None where it is beyond what the clock can tell.
-        let Some(due) = keep_alive.idle().and_then(|idle| last_left.checked_add(idle)) else {
-            return Poll::Pending;
-        };
+        Curfew::ask(this.curfew, ask);
+        let now = Instant::now();
+        this.last_left.get_or_insert(now);
+        if let Some(curfew) = this.curfew {
+            curfew.advance(now, this.receiver);
+        }
+    }
+
+    /// Waits for what is due when nothing else happens: a keep-alive, or that the curfew has done
+    /// something.
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Segment>> {
+        let this = self.project();
+        let Some(last_left) = *this.last_left else { return Poll::Pending };
+        let keep_alive = this.record.options.keep_alive.as_ref().and_then(|keep_alive| {
+            // None where it is beyond what the clock can tell.
+            Some((keep_alive, last_left.checked_add(keep_alive.idle()?)?))
+        });
+        let curfew = this.curfew.as_ref().and_then(|curfew| curfew.due());
+        let due = keep_alive.map(|(_, at)| at).into_iter().chain(curfew).min();
+        let Some(due) = due else { return Poll::Pending };
         let Some(rung) = this.alarm.poll_at(due, cx) else {
-            trace::no_runtime("keep_alive");
+            trace::no_runtime(if curfew.is_some() { "what limits a stream" } else { "keep_alive" });
             *this.last_left = None;
             return Poll::Pending;
         };
         ready!(rung);
-        Poll::Ready(Ok(Segment {
+        let now = Instant::now();
+        if this.curfew.as_mut().is_some_and(|curfew| curfew.advance(now, this.receiver)) {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(keep_alive.map(|(keep_alive, _)| Segment {
             bytes: keep_alive.bytes(),
             last_id: keep_alive.id(),
             ..Segment::default()
@@ -301,10 +402,23 @@ impl Live {
 
     fn poll_failed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
         let this = self.project();
-        let Some((error, at)) = this.failed else { return Poll::Pending };
+        let Some(Failed { reason, error, at }) = this.failed else { return Poll::Pending };
         if let Some(rung) = this.alarm.poll_at(*at, cx) {
             ready!(rung);
         }
-        Poll::Ready(End::Failed(error.clone()))
+        Poll::Ready(End::Failed(*reason, error.clone()))
+    }
+}
+
+impl Failed {
+    fn now(reason: EndReason, error: Arc<dyn Error + Send + Sync>) -> Self {
+        Self { reason, error, at: Instant::now() + ERROR_PAUSE }
+    }
+}
+
+fn reason_of(cut: Cut) -> EndReason {
+    match cut {
+        Cut::Evicted => EndReason::Evicted,
+        Cut::Revoked => EndReason::Revoked,
     }
 }

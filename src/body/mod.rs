@@ -52,18 +52,27 @@
 //! The error is held back for 10 ms, so that what was sent before it gets out before it takes the
 //! connection down, which is as much as a body can do.
 //!
+//! A stream that would go on is ended by the server when a [shutdown](crate::shutdown) starts, when
+//! its [`max_lifetime`](EventBody::max_lifetime) is over, or its [`deadline`](EventBody::deadline)
+//! has come: what was sent goes out, then a [`Farewell`](crate::Farewell), then the end. One whose
+//! client is too slow for [`send_timeout`](EventBody::send_timeout), or that the application
+//! [revokes](crate::EventSender::revoke), is cut: what waits is dropped, and the body ends with an
+//! error.
+//!
 //! That a client has left is known when the server drops the body: at once, for requests whose body
 //! the server has read. After a large unread request body, or pipelined bytes, HTTP/1.1 servers do
 //! not look, and the next keep-alive tells.
 //!
 //! # Time
 //!
-//! Keep-alives need a tokio runtime with its timer enabled; elsewhere they are off, and a warning
-//! is logged. A stream without them runs on any executor.
+//! Keep-alives, lifetimes, deadlines, the time that a shutdown gives, and `send_timeout` need a
+//! tokio runtime with its timer enabled; elsewhere they are off, and a warning is logged. A stream
+//! without them runs on any executor.
 
-mod alarm;
+mod accepted;
 #[expect(clippy::module_inception, reason = "`body::EventBody` is what the module is about")]
 mod body;
+mod curfew;
 mod end;
 mod exclusive;
 mod keep_alive;
@@ -71,7 +80,9 @@ mod live;
 mod options;
 mod source;
 
-pub(crate) use self::{body::HEAD, options::stream_settings, source::BoxHandler};
+pub(crate) use self::{
+    accepted::Accepted, body::HEAD, options::stream_settings, source::BoxHandler,
+};
 pub use self::{
     body::{EventBody, EventBodyError},
     end::{Disconnect, EndReason},

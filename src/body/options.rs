@@ -1,9 +1,16 @@
 //! The settings of a stream, written once for everything that has them.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{end::Disconnect, keep_alive::KeepAlive};
-use crate::{channel::Buffer, spread::Spread};
+use crate::{
+    alarm::later,
+    channel::Buffer,
+    shutdown::{Farewell, Shutdown},
+    spread::Spread,
+};
 
 /// The settings of an event stream, to be shared by many handlers and bodies.
 ///
@@ -33,7 +40,21 @@ pub struct StreamOptions {
     pub(super) buffer: Buffer,
     pub(super) in_task: bool,
     pub(super) retry: Option<Spread>,
+    pub(super) send_timeout: Option<Duration>,
+    pub(super) max_lifetime: Option<Lifetime>,
+    pub(super) farewell: Option<Farewell>,
+    pub(super) shutdown: Option<Shutdown>,
     pub(super) on_disconnect: Option<OnDisconnect>,
+}
+
+/// How long a stream may last at the most. Each draws its own time, of the last fifth of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lifetime(Duration);
+
+impl Lifetime {
+    pub(super) fn ends_from(self, start: Instant) -> Instant {
+        later(start, Spread::from(self.0 / 5 * 4..=self.0).draw())
+    }
 }
 
 pub(super) type OnDisconnect = Arc<dyn Fn(Disconnect) + Send + Sync>;
@@ -48,6 +69,10 @@ impl StreamOptions {
             buffer: Buffer::default(),
             in_task: false,
             retry: None,
+            send_timeout: None,
+            max_lifetime: None,
+            farewell: None,
+            shutdown: None,
             on_disconnect: None,
         }
     }
@@ -76,6 +101,26 @@ impl StreamOptions {
         self.retry = Some(retry);
     }
 
+    pub(crate) fn set_send_timeout(&mut self, limit: Duration) {
+        self.send_timeout = Some(limit).filter(|limit| !limit.is_zero());
+    }
+
+    pub(crate) fn set_max_lifetime(&mut self, lifetime: Duration) {
+        self.max_lifetime = Some(Lifetime(lifetime)).filter(|_| !lifetime.is_zero());
+    }
+
+    pub(crate) fn set_farewell(&mut self, farewell: Farewell) {
+        self.farewell = Some(farewell);
+    }
+
+    pub(crate) fn set_shutdown(&mut self, shutdown: &Shutdown) {
+        self.shutdown = Some(shutdown.clone());
+    }
+
+    pub(crate) fn shutdown_handle(&self) -> Option<&Shutdown> {
+        self.shutdown.as_ref()
+    }
+
     pub(crate) fn set_on_disconnect(&mut self, on_disconnect: OnDisconnect) {
         self.on_disconnect = Some(on_disconnect);
     }
@@ -100,6 +145,10 @@ impl fmt::Debug for StreamOptions {
             .field("buffer", &self.buffer)
             .field("in_task", &self.in_task)
             .field("retry", &self.retry)
+            .field("send_timeout", &self.send_timeout)
+            .field("max_lifetime", &self.max_lifetime.map(|Lifetime(most)| most))
+            .field("farewell", &self.farewell)
+            .field("shutdown", &self.shutdown)
             .field("on_disconnect", &self.on_disconnect.is_some())
             .finish()
     }
@@ -159,6 +208,41 @@ macro_rules! stream_settings {
             pub fn retry(self, reconnection_time: impl Into<$crate::spread::Spread>) -> Self {
                 let reconnection_time = reconnection_time.into();
                 self.change(|options| options.set_retry(reconnection_time))
+            }
+
+            /// Sets how long a sender outside of the body may wait for room, in a task, in a thread
+            /// or of a handler [`in_task`](Self::in_task): after that the client is too slow, and
+            /// its stream is evicted. The sender gets its event back in an error, whatever else
+            /// waited for the client is dropped, and the body ends with an error as soon as it is
+            /// polled; the end reason is [`EndReason::Evicted`](crate::EndReason::Evicted).
+            ///
+            /// Default is to wait for ever; zero is that too. It has no effect on a handler inside
+            /// its body, which is paused with it. Async senders need a tokio runtime for it.
+            pub fn send_timeout(self, limit: std::time::Duration) -> Self {
+                self.change(|options| options.set_send_timeout(limit))
+            }
+
+            /// Sets how long a stream may last: it ends at a time that is drawn for it between 0.8
+            /// and 1.0 of this, with its [`farewell`](Self::farewell), so that clients that came
+            /// together do not come back together. The end reason is
+            /// [`EndReason::Expired`](crate::EndReason::Expired). Default is no limit; zero is that
+            /// too.
+            ///
+            /// For one request, [`Accept::deadline`](crate::Accept::deadline) sets an exact time.
+            pub fn max_lifetime(self, lifetime: std::time::Duration) -> Self {
+                self.change(|options| options.set_max_lifetime(lifetime))
+            }
+
+            /// Sets what is said before a stream ends because of its lifetime or deadline, and how
+            /// long before that its handler is told. Default is nothing. At a shutdown the
+            /// [`Shutdown`](crate::Shutdown)'s own is said.
+            pub fn farewell(self, farewell: $crate::shutdown::Farewell) -> Self {
+                self.change(|options| options.set_farewell(farewell))
+            }
+
+            /// Ends the stream when this shutdown starts. See [`shutdown`](crate::shutdown).
+            pub fn shutdown(self, shutdown: &$crate::shutdown::Shutdown) -> Self {
+                self.change(|options| options.set_shutdown(shutdown))
             }
 
             /// Sets the hook that is told how each stream ended: once, whatever ends it, after its

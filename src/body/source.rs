@@ -29,20 +29,20 @@ type Handled = CaughtFuture<Result<(), BoxError>>;
 pub(super) enum Handler {
     /// It has returned, or there never was one: the events come from senders elsewhere.
     None,
-    /// It is polled by the body, in the span of its request.
-    Inside(Exclusive<Handled>, Span),
+    /// It is polled by the body, in the span of the stream.
+    Inside(Exclusive<Handled>),
     /// It has a task.
     InTask { _task: AbortOnDrop },
 }
 
 impl Handler {
     pub(super) fn new(future: BoxHandler) -> Self {
-        Self::Inside(Exclusive::new(CaughtFuture::new("the handler", future)), Span::current())
+        Self::Inside(Exclusive::new(CaughtFuture::new("the handler", future)))
     }
 
     /// Moves the handler to a task.
-    pub(super) fn spawn(&mut self, receiver: &EventReceiver) {
-        let Self::Inside(future, span) = std::mem::replace(self, Self::None) else { return };
+    pub(super) fn spawn(&mut self, receiver: &EventReceiver, span: &Span) {
+        let Self::Inside(future) = std::mem::replace(self, Self::None) else { return };
         let control = receiver.control();
         let Ok(runtime) = Handle::try_current() else {
             let error = "in_task needs a tokio runtime, and there is none where the body is polled";
@@ -51,6 +51,7 @@ impl Handler {
         };
         let open = OpenUntilReturned { events: receiver.sender(), returned: false };
         let mut future = future.into_inner();
+        let span = span.clone();
         let task = runtime.spawn(async move {
             let result = poll_fn(|cx| span.enter(|| Pin::new(&mut future).poll(cx))).await;
             fail(&control, result);
@@ -60,8 +61,8 @@ impl Handler {
     }
 
     /// Polls the handler, if it is inside; not any more once the stream is closed.
-    pub(super) fn poll(&mut self, receiver: &EventReceiver, cx: &mut Context<'_>) {
-        let Self::Inside(future, span) = self else { return };
+    pub(super) fn poll(&mut self, receiver: &EventReceiver, span: &Span, cx: &mut Context<'_>) {
+        let Self::Inside(future) = self else { return };
         let future = Pin::new(future.get_mut());
         match receiver.while_polling(|| span.enter(|| future.poll(cx))) {
             Some(Poll::Pending) => {}
@@ -74,7 +75,7 @@ impl Handler {
     }
 
     pub(super) fn is_inside(&self) -> bool {
-        matches!(self, Self::Inside(..))
+        matches!(self, Self::Inside(_))
     }
 }
 

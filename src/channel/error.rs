@@ -18,6 +18,7 @@ pub(super) enum Kind {
     Full,
     TooLarge,
     Deadlock,
+    TimedOut,
 }
 
 impl<E> SendError<E> {
@@ -56,6 +57,14 @@ impl<E> SendError<E> {
         self.kind == Kind::TooLarge
     }
 
+    /// Returns whether the send has waited for longer than
+    /// [`send_timeout`](crate::EventBody::send_timeout), so that the stream is over for its client,
+    /// which was too slow.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.kind == Kind::TimedOut
+    }
+
     /// Returns whether [`EventSender::blocking_send`](crate::EventSender::blocking_send) would have
     /// waited for ever, because the thread that it was to block is the one that makes room: the
     /// handler called it inside its body.
@@ -69,6 +78,9 @@ impl<E> fmt::Display for SendError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             Kind::Closed => "event not sent: the stream is over",
+            Kind::TimedOut => {
+                "event not sent: it has waited for longer than `send_timeout`, and its stream was evicted"
+            }
             Kind::Full => "event not sent: the buffer is full",
             Kind::TooLarge => "event not sent: it is larger than the buffer's `max_event_bytes`",
             Kind::Deadlock => {
@@ -91,7 +103,7 @@ impl<E> Error for SendError<E> {}
 /// Returns whether this is the error of a send after the end: what a handler returns, by `?`, that
 /// has not failed.
 pub(crate) fn is_closed_send(error: &(dyn Error + Send + Sync + 'static)) -> bool {
-    let of_event = error.downcast_ref::<SendError<Event>>().map(SendError::is_closed);
-    let of_encoded = error.downcast_ref::<SendError<EncodedEvent>>().map(SendError::is_closed);
-    of_event.or(of_encoded).unwrap_or(false)
+    let of_event = error.downcast_ref::<SendError<Event>>().map(|error| error.kind);
+    let of_encoded = error.downcast_ref::<SendError<EncodedEvent>>().map(|error| error.kind);
+    matches!(of_event.or(of_encoded), Some(Kind::Closed | Kind::TimedOut))
 }

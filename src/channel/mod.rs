@@ -23,7 +23,8 @@
 //! The stream ends when the last [`EventSender`] is gone (and the handler, if it has one, has
 //! returned), or when anyone calls [`EventSender::close`]. What was accepted until then still goes
 //! out. When the client is gone, sending fails and gives the event back, and
-//! [`EventSender::closed`] tells.
+//! [`EventSender::closed`] tells. [`EventSender::ending`] tells earlier, when the server begins to
+//! end a stream that could go on: at a [shutdown](crate::shutdown), or before its lifetime is over.
 //!
 //! # In a handler
 //!
@@ -33,7 +34,9 @@
 //! are large or very many.
 
 mod buffer;
+mod ending;
 mod error;
+mod patience;
 mod queue;
 mod receiver;
 mod send;
@@ -45,6 +48,7 @@ use std::sync::Arc;
 
 pub use self::{buffer::Buffer, error::SendError, receiver::EventReceiver, sender::EventSender};
 pub(crate) use self::{
+    ending::{Ask, Cut},
     error::is_closed_send,
     queue::Segment,
     receiver::{Ending, Taken},

@@ -6,14 +6,17 @@ use std::{
     sync::Arc,
     task::{Context, Waker},
     thread,
+    time::Duration,
 };
 
 use super::{
     buffer::Buffer,
+    ending::{Ask, Cut, Status},
     queue::Segment,
     sender::{Control, EventSender},
-    state::{Shared, State, Status, renew},
+    state::{Shared, State, renew},
 };
+use crate::metrics::Meters;
 
 /// The receiving end of an event channel: what an [`EventBody`](crate::EventBody) is made from,
 /// with `EventBody::from`.
@@ -32,6 +35,8 @@ pub(crate) enum Taken {
     Nothing,
     /// Nothing any more.
     Ended(Ending),
+    /// To end, which comes before all that is queued.
+    Asked(Ask),
 }
 
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub(crate) enum Ending {
     Closed,
     NoSenders,
     Failed(Arc<dyn Error + Send + Sync>),
+    /// With what was queued gone.
+    Cut(Cut),
 }
 
 impl EventReceiver {
@@ -50,6 +57,30 @@ impl EventReceiver {
     /// Changes the buffer, before anything was sent.
     pub(crate) fn set_buffer(&self, buffer: Buffer) {
         self.shared.lock().set_buffer(buffer);
+    }
+
+    /// Sets how long a sender outside of the body may wait.
+    pub(crate) fn set_send_timeout(&self, limit: Option<Duration>) {
+        self.shared.lock().send_timeout = limit;
+    }
+
+    /// Ends the stream as if the application had, and returns whether it had not ended before.
+    pub(crate) fn close(&self) -> bool {
+        self.shared.end(Status::Closed)
+    }
+
+    /// Tells the senders that a graceful end has begun.
+    pub(crate) fn begin_ending(&self) {
+        self.shared.begin_ending();
+    }
+
+    /// Takes what the body was asked, if it has not heard of it.
+    pub(crate) fn take_ask(&self) -> Option<Ask> {
+        self.shared.lock().ask.take().map(|ask| *ask)
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.shared.meters
     }
 
     /// Creates another sender.
@@ -82,6 +113,9 @@ impl EventReceiver {
     /// Takes the first piece of what is there, or leaves the waker.
     pub(crate) fn take(&self, cx: &Context<'_>) -> Taken {
         let mut state = self.shared.lock();
+        if let Some(ask) = state.ask.take() {
+            return Taken::Asked(*ask);
+        }
         if let Some((segment, next)) = state.take() {
             drop(state);
             next.into_iter().for_each(Waker::wake);
@@ -107,7 +141,7 @@ impl EventReceiver {
             match &state.status {
                 // Whatever is left in the queue.
                 Status::Failed(error) => Some(Ending::Failed(error.clone())),
-                Status::Open | Status::Closed | Status::Gone => ending(&state),
+                Status::Open | Status::Closed | Status::Cut(_) | Status::Gone => ending(&state),
             }
         };
         self.shared.end(Status::Gone);
@@ -129,6 +163,7 @@ fn ending(state: &State) -> Option<Ending> {
         Status::Open => Some(Ending::NoSenders),
         Status::Closed | Status::Gone => Some(Ending::Closed),
         Status::Failed(error) => Some(Ending::Failed(error.clone())),
+        Status::Cut(cut) => Some(Ending::Cut(*cut)),
     }
 }
 

@@ -3,11 +3,14 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use super::{
+    ending::{Cut, Status},
     error::{Kind, SendError},
+    patience::Patience,
     sender::{EventSender, SinkState},
     state::{Offered, State, Ticket},
 };
@@ -30,6 +33,7 @@ pub(super) struct Sending<'a, E: Encode> {
     blocking: bool,
     /// It has let others run.
     yielded: bool,
+    pub(super) patience: Patience,
 }
 
 impl<'a, E: Encode> Sending<'a, E> {
@@ -41,6 +45,7 @@ impl<'a, E: Encode> Sending<'a, E> {
             ticket: None,
             blocking: false,
             yielded: false,
+            patience: Patience::default(),
         }
     }
 
@@ -75,27 +80,53 @@ impl<E: Encode> Future for Sending<'_, E> {
             state.offer(event, layout, this.ticket)
         };
         let failed = match &offered {
-            Offered::Taken { .. } => None,
+            Offered::Taken(_) => None,
             Offered::Refused(kind) => Some(*kind),
             Offered::NoRoom if this.blocking && state.is_polled_here() => Some(Kind::Deadlock),
             Offered::NoRoom => {
+                let limit = state.patience();
                 let (ticket, old) = state.wait(this.ticket, cx);
                 drop(state);
                 drop(old);
                 this.ticket = Some(ticket);
-                return Poll::Pending;
+                return this.poll_waiting(limit, cx);
             }
         };
         let left = this.ticket.take().map(|ticket| state.leave(ticket)).unwrap_or_default();
         let receiver = if failed.is_none() { state.receiver.take() } else { None };
+        let len = layout.len;
         drop(state);
-        drop(offered);
         left.next.into_iter().chain(receiver).for_each(Waker::wake);
+        let meters = &this.sender.shared().meters;
+        meters.waited(this.patience.take_stopwatch());
+        if let Offered::Taken(dropped) = offered {
+            meters.sent(len, dropped.events);
+        }
         let event = this.event.take();
         Poll::Ready(match (failed, event) {
             (Some(kind), Some(event)) => Err(SendError::new(kind, event)),
             _ => Ok(()),
         })
+    }
+}
+
+impl<E: Encode> Sending<'_, E> {
+    /// Waits, and evicts the stream if that lasts for too long.
+    fn poll_waiting(
+        &mut self,
+        limit: Option<Duration>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<E>>> {
+        let waited =
+            if self.blocking { self.patience.check(limit) } else { self.patience.poll(limit, cx) };
+        ready!(waited);
+        let shared = self.sender.shared();
+        shared.end(Status::Cut(Cut::Evicted));
+        shared.meters.waited(self.patience.take_stopwatch());
+        // The line was given up with the stream.
+        self.ticket = None;
+        let event = self.event.take();
+        Poll::Ready(event.map_or(Ok(()), |event| Err(SendError::new(Kind::TimedOut, event))))
     }
 }
 

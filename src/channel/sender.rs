@@ -11,11 +11,13 @@ use std::{
 };
 
 use super::{
+    ending::{Ask, Cut, Status},
     error::{Kind, SendError},
+    patience::Patience,
     send::Sending,
-    state::{Offered, Shared, Status, Ticket},
+    state::{Offered, Shared, State, Ticket},
 };
-use crate::{BoxError, encode::Encode};
+use crate::{BoxError, encode::Encode, metrics::Meters};
 
 /// The sending end of an event channel: clone it, move it to tasks and threads, keep it.
 ///
@@ -34,6 +36,8 @@ use crate::{BoxError, encode::Encode};
 pub struct EventSender {
     shared: Arc<Shared>,
     pub(super) sink: SinkState,
+    /// How long this clone has waited as a sink.
+    pub(super) patience: Patience,
 }
 
 /// Where this clone stands as a sink.
@@ -48,7 +52,7 @@ pub(super) enum SinkState {
 
 impl EventSender {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, sink: SinkState::default() }
+        Self { shared, sink: SinkState::default(), patience: Patience::default() }
     }
 
     /// Sends an event, and waits for room if the buffer is full and of the kind that lets senders
@@ -106,12 +110,15 @@ impl EventSender {
                 state.offer(&event, &layout, None)
             };
             let wake =
-                matches!(offered, Offered::Taken { .. }).then(|| state.receiver.take()).flatten();
+                matches!(offered, Offered::Taken(_)).then(|| state.receiver.take()).flatten();
             (offered, wake)
         };
         wake.into_iter().for_each(Waker::wake);
         match offered {
-            Offered::Taken { .. } => Ok(()),
+            Offered::Taken(dropped) => {
+                self.shared.meters.sent(layout.len, dropped.events);
+                Ok(())
+            }
             Offered::NoRoom => Err(SendError::new(Kind::Full, event)),
             Offered::Refused(kind) => Err(SendError::new(kind, event)),
         }
@@ -150,7 +157,10 @@ impl EventSender {
         loop {
             match sending.as_mut().poll(&mut Context::from_waker(&waker)) {
                 Poll::Ready(result) => return result,
-                Poll::Pending => thread::park(),
+                Poll::Pending => match sending.patience.left() {
+                    Some(left) => thread::park_timeout(left),
+                    None => thread::park(),
+                },
             }
         }
     }
@@ -174,6 +184,54 @@ impl EventSender {
         self.shared.end(Status::Failed(Arc::from(error.into())));
     }
 
+    /// Cuts the stream, because its client has no right to it any more: a token that was revoked.
+    /// What waits for the client is dropped, what the body has begun to give goes out, and it ends
+    /// with an error; the end reason is [`EndReason::Revoked`](crate::EndReason::Revoked).
+    ///
+    /// A browser comes back, and is told in `on_connect` what is the matter. After another end it
+    /// does nothing.
+    pub fn revoke(&self) {
+        self.shared.end(Status::Cut(Cut::Revoked));
+    }
+
+    /// Waits until the server begins to end the stream, at a [shutdown](crate::shutdown) or before
+    /// its [lifetime](crate::EventBody::max_lifetime) is over, or until it is over. What is sent
+    /// from then on still goes out, for as long as the [`Farewell`](crate::Farewell) gives.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped and called again at any time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::{Event, event_channel_handler};
+    ///
+    /// let handler = event_channel_handler::<_, _, ()>(|_, events| async move {
+    ///     for n in 0.. {
+    ///         tokio::select! {
+    ///             () = tokio::time::sleep(Duration::from_secs(1)) => {}
+    ///             () = events.ending() => break,
+    ///         }
+    ///         events.send(Event::new(n)).await?;
+    ///     }
+    ///     events.send(Event::new("that is all").with_type("end")).await?;
+    ///     Ok(())
+    /// });
+    /// # let _ = handler;
+    /// ```
+    pub async fn ending(&self) {
+        self.told_that(Self::is_ending).await;
+    }
+
+    /// Returns whether the server has begun to end the stream, or it is over.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        let over = |state: &State| state.ending || !state.is_open();
+        self.sink == SinkState::Closed || over(&self.shared.lock())
+    }
+
     /// Waits until the stream is over: closed, failed, or its client is gone. For a clone that was
     /// closed as a sink it is over at once.
     ///
@@ -181,10 +239,7 @@ impl EventSender {
     ///
     /// It can be dropped and called again at any time.
     pub async fn closed(&self) {
-        let over = self.shared.over.notified();
-        if !self.is_closed() {
-            over.await;
-        }
+        self.told_that(Self::is_closed).await;
     }
 
     /// Returns whether the stream is over, so that whatever is sent comes back.
@@ -197,6 +252,17 @@ impl EventSender {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.shared.lock().dropped
+    }
+
+    async fn told_that(&self, is_so: impl Fn(&Self) -> bool) {
+        loop {
+            // Is told of everything from here on, also before it is polled.
+            let told = self.shared.told.notified();
+            if is_so(self) {
+                return;
+            }
+            told.await;
+        }
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -248,13 +314,16 @@ impl Drop for EventSender {
 
 impl fmt::Debug for EventSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { shared, sink } = self;
-        f.debug_struct("EventSender").field("channel", shared).field("sink", sink).finish()
+        let Self { shared, sink, .. } = self;
+        f.debug_struct("EventSender")
+            .field("channel", shared)
+            .field("sink", sink)
+            .finish_non_exhaustive()
     }
 }
 
 /// A view of the channel that keeps no stream open.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Control(pub(super) Arc<Shared>);
 
 impl Control {
@@ -267,6 +336,15 @@ impl Control {
 
     pub(crate) fn dropped(&self) -> u64 {
         self.0.lock().dropped
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.0.meters
+    }
+
+    /// Asks the body to end.
+    pub(crate) fn ask(&self, ask: Ask) {
+        self.0.ask(ask);
     }
 }
 

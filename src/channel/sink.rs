@@ -8,6 +8,7 @@ use std::{
 use futures_sink::Sink;
 
 use super::{
+    ending::{Cut, Status},
     error::{Kind, SendError},
     sender::{EventSender, SinkState},
     state::Offered,
@@ -16,7 +17,7 @@ use crate::encode::Encode;
 
 impl EventSender {
     /// Gets a place, unless the buffer is of the kind in which nobody has to wait for one.
-    fn poll_reserve(&mut self, cx: &Context<'_>) -> Poll<Result<(), Kind>> {
+    fn poll_reserve(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Kind>> {
         let ticket = match self.sink {
             SinkState::Waiting(ticket) => Some(ticket),
             SinkState::Idle | SinkState::Reserved | SinkState::Closed => None,
@@ -39,17 +40,27 @@ impl EventSender {
             return Poll::Ready(Ok(()));
         }
         if !state.reserve(ticket) {
+            let limit = state.patience();
             let (ticket, old) = state.wait(ticket, cx);
             drop(state);
             drop(old);
             self.sink = SinkState::Waiting(ticket);
-            return Poll::Pending;
+            ready!(self.patience.poll(limit, cx));
+            self.shared().end(Status::Cut(Cut::Evicted));
+            self.end_waiting();
+            return Poll::Ready(Err(Kind::TimedOut));
         }
         let left = ticket.map(|ticket| state.leave(ticket)).unwrap_or_default();
         drop(state);
         self.sink = SinkState::Reserved;
+        self.end_waiting();
         left.next.into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(()))
+    }
+
+    fn end_waiting(&mut self) {
+        let waited = self.patience.take_stopwatch();
+        self.shared().meters.waited(waited);
     }
 }
 
@@ -73,7 +84,7 @@ impl<E: Encode> Sink<E> for EventSender {
             let mut state = this.shared().lock();
             let offered = state.offer_reserved(&event, &layout);
             let wake = match offered {
-                Offered::Taken { .. } => state.receiver.take(),
+                Offered::Taken(_) => state.receiver.take(),
                 // The place is free again.
                 Offered::NoRoom | Offered::Refused(_) => state.next_turn(),
             };
@@ -83,7 +94,11 @@ impl<E: Encode> Sink<E> for EventSender {
         wake.into_iter().for_each(Waker::wake);
         match offered {
             Offered::Refused(kind) => Err(SendError::new(kind, event)),
-            Offered::Taken { .. } | Offered::NoRoom => Ok(()),
+            Offered::Taken(dropped) => {
+                this.shared().meters.sent(layout.len, dropped.events);
+                Ok(())
+            }
+            Offered::NoRoom => Ok(()),
         }
     }
 

@@ -8,24 +8,29 @@
 //! - Who waits stands in `waiting`, in the order of arrival, and the first of them has the next
 //!   room: nobody else may take it. So whoever leaves the front, served or cancelled, passes the
 //!   turn on ([`State::next_turn`]).
-//! - The status is left once, from `Open`; the first reason wins.
+//! - The status is left once, from `Open`; the first reason wins (`ending.rs`).
 
 use std::{
     collections::VecDeque,
     fmt, mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Waker},
     thread::{self, ThreadId},
+    time::Duration,
 };
 
 use tokio::sync::Notify;
 
 use super::{
     buffer::{Buffer, WhenFull},
+    ending::{Ask, Status},
     error::Kind,
     queue::{Queue, Segment},
 };
-use crate::encode::{Layout, sealed};
+use crate::{
+    encode::{Layout, sealed},
+    metrics::Meters,
+};
 
 /// How many sends are enough for one turn, however many events the buffer holds: it may be bounded
 /// by its bytes alone.
@@ -35,35 +40,25 @@ const HEAVY: usize = 4 << 10;
 
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Told when the stream is over.
-    pub(super) over: Notify,
+    /// Told when a graceful end has begun, and when the stream is over.
+    pub(super) told: Notify,
+    /// Told of what happens, never under the lock: what is behind them is not ours.
+    pub(super) meters: Meters,
 }
 
 impl Shared {
     pub(super) fn new(buffer: Buffer) -> Self {
-        Self { state: Mutex::new(State::new(buffer)), over: Notify::new() }
+        Self {
+            state: Mutex::new(State::new(buffer)),
+            told: Notify::new(),
+            meters: Meters::new(),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that panics runs under the lock, so the state is whole whatever a thread that
         // held it did.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends the stream for its senders, unless it has ended, and returns whether it did. What is
-    /// queued still goes out.
-    pub(super) fn end(&self, status: Status) -> bool {
-        let (waiting, receiver) = {
-            let mut state = self.lock();
-            if !matches!(state.status, Status::Open) {
-                return false;
-            }
-            state.status = status;
-            (mem::take(&mut state.waiting), state.receiver.take())
-        };
-        self.over.notify_waiters();
-        waiting.into_iter().map(|waiting| waiting.waker).chain(receiver).for_each(Waker::wake);
-        true
     }
 }
 
@@ -80,29 +75,24 @@ impl fmt::Debug for Shared {
 }
 
 #[derive(Debug)]
-pub(super) enum Status {
-    Open,
-    /// Closed by the application.
-    Closed,
-    /// Ended with an error, by the application or since the handler failed.
-    Failed(Arc<dyn std::error::Error + Send + Sync>),
-    /// The receiver is gone.
-    Gone,
-}
-
-#[derive(Debug)]
 pub(super) struct State {
     buffer: Buffer,
     pub(super) queue: Queue,
     /// Places promised to sinks.
     reserved: usize,
-    waiting: VecDeque<Waiting>,
+    pub(super) waiting: VecDeque<Waiting>,
     next_ticket: Ticket,
     /// How much was offered and not made to wait since the receiver last took something: one for
     /// each event, and one for each [`HEAVY`] bytes of it.
     since_taken: usize,
     pub(super) dropped: u64,
     pub(super) status: Status,
+    /// A graceful end has begun.
+    pub(super) ending: bool,
+    /// What the body has not heard of yet. Boxed, since most streams are never asked.
+    pub(super) ask: Option<Box<Ask>>,
+    /// How long a sender outside of the body may wait.
+    pub(super) send_timeout: Option<Duration>,
     pub(super) senders: usize,
     /// Some while the receiver waits for something to take.
     pub(super) receiver: Option<Waker>,
@@ -114,9 +104,9 @@ pub(super) struct State {
 pub(super) type Ticket = u64;
 
 #[derive(Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     ticket: Ticket,
-    waker: Waker,
+    pub(super) waker: Waker,
 }
 
 /// What is left to do, without the lock, when somebody got out of line.
@@ -132,14 +122,19 @@ pub(super) struct Left {
 #[derive(Debug)]
 #[must_use]
 pub(super) enum Offered {
-    /// It is in the queue, or was dropped as the buffer's policy says; and so were these, to be
-    /// freed without the lock.
-    Taken {
-        _gone: Vec<Segment>,
-    },
+    /// It is in the queue, or was dropped as the buffer's policy says.
+    Taken(Dropped),
     /// There is no room now.
     NoRoom,
     Refused(Kind),
+}
+
+/// What the buffer's policy has cost.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    pub(super) events: u64,
+    /// To be freed without the lock.
+    _gone: Vec<Segment>,
 }
 
 impl State {
@@ -153,6 +148,9 @@ impl State {
             since_taken: 0,
             dropped: 0,
             status: Status::Open,
+            ending: false,
+            ask: None,
+            send_timeout: None,
             senders: 1,
             receiver: None,
             polling: None,
@@ -195,23 +193,21 @@ impl State {
         layout: &Layout,
         ticket: Option<Ticket>,
     ) -> Offered {
-        let mut gone = Vec::new();
+        let mut dropped = Dropped::default();
         match self.buffer.when_full {
             WhenFull::Wait if self.would_wait(layout.len, ticket) => return Offered::NoRoom,
-            WhenFull::DropNewest if !self.fits(layout.len) => {
-                self.dropped += 1;
-                return Offered::Taken { _gone: gone };
-            }
-            WhenFull::Wait | WhenFull::DropNewest => {}
+            WhenFull::DropNewest if !self.fits(layout.len) => dropped.events = 1,
+            WhenFull::Wait | WhenFull::DropNewest => self.queue.push(event, layout),
             WhenFull::DropOldest => {
                 while !self.fits(layout.len) {
-                    gone.extend(self.queue.drop_oldest());
-                    self.dropped += 1;
+                    dropped._gone.extend(self.queue.drop_oldest());
+                    dropped.events += 1;
                 }
+                self.queue.push(event, layout);
             }
         }
-        self.queue.push(event, layout);
-        Offered::Taken { _gone: gone }
+        self.dropped += dropped.events;
+        Offered::Taken(dropped)
     }
 
     /// Takes an event for which a place was reserved.
@@ -226,7 +222,7 @@ impl State {
             return Offered::Refused(kind);
         }
         self.queue.push(event, layout);
-        Offered::Taken { _gone: Vec::new() }
+        Offered::Taken(Dropped::default())
     }
 
     fn refusal(&self, layout: &Layout) -> Option<Kind> {
@@ -321,6 +317,12 @@ impl State {
     /// Returns whether blocking this thread would block what makes room.
     pub(super) fn is_polled_here(&self) -> bool {
         self.polling == Some(thread::current().id())
+    }
+
+    /// Returns how long one who gets in line may wait: inside of the body, whose polls make the
+    /// room, for ever.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.send_timeout.filter(|_| !self.is_polled_here())
     }
 
     fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {

@@ -1,13 +1,14 @@
 //! A request that wants a stream, and the answer that it is one.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
 use http::{
-    Extensions, HeaderMap, HeaderValue, Method, Uri, Version, header::IntoHeaderName, request,
+    Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header::IntoHeaderName,
+    request,
 };
 
-use super::LastEventId;
-use crate::body::HEAD;
+use super::{LastEventId, Refusal};
+use crate::{body::HEAD, spread::Spread};
 
 /// A request that wants to become an event stream: all of it but its body. What `on_connect`
 /// decides upon.
@@ -62,9 +63,35 @@ impl Connect {
         self.parts.extensions.get()
     }
 
+    /// Refuses for now, so that the client comes back: a browser by
+    /// [`Refusal::come_back`], for it would never come back after another status; all others by
+    /// this status, a 503 or a 429, with `Retry-After`. How long it is to stay away is drawn from
+    /// the spread.
+    ///
+    /// A browser is whoever sends `Accept: text/event-stream` and nothing else, as an `EventSource`
+    /// does.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use http::StatusCode;
+    /// # use tower_sse::{Accept, Connect, Refusal};
+    ///
+    /// # fn is_busy() -> bool { true }
+    /// # async fn on_connect(connect: Connect) -> Result<Accept, Refusal> {
+    /// if is_busy() {
+    ///     let spread = Duration::from_secs(5)..Duration::from_secs(30);
+    ///     return Err(connect.send_away(StatusCode::SERVICE_UNAVAILABLE, spread));
+    /// }
+    /// Ok(connect.accept())
+    /// # }
+    /// ```
+    pub fn send_away(&self, status: StatusCode, spread: impl Into<Spread>) -> Refusal {
+        Refusal::for_now(self.headers(), status, spread.into())
+    }
+
     /// Accepts: the response is a 200 and an event stream, with whatever is added to it.
     pub fn accept(self) -> Accept {
-        Accept { connect: self, headers: HeaderMap::new(), target: () }
+        Accept { connect: self, headers: HeaderMap::new(), deadline: None, target: () }
     }
 }
 
@@ -85,6 +112,7 @@ impl fmt::Debug for Connect {
 pub struct Accept<T = ()> {
     connect: Connect,
     headers: HeaderMap,
+    deadline: Option<Instant>,
     target: T,
 }
 
@@ -119,10 +147,37 @@ impl<T> Accept<T> {
         self
     }
 
-    /// Returns the request's parts, and the whole head of the response.
-    pub(crate) fn into_parts(self) -> (request::Parts, ResponseHead, T) {
-        (*self.connect.parts, ResponseHead::new(self.headers), self.target)
+    /// Sets when the stream must have ended: the expiry of the token that it was accepted for, say.
+    /// It then ends as one whose [lifetime](crate::EventBody::max_lifetime) is over; the earlier of
+    /// the two counts. Of two deadlines the last that was set counts.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
     }
+
+    /// Returns the request as it was left.
+    pub(crate) fn connect(&self) -> &Connect {
+        &self.connect
+    }
+
+    /// Takes the answer apart.
+    pub(crate) fn into_parts(self) -> AcceptParts<T> {
+        AcceptParts {
+            request: *self.connect.parts,
+            head: ResponseHead::new(self.headers),
+            deadline: self.deadline,
+            target: self.target,
+        }
+    }
+}
+
+/// What an answer says.
+pub(crate) struct AcceptParts<T> {
+    pub(crate) request: request::Parts,
+    /// The whole head of the response.
+    pub(crate) head: ResponseHead,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) target: T,
 }
 
 impl<T: fmt::Debug> fmt::Debug for Accept<T> {

@@ -32,8 +32,9 @@
 //!
 //! A browser's `EventSource` takes every status but 200 for the last word: after a 401, and after a
 //! 503 too, it never comes back by itself. That is right for a token that is wrong, and wrong for a
-//! server that is full. To send it away for a while, refuse with [`Refusal::come_back`]; to end it
-//! for good without an error, with [`Refusal::stop`].
+//! server that is full. To send it away for a while, refuse with [`Refusal::come_back`], or, if
+//! others than browsers ask as well, with [`Connect::send_away`]; to end it for good without an
+//! error, with [`Refusal::stop`].
 //!
 //! `EventSource` cannot set request headers either. What browsers can send is a cookie, or a
 //! short-lived token in the query.
@@ -43,6 +44,7 @@ mod connect;
 mod last_event_id;
 mod refusal;
 
+pub(crate) use self::connect::AcceptParts;
 pub use self::{
     connect::{Accept, Connect, ResponseHead},
     last_event_id::{InvalidLastEventId, LastEventId},

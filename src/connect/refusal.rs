@@ -4,8 +4,8 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, IntoHeaderName, RETRY_AFTER},
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE, IntoHeaderName, RETRY_AFTER},
 };
 
 use crate::{
@@ -80,6 +80,19 @@ impl Refusal {
         }
         *refusal.inner.response.body_mut() = retry.to_bytes();
         refusal
+    }
+
+    /// Refuses for now: see [`Connect::send_away`](super::Connect::send_away).
+    pub(crate) fn for_now(headers: &HeaderMap, status: StatusCode, spread: Spread) -> Self {
+        let mut accepted = headers.get_all(ACCEPT).iter();
+        let is_event_source = accepted.next().is_some_and(|value| {
+            value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+        });
+        if is_event_source && accepted.next().is_none() {
+            Self::come_back(spread)
+        } else {
+            Self::new(status).retry_after(spread.draw())
+        }
     }
 
     /// Ends the client for good, without an error: a 204, after which no conforming client

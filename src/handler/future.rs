@@ -13,6 +13,7 @@ use http::{Method, Response};
 
 use super::handler::{Config, OnConnect};
 use crate::{
+    admission::{Permits, refused},
     body::EventBody,
     caught::{CaughtFuture, caught},
     connect::{Accept, Connect, Refusal},
@@ -29,8 +30,15 @@ pub struct HandlerFuture<B> {
 
 enum State<B> {
     Ready(Box<Response<EventBody>>),
-    Connecting { deciding: CaughtFuture<Result<Accept, Refusal>>, config: Arc<Config<B>>, body: B },
+    Connecting(Connecting<B>),
     Done,
+}
+
+struct Connecting<B> {
+    deciding: CaughtFuture<Result<Accept, Refusal>>,
+    config: Arc<Config<B>>,
+    body: B,
+    permits: Permits,
 }
 
 const ON_CONNECT: &str = "on_connect";
@@ -45,13 +53,15 @@ impl<B> HandlerFuture<B> {
         connect: Connect,
         body: B,
         config: Arc<Config<B>>,
+        permits: Permits,
     ) -> Self {
         let is_head = connect.method() == Method::HEAD;
         match caught(ON_CONNECT, || on_connect(connect)) {
             Err(panicked) => Self::ready(Refusal::from(panicked).into_response(), is_head),
             Ok(deciding) => {
                 let deciding = CaughtFuture::new(ON_CONNECT, deciding);
-                Self { state: State::Connecting { deciding, config, body }, is_head }
+                let connecting = Connecting { deciding, config, body, permits };
+                Self { state: State::Connecting(connecting), is_head }
             }
         }
     }
@@ -63,21 +73,21 @@ impl<B: Send + 'static> Future for HandlerFuture<B> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let decided = match &mut this.state {
-            State::Connecting { deciding, .. } => Some(ready!(Pin::new(deciding).poll(cx))),
+            State::Connecting(connecting) => {
+                Some(ready!(Pin::new(&mut connecting.deciding).poll(cx)))
+            }
             State::Ready(_) | State::Done => None,
         };
         let response = match (std::mem::replace(&mut this.state, State::Done), decided) {
             (State::Ready(response), _) => *response,
-            (State::Connecting { config, body, .. }, Some(decided)) => {
-                match decided.unwrap_or_else(|panicked| Err(panicked.into())) {
-                    Ok(accept) => {
-                        let (parts, head, ()) = accept.into_parts();
-                        config.accept(parts, head, body)
-                    }
-                    Err(refusal) => refusal.into_response(),
-                }
+            (State::Connecting(connecting), Some(decided)) => {
+                let Connecting { config, body, permits, .. } = connecting;
+                let decided = decided.unwrap_or_else(|panicked| Err(panicked.into()));
+                let decided = decided.inspect_err(|_| refused("on_connect"));
+                let accepted = decided.and_then(|accept| config.accept(accept, body, permits));
+                accepted.unwrap_or_else(Refusal::into_response)
             }
-            (State::Connecting { .. } | State::Done, _) => panic!("polled after it was ready"),
+            (State::Connecting(_) | State::Done, _) => panic!("polled after it was ready"),
         };
         Poll::Ready(Ok(if this.is_head {
             response.map(|_| EventBody::default())
@@ -94,7 +104,7 @@ impl<B> fmt::Debug for HandlerFuture<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Ready(_) => "ready",
-            State::Connecting { .. } => "connecting",
+            State::Connecting(_) => "connecting",
             State::Done => "done",
         };
         f.debug_tuple("HandlerFuture").field(&format_args!("{state}")).finish()

@@ -5,20 +5,24 @@ use std::{
     convert::Infallible,
     fmt,
     future::Future,
+    hash::Hash,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use http::{Extensions, HeaderMap, Method, Request, Response, request};
+use http::{Extensions, HeaderMap, Method, Request, Response};
 use tower_service::Service;
 
 use super::future::HandlerFuture;
 use crate::{
     BoxError,
-    body::{self, EventBody, StreamOptions, stream_settings},
+    admission::{Admission, Permits, refused},
+    body::{self, Accepted, EventBody, StreamOptions, stream_settings},
     channel::EventSender,
-    connect::{Accept, Connect, InvalidLastEventId, LastEventId, Refusal, ResponseHead},
+    connect::{Accept, AcceptParts, Connect, InvalidLastEventId, LastEventId, Refusal},
+    spread::Spread,
+    trace::Span,
 };
 
 /// Makes a service that answers each request with an event stream, filled by what the closure
@@ -60,6 +64,7 @@ where
             handle,
             on_connect: None,
             options: Arc::new(StreamOptions::new()),
+            admission: Admission::new(),
             last_event_id_from_query: true,
         }),
     }
@@ -78,6 +83,7 @@ pub(super) struct Config<B> {
     handle: Arc<Handle<B>>,
     on_connect: Option<Arc<OnConnect>>,
     options: Arc<StreamOptions>,
+    admission: Admission,
     last_event_id_from_query: bool,
 }
 
@@ -111,6 +117,58 @@ impl<B> EventChannelHandler<B> {
         self
     }
 
+    /// Limits how many streams of this handler may be open, over all its clones. Default is no
+    /// limit.
+    ///
+    /// Who comes while it is reached is sent away for a while, see
+    /// [`retry_after`](Self::retry_after): browsers by a stream that holds a `retry` and ends,
+    /// others by a 503. Nobody is evicted. A place is taken before `on_connect` runs, and given
+    /// back where the body is dropped, or whatever else there is of the request by then. `HEAD`
+    /// takes none.
+    pub fn max_streams(mut self, streams: usize) -> Self {
+        self.config_mut().admission.set_max_streams(streams);
+        self
+    }
+
+    /// Limits how many streams with the same key may be open: of one address, or of one user.
+    /// Each call adds a limit, with keys of its own.
+    ///
+    /// The key is asked for before `on_connect`. If it is not known then, because that is what
+    /// finds out who it is, it is asked for again when `on_connect` has accepted; a request without
+    /// a key then is not limited by it.
+    ///
+    /// Who comes while it is reached is sent away as by [`max_streams`](Self::max_streams), but
+    /// others than browsers by a 429.
+    ///
+    /// ```
+    /// use tower_sse::{Connect, event_channel_handler};
+    ///
+    /// #[derive(Clone, PartialEq, Eq, Hash)]
+    /// struct User(u64);
+    ///
+    /// let handler = event_channel_handler::<_, _, ()>(|_, _events| async { Ok(()) })
+    ///     .on_connect(|connect: Connect| async move { Ok(connect.accept().extension(User(7))) })
+    ///     .max_streams(10_000)
+    ///     .max_streams_per(|connect| connect.extensions().get::<User>().cloned(), 6);
+    /// # let _ = handler;
+    /// ```
+    pub fn max_streams_per<F, K>(mut self, key: F, streams: usize) -> Self
+    where
+        F: Fn(&Connect) -> Option<K> + Send + Sync + 'static,
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+    {
+        self.config_mut().admission.add_max_streams_per(key, streams);
+        self
+    }
+
+    /// Sets how long those are sent away for whom there is no place, and those who come during a
+    /// [shutdown](crate::shutdown) whose farewell has no `retry`: browsers by `retry`, others by
+    /// `Retry-After`. Drawn for each. Default is 5 to 15 seconds.
+    pub fn retry_after(mut self, spread: impl Into<Spread>) -> Self {
+        self.config_mut().admission.set_away(spread.into());
+        self
+    }
+
     fn change(mut self, change: impl FnOnce(&mut StreamOptions)) -> Self {
         change(Arc::make_mut(&mut self.config_mut().options));
         self
@@ -126,25 +184,30 @@ stream_settings!(EventChannelHandler<B>);
 impl<B> Config<B> {
     fn last_event_id(
         &self,
-        parts: &request::Parts,
+        connect: &Connect,
     ) -> Result<Option<LastEventId>, InvalidLastEventId> {
-        match LastEventId::from_headers(&parts.headers)? {
-            None if self.last_event_id_from_query => LastEventId::from_query(&parts.uri),
+        match LastEventId::from_headers(connect.headers())? {
+            None if self.last_event_id_from_query => LastEventId::from_query(connect.uri()),
             last_event_id => Ok(last_event_id),
         }
     }
 }
 
 impl<B: Send + 'static> Config<B> {
-    /// Makes the stream of a request that was accepted.
+    /// Makes the stream of a request that was accepted, if there is a place for it.
     pub(super) fn accept(
         &self,
-        parts: request::Parts,
-        head: ResponseHead,
+        accept: Accept,
         body: B,
-    ) -> Response<EventBody> {
+        mut permits: Permits,
+    ) -> Result<Response<EventBody>, Refusal> {
+        let is_head = accept.connect().method() == Method::HEAD;
+        if !is_head {
+            self.admission.enter_keyed(&mut permits, accept.connect())?;
+        }
+        let AcceptParts { request: parts, head, deadline, target: () } = accept.into_parts();
         let headers = HeaderMap::clone(head.headers());
-        let event_body = if parts.method == Method::HEAD {
+        let event_body = if is_head {
             EventBody::default()
         } else {
             let session = if self.options.has_on_disconnect() {
@@ -152,15 +215,37 @@ impl<B: Send + 'static> Config<B> {
             } else {
                 Extensions::new()
             };
+            let last_event_id = parts.extensions.get().map(LastEventId::as_str);
+            let accepted = Accepted {
+                span: Span::of_request(&parts, last_event_id),
+                extensions: session,
+                deadline: deadline.map(Into::into),
+                permits: permits.into_guard(),
+            };
             let mut request = Request::from_parts(parts, body);
             request.extensions_mut().insert(head);
-            EventBody::with_handler(self.options.clone(), session, |events| {
+            EventBody::with_handler(self.options.clone(), accepted, |events| {
                 (self.handle)(request, events)
             })
         };
         let mut response = Response::new(event_body);
         *response.headers_mut() = headers;
-        response
+        Ok(response)
+    }
+
+    /// Looks at a request before `on_connect` does.
+    fn enter(&self, connect: &mut Connect) -> Result<Permits, Refusal> {
+        if let Some(last_event_id) = self.last_event_id(connect).map_err(|error| {
+            refused("last_event_id");
+            Refusal::bad_request(error)
+        })? {
+            connect.extensions_mut().insert(last_event_id);
+        }
+        // No stream follows, so it takes no place.
+        if connect.method() == Method::HEAD {
+            return Ok(Permits::default());
+        }
+        self.admission.enter(connect, self.options.shutdown_handle())
     }
 }
 
@@ -175,25 +260,21 @@ impl<B: Send + 'static> Service<Request<B>> for EventChannelHandler<B> {
     }
 
     fn call(&mut self, request: Request<B>) -> HandlerFuture<B> {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let is_head = parts.method == Method::HEAD;
-        match self.config.last_event_id(&parts) {
-            Ok(Some(last_event_id)) => {
-                parts.extensions.insert(last_event_id);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                return HandlerFuture::ready(Refusal::bad_request(error).into_response(), is_head);
-            }
-        }
+        let mut connect = Connect::new(parts);
+        let permits = match self.config.enter(&mut connect) {
+            Ok(permits) => permits,
+            Err(refusal) => return HandlerFuture::ready(refusal.into_response(), is_head),
+        };
         match &self.config.on_connect {
             Some(on_connect) => {
-                let connect = Connect::new(parts);
-                HandlerFuture::connecting(on_connect.as_ref(), connect, body, self.config.clone())
+                let config = self.config.clone();
+                HandlerFuture::connecting(on_connect.as_ref(), connect, body, config, permits)
             }
             None => {
-                let head = ResponseHead::new(HeaderMap::new());
-                HandlerFuture::ready(self.config.accept(parts, head, body), is_head)
+                let accepted = self.config.accept(connect.accept(), body, permits);
+                HandlerFuture::ready(accepted.unwrap_or_else(Refusal::into_response), is_head)
             }
         }
     }
@@ -211,6 +292,7 @@ impl<B> Clone for Config<B> {
             handle: self.handle.clone(),
             on_connect: self.on_connect.clone(),
             options: self.options.clone(),
+            admission: self.admission.clone(),
             last_event_id_from_query: self.last_event_id_from_query,
         }
     }
@@ -222,6 +304,7 @@ impl<B> fmt::Debug for EventChannelHandler<B> {
             .field("request_body", &format_args!("{}", type_name::<B>()))
             .field("on_connect", &self.config.on_connect.is_some())
             .field("options", &self.config.options)
+            .field("admission", &self.config.admission)
             .finish_non_exhaustive()
     }
 }

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Response, header::VARY};
 use pin_project_lite::pin_project;
 
 use super::body::SseBody;
-use crate::body::EventBody;
+use crate::{body::EventBody, shutdown::Shutdown};
 
 pin_project! {
     /// The future of an [`SseService`](super::SseService)'s response.
@@ -29,7 +29,8 @@ pin_project! {
     #[project = AnswerProjection]
     enum Answer<F, H> {
         Inner { #[pin] future: F },
-        Events { #[pin] future: H },
+        Events { #[pin] future: H, shutdown: Option<Shutdown> },
+        Refused { response: Option<Box<Response<EventBody>>> },
     }
 }
 
@@ -38,8 +39,12 @@ impl<F, H> ResponseFuture<F, H> {
         Self { answer: Answer::Inner { future }, varies }
     }
 
-    pub(super) fn events(future: H, varies: bool) -> Self {
-        Self { answer: Answer::Events { future }, varies }
+    pub(super) fn events(future: H, shutdown: Option<Shutdown>, varies: bool) -> Self {
+        Self { answer: Answer::Events { future, shutdown }, varies }
+    }
+
+    pub(super) fn refused(response: Response<EventBody>, varies: bool) -> Self {
+        Self { answer: Answer::Refused { response: Some(Box::new(response)) }, varies }
     }
 }
 
@@ -54,10 +59,18 @@ where
         let this = self.project();
         let mut response = match this.answer.project() {
             AnswerProjection::Inner { future } => ready!(future.poll(cx))?.map(SseBody::inner),
-            AnswerProjection::Events { future } => match ready!(future.poll(cx)) {
-                Ok(response) => response.map(SseBody::events),
+            AnswerProjection::Events { future, shutdown } => match ready!(future.poll(cx)) {
+                Ok(response) => response.map(|body| {
+                    SseBody::events(match shutdown {
+                        Some(shutdown) => body.with_shutdown(shutdown),
+                        None => body,
+                    })
+                }),
                 Err(never) => match never {},
             },
+            AnswerProjection::Refused { response } => {
+                response.take().expect("not polled after it was ready").map(SseBody::events)
+            }
         };
         if *this.varies {
             vary_by_accept(response.headers_mut());

@@ -4,6 +4,7 @@ use http::{Method, Request};
 use tower_layer::Layer;
 
 use super::{accept::Accepted, path::Route, service::SseService};
+use crate::shutdown::Shutdown;
 
 /// A layer that answers some requests with the event stream of a handler, and leaves the others to
 /// the inner service.
@@ -15,7 +16,8 @@ use super::{accept::Accepted, path::Route, service::SseService};
 #[must_use = "a layer does nothing unless a service is wrapped with it"]
 pub struct SseLayer<H> {
     handler: H,
-    pub(super) rule: Rule,
+    rule: Rule,
+    shutdown: Option<Shutdown>,
 }
 
 /// Which requests become event streams.
@@ -37,7 +39,7 @@ pub(super) struct Verdict {
 impl<H> SseLayer<H> {
     /// Creates a layer that takes the requests which ask for an event stream by their `Accept`.
     pub fn new(handler: H) -> Self {
-        Self { handler, rule: Rule { route: Route::Any, accept: false } }
+        Self { handler, rule: Rule { route: Route::Any, accept: false }, shutdown: None }
     }
 
     /// Takes the requests of exactly this path, whatever they accept.
@@ -66,13 +68,21 @@ impl<H> SseLayer<H> {
         self.rule.accept = true;
         self
     }
+
+    /// Ends the streams of the handler when this shutdown starts, and sends those away that come
+    /// later. For handlers that have no such setting themselves, a service of one's own; one that
+    /// has another shutdown is ended by this one alone. See [`shutdown`](crate::shutdown).
+    pub fn shutdown(mut self, shutdown: &Shutdown) -> Self {
+        self.shutdown = Some(shutdown.clone());
+        self
+    }
 }
 
 impl<S, H: Clone> Layer<S> for SseLayer<H> {
     type Service = SseService<S, H>;
 
     fn layer(&self, inner: S) -> SseService<S, H> {
-        SseService::new(inner, self.handler.clone(), self.rule.clone())
+        SseService::new(inner, self.handler.clone(), self.rule.clone(), self.shutdown.clone())
     }
 }
 

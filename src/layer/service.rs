@@ -5,11 +5,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use tower_service::Service;
 
 use super::{body::SseBody, future::ResponseFuture, layer::Rule, path::OriginalUri};
-use crate::body::EventBody;
+use crate::{
+    admission::{default_away, refuse_at_shutdown},
+    body::EventBody,
+    shutdown::Shutdown,
+};
 
 /// The service of an [`SseLayer`](super::SseLayer). See the [module docs](crate::layer).
 #[derive(Clone, Debug)]
@@ -17,11 +21,12 @@ pub struct SseService<S, H> {
     inner: S,
     handler: H,
     rule: Rule,
+    shutdown: Option<Shutdown>,
 }
 
 impl<S, H> SseService<S, H> {
-    pub(super) fn new(inner: S, handler: H, rule: Rule) -> Self {
-        Self { inner, handler, rule }
+    pub(super) fn new(inner: S, handler: H, rule: Rule, shutdown: Option<Shutdown>) -> Self {
+        Self { inner, handler, rule, shutdown }
     }
 
     /// Returns the inner service.
@@ -66,6 +71,14 @@ where
             let original = std::mem::replace(request.uri_mut(), mounted);
             request.extensions_mut().insert(OriginalUri(original));
         }
-        ResponseFuture::events(self.handler.call(request), verdict.varies)
+        let shutdown = self.shutdown.as_ref();
+        if let Some(shutdown) = shutdown.filter(|shutdown| shutdown.is_started()) {
+            // What has no body has nothing to come back for.
+            if request.method() != Method::HEAD {
+                let refusal = refuse_at_shutdown(request.headers(), shutdown, default_away());
+                return ResponseFuture::refused(refusal.into_response(), verdict.varies);
+            }
+        }
+        ResponseFuture::events(self.handler.call(request), shutdown.cloned(), verdict.varies)
     }
 }

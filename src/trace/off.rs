@@ -2,11 +2,19 @@
 
 use std::error::Error;
 
-#[derive(Debug)]
+use http::request;
+
+use super::Summary;
+
+#[derive(Clone, Debug)]
 pub(crate) struct Span;
 
 impl Span {
-    pub(crate) fn current() -> Self {
+    pub(crate) fn of_request(_: &request::Parts, _: Option<&str>) -> Self {
+        Self
+    }
+
+    pub(crate) fn without_request() -> Self {
         Self
     }
 
@@ -14,13 +22,16 @@ impl Span {
     pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
         f()
     }
-}
 
-pub(crate) fn stream_failed(_: &(dyn Error + Send + Sync + 'static)) {}
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn ended(&self, _: &Summary<'_>) {}
+}
 
 pub(crate) fn failed_after_the_end(_: &(dyn Error + Send + Sync + 'static)) {}
 
 pub(crate) fn on_connect_failed(_: &(dyn Error + Send + Sync + 'static)) {}
+
+pub(crate) fn refused(_: &'static str) {}
 
 pub(crate) fn panicked(_: &'static str, _: &str) {}
 

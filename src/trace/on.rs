@@ -2,34 +2,96 @@
 
 use std::error::Error;
 
-/// The span of the request, which a handler is polled in.
-#[derive(Debug)]
-pub(crate) struct Span(tracing::Span);
+use http::request;
+use tracing::field::Empty;
+
+use super::Summary;
+
+type DynError = dyn Error + Send + Sync + 'static;
+
+/// The span of a stream, which its handler is polled in; below that of its request.
+#[derive(Clone, Debug)]
+pub(crate) struct Span {
+    span: tracing::Span,
+    /// It is not the request's, because the stream's is filtered away.
+    is_own: bool,
+}
 
 impl Span {
-    pub(crate) fn current() -> Self {
-        Self(tracing::Span::current())
+    /// Opens the span of a stream that answers a request.
+    ///
+    /// Never the query: tokens stand there.
+    pub(crate) fn of_request(request: &request::Parts, last_event_id: Option<&str>) -> Self {
+        let span = tracing::info_span!(
+            "event_stream",
+            method = request.method.as_str(),
+            path = request.uri.path(),
+            last_event_id,
+            reason = Empty,
+            events = Empty,
+            bytes = Empty,
+            duration = Empty,
+        );
+        Self::opened(span)
+    }
+
+    /// Opens the span of a stream whose request is not known.
+    pub(crate) fn without_request() -> Self {
+        Self::opened(tracing::info_span!(
+            "event_stream",
+            reason = Empty,
+            events = Empty,
+            bytes = Empty,
+            duration = Empty,
+        ))
+    }
+
+    fn opened(span: tracing::Span) -> Self {
+        // One that is filtered away must not take the handler out of its request's.
+        let is_own = !span.is_disabled();
+        let span = if is_own { span } else { tracing::Span::current() };
+        tracing::debug!(parent: &span, "event stream opened");
+        Self { span, is_own }
     }
 
     pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
-        self.0.in_scope(f)
+        self.span.in_scope(f)
+    }
+
+    /// Says how the stream ended: quietly, unless something is wrong.
+    pub(crate) fn ended(&self, end: &Summary<'_>) {
+        let Summary { reason, events, bytes, dropped, .. } = *end;
+        let duration = end.duration.as_secs_f64();
+        let parent = &self.span;
+        if self.is_own {
+            parent.record("reason", reason);
+            parent.record("events", events);
+            parent.record("bytes", bytes);
+            parent.record("duration", duration);
+        }
+        if let Some(error) = end.error {
+            let error = error as &(dyn Error + 'static);
+            tracing::error!(parent: parent, error, reason, events, bytes, dropped, duration, "event stream failed");
+        } else if end.evicted {
+            tracing::warn!(parent: parent, reason, events, bytes, dropped, duration, "event stream ended");
+        } else {
+            tracing::debug!(parent: parent, reason, events, bytes, dropped, duration, "event stream ended");
+        }
     }
 }
 
-pub(crate) fn stream_failed(error: &(dyn Error + Send + Sync + 'static)) {
-    tracing::error!(error = error as &(dyn Error + 'static), "event stream failed");
-}
-
-pub(crate) fn failed_after_the_end(error: &(dyn Error + Send + Sync + 'static)) {
+pub(crate) fn failed_after_the_end(error: &DynError) {
     let error = error as &(dyn Error + 'static);
     tracing::error!(error, "handler failed after its event stream had ended");
 }
 
-pub(crate) fn on_connect_failed(error: &(dyn Error + Send + Sync + 'static)) {
-    tracing::error!(
-        error = error as &(dyn Error + 'static),
-        "on_connect failed: answered with 500"
-    );
+pub(crate) fn on_connect_failed(error: &DynError) {
+    let error = error as &(dyn Error + 'static);
+    tracing::error!(error, "on_connect failed: answered with 500");
+}
+
+pub(crate) fn refused(by: &'static str) {
+    tracing::debug!(by, "event stream refused");
 }
 
 pub(crate) fn panicked(place: &'static str, message: &str) {

@@ -1,10 +1,10 @@
-//! The one timer of a stream, made when it is first needed and never touched on the way of an
-//! event.
+//! A timer that is made when it is first needed, and never touched on the way of an event.
 
 use std::{
     future::Future as _,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use pin_project_lite::pin_project;
@@ -18,7 +18,7 @@ use crate::caught::caught;
 pin_project! {
     /// A timer that may be armed too early, and then re-arms itself for the rest.
     #[derive(Debug, Default)]
-    pub(super) struct Alarm {
+    pub(crate) struct Alarm {
         #[pin]
         sleep: Option<Sleep>,
     }
@@ -29,7 +29,7 @@ impl Alarm {
     ///
     /// Deadlines may move; one that moves away costs nothing until the timer fires for the earlier
     /// one.
-    pub(super) fn poll_at(
+    pub(crate) fn poll_at(
         self: Pin<&mut Self>,
         deadline: Instant,
         cx: &mut Context<'_>,
@@ -54,4 +54,11 @@ impl Alarm {
             sleep.as_mut().reset(deadline);
         }
     }
+}
+
+/// Returns the instant so much later, or one that is as good as never, where the clock does not
+/// reach.
+pub(crate) fn later(from: Instant, by: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 86_400);
+    from.checked_add(by).unwrap_or_else(|| from + NEVER)
 }

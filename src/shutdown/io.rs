@@ -1,0 +1,115 @@
+//! A connection that a shutdown can cut.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Shutdown;
+
+pin_project! {
+    /// A connection that is cut when streams are overdue, made by
+    /// [`Shutdown::cut_io`](super::Shutdown::cut_io).
+    ///
+    /// It reads and writes as what it wraps, in tokio's terms, until then. Reading and writing are
+    /// to be polled by one task, as servers do: who polled last is woken.
+    pub struct ShutdownIo<IO> {
+        #[pin]
+        io: IO,
+        // None once it is cut.
+        overdue: Option<Overdue>,
+    }
+}
+
+type Overdue = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+impl<IO> ShutdownIo<IO> {
+    pub(super) fn new(io: IO, shutdown: &Shutdown) -> Self {
+        let shutdown = shutdown.clone();
+        Self { io, overdue: Some(Box::pin(async move { shutdown.overdue().await })) }
+    }
+
+    /// Returns what is wrapped.
+    pub fn get_ref(&self) -> &IO {
+        &self.io
+    }
+
+    /// Returns what is wrapped.
+    pub fn get_mut(&mut self) -> &mut IO {
+        &mut self.io
+    }
+
+    /// Returns what is wrapped, which is not cut any more.
+    pub fn into_inner(self) -> IO {
+        self.io
+    }
+
+    /// Returns the connection, unless it is cut.
+    fn open(self: Pin<&mut Self>, cx: &mut Context<'_>) -> io::Result<Pin<&mut IO>> {
+        let this = self.project();
+        if this.overdue.as_mut().is_some_and(|overdue| overdue.as_mut().poll(cx).is_ready()) {
+            *this.overdue = None;
+        }
+        match this.overdue {
+            Some(_) => Ok(this.io),
+            None => Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "cut: the server shuts down, and event streams are overdue",
+            )),
+        }
+    }
+}
+
+impl<IO: AsyncRead> AsyncRead for ShutdownIo<IO> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.open(cx)?.poll_read(cx, buffer)
+    }
+}
+
+impl<IO: AsyncWrite> AsyncWrite for ShutdownIo<IO> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.open(cx)?.poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.open(cx)?.poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.open(cx)?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.open(cx)?.poll_shutdown(cx)
+    }
+}
+
+impl<IO> fmt::Debug for ShutdownIo<IO> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShutdownIo")
+            .field("is_cut", &self.overdue.is_none())
+            .finish_non_exhaustive()
+    }
+}
