@@ -15,9 +15,9 @@ use static_assertions::{assert_impl_all as yes, assert_not_impl_any as no};
 use tower_sse::{
     Accept, BoxError, Buffer, Connect, Disconnect, EncodedEvent, EndReason, Event, EventBody,
     EventBodyError, EventChannelHandler, EventData, EventId, EventReceiver, EventSender, EventType,
-    FieldName, InvalidEncoding, InvalidEventId, InvalidEventType, InvalidFieldName,
-    InvalidLastEventId, KeepAlive, LastEventId, Refusal, ResponseHead, SendError, Spread, SseLayer,
-    SseService, StreamOptions,
+    Farewell, FieldName, InvalidEncoding, InvalidEventId, InvalidEventType, InvalidFieldName,
+    InvalidLastEventId, KeepAlive, LastEventId, Refusal, ResponseHead, SendError, Shutdown, ShutdownIo, Spread,
+    SseLayer, SseService, StillOpen, StreamOptions,
     handler::HandlerFuture,
     layer::{OriginalUri, ResponseFuture, SseBody},
 };
@@ -49,6 +49,11 @@ yes!(KeepAlive: Send, Sync, Unpin, Clone, Default);
 yes!(StreamOptions: Send, Sync, Unpin, Clone, Default);
 yes!(EndReason: Send, Sync, Unpin, Copy, Hash);
 yes!(Disconnect: Send, Sync, Unpin);
+
+yes!(Farewell: Send, Sync, Unpin, Clone, Default, PartialEq, Eq);
+yes!(Shutdown: Send, Sync, Unpin, Clone, Default, PartialEq, Eq);
+yes!(ShutdownIo<tokio::net::TcpStream>: Send, Sync, Unpin, tokio::io::AsyncRead, tokio::io::AsyncWrite);
+yes!(StillOpen: Send, Sync, Unpin, Error, Clone);
 
 yes!(Connect: Send, Sync, Unpin);
 yes!(Accept: Send, Sync, Unpin);

@@ -1,6 +1,7 @@
 //! How long a sender waits for room.
 
 use std::{
+    panic::AssertUnwindSafe,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -24,8 +25,9 @@ pub(super) struct Patience {
 #[derive(Debug)]
 struct Timer {
     deadline: Instant,
-    /// None where there is no runtime to keep the time, or a thread does.
-    alarm: Option<Pin<Box<Alarm>>>,
+    /// None where there is no runtime to keep the time, or a thread does. Whether a sender may be
+    /// used after a panic does not depend on it.
+    alarm: Option<AssertUnwindSafe<Pin<Box<Alarm>>>>,
 }
 
 impl Patience {
@@ -63,7 +65,7 @@ impl Patience {
         self.stopwatch.start();
         let limit = limit?;
         Some(self.timer.get_or_insert_with(|| {
-            let alarm = with_alarm.then(Box::default).map(Box::into_pin);
+            let alarm = with_alarm.then(|| AssertUnwindSafe(Box::pin(Alarm::default())));
             Box::new(Timer { deadline: later(Instant::now(), limit), alarm })
         }))
     }

@@ -91,7 +91,7 @@ impl Connect {
 
     /// Accepts: the response is a 200 and an event stream, with whatever is added to it.
     pub fn accept(self) -> Accept {
-        Accept { connect: self, headers: HeaderMap::new(), deadline: None, target: () }
+        Accept { connect: self, headers: HeaderMap::new(), target: () }
     }
 }
 
@@ -112,9 +112,12 @@ impl fmt::Debug for Connect {
 pub struct Accept<T = ()> {
     connect: Connect,
     headers: HeaderMap,
-    deadline: Option<Instant>,
     target: T,
 }
+
+/// When the stream of a request must have ended: in its extensions, to keep the answer small.
+#[derive(Clone, Copy)]
+struct Deadline(Instant);
 
 impl<T> Accept<T> {
     /// Adds a header to the response. One that an event stream has by default is replaced.
@@ -150,9 +153,8 @@ impl<T> Accept<T> {
     /// Sets when the stream must have ended: the expiry of the token that it was accepted for, say.
     /// It then ends as one whose [lifetime](crate::EventBody::max_lifetime) is over; the earlier of
     /// the two counts. Of two deadlines the last that was set counts.
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(deadline);
-        self
+    pub fn deadline(self, deadline: Instant) -> Self {
+        self.extension(Deadline(deadline))
     }
 
     /// Returns the request as it was left.
@@ -162,12 +164,10 @@ impl<T> Accept<T> {
 
     /// Takes the answer apart.
     pub(crate) fn into_parts(self) -> AcceptParts<T> {
-        AcceptParts {
-            request: *self.connect.parts,
-            head: ResponseHead::new(self.headers),
-            deadline: self.deadline,
-            target: self.target,
-        }
+        let mut request = *self.connect.parts;
+        let deadline = request.extensions.remove().map(|Deadline(deadline)| deadline);
+        let head = ResponseHead::new(self.headers);
+        AcceptParts { request, head, deadline, target: self.target }
     }
 }
 

@@ -469,14 +469,27 @@ async fn d20_options_and_connect_are_not_about_a_resource_and_go_to_the_inner_se
 async fn d23_the_handler_is_polled_in_the_span_of_its_request() {
     use tracing::Instrument as _;
 
+    use tracing_subscriber::{Registry, registry::LookupSpan as _};
+
     fn span_name() -> &'static str {
         tracing::Span::current().metadata().map_or("none", tracing::Metadata::name)
+    }
+
+    /// The spans that the caller is in, from the outermost.
+    fn scope() -> String {
+        let span = tracing::Span::current();
+        let names = span.with_subscriber(|(id, dispatch)| {
+            let registry = dispatch.downcast_ref::<Registry>().unwrap();
+            let scope = registry.span(id).unwrap().scope().from_root();
+            scope.map(|span| span.name()).collect::<Vec<_>>()
+        });
+        names.unwrap().join(">")
     }
 
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry());
     let handler = event_channel_handler::<_, _, ()>(|_, events| async move {
         for _ in 0..2 {
-            events.send(Event::new(span_name())).await?;
+            events.send(Event::new(scope())).await?;
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         Ok(())
@@ -487,7 +500,8 @@ async fn d23_the_handler_is_polled_in_the_span_of_its_request() {
         // The server polls the body outside of it.
         assert_eq!(span_name(), "none");
         let text = read_text(response.into_body()).await;
-        assert_eq!(text, ": connected\n\ndata: request\n\ndata: request\n\n");
+        let scope = "data: request>event_stream\n\n";
+        assert_eq!(text, format!(": connected\n\n{scope}{scope}"));
         assert_eq!(span_name(), "none");
     }
 }

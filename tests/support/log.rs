@@ -1,4 +1,4 @@
-//! What was logged on this thread.
+//! What was logged on this thread, and the spans of it.
 
 use std::{
     fmt::{Debug, Write as _},
@@ -6,52 +6,82 @@ use std::{
 };
 
 use tracing::{
-    Event, Metadata, Subscriber,
+    Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
     subscriber::{DefaultGuard, set_default},
 };
 
-/// Collects what is logged on this thread, one line each, until it is dropped.
+/// Collects what this crate logs on this thread, until it is dropped.
 pub(crate) struct Log {
-    lines: Lines,
+    seen: Seen,
     _guard: DefaultGuard,
 }
 
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+struct Seen(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    lines: Vec<(Level, String)>,
+    spans: Vec<String>,
+}
 
 impl Log {
     pub(crate) fn start() -> Self {
-        let lines = Lines::default();
-        Self { _guard: set_default(lines.clone()), lines }
+        let seen = Seen::default();
+        Self { _guard: set_default(seen.clone()), seen }
     }
 
-    /// Returns the lines of this crate: `LEVEL field=value …`.
+    /// Returns the lines that are not for debugging: `LEVEL field=value …`.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.0.lock().unwrap().clone()
+        let seen = self.seen.0.lock().unwrap();
+        let loud = seen.lines.iter().filter(|(level, _)| *level <= Level::INFO);
+        loud.map(|(_, line)| line.clone()).collect()
+    }
+
+    /// Returns the lines at all levels.
+    pub(crate) fn all_lines(&self) -> Vec<String> {
+        self.seen.0.lock().unwrap().lines.iter().map(|(_, line)| line.clone()).collect()
+    }
+
+    /// Returns the spans, with all that was recorded in them: `name field=value …`.
+    pub(crate) fn spans(&self) -> Vec<String> {
+        self.seen.0.lock().unwrap().spans.clone()
     }
 }
 
-impl Subscriber for Lines {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("tower_sse")
+}
+
+impl Subscriber for Seen {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        is_ours(metadata)
     }
 
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let mut line = Line(span.metadata().name().to_owned());
+        span.record(&mut line);
+        let spans = &mut self.0.lock().unwrap().spans;
+        spans.push(line.0);
+        Id::from_u64(spans.len() as u64)
     }
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record(&self, span: &Id, values: &Record<'_>) {
+        let spans = &mut self.0.lock().unwrap().spans;
+        let mut line = Line(std::mem::take(&mut spans[span.into_u64() as usize - 1]));
+        values.record(&mut line);
+        spans[span.into_u64() as usize - 1] = line.0;
+    }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        if event.metadata().target().starts_with("tower_sse") {
-            let mut line = Line(event.metadata().level().to_string());
-            event.record(&mut line);
-            self.0.lock().unwrap().push(line.0);
-        }
+        let level = *event.metadata().level();
+        let mut line = Line(level.to_string());
+        event.record(&mut line);
+        self.0.lock().unwrap().lines.push((level, line.0));
     }
 
     fn enter(&self, _: &Id) {}
