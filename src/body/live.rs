@@ -389,7 +389,8 @@ impl Live {
             return Poll::Pending;
         };
         ready!(rung);
-        let now = Instant::now();
+        // The alarm's clock counts milliseconds, and may be a little ahead of this one.
+        let now = Instant::now().max(due);
         if this.curfew.as_mut().is_some_and(|curfew| curfew.advance(now, this.receiver)) {
             return Poll::Ready(None);
         }
