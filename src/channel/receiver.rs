@@ -121,16 +121,16 @@ impl EventReceiver {
             next.into_iter().for_each(Waker::wake);
             return Taken::Segment(segment);
         }
-        if let Some(ending) = ending(&state) {
-            return Taken::Ended(ending);
-        }
-        let old = match &mut state.receiver {
-            Some(waker) => renew(waker, cx),
-            none => none.replace(cx.waker().clone()),
+        let ending = ending(&state);
+        let old = match (&ending, &mut state.receiver) {
+            // Without senders a handler may still run, and the stream be asked to end.
+            (None | Some(Ending::NoSenders), Some(waker)) => renew(waker, cx),
+            (None | Some(Ending::NoSenders), none) => none.replace(cx.waker().clone()),
+            (Some(_), _) => None,
         };
         drop(state);
         drop(old);
-        Taken::Nothing
+        ending.map_or(Taken::Nothing, Taken::Ended)
     }
 
     /// Ends the stream because nobody takes anything any more, and returns how it had ended before
