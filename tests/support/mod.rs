@@ -5,6 +5,7 @@
 pub(crate) mod ends;
 pub(crate) mod http;
 pub(crate) mod log;
+pub(crate) mod meter;
 pub(crate) mod process;
 
 use bytes::Bytes;
