@@ -152,6 +152,19 @@ async fn k6_an_error_in_on_connect_is_a_500_and_is_logged() {
     assert_eq!(ran.load(SeqCst), 1);
 }
 
+#[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn k8_each_connection_is_a_line_at_debug_level() {
+    let log = Log::start();
+    let handler = endless();
+    let _bodies = [call(&handler, get("/a?secret")).await, call(&handler, get("/b")).await];
+    assert_eq!(log.all_lines(), ["DEBUG message=event stream opened"; 2]);
+    // Whose it is stands in its span.
+    let spans = log.spans();
+    assert_eq!(spans.len(), 2);
+    assert_eq!(spans[0], r#"event_stream method="GET" path="/a""#);
+}
+
 #[tokio::test(start_paused = true)]
 async fn k9_a_failing_writer_is_logged_and_the_stream_ends() {
     let log = Log::start();

@@ -165,6 +165,52 @@ async fn p14_at_the_end_all_is_closed_and_the_hook_has_run() {
     assert_eq!(ends.only().reason(), EndReason::Failed);
 }
 
+#[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn p15_each_cause_of_an_end_is_one_line_with_the_reason_a_field() {
+    let log = Log::start();
+    // The application closes, the client leaves, the handler fails.
+    for (handler, leaves) in [
+        (sends(vec![Event::new("x")]), false),
+        (endless(), true),
+        (event_channel_handler(|_, _| async { Err("odd".into()) }), false),
+    ] {
+        let mut body = call(&handler, get("/")).await.into_body();
+        body.next_chunk().await.unwrap().unwrap();
+        if !leaves {
+            read_all(&mut body).await;
+        }
+    }
+    let lines = log.all_lines();
+    let ended: Vec<_> = lines.iter().filter(|line| line.contains("reason=")).collect();
+    assert_eq!(ended.len(), 3, "{lines:?}");
+    for (line, start) in ended.iter().zip([
+        r#"DEBUG message=event stream ended reason="finished" events=1 "#,
+        r#"DEBUG message=event stream ended reason="client_gone" events=0 "#,
+        r#"ERROR message=event stream failed error=odd reason="failed" events=0 "#,
+    ]) {
+        assert!(line.starts_with(start), "{line}");
+    }
+    // Only what is wrong is loud.
+    assert_eq!(log.lines().len(), 1);
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn p16_payload_sizes_are_a_histogram_and_active_streams_a_gauge() {
+    use super::support::meter::{Value, counting};
+
+    let (body, counted) = counting(async {
+        let mut ended = call(&sends(vec![Event::new("1234")]), get("/")).await.into_body();
+        read_all(&mut ended).await;
+        call(&endless(), get("/")).await.into_body()
+    });
+    let sizes = Value::Histogram { count: 1, sum: "data: 1234\n\n".len() as f64 };
+    assert_eq!(counted.get("tower_sse_event_bytes"), sizes);
+    assert_eq!(counted.get("tower_sse_streams_open"), Value::Gauge(1.0));
+    drop(body);
+}
+
 #[tokio::test]
 async fn p17_a_client_that_left_is_no_error_in_the_log() {
     // One thread, so all that is logged is seen.
