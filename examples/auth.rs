@@ -20,7 +20,7 @@ use http::{
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
 use tokio::{net::TcpListener, time::sleep};
-use tower_sse::{BoxError, Connect, Event, Refusal, event_channel_handler};
+use tower_sse::{BoxError, Connect, Event, Farewell, Refusal, Shutdown, event_channel_handler};
 
 /// A stream for those who have a token: token-of-ann, token-of-bob.
 #[derive(Parser)]
@@ -39,6 +39,9 @@ struct Session {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
+    // At Ctrl-C the streams say when to come back, and end.
+    let shutdown =
+        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let handler = event_channel_handler(|request, events| async move {
         let session = request.extensions().get::<Session>().ok_or("set in on_connect")?;
         events.send(Event::new(format!("hello {}", session.user)).with_type("hello")).await?;
@@ -57,6 +60,7 @@ async fn main() -> Result<(), BoxError> {
         println!("{}: connected", session.user);
         Ok(connect.accept().extension(session))
     })
+    .shutdown(&shutdown)
     .on_disconnect(|end| {
         if let Some(session) = end.extensions().get::<Session>() {
             println!("{}: {} after {} events", session.user, end.reason(), end.events());
@@ -66,10 +70,9 @@ async fn main() -> Result<(), BoxError> {
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let app = Router::new().route_service("/events", handler);
-    tokio::select! {
-        served = axum::serve(listener, app) => served?,
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-    }
+    axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
+        .await?;
     Ok(())
 }
 

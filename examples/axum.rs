@@ -30,7 +30,10 @@ use tokio::{
     time::sleep,
 };
 use tokio_io_timeout::TimeoutStream;
-use tower_sse::{BoxError, Event, EventBody, LastEventId, SseLayer, event_channel_handler};
+use tower_sse::{
+    BoxError, Event, EventBody, Farewell, LastEventId, Shutdown, ShutdownIo, SseLayer,
+    event_channel_handler,
+};
 
 /// Event streams in axum.
 #[derive(Parser)]
@@ -48,15 +51,19 @@ async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let listener = WriteTimeout { listener, timeout: args.write_timeout.into() };
-    tokio::select! {
-        served = axum::serve(listener, app()) => served?,
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-    }
+    // At Ctrl-C the streams say when to come back, and end; those that cannot, because their clients
+    // do not read, are cut.
+    let shutdown =
+        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
+    let listener =
+        Cutting { listener, write_timeout: args.write_timeout.into(), shutdown: shutdown.clone() };
+    axum::serve(listener, app(&shutdown))
+        .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
+        .await?;
     Ok(())
 }
 
-fn app() -> Router {
+fn app(shutdown: &Shutdown) -> Router {
     // A handler is a service, and so a route.
     let ticks = event_channel_handler(|_request, events| async move {
         for n in 0.. {
@@ -64,9 +71,10 @@ fn app() -> Router {
             sleep(Duration::from_secs(1)).await;
         }
         Ok(())
-    });
+    })
+    .shutdown(shutdown);
 
-    // As many events as the client takes: `send` waits while it is slow. See `WriteTimeout` for how
+    // As many events as the client takes: `send` waits while it is slow. See `Cutting` for how
     // slow it may be.
     let numbers = event_channel_handler(|_request, events| async move {
         for n in 0u64.. {
@@ -74,6 +82,7 @@ fn app() -> Router {
         }
         Ok(())
     })
+    .shutdown(shutdown)
     .on_disconnect(|end| println!("/numbers: {} after {} events", end.reason(), end.events()));
 
     let clock = event_channel_handler(|_request, events| async move {
@@ -116,26 +125,31 @@ async fn room(
     Ok(([("x-room", "open")], body.into_response()))
 }
 
-/// Cuts clients that have stopped reading without leaving.
+/// Cuts clients that have stopped reading without leaving: after a while, and when the server shuts
+/// down.
 ///
 /// Such a client would hold its stream for as long as it likes: the server writes nothing to it, so
 /// it asks the body for nothing, and neither keep-alives nor timeouts of the handler can come to
 /// pass. Only the server can cut it. An idle stream is not touched: nothing is being written.
-struct WriteTimeout {
+///
+/// Over HTTP/2 a client can stop reading a stream and still take what else there is; that is not
+/// seen here, and such a stream is cut only when the server shuts down.
+struct Cutting {
     listener: TcpListener,
-    timeout: Duration,
+    write_timeout: Duration,
+    shutdown: Shutdown,
 }
 
-impl Listener for WriteTimeout {
-    type Io = Pin<Box<TimeoutStream<TcpStream>>>;
+impl Listener for Cutting {
+    type Io = ShutdownIo<Pin<Box<TimeoutStream<TcpStream>>>>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         // By the trait's method, which goes on after errors.
         let (stream, addr) = Listener::accept(&mut self.listener).await;
         let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(self.timeout));
-        (Box::pin(stream), addr)
+        stream.set_write_timeout(Some(self.write_timeout));
+        (self.shutdown.cut_io(Box::pin(stream)), addr)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -8,12 +8,12 @@
 
 use std::{net::SocketAddr, thread, time::Duration};
 
-use axum::{Router, response::IntoResponse, routing::get};
+use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use clap::Parser;
 use futures_channel::mpsc;
 use futures_util::SinkExt;
 use tokio::{net::TcpListener, time::sleep};
-use tower_sse::{BoxError, Event, EventBody, SendError, event_channel_handler};
+use tower_sse::{BoxError, Event, EventBody, Farewell, SendError, Shutdown, event_channel_handler};
 
 /// Events from a channel, and from a thread.
 #[derive(Parser)]
@@ -26,6 +26,9 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
+    // At Ctrl-C the streams say when to come back, and end.
+    let shutdown =
+        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let thread = event_channel_handler(|_request, events| async move {
         // The stream lasts until the thread drops its sender. When the client leaves, sending
         // fails, and the thread ends.
@@ -37,20 +40,23 @@ async fn main() -> Result<(), BoxError> {
             Ok::<_, SendError>(())
         });
         Ok(())
-    });
+    })
+    .shutdown(&shutdown);
 
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let app = Router::new().route("/stream", get(stream)).route_service("/thread", thread);
-    tokio::select! {
-        served = axum::serve(listener, app) => served?,
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-    }
+    let app = Router::new()
+        .route("/stream", get(stream))
+        .with_state(shutdown.clone())
+        .route_service("/thread", thread);
+    axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
+        .await?;
     Ok(())
 }
 
 /// Whatever is a `Stream` of events can be the body: here, the receiver of a channel.
-async fn stream() -> impl IntoResponse {
+async fn stream(State(shutdown): State<Shutdown>) -> impl IntoResponse {
     let (mut sender, receiver) = mpsc::channel(16);
     tokio::spawn(async move {
         for n in 0..5 {
@@ -59,5 +65,5 @@ async fn stream() -> impl IntoResponse {
         }
         Ok::<_, mpsc::SendError>(())
     });
-    EventBody::from_stream(receiver).into_response()
+    EventBody::from_stream(receiver).shutdown(&shutdown).into_response()
 }

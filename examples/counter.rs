@@ -20,7 +20,7 @@ use std::{net::SocketAddr, time::Duration};
 use axum::Router;
 use clap::Parser;
 use tokio::{net::TcpListener, time::sleep};
-use tower_sse::{BoxError, Event, event_channel_handler};
+use tower_sse::{BoxError, Event, Farewell, Shutdown, event_channel_handler};
 
 /// Two counters.
 #[derive(Parser)]
@@ -37,16 +37,18 @@ struct Args {
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
     let every = args.every.map(Duration::from);
+    // At Ctrl-C the streams say when to come back, and end.
+    let shutdown =
+        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    tokio::select! {
-        served = axum::serve(listener, app(every)) => served?,
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-    }
+    axum::serve(listener, app(every, &shutdown))
+        .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
+        .await?;
     Ok(())
 }
 
-fn app(every: Option<Duration>) -> Router {
+fn app(every: Option<Duration>, shutdown: &Shutdown) -> Router {
     let countdown = event_channel_handler(move |_request, events| async move {
         for n in (0..=10).rev() {
             events.send(Event::new(n).with_type("count")).await?;
@@ -54,13 +56,15 @@ fn app(every: Option<Duration>) -> Router {
         }
         events.send(Event::new("").with_type("close")).await?;
         Ok(())
-    });
+    })
+    .shutdown(shutdown);
     let counter = event_channel_handler(move |_request, events| async move {
         for n in 0..10 {
             events.send(Event::new(n).with_type("counter")).await?;
             sleep(every.unwrap_or(Duration::from_secs(1))).await;
         }
         Ok(())
-    });
+    })
+    .shutdown(shutdown);
     Router::new().route_service("/", countdown).route_service("/counter", counter)
 }

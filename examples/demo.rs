@@ -13,7 +13,7 @@ use std::{net::SocketAddr, time::Duration};
 use axum::{Router, response::Html, routing::get};
 use clap::Parser;
 use tokio::{net::TcpListener, time::sleep};
-use tower_sse::{BoxError, Event, LastEventId, event_channel_handler};
+use tower_sse::{BoxError, Event, Farewell, LastEventId, Shutdown, event_channel_handler};
 
 /// A page that listens to events.
 #[derive(Parser)]
@@ -29,7 +29,7 @@ struct Args {
     every: humantime::Duration,
 }
 
-pub(crate) fn app(count: u64, every: Duration) -> Router {
+pub(crate) fn app(count: u64, every: Duration, shutdown: &Shutdown) -> Router {
     let events = event_channel_handler(move |request, events| async move {
         // Whatever the client says may be nonsense; then it starts anew.
         let last = request.extensions().get::<LastEventId>();
@@ -42,7 +42,8 @@ pub(crate) fn app(count: u64, every: Duration) -> Router {
         Ok(())
     })
     // How long the browser waits before it comes back. It would be about three seconds.
-    .retry(Duration::from_secs(1));
+    .retry(Duration::from_secs(1))
+    .shutdown(shutdown);
 
     Router::new().route("/", get(Html(include_str!("demo.html")))).route_service("/events", events)
 }
@@ -50,11 +51,15 @@ pub(crate) fn app(count: u64, every: Duration) -> Router {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
+    // At Ctrl-C the open streams are told when to come back, and end; else they would keep the
+    // server from ending.
+    let shutdown =
+        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    tokio::select! {
-        served = axum::serve(listener, app(args.count, args.every.into())) => served?,
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-    }
+    let app = app(args.count, args.every.into(), &shutdown);
+    axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
+        .await?;
     Ok(())
 }

@@ -34,7 +34,7 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::{net::TcpListener, time::sleep};
-use tower_sse::{BoxError, Event, EventBody, EventId, EventType, FieldName};
+use tower_sse::{BoxError, Event, EventBody, EventId, EventType, Farewell, FieldName, Shutdown};
 use uuid::Uuid;
 
 /// How many scripts are kept, and how large each may be in bytes. The oldest is forgotten first.
@@ -53,23 +53,31 @@ struct Args {
 type Script = Vec<(Duration, Event)>;
 type Scripts = Arc<Mutex<VecDeque<(String, Arc<Script>)>>>;
 
+#[derive(Clone)]
+struct Kept {
+    scripts: Scripts,
+    shutdown: Shutdown,
+}
+
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
+    // At Ctrl-C the streams say when to come back, and end.
+    let shutdown =
+        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let app = Router::new()
         .route("/events", post(keep).layer(DefaultBodyLimit::max(SCRIPT_BYTES)))
         .route("/events/{id}", get(play))
-        .with_state(Scripts::default());
+        .with_state(Kept { scripts: Scripts::default(), shutdown: shutdown.clone() });
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    tokio::select! {
-        served = axum::serve(listener, app) => served?,
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-    }
+    axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
+        .await?;
     Ok(())
 }
 
-async fn keep(State(scripts): State<Scripts>, body: Bytes) -> Response {
+async fn keep(State(Kept { scripts, .. }): State<Kept>, body: Bytes) -> Response {
     let script = match parse_script(&body) {
         Ok(script) => Arc::new(script),
         Err(error) => return (StatusCode::BAD_REQUEST, error).into_response(),
@@ -83,7 +91,7 @@ async fn keep(State(scripts): State<Scripts>, body: Bytes) -> Response {
 }
 
 async fn play(
-    State(scripts): State<Scripts>,
+    State(Kept { scripts, shutdown }): State<Kept>,
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, StatusCode> {
     let scripts = scripts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +106,8 @@ async fn play(
         }
         Ok(())
     });
-    Ok(body.without_greeting().without_keep_alive().into_response())
+    let body = body.without_greeting().without_keep_alive().shutdown(&shutdown);
+    Ok(body.into_response())
 }
 
 /// Reads a script. The error names the event, counted from 0, and its field.

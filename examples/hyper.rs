@@ -7,20 +7,22 @@
 //! curl -N --http2-prior-knowledge http://127.0.0.1:8080/numbers
 //! ```
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, time::Duration};
 
 use clap::Parser;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
+    server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, time::sleep};
 use tokio_io_timeout::TimeoutStream;
 use tower::{ServiceBuilder, service_fn};
-use tower_sse::{BoxError, Event, EventChannelHandler, SseLayer, event_channel_handler};
+use tower_sse::{
+    BoxError, Event, EventChannelHandler, Farewell, Shutdown, SseLayer, event_channel_handler,
+};
 
 /// Event streams with nothing but hyper.
 #[derive(Parser)]
@@ -38,19 +40,24 @@ async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    tokio::select! {
-        served = serve(listener, args.write_timeout.into()) => served,
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
-    }
+    serve(listener, args.write_timeout.into()).await
 }
 
 async fn serve(listener: TcpListener, write_timeout: Duration) -> Result<(), BoxError> {
+    // At Ctrl-C the streams say when to come back, and end, so that the connections can.
+    let shutdown =
+        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
+    let mut interrupted = pin!(shutdown.start_when(tokio::signal::ctrl_c()));
+    let connections = GracefulShutdown::new();
     let service = ServiceBuilder::new()
-        .layer(SseLayer::new(ticks()).path("/ticks"))
-        .layer(SseLayer::new(numbers()).path("/numbers"))
+        .layer(SseLayer::new(ticks().shutdown(&shutdown)).path("/ticks"))
+        .layer(SseLayer::new(numbers().shutdown(&shutdown)).path("/numbers"))
         .service(service_fn(not_found));
     loop {
-        let (stream, _) = listener.accept().await?;
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted?,
+            () = &mut interrupted => break,
+        };
         stream.set_nodelay(true)?;
 
         // A client that has stopped reading, but has not left, would hold its stream for as long as
@@ -59,15 +66,20 @@ async fn serve(listener: TcpListener, write_timeout: Duration) -> Result<(), Box
         // can cut it. An idle stream is not touched: nothing is being written.
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(write_timeout));
+        // And what is still open some time after the shutdown is cut as well.
+        let io = TokioIo::new(shutdown.cut_io(Box::pin(stream)));
 
         let service = TowerToHyperService::new(service.clone());
+        let server = auto::Builder::new(TokioExecutor::new());
+        let connection = connections.watch(server.serve_connection(io, service).into_owned());
         tokio::spawn(async move {
             // The errors are those of clients that went away, and `on_disconnect` is told of these.
-            let _ = auto::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(Box::pin(stream)), service)
-                .await;
+            let _ = connection.await;
         });
     }
+    drop(listener);
+    connections.shutdown().await;
+    Ok(())
 }
 
 /// One event each second, for ever.

@@ -28,7 +28,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::sleep};
-use tower_sse::{BoxError, Event, EventBody, EventSender, JsonError};
+use tower_sse::{BoxError, Event, EventBody, EventSender, Farewell, JsonError, Shutdown};
 use uuid::Uuid;
 
 /// A model that says what it is told, word by word.
@@ -58,16 +58,18 @@ struct Message {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
+    // An answer cannot be resumed, so at Ctrl-C it has time to finish.
+    let shutdown = Shutdown::new(Farewell::new().finish_within(Duration::from_secs(30)));
+    let answers = Arc::default();
     let app = Router::new()
         .route("/v1/chat/completions", post(completions))
         .route("/v1/chat/completions/{id}", get(saved))
-        .with_state(Model { every: args.every.into(), answers: Arc::default() });
+        .with_state(Model { every: args.every.into(), answers, shutdown: shutdown.clone() });
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    tokio::select! {
-        served = axum::serve(listener, app) => served?,
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-    }
+    axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
+        .await?;
     Ok(())
 }
 
@@ -76,6 +78,7 @@ async fn main() -> Result<(), BoxError> {
 /// leaves.
 async fn completions(State(model): State<Model>, Json(request): Json<Request>) -> Response {
     let answer = Answer::by(request.model);
+    let shutdown = model.shutdown.clone();
     let prompt = request.messages.into_iter().last().map(|last| last.content).unwrap_or_default();
     if !request.stream {
         let content: String = model.words(&prompt).collect().await;
@@ -89,6 +92,7 @@ async fn completions(State(model): State<Model>, Json(request): Json<Request>) -
     })
     // There are clients of this API that take every line for data.
     .without_greeting()
+    .shutdown(&shutdown)
     .into_response()
     .map(Body::new)
 }
@@ -127,6 +131,7 @@ async fn saved(State(model): State<Model>, Path(id): Path<String>) -> Response {
 #[derive(Clone)]
 struct Model {
     every: Duration,
+    shutdown: Shutdown,
     answers: Arc<Mutex<BTreeMap<String, Value>>>,
 }
 

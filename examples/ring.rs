@@ -6,13 +6,13 @@
 //! curl -N http://127.0.0.1:8080
 //! ```
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
 use clap::Parser;
 use serde_json::json;
 use tokio::{net::TcpListener, time::sleep};
-use tower_sse::{BoxError, Event, EventId, event_channel_handler};
+use tower_sse::{BoxError, Event, EventId, Farewell, Shutdown, event_channel_handler};
 use uuid::Uuid;
 
 /// Twenty events, and a log line when the client is gone.
@@ -29,6 +29,9 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
+    // At Ctrl-C the streams say when to come back, and end.
+    let shutdown =
+        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let handler = event_channel_handler(move |_request, events| async move {
         for _ in 0..20 {
             let event = Event::json(&json!({"foo": "bar"}))?
@@ -40,15 +43,15 @@ async fn main() -> Result<(), BoxError> {
         events.close(); // as in Clojure; here, to return is enough
         Ok(())
     })
+    .shutdown(&shutdown)
     .on_disconnect(|end| println!("client disconnected: {}", end.reason()));
 
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
     // Like a Ring handler, it answers whatever is asked.
     let app = Router::new().fallback_service(handler);
-    tokio::select! {
-        served = axum::serve(listener, app) => served?,
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-    }
+    axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
+        .await?;
     Ok(())
 }

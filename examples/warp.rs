@@ -7,7 +7,7 @@
 //! curl -N http://127.0.0.1:8080/countdown/3
 //! ```
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, pin::pin, time::Duration};
 
 use clap::Parser;
 use http::{Request, Response};
@@ -16,12 +16,12 @@ use http_body_util::BodyDataStream;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
+    server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, time::sleep};
 use tower::{Service, ServiceBuilder};
-use tower_sse::{BoxError, Event, EventBody, SseLayer, event_channel_handler};
+use tower_sse::{BoxError, Event, EventBody, Farewell, Shutdown, SseLayer, event_channel_handler};
 use warp::{Filter, Reply};
 
 /// Event streams and warp.
@@ -38,6 +38,10 @@ async fn main() -> Result<(), BoxError> {
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
 
+    // At Ctrl-C the streams say when to come back, and end, so that the connections can.
+    let shutdown =
+        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
+
     // Beside: warp's filters are a service, and the layer takes its requests before they get there.
     let ticks = event_channel_handler(|_request, events| async move {
         for n in 0.. {
@@ -45,27 +49,27 @@ async fn main() -> Result<(), BoxError> {
             sleep(Duration::from_secs(1)).await;
         }
         Ok(())
-    });
+    })
+    .shutdown(&shutdown);
     let hello = warp::path!("hello").map(|| "hello");
-    let countdown = warp::path!("countdown" / u32).map(countdown);
+    let counting = shutdown.clone();
+    let countdown = warp::path!("countdown" / u32).map(move |from| countdown(from, &counting));
     let service = ServiceBuilder::new()
         .layer(SseLayer::new(ticks).path("/ticks"))
         .service(warp::service(hello.or(countdown)));
 
-    tokio::select! {
-        served = serve(listener, service) => served,
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
-    }
+    serve(listener, service, shutdown).await
 }
 
 /// Inside: a filter's reply whose body is an event stream.
-fn countdown(from: u32) -> impl Reply {
+fn countdown(from: u32, shutdown: &Shutdown) -> impl Reply + use<> {
     let response = EventBody::new(move |events| async move {
         for n in (0..=from).rev() {
             events.send(Event::new(n)).await?;
         }
         Ok(())
     })
+    .shutdown(shutdown)
     .into_response();
     let (head, body) = response.into_parts();
     let mut reply = warp::reply::stream(BodyDataStream::new(body)).into_response();
@@ -75,7 +79,7 @@ fn countdown(from: u32) -> impl Reply {
 
 /// Generic, because the compiler cannot see that a service with warp's filters written out can be
 /// sent to a task.
-async fn serve<S, B>(listener: TcpListener, service: S) -> Result<(), BoxError>
+async fn serve<S, B>(listener: TcpListener, service: S, shutdown: Shutdown) -> Result<(), BoxError>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
@@ -84,14 +88,24 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    let mut interrupted = pin!(shutdown.start_when(tokio::signal::ctrl_c()));
+    let connections = GracefulShutdown::new();
     loop {
-        let (stream, _) = listener.accept().await?;
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted?,
+            () = &mut interrupted => break,
+        };
+        // What is still open some time after the shutdown is cut.
+        let io = TokioIo::new(shutdown.cut_io(stream));
         let service = TowerToHyperService::new(service.clone());
+        let server = auto::Builder::new(TokioExecutor::new());
+        let connection = connections.watch(server.serve_connection(io, service).into_owned());
         tokio::spawn(async move {
             // The errors are those of clients that went away.
-            let _ = auto::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ = connection.await;
         });
     }
+    drop(listener);
+    connections.shutdown().await;
+    Ok(())
 }

@@ -301,10 +301,7 @@ async fn panics_leave_no_place_taken() {
         2,
     );
     for _ in 0..10 {
-        assert_eq!(
-            call(&handler, get("/")).await.status(),
-            StatusCode::INTERNAL_SERVER_ERROR
-        );
+        assert_eq!(call(&handler, get("/")).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
     assert_room(&handler, 2, || from("ann")).await;
 }

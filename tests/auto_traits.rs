@@ -16,8 +16,8 @@ use tower_sse::{
     Accept, BoxError, Buffer, Connect, Disconnect, EncodedEvent, EndReason, Event, EventBody,
     EventBodyError, EventChannelHandler, EventData, EventId, EventReceiver, EventSender, EventType,
     Farewell, FieldName, InvalidEncoding, InvalidEventId, InvalidEventType, InvalidFieldName,
-    InvalidLastEventId, KeepAlive, LastEventId, Refusal, ResponseHead, SendError, Shutdown, ShutdownIo, Spread,
-    SseLayer, SseService, StillOpen, StreamOptions,
+    InvalidLastEventId, KeepAlive, LastEventId, Refusal, ResponseHead, SendError, Shutdown,
+    ShutdownIo, Spread, SseLayer, SseService, StillOpen, StreamOptions,
     handler::HandlerFuture,
     layer::{OriginalUri, ResponseFuture, SseBody},
 };

@@ -119,7 +119,6 @@ async fn every_kind_of_body_is_ended() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_may_finish_within_the_grace_and_the_farewell_follows() {
     let mut ends = Ends::new();
-    let shutdown = Shutdown::new(bye().finish_within(30 * SECOND));
     let handler = event_channel_handler(|_, events: EventSender| async move {
         events.send(Event::new("a")).await?;
         events.ending().await;
@@ -129,7 +128,7 @@ async fn a_handler_may_finish_within_the_grace_and_the_farewell_follows() {
         Ok(())
     });
     for handler in [handler.clone(), handler.in_task()] {
-        let shutdown = Shutdown::new(shutdown_farewell(&bye()));
+        let shutdown = Shutdown::new(bye().finish_within(30 * SECOND));
         let handler = handler.shutdown(&shutdown).on_disconnect(ends.hook());
         let reading = reading(call(&handler, get("/")).await.into_body());
         sleep(SECOND).await;
@@ -139,11 +138,6 @@ async fn a_handler_may_finish_within_the_grace_and_the_farewell_follows() {
         assert_eq!(after, 11 * SECOND);
         assert_eq!(ends.only().reason(), EndReason::Finished);
     }
-    drop(shutdown);
-}
-
-fn shutdown_farewell(farewell: &Farewell) -> Farewell {
-    farewell.clone().finish_within(30 * SECOND)
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,10 +151,7 @@ async fn a_handler_that_does_not_finish_is_dropped_at_the_end_of_the_grace() {
     shutdown.start();
     let finished = shutdown.finished_within(20 * SECOND).await.unwrap_err();
     assert_eq!(finished.streams(), 1);
-    assert_eq!(
-        finished.to_string(),
-        "shutdown not finished in time: 1 event stream is still open"
-    );
+    assert_eq!(finished.to_string(), "shutdown not finished in time: 1 event stream is still open");
     let (text, after) = reading.await.unwrap();
     // Keep-alives go on meanwhile.
     assert_eq!(text.matches(": keep-alive").count(), 2);
@@ -480,8 +471,7 @@ async fn start_when_waits_for_the_signal() {
 fn a_shutdown_needs_no_runtime() {
     never_hangs(|| {
         let shutdown = Shutdown::new(bye());
-        let body =
-            EventBody::new(|_| pending()).shutdown(&shutdown).without_keep_alive();
+        let body = EventBody::new(|_| pending()).shutdown(&shutdown).without_keep_alive();
         shutdown.start();
         let text = futures_util::future::FutureExt::now_or_never(read_text(body)).unwrap();
         assert_eq!(text, format!(": connected\n\n{BYE}"));
@@ -571,11 +561,9 @@ async fn what_has_expired_before_it_begins_has_no_handler() {
 #[tokio::test(start_paused = true)]
 async fn the_earlier_of_shutdown_and_lifetime_counts() {
     let mut ends = Ends::new();
-    let shutdown = Shutdown::new(bye().finish_within(30 * SECOND));
-    for (deadline, after, reason) in
-        [(20, 20, EndReason::Expired), (100, 30, EndReason::ShutDown)]
+    for (deadline, after, reason) in [(20, 20, EndReason::Expired), (100, 30, EndReason::ShutDown)]
     {
-        let shutdown = Shutdown::new(shutdown_farewell(&bye()));
+        let shutdown = Shutdown::new(bye().finish_within(30 * SECOND));
         let body = EventBody::new(|_| pending())
             .shutdown(&shutdown)
             .deadline(std_in(deadline * SECOND))
@@ -585,7 +573,6 @@ async fn the_earlier_of_shutdown_and_lifetime_counts() {
         assert_eq!(reading.await.unwrap().1, after * SECOND);
         assert_eq!(ends.only().reason(), reason);
     }
-    drop(shutdown);
 }
 
 #[tokio::test(start_paused = true)]
@@ -636,9 +623,11 @@ async fn a_send_that_waits_for_too_long_evicts_its_stream() {
                 n += 1;
             };
             assert!(error.is_timeout() && !error.is_closed());
-            assert!(second.is_closed() && second.try_send(Event::new("x")).unwrap_err().is_closed());
+            assert!(
+                second.is_closed() && second.try_send(Event::new("x")).unwrap_err().is_closed()
+            );
             told.send((n, Instant::now())).unwrap();
-            assert_eq!(error.to_string().contains("send_timeout"), true);
+            assert!(error.to_string().contains("send_timeout"));
             Err(error.into_event().map_or("no event".into(), |event| event.data().into()))
         }
     })
@@ -667,8 +656,7 @@ async fn a_send_that_waits_for_too_long_evicts_its_stream() {
 async fn a_stream_that_was_evicted_and_then_cut_was_evicted() {
     let mut ends = Ends::new();
     let (events, receiver) = event_channel(Buffer::fixed(1));
-    let mut body =
-        EventBody::from(receiver).send_timeout(SECOND).on_disconnect(ends.hook());
+    let mut body = EventBody::from(receiver).send_timeout(SECOND).on_disconnect(ends.hook());
     body.next_chunk().await.unwrap().unwrap();
     events.send(Event::new(1)).await.unwrap();
     let mut sink = events.clone();
@@ -760,7 +748,11 @@ async fn ending_and_closed_tell_all_who_wait() {
         .map(|n| {
             let events = events.clone();
             tokio::spawn(async move {
-                if n % 2 == 0 { events.ending().await } else { events.closed().await }
+                if n % 2 == 0 {
+                    events.ending().await;
+                } else {
+                    events.closed().await;
+                }
                 start.elapsed()
             })
         })

@@ -176,8 +176,7 @@ fn a_body_without_a_request_has_a_span_too() {
 
 fn refusals(counted: &Counted) -> Vec<(&str, u64)> {
     let all = ["on_connect", "max_streams", "max_streams_per", "shutdown", "last_event_id"];
-    let count =
-        |by: &str| counted.counter(&format!("tower_sse_refusals_total{{by={by:?}}}"));
+    let count = |by: &str| counted.counter(&format!("tower_sse_refusals_total{{by={by:?}}}"));
     all.into_iter().map(|by| (by, count(by))).filter(|(_, count)| *count > 0).collect()
 }
 
@@ -237,10 +236,7 @@ fn open_streams_payloads_waits_and_drops_are_counted() {
     // `data: 12` and `data: 1234`, then five of one digit, each with two line ends.
     let sum = f64::from(10 + 12 + 5 * 9);
     assert_eq!(counted.get("tower_sse_event_bytes"), Value::Histogram { count: 7, sum });
-    assert_eq!(
-        counted.get("tower_sse_send_wait_seconds"),
-        Value::Histogram { count: 1, sum: 3.0 }
-    );
+    assert_eq!(counted.get("tower_sse_send_wait_seconds"), Value::Histogram { count: 1, sum: 3.0 });
     assert_eq!(counted.counter("tower_sse_events_dropped_total"), 3);
     assert_eq!(counted.counter("tower_sse_events_total"), 2);
     drop(open);

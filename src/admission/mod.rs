@@ -9,6 +9,4 @@
 mod admission;
 mod limit;
 
-pub(crate) use self::admission::{
-    Admission, Permits, default_away, refuse_at_shutdown, refused,
-};
+pub(crate) use self::admission::{Admission, Permits, default_away, refuse_at_shutdown, refused};

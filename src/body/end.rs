@@ -196,7 +196,7 @@ impl Record {
     /// Is counted by this shutdown, and ended by it, in place of the settings' one.
     pub(super) fn register_with(&mut self, shutdown: &Shutdown) {
         if self.shutdown() != Some(shutdown) {
-            self.registration = Some(shutdown.register(self.channel.clone()));
+            self.registration = Some(shutdown.register(&self.channel));
         }
     }
 

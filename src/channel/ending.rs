@@ -1,11 +1,6 @@
 //! How a stream ends for its senders, and how it is asked to.
 
-use std::{
-    error::Error,
-    fmt,
-    sync::Arc,
-    task::Waker,
-};
+use std::{error::Error, fmt, sync::Arc, task::Waker};
 
 use tokio::time::Instant;
 

@@ -98,7 +98,7 @@ impl<E: Encode> Future for Sending<'_, E> {
         drop(state);
         left.next.into_iter().chain(receiver).for_each(Waker::wake);
         let meters = &this.sender.shared().meters;
-        meters.waited(this.patience.take_stopwatch());
+        meters.waited(&this.patience.take_stopwatch());
         if let Offered::Taken(dropped) = offered {
             meters.sent(len, dropped.events);
         }
@@ -122,7 +122,7 @@ impl<E: Encode> Sending<'_, E> {
         ready!(waited);
         let shared = self.sender.shared();
         shared.end(Status::Cut(Cut::Evicted));
-        shared.meters.waited(self.patience.take_stopwatch());
+        shared.meters.waited(&self.patience.take_stopwatch());
         // The line was given up with the stream.
         self.ticket = None;
         let event = self.event.take();

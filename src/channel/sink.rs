@@ -60,7 +60,7 @@ impl EventSender {
 
     fn end_waiting(&mut self) {
         let waited = self.patience.take_stopwatch();
-        self.shared().meters.waited(waited);
+        self.shared().meters.waited(&waited);
     }
 }
 

@@ -48,11 +48,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(buffer: Buffer) -> Self {
-        Self {
-            state: Mutex::new(State::new(buffer)),
-            told: Notify::new(),
-            meters: Meters::new(),
-        }
+        Self { state: Mutex::new(State::new(buffer)), told: Notify::new(), meters: Meters::new() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

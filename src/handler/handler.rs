@@ -182,10 +182,7 @@ impl<B> EventChannelHandler<B> {
 stream_settings!(EventChannelHandler<B>);
 
 impl<B> Config<B> {
-    fn last_event_id(
-        &self,
-        connect: &Connect,
-    ) -> Result<Option<LastEventId>, InvalidLastEventId> {
+    fn last_event_id(&self, connect: &Connect) -> Result<Option<LastEventId>, InvalidLastEventId> {
         match LastEventId::from_headers(connect.headers())? {
             None if self.last_event_id_from_query => LastEventId::from_query(connect.uri()),
             last_event_id => Ok(last_event_id),

@@ -17,7 +17,7 @@ impl Meters {
     pub(crate) fn sent(&self, _: usize, _: u64) {}
 
     #[allow(clippy::unused_self, reason = "as with the feature")]
-    pub(crate) fn waited(&self, _: Stopwatch) {}
+    pub(crate) fn waited(&self, _: &Stopwatch) {}
 
     #[allow(clippy::unused_self, reason = "as with the feature")]
     pub(crate) fn handed_over(&self, _: usize, _: usize) {}

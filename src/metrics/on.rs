@@ -58,8 +58,8 @@ impl Meters {
     }
 
     /// A send that had to wait does not any more.
-    pub(crate) fn waited(&self, stopwatch: Stopwatch) {
-        if let Stopwatch(Some(since)) = stopwatch {
+    pub(crate) fn waited(&self, stopwatch: &Stopwatch) {
+        if let Some(since) = stopwatch.0 {
             self.0.send_wait.record(since.elapsed());
         }
     }

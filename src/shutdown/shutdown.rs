@@ -226,7 +226,7 @@ impl Shutdown {
     }
 
     /// Counts a stream in, and asks it to end if the shutdown has started.
-    pub(crate) fn register(&self, stream: Control) -> Registration {
+    pub(crate) fn register(&self, stream: &Control) -> Registration {
         let (key, ask) = {
             let mut state = self.lock();
             let key = state.next_key;

@@ -38,7 +38,7 @@ use tokio_rustls::{
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
 use tower::util::MapRequestLayer;
-use tower_sse::{Accept, Connect, Event, Refusal, event_channel_handler};
+use tower_sse::{Accept, Connect, Event, Refusal, Shutdown, event_channel_handler};
 
 /// Asserts that the demo page shows two streams of three events, one going on where the other
 /// ended.
@@ -96,7 +96,7 @@ async fn the_demo_comes_back_over_http_2_and_goes_on_behind_the_last_event() {
         seeing.lock().unwrap().push((path, request.version(), last));
         request
     });
-    let app = demo::app(3, Duration::from_millis(100)).layer(look);
+    let app = demo::app(3, Duration::from_millis(100), &Shutdown::now()).layer(look);
     let server = Server::tls(app).await;
     let browser = Browser::start().await;
     browser.goto(&format!("https://{}/", server.addr)).await;

@@ -81,12 +81,24 @@ impl Example {
         self.process.line().await
     }
 
-    /// Ends it as Ctrl-C does, and returns whether it ended well.
+    /// Asks it to end, as Ctrl-C does.
     #[cfg(unix)]
-    pub(crate) fn interrupt(mut self) -> bool {
+    pub(crate) fn interrupt(&self) {
         let id = self.process.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-        self.process.child.wait().unwrap().success()
+    }
+
+    /// Waits until it has ended by itself, and returns whether it ended well.
+    pub(crate) async fn ended_well(mut self) -> bool {
+        let ended = async {
+            loop {
+                if let Some(status) = self.process.child.try_wait().unwrap() {
+                    return status.success();
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, ended).await.expect("it ends")
     }
 
     /// Gets a path over HTTP/1.1.
