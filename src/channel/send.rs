@@ -92,13 +92,16 @@ impl<E: Encode> Future for Sending<'_, E> {
                 return this.poll_waiting(limit, cx);
             }
         };
-        let left = this.ticket.take().map(|ticket| state.leave(ticket)).unwrap_or_default();
+        let ticket = this.ticket.take();
+        let left = ticket.map(|ticket| state.leave(ticket)).unwrap_or_default();
         let receiver = if failed.is_none() { state.receiver.take() } else { None };
         let len = layout.len;
         drop(state);
         left.next.into_iter().chain(receiver).for_each(Waker::wake);
         let meters = &this.sender.shared().meters;
-        meters.waited(&this.patience.take_stopwatch());
+        if ticket.is_some() {
+            meters.waited(&this.patience.take_stopwatch());
+        }
         if let Offered::Taken(dropped) = offered {
             meters.sent(len, dropped.events);
         }

@@ -1,0 +1,215 @@
+//! What governing a stream costs: the work of an event, to be counted in instructions, and the
+//! bytes of an idle stream.
+//!
+//! `ci/cost` runs it under callgrind, with and without features and settings. By itself:
+//!
+//! ```text
+//! cargo bench --bench cost --all-features                    bytes an idle stream
+//! cargo bench --bench cost --all-features -- events 100000 governed
+//! ```
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    future::Future,
+    hint::black_box,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use http::Request;
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
+    SharedString, Unit,
+};
+use tower::Service as _;
+use tower_sse::{
+    Event, EventBody, EventChannelHandler, EventType, Farewell, Shutdown, event_channel_handler,
+};
+
+const TICK: EventType = EventType::from_static("tick");
+const STREAMS: usize = 1000;
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Counts the bytes that are allocated.
+struct Counting;
+
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+#[allow(unsafe_code, reason = "a global allocator is")]
+// SAFETY: every call is passed on to the system's allocator, and counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size(), Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size(), Relaxed);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let _guard = runtime.as_ref().map(tokio::runtime::Runtime::enter);
+    match args[..] {
+        [] => {
+            for (name, handler) in [("plain", plain(0)), ("governed", governed(0))] {
+                println!("{name}: {} bytes an idle stream", idle(&handler));
+            }
+        }
+        ["events", count, "plain"] => drain(&plain(count.parse().expect("a number"))),
+        ["events", count, "governed"] => {
+            observed(|| drain(&governed(count.parse().expect("a number"))));
+        }
+        _ => panic!("cost [events COUNT plain|governed]"),
+    }
+}
+
+/// Sends so many events, and stays.
+fn plain(events_to_send: u64) -> EventChannelHandler<()> {
+    event_channel_handler(move |_, events| async move {
+        let data = "x".repeat(64);
+        for id in 0..events_to_send {
+            events.send(Event::new(data.as_str()).with_type(&TICK).with_id(id)).await?;
+        }
+        std::future::pending().await
+    })
+}
+
+/// The same with every setting that governs a stream.
+fn governed(events_to_send: u64) -> EventChannelHandler<()> {
+    let farewell = Farewell::new().retry(HOUR).finish_within(HOUR).paced_over(HOUR);
+    plain(events_to_send)
+        .shutdown(&Shutdown::new(farewell.clone()))
+        .max_lifetime(24 * HOUR)
+        .farewell(farewell)
+        .send_timeout(HOUR)
+        .max_streams(1 << 20)
+        .max_streams_per(|_| Some(7), 1 << 20)
+        .on_disconnect(|end| drop(black_box(end)))
+}
+
+fn open(handler: &EventChannelHandler<()>) -> EventBody {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut handler = handler.clone();
+    match pin!(handler.call(Request::new(()))).poll(&mut context) {
+        Poll::Ready(Ok(response)) => response.into_body(),
+        Poll::Pending => unreachable!("nothing is waited for"),
+    }
+}
+
+/// Takes all that there is.
+fn take(body: &mut EventBody) -> usize {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut bytes = 0;
+    // Pending is to let a server write, unless it is twice in a row.
+    let mut pending = 0;
+    while pending < 2 {
+        match pin!(body.next_chunk()).poll(&mut context) {
+            Poll::Ready(chunk) => {
+                bytes += chunk.and_then(Result::ok).map_or(0, |chunk| chunk.len());
+                pending = 0;
+            }
+            Poll::Pending => pending += 1,
+        }
+    }
+    bytes
+}
+
+fn drain(handler: &EventChannelHandler<()>) {
+    let mut body = open(handler);
+    black_box(take(&mut body));
+}
+
+/// Returns how many bytes a stream has that waits, with its handler.
+fn idle(handler: &EventChannelHandler<()>) -> usize {
+    // The first makes what all share.
+    let _first = open(handler);
+    let before = BYTES.load(Relaxed);
+    let bodies: Vec<EventBody> = (0..STREAMS)
+        .map(|_| {
+            let mut body = open(handler);
+            take(&mut body);
+            body
+        })
+        .collect();
+    let each = (BYTES.load(Relaxed) - before) / STREAMS;
+    drop(bodies);
+    each
+}
+
+/// Runs it with a subscriber and a recorder that cost little themselves.
+fn observed(run: impl FnOnce()) {
+    let subscriber = tracing_subscriber::registry();
+    tracing::subscriber::with_default(subscriber, || {
+        metrics::with_local_recorder(&Cheap::default(), run);
+    });
+}
+
+/// A recorder in which everything is one number.
+#[derive(Default)]
+struct Cheap(Arc<Sum>);
+
+#[derive(Default)]
+struct Sum(AtomicUsize);
+
+impl Recorder for Cheap {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.0.clone())
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.0.clone())
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(self.0.clone())
+    }
+}
+
+impl CounterFn for Sum {
+    fn increment(&self, value: u64) {
+        self.0.fetch_add(value as usize, Relaxed);
+    }
+
+    fn absolute(&self, value: u64) {
+        self.0.store(value as usize, Relaxed);
+    }
+}
+
+impl GaugeFn for Sum {
+    fn increment(&self, value: f64) {
+        self.0.fetch_add(value as usize, Relaxed);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.0.fetch_sub(value as usize, Relaxed);
+    }
+
+    fn set(&self, value: f64) {
+        self.0.store(value as usize, Relaxed);
+    }
+}
+
+impl HistogramFn for Sum {
+    fn record(&self, value: f64) {
+        self.0.fetch_add(value as usize, Relaxed);
+    }
+}
