@@ -5,13 +5,15 @@
 //! 2. [Finish the work though the client left](#finish-the-work-though-the-client-left)
 //! 3. [Go on while a client is slow](#go-on-while-a-client-is-slow)
 //! 4. [Cut a client that has stopped reading](#cut-a-client-that-has-stopped-reading)
-//! 5. [Go on where the client was](#go-on-where-the-client-was)
-//! 6. [Authenticate a browser](#authenticate-a-browser)
-//! 7. [Send a browser away, and have it back](#send-a-browser-away-and-have-it-back)
-//! 8. [Six connections an origin](#six-connections-an-origin)
-//! 9. [Proxies](#proxies)
-//! 10. [Compression and CORS](#compression-and-cors)
-//! 11. [Test a stream without a server](#test-a-stream-without-a-server)
+//! 5. [Shut down gracefully](#shut-down-gracefully)
+//! 6. [Tame reconnect storms](#tame-reconnect-storms)
+//! 7. [Go on where the client was](#go-on-where-the-client-was)
+//! 8. [Authenticate a browser](#authenticate-a-browser)
+//! 9. [Send a browser away, and have it back](#send-a-browser-away-and-have-it-back)
+//! 10. [Six connections an origin](#six-connections-an-origin)
+//! 11. [Proxies](#proxies)
+//! 12. [Compression and CORS](#compression-and-cors)
+//! 13. [Test a stream without a server](#test-a-stream-without-a-server)
 //!
 //! # Clean up with `await` when a client has left
 //!
@@ -101,13 +103,82 @@
 //! # Cut a client that has stopped reading
 //!
 //! A client that keeps its connection and reads nothing keeps its stream for as long as the kernel
-//! thinks that it lives. The body cannot end it, since nobody polls it. The server can: with a
-//! write timeout around the connection, for which there are crates, `tokio-io-timeout` one of them.
-//! Only writes that wait are timed, so idle streams are left alone. The examples `hyper` and `axum`
-//! are set up so.
+//! thinks that it lives. The body cannot end it, since nobody polls it. There are three places to cut
+//! it:
+//!
+//! - The server, with a write timeout around the connection, for which there are crates,
+//!   `tokio-io-timeout` one of them. Only writes that wait are timed, so idle streams are left
+//!   alone. The examples `hyper` and `axum` are set up so.
+//! - A sender outside of the body, in a task or a thread: with
+//!   [`send_timeout`](crate::EventBody::send_timeout) it evicts the stream when it has waited for
+//!   too long. What waited is freed at once; the connection itself is left to the write timeout.
+//! - The [shutdown](#shut-down-gracefully), in the end.
 //!
 //! Over HTTP/2 a client can stop reading one stream and keep the connection busy; that no write
 //! timeout sees.
+//!
+//! Until then memory is bounded: by the buffer of the stream, and those of the socket.
+//!
+//! # Shut down gracefully
+//!
+//! A [`Shutdown`](crate::Shutdown) ends the streams when the server's own graceful shutdown begins.
+//! Where the server's connections are in hand, as with hyper, each is wrapped so that it can be cut:
+//!
+//! ```no_run
+//! use std::{pin::pin, time::Duration};
+//! use hyper_util::{
+//!     rt::{TokioExecutor, TokioIo},
+//!     server::{conn::auto, graceful::GracefulShutdown},
+//!     service::TowerToHyperService,
+//! };
+//! use tower_sse::{EventChannelHandler, Farewell, Shutdown};
+//! # use hyper::body::Incoming;
+//!
+//! # async fn serve(listener: tokio::net::TcpListener, ticks: EventChannelHandler<Incoming>) -> std::io::Result<()> {
+//! let shutdown = Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
+//! let mut interrupted = pin!(shutdown.start_when(tokio::signal::ctrl_c()));
+//! let connections = GracefulShutdown::new();
+//! let service = TowerToHyperService::new(ticks.shutdown(&shutdown));
+//! loop {
+//!     let (stream, _) = tokio::select! {
+//!         accepted = listener.accept() => accepted?,
+//!         () = &mut interrupted => break,
+//!     };
+//!     let io = TokioIo::new(shutdown.cut_io(stream));
+//!     let server = auto::Builder::new(TokioExecutor::new());
+//!     let connection = connections.watch(server.serve_connection(io, service.clone()).into_owned());
+//!     tokio::spawn(async move { connection.await.is_ok() });
+//! }
+//! connections.shutdown().await;
+//! # Ok(()) }
+//! ```
+//!
+//! With axum, a `Listener` of a few lines wraps what it accepts: see the example `shutdown`. Where
+//! connections cannot be wrapped, as in `warp::serve`, let `main` end, and its runtime with it, when
+//! streams are stuck:
+//!
+//! ```
+//! # use tower_sse::Shutdown;
+//! # async fn main_of(server: impl Future<Output = ()>, shutdown: Shutdown) {
+//! tokio::select! {
+//!     () = server => {}
+//!     () = shutdown.overdue() => eprintln!("{} streams were stuck", shutdown.streams()),
+//! }
+//! # }
+//! ```
+//!
+//! # Tame reconnect storms
+//!
+//! Clients that left together come back together, to a server that has just started. So everything
+//! that sends clients away draws the time for each of them from a range:
+//!
+//! | | drawn |
+//! |---|---|
+//! | [`retry`](crate::EventBody::retry) | the reconnection time that a stream opens with |
+//! | [`Farewell::retry`](crate::Farewell::retry) | the one that it ends with, at a shutdown or after its lifetime |
+//! | [`max_lifetime`](crate::EventBody::max_lifetime) | the end, in the last fifth of it |
+//! | [`Farewell::paced_over`](crate::Farewell::paced_over) | the ends at a shutdown |
+//! | [`retry_after`](crate::EventChannelHandler::retry_after) | how long those stay away for whom there is no place |
 //!
 //! # Go on where the client was
 //!
@@ -145,7 +216,8 @@
 //! | the server answers | the browser |
 //! |---|---|
 //! | 200, an event stream, and later its end | comes back after the reconnection time, about 3 seconds unless `retry` says otherwise |
-//! | 200, an event stream that is cut | the same |
+//! | 200, an event stream that is cut: failed, evicted, revoked | the same |
+//! | what [`max_streams`](crate::EventChannelHandler::max_streams) and a [shutdown](crate::shutdown) answer | comes back after the time that was drawn for it |
 //! | [`Refusal::come_back`](crate::Refusal::come_back): 200, a `retry`, the end | comes back after that time |
 //! | [`Refusal::stop`](crate::Refusal::stop): 204 | never comes back; no error for other clients |
 //! | any other status: 401, 429, 500, 503 | never comes back by itself |

@@ -198,6 +198,31 @@ async fn start_now_cuts_the_grace_short_and_says_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_reason_stands_also_if_the_shutdown_silences_the_farewell() {
+    let mut ends = Ends::new();
+    let shutdown = Shutdown::new(bye());
+    let (events, receiver) = event_channel(Buffer::fixed(100).max_bytes(1 << 20));
+    let mut body = EventBody::from(receiver)
+        .shutdown(&shutdown)
+        .deadline(std_in(SECOND))
+        .farewell(bye())
+        .on_disconnect(ends.hook());
+    body.next_chunk().await.unwrap().unwrap();
+    sleep(2 * SECOND).await;
+    // Large events are given one by one, so that the end is decided before all is out.
+    for _ in 0..3 {
+        events.send(Event::new("x".repeat(10_000))).await.unwrap();
+    }
+    body.next_chunk().await.unwrap().unwrap();
+    assert!(body.next_chunk().await.unwrap().unwrap().len() > 9_000);
+    assert!(events.is_closed());
+    shutdown.start_now();
+    let rest = read_text(body).await;
+    assert!(!rest.contains("bye"), "{rest}");
+    assert_eq!(ends.only().reason(), EndReason::Expired);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_queued_behind_a_slow_client_still_goes_out() {
     let shutdown = Shutdown::new(bye());
     let (events, receiver) = event_channel(Buffer::fixed(100));

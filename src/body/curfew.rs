@@ -62,6 +62,12 @@ impl Curfew {
                 let Ask { begin, end, .. } = ask;
                 *this = Some(Box::new(Self { begin, end, by, phase: Phase::Open }));
             }
+            // Why it ended is decided. What it says is not, until it is said.
+            Some(this) if this.is_over() => {
+                if let (Phase::Closed { by_curfew }, true) = (this.phase, ask.silent) {
+                    this.phase = Phase::Said { by_curfew };
+                }
+            }
             Some(this) => {
                 this.begin = this.begin.min(ask.begin);
                 if ask.end <= this.end || ask.silent {

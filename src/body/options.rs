@@ -217,12 +217,13 @@ macro_rules! stream_settings {
             /// polled; the end reason is [`EndReason::Evicted`](crate::EndReason::Evicted).
             ///
             /// Default is to wait for ever; zero is that too. It has no effect on a handler inside
-            /// its body, which is paused with it. Async senders need a tokio runtime for it.
+            /// its body, which is paused with it, nor before the body is first polled. Async senders
+            /// need a tokio runtime for it.
             pub fn send_timeout(self, limit: std::time::Duration) -> Self {
                 self.change(|options| options.set_send_timeout(limit))
             }
 
-            /// Sets how long a stream may last: it ends at a time that is drawn for it between 0.8
+            /// Sets how long a stream may last, from its first poll: it ends at a time that is drawn for it between 0.8
             /// and 1.0 of this, with its [`farewell`](Self::farewell), so that clients that came
             /// together do not come back together. The end reason is
             /// [`EndReason::Expired`](crate::EndReason::Expired). Default is no limit; zero is that

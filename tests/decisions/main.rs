@@ -7,10 +7,13 @@
 //! | 10–12, 21, 22 | events and the buffer: order, fairness, text | `channel.rs` |
 //! | 17–20, 23 | requests, answers, the layer | `requests.rs` |
 //!
-//! Left for what brings them: of 2 the grace at shutdown, `send_timeout` and how many streams are
-//! stuck; of 6 `ending()`; of 8 the memory of an idle stream (`tests/allocations.rs` counts it); of
-//! 17 that refusal by `come_back` is the default of admission and shutdown; of 18 admission; 24–27
-//! (hub) and 28–30 (client). 31–38 are about crates and tools: `ci/` holds them.
+//! Held elsewhere: of 2 the grace at shutdown, `send_timeout` and how many streams are stuck, and of 6
+//! `ending()`, by `tests/govern.rs` and `tests/graceful.rs`; of 8 the memory of an idle stream by
+//! `tests/allocations.rs`; of 17 that browsers are told to come back by admission and shutdown, and
+//! of 18 that a HEAD takes no place, by `tests/admission.rs` and `tests/govern.rs`.
+//!
+//! Left for what brings them: 24–27 (hub) and 28–30 (client). 31–38 are about crates and tools:
+//! `ci/` holds them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod body;
