@@ -57,9 +57,7 @@ impl Admission {
         connect: &Connect,
         shutdown: Option<&Shutdown>,
     ) -> Result<Permits, Refusal> {
-        if let Some(shutdown) = shutdown.filter(|shutdown| shutdown.is_started()) {
-            return Err(refuse_at_shutdown(connect.headers(), shutdown, self.away));
-        }
+        self.check(connect, shutdown)?;
         let mut permits = Permits::default();
         if let Some(streams) = &self.streams {
             let Some(permit) = streams.enter() else {
@@ -70,6 +68,18 @@ impl Admission {
         }
         self.enter_keyed(&mut permits, connect)?;
         Ok(permits)
+    }
+
+    /// Sends a request away if the server shuts down.
+    pub(crate) fn check(
+        &self,
+        connect: &Connect,
+        shutdown: Option<&Shutdown>,
+    ) -> Result<(), Refusal> {
+        match shutdown.filter(|shutdown| shutdown.is_started()) {
+            Some(shutdown) => Err(refuse_at_shutdown(connect.headers(), shutdown, self.away)),
+            None => Ok(()),
+        }
     }
 
     /// Takes the places whose key was not known before.
@@ -83,7 +93,8 @@ impl Admission {
             if permit.is_some() {
                 continue;
             }
-            match caught("the key of max_streams_per", || limit.clone().enter(connect))? {
+            let entry = caught("the key of max_streams_per", || limit.clone().enter(connect));
+            match entry.inspect_err(|_| refused("max_streams_per"))? {
                 Entry::NoKey => {}
                 Entry::Entered(entered) => *permit = Some(entered),
                 Entry::Full => {

@@ -84,11 +84,12 @@ where
         let kept = key.clone();
         {
             let mut taken = place.limit.lock();
-            let count = taken.get(&key).copied().unwrap_or(0);
-            if count >= place.limit.most {
-                return Entry::Full;
+            match taken.get_mut(&key) {
+                Some(count) if *count >= place.limit.most => return Entry::Full,
+                Some(count) => *count += 1,
+                None if place.limit.most == 0 => return Entry::Full,
+                None => drop(taken.insert(kept.clone(), 1)),
             }
-            taken.insert(key, count + 1);
         }
         place.key = Some(kept);
         Entry::Entered(Box::new(place))

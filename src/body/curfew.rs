@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     channel::{Ask, EventReceiver, Segment},
-    shutdown::{Farewell, Shutdown},
+    shutdown::Shutdown,
 };
 
 /// The due end of a stream, and how far it has come.
@@ -18,16 +18,11 @@ pub(super) struct Curfew {
     begin: Instant,
     end: Instant,
     /// Who ends it at `end`.
-    by: By,
+    by: EndReason,
     phase: Phase,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
-    Lifetime,
-    Shutdown,
-    /// Without a farewell.
-    ShutdownNow,
+    /// The stream ended because of this, and not by itself.
+    has_ended_it: bool,
+    farewell: Words,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,43 +31,58 @@ enum Phase {
     /// The handler was told.
     Begun,
     /// The channel was closed, what is queued goes out. The stream may have ended before.
-    Closed {
-        by_curfew: bool,
-    },
-    /// The farewell is out.
-    Said {
-        by_curfew: bool,
-    },
+    Closed,
+}
+
+/// What is still to be said before the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    /// The farewell of the settings, once the end has begun.
+    OfLifetime,
+    /// The shutdown's, whoever ends the stream: its client will come back meanwhile.
+    OfShutdown,
+    /// It was said, or is not to be.
+    None,
 }
 
 impl Curfew {
     /// Draws the lifetime of a stream that starts now, if it has one.
     pub(super) fn of(options: &StreamOptions, deadline: Option<Instant>) -> Option<Self> {
-        let lifetime = options.max_lifetime.map(|lifetime| lifetime.ends_from(Instant::now()));
+        let now = Instant::now();
+        let lifetime = options.max_lifetime.map(|lifetime| lifetime.ends_from(now));
         let end = lifetime.into_iter().chain(deadline).min()?;
-        let begin = options.farewell.as_ref().map_or(end, |farewell| farewell.begin_before(end));
-        Some(Self { begin, end, by: By::Lifetime, phase: Phase::Open })
+        let farewell = options.farewell.as_ref();
+        Some(Self {
+            begin: farewell.map_or(end, |farewell| farewell.begin_before(now, end)),
+            end,
+            by: EndReason::Expired,
+            phase: Phase::Open,
+            has_ended_it: false,
+            farewell: Words::OfLifetime,
+        })
     }
 
-    /// Takes what a shutdown asks into account: the earlier end counts.
+    /// Takes what a shutdown asks into account: the earlier end counts. Why a stream has ended does
+    /// not change any more, what it says may.
     pub(super) fn ask(this: &mut Option<Box<Self>>, ask: Ask) {
-        let by = if ask.silent { By::ShutdownNow } else { By::Shutdown };
-        match this {
-            None => {
-                let Ask { begin, end, .. } = ask;
-                *this = Some(Box::new(Self { begin, end, by, phase: Phase::Open }));
-            }
-            // Why it ended is decided. What it says is not, until it is said.
-            Some(this) if this.is_over() => {
-                if let (Phase::Closed { by_curfew }, true) = (this.phase, ask.silent) {
-                    this.phase = Phase::Said { by_curfew };
-                }
-            }
-            Some(this) => {
-                this.begin = this.begin.min(ask.begin);
-                if ask.end <= this.end || ask.silent {
-                    (this.end, this.by) = (this.end.min(ask.end), by);
-                }
+        let Ask { begin, end, silent } = ask;
+        let this = this.get_or_insert_with(|| {
+            Box::new(Self {
+                begin,
+                end,
+                by: EndReason::ShutDown,
+                phase: Phase::Open,
+                has_ended_it: false,
+                farewell: Words::OfShutdown,
+            })
+        });
+        if this.farewell != Words::None {
+            this.farewell = if silent { Words::None } else { Words::OfShutdown };
+        }
+        if !this.is_over() {
+            this.begin = this.begin.min(begin);
+            if end <= this.end {
+                (this.end, this.by) = (end, EndReason::ShutDown);
             }
         }
     }
@@ -80,19 +90,20 @@ impl Curfew {
     /// Does what is due, and returns whether anything was.
     pub(super) fn advance(&mut self, now: Instant, receiver: &EventReceiver) -> bool {
         let before = self.phase;
-        if self.phase == Phase::Open && self.begin <= now {
+        if self.phase == Phase::Open && self.begin.min(self.end) <= now {
             self.phase = Phase::Begun;
             receiver.begin_ending();
         }
-        if self.phase <= Phase::Begun && self.end <= now {
-            self.phase = Phase::Closed { by_curfew: receiver.close() };
+        if self.phase == Phase::Begun && self.end <= now {
+            self.phase = Phase::Closed;
+            self.has_ended_it = receiver.close();
         }
         self.phase != before
     }
 
     /// Returns whether the channel is closed.
     pub(super) fn is_over(&self) -> bool {
-        self.phase > Phase::Begun
+        self.phase == Phase::Closed
     }
 
     /// Returns when the next thing is due.
@@ -100,59 +111,40 @@ impl Curfew {
         match self.phase {
             Phase::Open => Some(self.begin.min(self.end)),
             Phase::Begun => Some(self.end),
-            Phase::Closed { .. } | Phase::Said { .. } => None,
+            Phase::Closed => None,
         }
     }
 
     /// Returns the farewell, once, if the stream ends cleanly while or since it was to end.
     pub(super) fn farewell(&mut self, record: &Record) -> Option<Segment> {
-        let by_curfew = match self.phase {
-            Phase::Open | Phase::Said { .. } => return None,
-            Phase::Begun => false,
-            Phase::Closed { by_curfew } => by_curfew,
+        if !self.owes_farewell() {
+            return None;
+        }
+        let farewell = match std::mem::replace(&mut self.farewell, Words::None) {
+            Words::OfLifetime => record.options.farewell.as_ref(),
+            Words::OfShutdown => record.shutdown().map(Shutdown::farewell),
+            Words::None => None,
         };
-        self.phase = Phase::Said { by_curfew };
-        let (bytes, last_id) = self.said_by(record)?.encode()?;
+        let (bytes, last_id) = farewell?.encode()?;
         Some(Segment { bytes, last_id, ..Segment::default() })
     }
 
     /// Returns whether the farewell is still to be asked for.
     pub(super) fn owes_farewell(&self) -> bool {
-        matches!(self.phase, Phase::Begun | Phase::Closed { .. })
+        match self.farewell {
+            Words::OfLifetime => self.phase > Phase::Open,
+            Words::OfShutdown => true,
+            Words::None => false,
+        }
     }
 
     /// Returns why the stream ended, if this has ended it.
     pub(super) fn reason(&self) -> Option<EndReason> {
-        match self.phase {
-            Phase::Closed { by_curfew: true } | Phase::Said { by_curfew: true } => {
-                Some(self.by.reason())
-            }
-            _ => None,
-        }
+        self.has_ended_it.then_some(self.by)
     }
 
     /// Returns why a stream ends that nobody polls any more, if its end was due.
     pub(super) fn overdue(&self, now: Instant) -> Option<EndReason> {
-        match self.phase {
-            Phase::Open | Phase::Begun => (self.end <= now).then(|| self.by.reason()),
-            Phase::Closed { .. } | Phase::Said { .. } => self.reason(),
-        }
-    }
-
-    fn said_by<'a>(&self, record: &'a Record) -> Option<&'a Farewell> {
-        match self.by {
-            By::Lifetime => record.options.farewell.as_ref(),
-            By::Shutdown => record.shutdown().map(Shutdown::farewell),
-            By::ShutdownNow => None,
-        }
-    }
-}
-
-impl By {
-    fn reason(self) -> EndReason {
-        match self {
-            Self::Lifetime => EndReason::Expired,
-            Self::Shutdown | Self::ShutdownNow => EndReason::ShutDown,
-        }
+        if self.is_over() { self.reason() } else { (self.end <= now).then_some(self.by) }
     }
 }

@@ -179,6 +179,7 @@ impl Record {
             registration: None,
             _permits: accepted.permits,
         };
+        record.channel.set_send_timeout(record.options.send_timeout);
         record.register();
         record
     }
@@ -187,8 +188,10 @@ impl Record {
     pub(super) fn change(&mut self, change: impl FnOnce(&mut StreamOptions)) {
         let before = self.options.shutdown.clone();
         change(Arc::make_mut(&mut self.options));
+        self.channel.set_send_timeout(self.options.send_timeout);
         if self.options.shutdown != before {
             self.registration = None;
+            self.channel.take_ask_back();
             self.register();
         }
     }
@@ -196,6 +199,8 @@ impl Record {
     /// Is counted by this shutdown, and ended by it, in place of the settings' one.
     pub(super) fn register_with(&mut self, shutdown: &Shutdown) {
         if self.shutdown() != Some(shutdown) {
+            self.registration = None;
+            self.channel.take_ask_back();
             self.registration = Some(shutdown.register(&self.channel));
         }
     }
@@ -239,7 +244,8 @@ impl Drop for Record {
         let duration = self.started.elapsed();
         let dropped = self.channel.dropped();
         let error = self.error.take();
-        // What the application hooks into its logs and metrics is its code as well.
+        // What the application hooks into its metrics and logs is its code as well.
+        caught::logged("the recorder", || self.channel.meters().ended(reason.as_str(), duration));
         caught::logged("what shows the end", || {
             self.span.ended(&trace::Summary {
                 reason: reason.as_str(),
@@ -250,7 +256,6 @@ impl Drop for Record {
                 dropped,
                 duration,
             });
-            self.channel.meters().ended(reason.as_str(), duration);
         });
         let Some(on_disconnect) = &self.options.on_disconnect else { return };
         let disconnect = Disconnect {

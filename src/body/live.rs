@@ -234,6 +234,9 @@ impl Live {
     /// Returns the end that was due, but could not come since nobody polled.
     fn overdue(self: Pin<&mut Self>) -> Option<End> {
         let this = self.project();
+        if let &mut Opening::NotPolled { deadline: Some(deadline), .. } = this.opening {
+            *this.curfew = Curfew::of(&StreamOptions::new(), Some(deadline)).map(Box::new);
+        }
         if let Some(ask) = this.receiver.take_ask() {
             Curfew::ask(this.curfew, ask);
         }
@@ -329,7 +332,6 @@ impl Live {
         if !own_buffer {
             this.receiver.set_buffer(options.buffer);
         }
-        this.receiver.set_send_timeout(options.send_timeout);
         *this.curfew = Curfew::of(options, deadline).map(Box::new);
         if let Some(ask) = this.receiver.take_ask() {
             Curfew::ask(this.curfew, ask);

@@ -159,7 +159,8 @@ impl fmt::Debug for StreamOptions {
 macro_rules! stream_settings {
     ($type:ident $(<$generic:ident>)?) => {
         impl$(<$generic>)? $type$(<$generic>)? {
-            /// Takes all settings from a set of them.
+            /// Takes all settings from a set of them, in place of whatever was set before: so call
+            /// it first.
             pub fn options(self, options: $crate::body::StreamOptions) -> Self {
                 self.change(|own| *own = options)
             }
@@ -210,15 +211,14 @@ macro_rules! stream_settings {
                 self.change(|options| options.set_retry(reconnection_time))
             }
 
-            /// Sets how long a sender outside of the body may wait for room, in a task, in a thread
-            /// or of a handler [`in_task`](Self::in_task): after that the client is too slow, and
-            /// its stream is evicted. The sender gets its event back in an error, whatever else
+            /// Sets how long a client may take nothing while a sender outside of the body waits for
+            /// room, in a task, in a thread or of a handler [`in_task`](Self::in_task): after that
+            /// it is too slow, and its stream is evicted. The sender gets its event back in an error, whatever else
             /// waited for the client is dropped, and the body ends with an error as soon as it is
             /// polled; the end reason is [`EndReason::Evicted`](crate::EndReason::Evicted).
             ///
             /// Default is to wait for ever; zero is that too. It has no effect on a handler inside
-            /// its body, which is paused with it, nor before the body is first polled. Async senders
-            /// need a tokio runtime for it.
+            /// its body, which is paused with it. Async senders need a tokio runtime for it.
             pub fn send_timeout(self, limit: std::time::Duration) -> Self {
                 self.change(|options| options.set_send_timeout(limit))
             }

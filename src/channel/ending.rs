@@ -46,7 +46,10 @@ impl Shared {
     pub(super) fn end(&self, status: Status) -> bool {
         let (waiting, receiver, _cut) = {
             let mut state = self.lock();
-            if !state.is_open() {
+            // What is on its way out of a closed stream can still be taken back.
+            let revoked = matches!(status, Status::Cut(Cut::Revoked));
+            let can_end = state.is_open() || (revoked && matches!(state.status, Status::Closed));
+            if !can_end {
                 return false;
             }
             let cut = matches!(status, Status::Cut(_));
@@ -67,15 +70,21 @@ impl Shared {
 
     /// Tells the body to end. One that was to end without a farewell still is.
     pub(super) fn ask(&self, mut ask: Ask) {
-        let receiver = {
+        let (receiver, has_begun) = {
             let mut state = self.lock();
+            // Senders elsewhere are told also if nobody polls the body.
+            let has_begun = ask.begin <= Instant::now();
+            state.ending |= has_begun;
             ask.silent |= state.ask.as_ref().is_some_and(|before| before.silent);
             match &mut state.ask {
                 Some(before) if before.end < ask.end => before.silent = ask.silent,
                 other => *other = Some(Box::new(ask)),
             }
-            state.receiver.take()
+            (state.receiver.take(), has_begun)
         };
+        if has_begun {
+            self.told.notify_waiters();
+        }
         receiver.into_iter().for_each(Waker::wake);
     }
 }
@@ -83,7 +92,7 @@ impl Shared {
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Evicted => "evicted: the client took nothing for longer than `send_timeout`",
+            Self::Evicted => "evicted: the client has taken nothing for longer than `send_timeout`",
             Self::Revoked => "revoked by the application",
         })
     }

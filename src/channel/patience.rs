@@ -9,6 +9,10 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::{
+    ending::{Cut, Status},
+    state::Shared,
+};
 use crate::{
     alarm::{Alarm, later},
     metrics::Stopwatch,
@@ -24,6 +28,7 @@ pub(super) struct Patience {
 
 #[derive(Debug)]
 struct Timer {
+    since: Instant,
     deadline: Instant,
     /// None where there is no runtime to keep the time, or a thread does. Whether a sender may be
     /// used after a panic does not depend on it.
@@ -31,23 +36,31 @@ struct Timer {
 }
 
 impl Patience {
-    /// Is ready when the send has waited for as long as it may.
-    pub(super) fn poll(&mut self, limit: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(timer) = self.start(limit, true) else { return Poll::Pending };
-        let Some(alarm) = &mut timer.alarm else { return Poll::Pending };
-        alarm.as_mut().poll_at(timer.deadline, cx).unwrap_or_else(|| {
-            trace::no_runtime("send_timeout");
-            timer.alarm = None;
-            Poll::Pending
+    /// Is ready when the send has waited for as long as it may, and evicts the stream then. Returns
+    /// whether that was what ended it.
+    pub(super) fn poll(
+        &mut self,
+        limit: Option<Duration>,
+        shared: &Shared,
+        cx: &mut Context<'_>,
+    ) -> Poll<bool> {
+        self.wait(limit, shared, true, |timer| {
+            let alarm = timer.alarm.as_mut()?;
+            let rung = alarm.as_mut().poll_at(timer.deadline, cx);
+            if rung.is_none() {
+                trace::no_runtime("send_timeout");
+                timer.alarm = None;
+            }
+            rung
         })
     }
 
     /// As [`poll`](Self::poll), for a thread that keeps the time by itself.
-    pub(super) fn check(&mut self, limit: Option<Duration>) -> Poll<()> {
-        match self.start(limit, false) {
-            Some(timer) if timer.deadline <= Instant::now() => Poll::Ready(()),
-            _ => Poll::Pending,
-        }
+    pub(super) fn check(&mut self, limit: Option<Duration>, shared: &Shared) -> Poll<bool> {
+        self.wait(limit, shared, false, |timer| {
+            let is_due = timer.deadline <= Instant::now();
+            Some(if is_due { Poll::Ready(()) } else { Poll::Pending })
+        })
     }
 
     /// Returns how much longer a thread waits at the most.
@@ -61,12 +74,29 @@ impl Patience {
         std::mem::take(self).stopwatch
     }
 
-    fn start(&mut self, limit: Option<Duration>, with_alarm: bool) -> Option<&mut Timer> {
+    fn wait(
+        &mut self,
+        limit: Option<Duration>,
+        shared: &Shared,
+        with_alarm: bool,
+        mut rings: impl FnMut(&mut Timer) -> Option<Poll<()>>,
+    ) -> Poll<bool> {
         self.stopwatch.start();
-        let limit = limit?;
-        Some(self.timer.get_or_insert_with(|| {
+        let Some(limit) = limit else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| {
+            let since = Instant::now();
             let alarm = with_alarm.then(|| AssertUnwindSafe(Box::pin(Alarm::default())));
-            Box::new(Timer { deadline: later(Instant::now(), limit), alarm })
-        }))
+            Box::new(Timer { since, deadline: later(since, limit), alarm })
+        });
+        while let Some(Poll::Ready(())) = rings(timer) {
+            // The alarm's clock counts milliseconds, and may be a little ahead.
+            let now = Instant::now().max(timer.deadline);
+            let deadline = shared.lock().too_slow_at(timer.since, limit);
+            if deadline <= now {
+                return Poll::Ready(shared.end(Status::Cut(Cut::Evicted)));
+            }
+            timer.deadline = deadline;
+        }
+        Poll::Pending
     }
 }

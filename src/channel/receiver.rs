@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
     task::{Context, Waker},
     thread,
-    time::Duration,
 };
 
 use super::{
@@ -57,11 +56,6 @@ impl EventReceiver {
     /// Changes the buffer, before anything was sent.
     pub(crate) fn set_buffer(&self, buffer: Buffer) {
         self.shared.lock().set_buffer(buffer);
-    }
-
-    /// Sets how long a sender outside of the body may wait.
-    pub(crate) fn set_send_timeout(&self, limit: Option<Duration>) {
-        self.shared.lock().send_timeout = limit;
     }
 
     /// Ends the stream as if the application had, and returns whether it had not ended before.
@@ -150,7 +144,9 @@ impl EventReceiver {
 
     /// Returns whether there is nothing to take, and never will be, and no error to tell.
     pub(crate) fn is_finished(&self) -> bool {
-        matches!(ending(&self.shared.lock()), Some(Ending::Closed | Ending::NoSenders))
+        let state = self.shared.lock();
+        // What a shutdown asks is to be answered first.
+        state.ask.is_none() && matches!(ending(&state), Some(Ending::Closed | Ending::NoSenders))
     }
 }
 

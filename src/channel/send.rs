@@ -8,7 +8,6 @@ use std::{
 };
 
 use super::{
-    ending::{Cut, Status},
     error::{Kind, SendError},
     patience::Patience,
     sender::{EventSender, SinkState},
@@ -120,16 +119,18 @@ impl<E: Encode> Sending<'_, E> {
         limit: Option<Duration>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<E>>> {
-        let waited =
-            if self.blocking { self.patience.check(limit) } else { self.patience.poll(limit, cx) };
-        ready!(waited);
         let shared = self.sender.shared();
-        shared.end(Status::Cut(Cut::Evicted));
+        let evicted = ready!(if self.blocking {
+            self.patience.check(limit, shared)
+        } else {
+            self.patience.poll(limit, shared, cx)
+        });
+        let kind = if evicted { Kind::TimedOut } else { Kind::Closed };
         shared.meters.waited(&self.patience.take_stopwatch());
         // The line was given up with the stream.
         self.ticket = None;
         let event = self.event.take();
-        Poll::Ready(event.map_or(Ok(()), |event| Err(SendError::new(Kind::TimedOut, event))))
+        Poll::Ready(event.map_or(Ok(()), |event| Err(SendError::new(kind, event))))
     }
 }
 
@@ -139,7 +140,9 @@ impl<E: Encode> Unpin for Sending<'_, E> {}
 impl<E: Encode> Drop for Sending<'_, E> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
-        let left = self.sender.shared().lock().leave(ticket);
+        let shared = self.sender.shared();
+        shared.meters.waited(&self.patience.take_stopwatch());
+        let left = shared.lock().leave(ticket);
         left.next.into_iter().for_each(Waker::wake);
     }
 }

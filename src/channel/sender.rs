@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
+    time::Duration,
 };
 
 use super::{
@@ -188,8 +189,8 @@ impl EventSender {
     /// What waits for the client is dropped, what the body has begun to give goes out, and it ends
     /// with an error; the end reason is [`EndReason::Revoked`](crate::EndReason::Revoked).
     ///
-    /// A browser comes back, and is told in `on_connect` what is the matter. After another end it
-    /// does nothing.
+    /// A browser comes back, and is told in `on_connect` what is the matter. A stream that was closed,
+    /// and still gives what was sent, is cut as well; after another end it does nothing.
     pub fn revoke(&self) {
         self.shared.end(Status::Cut(Cut::Revoked));
     }
@@ -265,6 +266,10 @@ impl EventSender {
         }
     }
 
+    pub(super) fn shared_handle(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -273,7 +278,10 @@ impl EventSender {
     pub(super) fn leave_sink(&mut self, next: SinkState) {
         let left = match std::mem::replace(&mut self.sink, next) {
             SinkState::Idle | SinkState::Closed => return,
-            SinkState::Waiting(ticket) => self.shared.lock().leave(ticket),
+            SinkState::Waiting(ticket) => {
+                self.end_waiting();
+                self.shared.lock().leave(ticket)
+            }
             SinkState::Reserved => self.shared.lock().unreserve(),
         };
         left.next.into_iter().for_each(Waker::wake);
@@ -340,6 +348,16 @@ impl Control {
 
     pub(crate) fn meters(&self) -> &Meters {
         &self.0.meters
+    }
+
+    /// Sets how long a sender outside of the body may wait.
+    pub(crate) fn set_send_timeout(&self, limit: Option<Duration>) {
+        self.0.lock().send_timeout = limit;
+    }
+
+    /// Takes back what the body was asked and has not heard of.
+    pub(crate) fn take_ask_back(&self) {
+        self.0.lock().ask = None;
     }
 
     /// Asks the body to end.

@@ -8,7 +8,6 @@ use std::{
 use futures_sink::Sink;
 
 use super::{
-    ending::{Cut, Status},
     error::{Kind, SendError},
     sender::{EventSender, SinkState},
     state::Offered,
@@ -45,10 +44,10 @@ impl EventSender {
             drop(state);
             drop(old);
             self.sink = SinkState::Waiting(ticket);
-            ready!(self.patience.poll(limit, cx));
-            self.shared().end(Status::Cut(Cut::Evicted));
+            let shared = self.shared_handle();
+            let evicted = ready!(self.patience.poll(limit, &shared, cx));
             self.end_waiting();
-            return Poll::Ready(Err(Kind::TimedOut));
+            return Poll::Ready(Err(if evicted { Kind::TimedOut } else { Kind::Closed }));
         }
         let left = ticket.map(|ticket| state.leave(ticket)).unwrap_or_default();
         drop(state);
@@ -58,7 +57,8 @@ impl EventSender {
         Poll::Ready(Ok(()))
     }
 
-    fn end_waiting(&mut self) {
+    /// Tells how long this clone has waited, now that it does not any more.
+    pub(super) fn end_waiting(&mut self) {
         let waited = self.patience.take_stopwatch();
         self.shared().meters.waited(&waited);
     }

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     buffer::{Buffer, WhenFull},
@@ -28,6 +28,7 @@ use super::{
     queue::{Queue, Segment},
 };
 use crate::{
+    alarm::later,
     encode::{Layout, sealed},
     metrics::Meters,
 };
@@ -89,6 +90,8 @@ pub(super) struct State {
     pub(super) ask: Option<Box<Ask>>,
     /// How long a sender outside of the body may wait.
     pub(super) send_timeout: Option<Duration>,
+    /// When the receiver last took something, kept only for that.
+    last_taken: Option<Instant>,
     pub(super) senders: usize,
     /// Some while the receiver waits for something to take.
     pub(super) receiver: Option<Waker>,
@@ -147,6 +150,7 @@ impl State {
             ending: false,
             ask: None,
             send_timeout: None,
+            last_taken: None,
             senders: 1,
             receiver: None,
             polling: None,
@@ -307,6 +311,9 @@ impl State {
     pub(super) fn take(&mut self) -> Option<(Segment, Option<Waker>)> {
         let segment = self.queue.take()?;
         self.since_taken = 0;
+        if self.send_timeout.is_some() {
+            self.last_taken = Some(Instant::now());
+        }
         Some((segment, self.next_turn()))
     }
 
@@ -319,6 +326,13 @@ impl State {
     /// room, for ever.
     pub(super) fn patience(&self) -> Option<Duration> {
         self.send_timeout.filter(|_| !self.is_polled_here())
+    }
+
+    /// Returns when the client will have taken nothing for this long, as one sees it that has waited
+    /// since then. Of what is not there it can take nothing.
+    pub(super) fn too_slow_at(&self, since: Instant, limit: Duration) -> Instant {
+        let from = if self.queue.is_empty() { Instant::now() } else { since };
+        later(self.last_taken.map_or(from, |taken| taken.max(from)), limit)
     }
 
     fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {

@@ -82,7 +82,8 @@ impl Refusal {
         refusal
     }
 
-    /// Refuses for now: see [`Connect::send_away`](super::Connect::send_away).
+    /// Refuses for now, a request with these headers: what
+    /// [`Connect::send_away`](super::Connect::send_away) does, for handlers of a framework.
     pub(crate) fn for_now(headers: &HeaderMap, status: StatusCode, spread: Spread) -> Self {
         let mut accepted = headers.get_all(ACCEPT).iter();
         let is_event_source = accepted.next().is_some_and(|value| {
@@ -122,8 +123,9 @@ impl Refusal {
         self
     }
 
-    /// Makes the response, and logs the error if there is one.
-    pub(crate) fn into_response(self) -> Response<EventBody> {
+    /// Makes the response, and logs the error if there is one: for handlers of a framework, which
+    /// refuse without an `on_connect`.
+    pub fn into_response(self) -> Response<EventBody> {
         if let Some(error) = &self.inner.error {
             caught::logged("the error's Display", || trace::on_connect_failed(&**error));
         }

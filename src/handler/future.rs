@@ -57,7 +57,10 @@ impl<B> HandlerFuture<B> {
     ) -> Self {
         let is_head = connect.method() == Method::HEAD;
         match caught(ON_CONNECT, || on_connect(connect)) {
-            Err(panicked) => Self::ready(Refusal::from(panicked).into_response(), is_head),
+            Err(panicked) => {
+                refused("on_connect");
+                Self::ready(Refusal::from(panicked).into_response(), is_head)
+            }
             Ok(deciding) => {
                 let deciding = CaughtFuture::new(ON_CONNECT, deciding);
                 let connecting = Connecting { deciding, config, body, permits };

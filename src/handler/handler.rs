@@ -200,6 +200,8 @@ impl<B: Send + 'static> Config<B> {
     ) -> Result<Response<EventBody>, Refusal> {
         let is_head = accept.connect().method() == Method::HEAD;
         if !is_head {
+            // It may have started while `on_connect` decided.
+            self.admission.check(accept.connect(), self.options.shutdown_handle())?;
             self.admission.enter_keyed(&mut permits, accept.connect())?;
         }
         let AcceptParts { request: parts, head, deadline, target: () } = accept.into_parts();

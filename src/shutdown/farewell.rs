@@ -61,7 +61,8 @@ impl Farewell {
     /// Lets handlers go on for so long after they were told by
     /// [`EventSender::ending`](crate::EventSender::ending). Default is none.
     ///
-    /// At a shutdown they are told when it begins; of a lifetime, so long before its end.
+    /// At a shutdown they are told when it begins; of a lifetime, so long before its end, but not
+    /// before half of it is over.
     pub fn finish_within(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -100,9 +101,19 @@ impl Farewell {
         self.retry
     }
 
-    /// Returns when a stream begins to end that is to end at this time.
-    pub(crate) fn begin_before(&self, end: Instant) -> Instant {
-        end.checked_sub(self.grace).unwrap_or_else(Instant::now)
+    /// Returns when a stream begins to end that starts now and is to end at this time: not before
+    /// half of its life is over, or those with a long grace and a short life would come and go.
+    pub(crate) fn begin_before(&self, now: Instant, end: Instant) -> Instant {
+        let life = end.saturating_duration_since(now);
+        end - self.grace.min(life / 2)
+    }
+
+    /// Returns when a stream ends that has come after the shutdown began: at once, or with the others
+    /// if these have time to finish.
+    pub(super) fn ask_late(&self, now: Instant, started: Instant) -> Ask {
+        let end = later(later(started, self.pace), self.grace);
+        let end = if self.grace.is_zero() { now } else { end.max(now) };
+        Ask { begin: now, end, silent: false }
     }
 
     /// Draws when a stream begins to end and ends, at a shutdown that starts now.

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use pin_project_lite::pin_project;
@@ -24,6 +24,9 @@ pin_project! {
         io: IO,
         // None once it is cut.
         overdue: Option<Overdue>,
+        shutdown: Shutdown,
+        // Who is woken when the shutdown starts.
+        waker: Option<Waker>,
     }
 }
 
@@ -31,8 +34,9 @@ type Overdue = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 impl<IO> ShutdownIo<IO> {
     pub(super) fn new(io: IO, shutdown: &Shutdown) -> Self {
-        let shutdown = shutdown.clone();
-        Self { io, overdue: Some(Box::pin(async move { shutdown.overdue().await })) }
+        let waits = shutdown.clone();
+        let overdue: Overdue = Box::pin(async move { waits.overdue().await });
+        Self { io, overdue: Some(overdue), shutdown: shutdown.clone(), waker: None }
     }
 
     /// Returns what is wrapped.
@@ -53,6 +57,13 @@ impl<IO> ShutdownIo<IO> {
     /// Returns the connection, unless it is cut.
     fn open(self: Pin<&mut Self>, cx: &mut Context<'_>) -> io::Result<Pin<&mut IO>> {
         let this = self.project();
+        let is_told = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_told && !this.shutdown.is_started() {
+            return Ok(this.io);
+        }
+        if !is_told {
+            *this.waker = Some(cx.waker().clone());
+        }
         if this.overdue.as_mut().is_some_and(|overdue| overdue.as_mut().poll(cx).is_ready()) {
             *this.overdue = None;
         }

@@ -4,20 +4,27 @@ use std::{
     collections::HashMap,
     error::Error,
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     mem,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::Poll,
     time::Duration,
 };
 
 use tokio::{
     sync::Notify,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 
 use super::{farewell::Farewell, io::ShutdownIo};
-use crate::channel::{Ask, Control};
+use crate::{
+    alarm::Alarm,
+    channel::{Ask, Control},
+};
 
 /// Ends all streams that it was given to, so that a server can shut down.
 ///
@@ -35,6 +42,8 @@ pub struct Shutdown {
 
 struct Inner {
     farewell: Farewell,
+    /// What can be seen without the lock.
+    started: AtomicBool,
     state: Mutex<State>,
     /// Told when it starts, when it is to be over now, and when the last stream has ended since.
     changed: Notify,
@@ -49,10 +58,13 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// Since when.
-    Ending(Instant),
-    /// Without a farewell, since when.
-    EndingNow(Instant),
+    Ending {
+        since: Instant,
+    },
+    /// Without a farewell, and cut at this time.
+    EndingNow {
+        cut_at: Instant,
+    },
 }
 
 impl Shutdown {
@@ -60,7 +72,12 @@ impl Shutdown {
     #[must_use]
     pub fn new(farewell: Farewell) -> Self {
         let state = State { phase: Phase::Running, next_key: 0, streams: HashMap::new() };
-        let inner = Inner { farewell, state: Mutex::new(state), changed: Notify::new() };
+        let inner = Inner {
+            farewell,
+            started: AtomicBool::new(false),
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -72,15 +89,16 @@ impl Shutdown {
 
     /// Begins to end all streams. Once it has started it does nothing.
     pub fn start(&self) {
+        let now = Instant::now();
         let streams = {
             let mut state = self.lock();
             if state.phase != Phase::Running {
                 return;
             }
-            state.phase = Phase::Ending(Instant::now());
+            state.phase = Phase::Ending { since: now };
+            self.inner.started.store(true, SeqCst);
             state.all()
         };
-        let now = Instant::now();
         for stream in streams {
             stream.ask(self.inner.farewell.draw(now));
         }
@@ -95,10 +113,15 @@ impl Shutdown {
         let now = Instant::now();
         let streams = {
             let mut state = self.lock();
-            if let Phase::EndingNow(_) = state.phase {
-                return;
-            }
-            state.phase = Phase::EndingNow(now);
+            let cut_at = self.inner.farewell.cut_at_once(now);
+            let cut_at = match state.phase {
+                Phase::EndingNow { .. } => return,
+                // Nobody waits longer because someone is in a hurry.
+                Phase::Ending { since } => cut_at.min(self.inner.farewell.cut_at(since)),
+                Phase::Running => cut_at,
+            };
+            state.phase = Phase::EndingNow { cut_at };
+            self.inner.started.store(true, SeqCst);
             state.all()
         };
         for stream in streams {
@@ -134,7 +157,7 @@ impl Shutdown {
     /// Returns whether it has started.
     #[must_use]
     pub fn is_started(&self) -> bool {
-        self.lock().phase != Phase::Running
+        self.inner.started.load(SeqCst)
     }
 
     /// Waits until it has started.
@@ -170,12 +193,16 @@ impl Shutdown {
     ///
     /// Returns how many streams are still open after that.
     ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime with its timer enabled.
+    ///
     /// # Cancel safety
     ///
     /// It can be dropped and called again at any time.
     pub async fn finished_within(&self, limit: Duration) -> Result<(), StillOpen> {
         let finished = timeout(limit, self.finished()).await;
-        finished.map_err(|_| StillOpen { streams: self.streams() })
+        finished.map_err(|_| StillOpen { streams: self.streams(), started: self.is_started() })
     }
 
     /// Waits until streams are open that should have ended: the shutdown has started, everything
@@ -203,11 +230,21 @@ impl Shutdown {
             changed.as_mut().enable();
             let at = match self.lock().phase {
                 Phase::Running => None,
-                Phase::Ending(since) => Some(self.inner.farewell.cut_at(since)),
-                Phase::EndingNow(since) => Some(self.inner.farewell.cut_at_once(since)),
+                Phase::Ending { since } => Some(self.inner.farewell.cut_at(since)),
+                Phase::EndingNow { cut_at } => Some(cut_at),
             };
             match at {
-                Some(at) if at > Instant::now() => drop(timeout_at(at, changed).await),
+                Some(at) if at > Instant::now() => {
+                    let mut alarm = pin!(Alarm::default());
+                    poll_fn(|cx| {
+                        let is_changed = changed.as_mut().poll(cx).is_ready();
+                        // Where there is no timer, it is never.
+                        let rung = alarm.as_mut().poll_at(at, cx);
+                        let is_due = rung.is_some_and(|rung| rung.is_ready());
+                        if is_changed || is_due { Poll::Ready(()) } else { Poll::Pending }
+                    })
+                    .await;
+                }
                 Some(_) if self.streams() > 0 => return,
                 Some(_) | None => changed.await,
             }
@@ -235,13 +272,15 @@ impl Shutdown {
             let now = Instant::now();
             let ask = match state.phase {
                 Phase::Running => None,
-                Phase::Ending(_) => Some(Ask { begin: now, end: now, silent: false }),
-                Phase::EndingNow(_) => Some(Ask { begin: now, end: now, silent: true }),
+                Phase::Ending { since } => Some(self.inner.farewell.ask_late(now, since)),
+                Phase::EndingNow { .. } => Some(Ask { begin: now, end: now, silent: true }),
             };
             (key, ask)
         };
         if let Some(ask) = ask {
             stream.ask(ask);
+            // It may be overdue as soon as it is there.
+            self.inner.changed.notify_waiters();
         }
         Registration { shutdown: self.clone(), key }
     }
@@ -334,6 +373,7 @@ impl Drop for Registration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StillOpen {
     streams: usize,
+    started: bool,
 }
 
 impl StillOpen {
@@ -346,6 +386,9 @@ impl StillOpen {
 
 impl fmt::Display for StillOpen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.started {
+            return f.write_str("shutdown not finished in time: it has not started");
+        }
         let plural = if self.streams == 1 { "stream is" } else { "streams are" };
         write!(f, "shutdown not finished in time: {} event {plural} still open", self.streams)
     }
