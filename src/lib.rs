@@ -67,6 +67,7 @@ pub mod encode;
 pub mod event;
 pub mod handler;
 pub mod layer;
+pub mod parse;
 pub mod recipes;
 mod spread;
 mod trace;
@@ -86,6 +87,7 @@ pub use self::{
     },
     handler::{EventChannelHandler, event_channel_handler},
     layer::{SseLayer, SseService},
+    parse::{EventParser, EventTooLarge, Parsed},
     spread::Spread,
 };
 

@@ -36,6 +36,23 @@ impl EventData {
         self.0.as_bytes()
     }
 
+    /// Takes a part of a text that a parser was given: a copy if it is short, else a share of it.
+    #[inline]
+    pub(crate) fn part_of(whole: &ByteString, part: &str) -> Self {
+        Self(Text::inline(part).unwrap_or_else(|| Text::Shared(whole.slice_ref(part))))
+    }
+
+    pub(crate) fn is_short(text: &str) -> bool {
+        text.len() <= Text::INLINE
+    }
+
+    pub(super) fn detached(self) -> Self {
+        match self.0 {
+            Text::Shared(text) => Self(Text::copied(&text)),
+            own => Self(own),
+        }
+    }
+
     pub(super) fn display(value: &impl fmt::Display) -> Self {
         Self(Text::display(value))
     }

@@ -99,6 +99,13 @@ checked_text! {
 impl EventType {
     /// The type of an event that names none: `message`.
     pub const MESSAGE: Self = Self::from_static("message");
+
+    /// Wraps what stands in a line of an event stream, and so holds no line end.
+    #[inline]
+    pub(crate) fn of_line(text: &str) -> Self {
+        debug_assert!(no_line_end(text.as_bytes()).is_none(), "it stands in a line");
+        Self(Text::copied(text))
+    }
 }
 
 impl EventId {
@@ -121,6 +128,13 @@ impl EventId {
     /// Panics if the value's `Display` returns an error, as [`ToString::to_string`] does.
     pub fn from_display(value: impl fmt::Display) -> Result<Self, InvalidEventId> {
         Self::checked(Text::display(&value))
+    }
+
+    /// Wraps what stands in a line of an event stream and holds no NUL.
+    #[inline]
+    pub(crate) fn of_line(text: &str) -> Self {
+        debug_assert!(legal_id(text.as_bytes()).is_none(), "it stands in a line");
+        Self(Text::copied(text))
     }
 
     /// Wraps an id that came over the wire: legal by the standard, so free of NUL and of line ends.

@@ -7,10 +7,6 @@ use std::{
 
 use bytestring::ByteString;
 
-/// The longest text that is kept without an allocation, in bytes: with its tag and its length it
-/// fills the five words that the shared variant needs anyway.
-const INLINE: usize = 38;
-
 /// Immutable UTF-8 text. No variant is longer than 40 bytes, and none but `Owned` is copied by
 /// `clone`.
 #[derive(Clone)]
@@ -19,7 +15,7 @@ pub(crate) enum Text {
     /// The first `len` bytes are UTF-8.
     Inline {
         len: u8,
-        bytes: [u8; INLINE],
+        bytes: [u8; Text::INLINE],
     },
     Owned(String),
     /// A part of something larger that others hold too: what a parser cuts out of its input.
@@ -28,6 +24,10 @@ pub(crate) enum Text {
 
 impl Text {
     pub(crate) const EMPTY: Self = Self::Static("");
+
+    /// The longest text that is kept without an allocation, in bytes: with its tag and its length
+    /// it fills the five words that the shared variant needs anyway.
+    pub(super) const INLINE: usize = 38;
 
     /// Copies `text`, without an allocation if it is short.
     #[inline]
@@ -68,9 +68,9 @@ impl Text {
     }
 
     #[inline]
-    fn inline(text: &str) -> Option<Self> {
+    pub(super) fn inline(text: &str) -> Option<Self> {
         let len = u8::try_from(text.len()).ok()?;
-        let mut bytes = [0; INLINE];
+        let mut bytes = [0; Self::INLINE];
         bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
         Some(Self::Inline { len, bytes })
     }
@@ -128,7 +128,7 @@ mod tests {
             let copied = Text::copied(&text);
             assert_eq!(copied.as_str(), text);
             assert_eq!(copied.as_bytes(), text.as_bytes());
-            assert_eq!(matches!(copied, Text::Inline { .. }), len <= INLINE, "{len}");
+            assert_eq!(matches!(copied, Text::Inline { .. }), len <= Text::INLINE, "{len}");
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
             }
             let text = Text::display(&Parts(&parts));
             assert_eq!(text.as_str(), parts.concat());
-            assert_eq!(matches!(text, Text::Owned(_)), parts.concat().len() > INLINE);
+            assert_eq!(matches!(text, Text::Owned(_)), parts.concat().len() > Text::INLINE);
         }
     }
 

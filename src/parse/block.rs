@@ -1,0 +1,221 @@
+//! The event in the making: the standard's data, event type and last event ID buffers.
+//!
+//! While a block stands in one piece, a value is where it stands, and nothing is copied. What a
+//! piece's end cuts is kept in buffers of the parser's own, which are used again for the next
+//! event.
+
+use std::ops::Range;
+
+use bytestring::ByteString;
+
+use super::limits::Limits;
+use crate::event::{Event, EventData, EventId, EventType};
+
+/// How much a buffer may keep for the next event, in bytes.
+const KEPT: usize = 128 << 10;
+
+/// Where the value of a field is.
+#[derive(Clone, Debug, Default)]
+enum Value {
+    #[default]
+    Absent,
+    /// In the current piece.
+    Here(Range<usize>),
+    /// In the buffer of this field.
+    Kept,
+}
+
+/// A value, and the buffer that it is kept in beyond its piece.
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    value: Value,
+    kept: String,
+}
+
+/// The block that is being read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Block {
+    data: Slot,
+    event_type: Slot,
+    id: Slot,
+    retry: Option<u64>,
+    /// How many bytes its lines have, from the first that is of the event.
+    pub(super) bytes: usize,
+    /// How long the last data was that was handed out in a buffer.
+    expected: usize,
+}
+
+impl Block {
+    /// Whether no line of the standard's fields was read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.data.is_absent()
+            && self.event_type.is_absent()
+            && self.id.is_absent()
+            && self.retry.is_none()
+    }
+
+    /// Appends a line of data that stands in the piece.
+    #[inline]
+    pub(super) fn data_here(&mut self, piece: &str, value: Range<usize>, limits: Limits) {
+        if self.data.is_absent() {
+            self.data.value = Value::Here(value);
+            return;
+        }
+        self.begin_data(piece, &piece[value], limits);
+    }
+
+    /// Appends the beginning of a line of data, or all of it, to what is kept of data; with the
+    /// line feed that ends the line before it.
+    #[cold]
+    pub(super) fn begin_data(&mut self, piece: &str, value: &str, limits: Limits) {
+        let first = self.data.is_absent();
+        self.keep_data(piece, value.len() + 1, limits);
+        if !first {
+            self.data.kept.push('\n');
+        }
+        self.data.kept.push_str(value);
+    }
+
+    /// Appends more of the line of data that was begun.
+    pub(super) fn more_data(&mut self, more: &str, limits: Limits) {
+        reserve(&mut self.data.kept, more.len(), limits.event);
+        self.data.kept.push_str(more);
+    }
+
+    #[inline]
+    pub(super) fn type_here(&mut self, value: Range<usize>) {
+        self.event_type.value = Value::Here(value);
+    }
+
+    pub(super) fn keep_type(&mut self, value: &str) {
+        self.event_type.keep(value);
+    }
+
+    #[inline]
+    pub(super) fn id_here(&mut self, value: Range<usize>) {
+        self.id.value = Value::Here(value);
+    }
+
+    pub(super) fn keep_id(&mut self, value: &str) {
+        self.id.keep(value);
+    }
+
+    pub(super) fn set_retry(&mut self, milliseconds: u64) {
+        self.retry = Some(milliseconds);
+    }
+
+    /// Keeps what stands in a piece that is given up.
+    pub(super) fn keep(&mut self, piece: &str, limits: Limits) {
+        for slot in [&mut self.event_type, &mut self.id] {
+            if let Value::Here(range) = slot.value.clone() {
+                slot.keep(&piece[range]);
+            }
+        }
+        if let Value::Here(_) = &self.data.value {
+            self.keep_data(piece, 0, limits);
+        }
+    }
+
+    /// Makes data a kept one, with room for so much more.
+    fn keep_data(&mut self, piece: &str, more: usize, limits: Limits) {
+        let here = match &self.data.value {
+            Value::Here(range) => &piece[range.clone()],
+            Value::Absent | Value::Kept => "",
+        };
+        let kept = &mut self.data.kept;
+        if kept.capacity() == 0 {
+            kept.reserve_exact(self.expected.min(KEPT));
+        }
+        reserve(kept, here.len() + more, limits.event);
+        kept.push_str(here);
+        self.data.value = Value::Kept;
+    }
+
+    /// Takes the event of the block, which has ended, and makes ready for the next.
+    ///
+    /// An event without data is none that is dispatched.
+    #[inline]
+    pub(super) fn take(&mut self, piece: &ByteString) -> Event {
+        let event_type = self.event_type.text(piece).filter(|text| !text.is_empty());
+        let event_type = event_type.map(EventType::of_line);
+        let id = self.id.text(piece).map(EventId::of_line);
+        let data = match &self.data.value {
+            Value::Absent => None,
+            Value::Here(range) => Some(EventData::part_of(piece, &piece[range.clone()])),
+            Value::Kept => Some(self.take_kept_data()),
+        };
+        let event = Event::received(event_type, data, id, self.retry.take());
+        self.clear();
+        event
+    }
+
+    /// Forgets the block.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.data.clear();
+        self.event_type.clear();
+        self.id.clear();
+        self.retry = None;
+        self.bytes = 0;
+    }
+
+    /// Hands out the buffer itself if the data fills most of it, so that large data is copied no
+    /// second time.
+    fn take_kept_data(&mut self) -> EventData {
+        let kept = &mut self.data.kept;
+        if EventData::is_short(kept) || kept.capacity() / 2 > kept.len() {
+            return EventData::from(kept.as_str());
+        }
+        self.expected = kept.len();
+        EventData::from(std::mem::take(kept))
+    }
+}
+
+impl Slot {
+    #[inline]
+    fn is_absent(&self) -> bool {
+        matches!(self.value, Value::Absent)
+    }
+
+    #[inline]
+    fn text<'a>(&'a self, piece: &'a str) -> Option<&'a str> {
+        match &self.value {
+            Value::Absent => None,
+            Value::Here(range) => Some(&piece[range.clone()]),
+            Value::Kept => Some(&self.kept),
+        }
+    }
+
+    fn keep(&mut self, value: &str) {
+        self.kept.clear();
+        self.kept.push_str(value);
+        self.value = Value::Kept;
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        if let Value::Kept = self.value {
+            empty(&mut self.kept);
+        }
+        self.value = Value::Absent;
+    }
+}
+
+/// Makes room for more, by doubling up to the most that there can be, so that a buffer is never
+/// larger than what it is allowed to hold.
+pub(super) fn reserve(buffer: &mut String, more: usize, most: usize) {
+    let needed = buffer.len() + more;
+    if needed > buffer.capacity() {
+        let doubled = (buffer.capacity().saturating_mul(2)).min(most);
+        buffer.reserve_exact(doubled.max(needed) - buffer.len());
+    }
+}
+
+/// Empties a buffer, which keeps a moderate capacity.
+pub(super) fn empty(buffer: &mut String) {
+    if buffer.capacity() > KEPT {
+        *buffer = String::new();
+    } else {
+        buffer.clear();
+    }
+}

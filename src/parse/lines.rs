@@ -1,0 +1,354 @@
+//! Pieces of text as lines, and lines as events: the standard's interpretation of an event stream.
+//!
+//! A line that stands in one piece is looked at where it stands. Of a line that is cut, the
+//! beginning is kept: data goes right where it will be handed out from, anything else to a buffer.
+//! The search for the line's end goes on with the next piece and never looks at a byte twice, which
+//! is what makes the parser linear in its input, whatever the chunks.
+//!
+//! Whoever changes this: nothing here may depend on where pieces end. `tests/conformance` cuts
+//! everything everywhere, and holds it against the algorithm as the standard has it.
+
+use bytestring::ByteString;
+use memchr::{memchr, memchr2};
+
+use super::{
+    block::{self, Block},
+    error::{EventTooLarge, What},
+    field::{Field, cut_data, field_of, milliseconds},
+    limits::Limits,
+    parsed::Parsed,
+};
+use crate::event::{Event, EventData, EventId};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Events,
+    All,
+}
+
+/// The lines of an event stream, the current one among them.
+#[derive(Clone, Debug)]
+pub(super) struct Lines {
+    pub(super) limits: Limits,
+    /// The piece that is being read, and how much of it was.
+    piece: ByteString,
+    position: usize,
+    /// The offset of the piece in the stream.
+    offset: u64,
+    /// Whether the last line ended with a CR at the end of its piece: a LF that follows belongs to
+    /// it.
+    after_cr: bool,
+    cut: Cut,
+    block: Block,
+    /// Whether the block is over a limit, and passed over up to its empty line.
+    passing_over: bool,
+    /// The offset of the block's first byte.
+    block_offset: u64,
+    pub(super) last_event_id: Option<EventId>,
+    pub(super) reconnection_time: Option<u64>,
+}
+
+/// What is known of a line whose end was not found yet.
+#[derive(Clone, Debug, Default)]
+struct Cut {
+    state: State,
+    /// How long it is so far, in bytes.
+    length: usize,
+    /// The offset of its first byte.
+    offset: u64,
+    /// Its text, if that is what the state says.
+    text: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// No line is cut: what comes next starts one.
+    #[default]
+    None,
+    /// The text is kept.
+    Kept,
+    /// It is data, whose value is with the block.
+    Data,
+}
+
+impl Lines {
+    pub(super) fn new() -> Self {
+        Self {
+            limits: Limits::DEFAULT,
+            piece: ByteString::new(),
+            position: 0,
+            offset: 0,
+            after_cr: false,
+            cut: Cut::default(),
+            block: Block::default(),
+            passing_over: false,
+            block_offset: 0,
+            last_event_id: None,
+            reconnection_time: None,
+        }
+    }
+
+    /// Forgets the stream, and keeps what outlives one.
+    pub(super) fn reset(&mut self) {
+        *self = Self {
+            limits: self.limits,
+            last_event_id: self.last_event_id.take(),
+            reconnection_time: self.reconnection_time,
+            ..Self::new()
+        };
+    }
+
+    pub(super) fn set_last_event_id(&mut self, id: EventId) {
+        self.last_event_id = Some(id).filter(|id| !id.as_bytes().is_empty());
+    }
+
+    /// Goes on with the next piece, once the one before is read.
+    pub(super) fn begin(&mut self, piece: ByteString, offset: u64) {
+        self.piece = piece;
+        self.offset = offset;
+        self.position = 0;
+        if self.after_cr {
+            self.after_cr = false;
+            self.position = usize::from(self.piece.starts_with('\n'));
+            if self.cut.state == State::None && self.block_offset == offset {
+                self.block_offset += self.position as u64;
+            }
+        }
+    }
+
+    /// Reads on to the next item; none at the end of the piece, which is given up then.
+    pub(super) fn read(&mut self, wanted: Wanted) -> Option<Result<Parsed, EventTooLarge>> {
+        while let Some(length) = memchr2(b'\n', b'\r', &self.piece.as_bytes()[self.position..]) {
+            let start = self.position;
+            let end = start + length;
+            self.pass_line_end(end);
+            if let Some(item) = self.line(start, end, wanted) {
+                return Some(item);
+            }
+        }
+        let piece = std::mem::take(&mut self.piece);
+        self.block.keep(&piece, self.limits);
+        let start = std::mem::take(&mut self.position);
+        let rest = &piece[start..];
+        if rest.is_empty() {
+            return None;
+        }
+        self.cut_line(rest, self.offset + start as u64).err().map(Err)
+    }
+
+    /// Appends one character, which ends no line, from between pieces.
+    pub(super) fn character(&mut self, character: char, offset: u64) -> Result<(), EventTooLarge> {
+        self.after_cr = false;
+        self.cut_line(character.encode_utf8(&mut [0; 4]), offset)
+    }
+
+    /// Returns the event of the block that has not ended, if it has data; its last line is taken as
+    /// one.
+    pub(super) fn unfinished(mut self) -> Option<Event> {
+        if self.cut.state != State::None {
+            self.end_cut_line(Wanted::Events);
+        }
+        let event = self.block.take(&self.piece);
+        event.has_data().then_some(event)
+    }
+
+    #[inline]
+    fn pass_line_end(&mut self, end: usize) {
+        self.position = end + 1;
+        if self.piece.as_bytes()[end] == b'\r' {
+            match self.piece.as_bytes().get(end + 1) {
+                Some(b'\n') => self.position = end + 2,
+                Some(_) => {}
+                None => self.after_cr = true,
+            }
+        }
+    }
+
+    #[inline]
+    fn line(
+        &mut self,
+        start: usize,
+        end: usize,
+        wanted: Wanted,
+    ) -> Option<Result<Parsed, EventTooLarge>> {
+        if self.cut.state != State::None || self.passing_over {
+            return self.line_goes_on(start, end, wanted);
+        }
+        if start == end {
+            return self.end_block().map(Ok);
+        }
+        let length = end - start;
+        if length > self.limits.room(self.block.bytes) {
+            return Some(Err(self.too_large(self.offset + start as u64)));
+        }
+        self.block.bytes += length;
+        let (field, value) = field_of(&self.piece.as_bytes()[start..end]);
+        let value = start + value..end;
+        match field {
+            Field::Data => self.block.data_here(&self.piece, value, self.limits),
+            Field::Event => self.block.type_here(value),
+            Field::Id => {
+                if memchr(0, &self.piece.as_bytes()[value.clone()]).is_none() {
+                    self.block.id_here(value);
+                }
+            }
+            Field::Retry | Field::Comment | Field::Unknown(_) => {
+                let piece = self.piece.clone();
+                return self.other_field(field, &piece[start..end], &piece[value], wanted).map(Ok);
+            }
+        }
+        None
+    }
+
+    /// A line of a field other than those that most events have.
+    #[cold]
+    fn other_field(
+        &mut self,
+        field: Field,
+        line: &str,
+        value: &str,
+        wanted: Wanted,
+    ) -> Option<Parsed> {
+        if let (Field::Retry, Some(milliseconds)) = (field, milliseconds(value.as_bytes())) {
+            self.block.set_retry(milliseconds);
+            self.reconnection_time = Some(milliseconds);
+        }
+        if self.block.is_empty() {
+            // Comments may come for ever, with nothing between them.
+            self.block.bytes = 0;
+        }
+        if wanted == Wanted::Events {
+            return None;
+        }
+        match field {
+            Field::Comment => Some(Parsed::Comment(value.into())),
+            Field::Unknown(name) => {
+                Some(Parsed::Field { name: EventData::from(&line[..name]), value: value.into() })
+            }
+            Field::Data | Field::Event | Field::Id | Field::Retry => None,
+        }
+    }
+
+    /// An empty line: the block is an event, if it has data.
+    #[inline]
+    fn end_block(&mut self) -> Option<Parsed> {
+        self.block_offset = self.offset + self.position as u64;
+        if self.block.is_empty() {
+            self.block.bytes = 0;
+            return None;
+        }
+        let event = self.block.take(&self.piece);
+        if let Some(id) = event.id() {
+            self.set_last_event_id(id.clone());
+        }
+        if event.has_data() {
+            return Some(Parsed::Event(event));
+        }
+        (event.id().is_some() || event.retry_millis().is_some()).then_some(Parsed::Block(event))
+    }
+
+    /// The end of a line that began in an earlier piece, or that is passed over.
+    #[cold]
+    fn line_goes_on(
+        &mut self,
+        start: usize,
+        end: usize,
+        wanted: Wanted,
+    ) -> Option<Result<Parsed, EventTooLarge>> {
+        if self.passing_over {
+            let is_empty = start == end && self.cut.state == State::None;
+            self.cut.state = State::None;
+            if is_empty {
+                self.passing_over = false;
+                self.block_offset = self.offset + self.position as u64;
+            }
+            return None;
+        }
+        let piece = self.piece.clone();
+        if let Err(error) = self.cut_line(&piece[start..end], self.offset) {
+            self.cut.state = State::None;
+            return Some(Err(error));
+        }
+        self.end_cut_line(wanted).map(Ok)
+    }
+
+    /// Goes on with a line whose end is not in sight. If none was cut, it starts here, at this
+    /// offset.
+    #[cold]
+    fn cut_line(&mut self, text: &str, offset: u64) -> Result<(), EventTooLarge> {
+        if self.cut.state == State::None {
+            self.cut.state = State::Kept;
+            self.cut.offset = offset;
+            self.cut.length = 0;
+        }
+        if self.passing_over {
+            return Ok(());
+        }
+        self.cut.length += text.len();
+        if self.cut.length > self.limits.room(self.block.bytes) {
+            return Err(self.too_large(self.cut.offset));
+        }
+        if self.cut.state == State::Data {
+            self.block.more_data(text, self.limits);
+        } else if let (true, Some(value)) = (self.cut.text.is_empty(), cut_data(text)) {
+            self.cut.state = State::Data;
+            self.block.begin_data("", value, self.limits);
+        } else {
+            self.keep_cut_text(text);
+        }
+        Ok(())
+    }
+
+    fn keep_cut_text(&mut self, text: &str) {
+        block::reserve(&mut self.cut.text, text.len(), self.limits.line);
+        self.cut.text.push_str(text);
+        if let Some(value) = cut_data(&self.cut.text) {
+            self.cut.state = State::Data;
+            self.block.begin_data("", value, self.limits);
+            block::empty(&mut self.cut.text);
+        }
+    }
+
+    /// Takes the line that was cut as what it is, now that all of it is there.
+    fn end_cut_line(&mut self, wanted: Wanted) -> Option<Parsed> {
+        self.block.bytes += self.cut.length;
+        if std::mem::take(&mut self.cut.state) == State::Data {
+            return None;
+        }
+        let mut line = std::mem::take(&mut self.cut.text);
+        let (field, value) = field_of(line.as_bytes());
+        let value = &line[value..];
+        let item = match field {
+            Field::Data => {
+                self.block.begin_data("", value, self.limits);
+                None
+            }
+            Field::Event => {
+                self.block.keep_type(value);
+                None
+            }
+            Field::Id => {
+                if memchr(0, value.as_bytes()).is_none() {
+                    self.block.keep_id(value);
+                }
+                None
+            }
+            other => self.other_field(other, &line, value, wanted),
+        };
+        block::empty(&mut line);
+        self.cut.text = line;
+        item
+    }
+
+    /// Gives the block up, and tells why.
+    #[cold]
+    fn too_large(&mut self, line_offset: u64) -> EventTooLarge {
+        let (what, limit) = self.limits.exceeded(self.block.bytes);
+        let offset = if what == What::Line { line_offset } else { self.block_offset };
+        self.passing_over = true;
+        self.block.clear();
+        block::empty(&mut self.cut.text);
+        EventTooLarge { what, limit, offset }
+    }
+}
