@@ -1,6 +1,6 @@
 //! What an event can be made of: any text.
 
-use std::{borrow::Cow, fmt, str::Utf8Error};
+use std::{borrow::Cow, fmt, ops::Range, str::Utf8Error};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -38,8 +38,9 @@ impl EventData {
 
     /// Takes a part of a text that a parser was given: a copy if it is short, else a share of it.
     #[inline]
-    pub(crate) fn part_of(whole: &ByteString, part: &str) -> Self {
-        Self(Text::inline(part).unwrap_or_else(|| Text::Shared(whole.slice_ref(part))))
+    pub(crate) fn part_of(whole: &ByteString, part: Range<usize>) -> Self {
+        let short = Text::inline_part(whole, part.clone());
+        Self(short.unwrap_or_else(|| Text::Shared(whole.slice_ref(&whole[part]))))
     }
 
     pub(crate) fn is_short(text: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Event types, event ids and the names of custom fields: text that cannot end a line.
 
-use std::{borrow::Borrow, fmt, hash, str::FromStr};
+use std::{borrow::Borrow, fmt, hash, ops::Range, str::FromStr};
 
 use super::{
     checked::checked_text,
@@ -102,9 +102,9 @@ impl EventType {
 
     /// Wraps what stands in a line of an event stream, and so holds no line end.
     #[inline]
-    pub(crate) fn of_line(text: &str) -> Self {
-        debug_assert!(no_line_end(text.as_bytes()).is_none(), "it stands in a line");
-        Self(Text::copied(text))
+    pub(crate) fn of_line(whole: &str, part: Range<usize>) -> Self {
+        debug_assert!(no_line_end(&whole.as_bytes()[part.clone()]).is_none(), "it is of a line");
+        Self(Text::copied_part(whole, part))
     }
 }
 
@@ -132,9 +132,9 @@ impl EventId {
 
     /// Wraps what stands in a line of an event stream and holds no NUL.
     #[inline]
-    pub(crate) fn of_line(text: &str) -> Self {
-        debug_assert!(legal_id(text.as_bytes()).is_none(), "it stands in a line");
-        Self(Text::copied(text))
+    pub(crate) fn of_line(whole: &str, part: Range<usize>) -> Self {
+        debug_assert!(legal_id(&whole.as_bytes()[part.clone()]).is_none(), "it is of a line");
+        Self(Text::copied_part(whole, part))
     }
 
     /// Wraps an id that came over the wire: legal by the standard, so free of NUL and of line ends.

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::{self, Write as _},
+    ops::Range,
     str,
 };
 
@@ -15,7 +16,7 @@ pub(crate) enum Text {
     /// The first `len` bytes are UTF-8.
     Inline {
         len: u8,
-        bytes: [u8; Text::INLINE],
+        bytes: [u8; Self::INLINE],
     },
     Owned(String),
     /// A part of something larger that others hold too: what a parser cuts out of its input.
@@ -33,6 +34,13 @@ impl Text {
     #[inline]
     pub(crate) fn copied(text: &str) -> Self {
         Self::inline(text).unwrap_or_else(|| Self::Owned(text.to_owned()))
+    }
+
+    /// Copies a part of a larger text, without an allocation if it is short.
+    #[inline]
+    pub(super) fn copied_part(whole: &str, part: Range<usize>) -> Self {
+        Self::inline_part(whole, part.clone())
+            .unwrap_or_else(|| Self::Owned(whole[part].to_owned()))
     }
 
     /// Formats `value`, without an allocation if the result is short.
@@ -64,6 +72,20 @@ impl Text {
             }
             Self::Owned(text) => text,
             Self::Shared(text) => text,
+        }
+    }
+
+    /// Copies a part of a larger text, if it is short.
+    ///
+    /// What stands behind the part is copied along where there is enough of it, for a copy of a
+    /// known length takes a third of the time; it is behind `len` and never looked at.
+    #[inline]
+    pub(super) fn inline_part(whole: &str, part: Range<usize>) -> Option<Self> {
+        let text = &whole[part.clone()];
+        let len = u8::try_from(text.len()).ok().filter(|&len| usize::from(len) <= Self::INLINE)?;
+        match whole.as_bytes()[part.start..].first_chunk() {
+            Some(bytes) => Some(Self::Inline { len, bytes: *bytes }),
+            None => Self::inline(text),
         }
     }
 

@@ -54,6 +54,21 @@ impl Block {
             && self.retry.is_none()
     }
 
+    #[inline]
+    pub(super) fn has_data(&self) -> bool {
+        !self.data.is_absent()
+    }
+
+    /// Whether the block sets the last event ID or the reconnection time.
+    pub(super) fn sets_something(&self) -> bool {
+        !self.id.is_absent() || self.retry.is_some()
+    }
+
+    #[inline]
+    pub(super) fn id<'a>(&'a self, piece: &'a str) -> Option<(&'a str, Range<usize>)> {
+        self.id.place(piece)
+    }
+
     /// Appends a line of data that stands in the piece.
     #[inline]
     pub(super) fn data_here(&mut self, piece: &str, value: Range<usize>, limits: Limits) {
@@ -136,12 +151,12 @@ impl Block {
     /// An event without data is none that is dispatched.
     #[inline]
     pub(super) fn take(&mut self, piece: &ByteString) -> Event {
-        let event_type = self.event_type.text(piece).filter(|text| !text.is_empty());
-        let event_type = event_type.map(EventType::of_line);
-        let id = self.id.text(piece).map(EventId::of_line);
+        let event_type = self.event_type.place(piece).filter(|(_, part)| !part.is_empty());
+        let event_type = event_type.map(|(whole, part)| EventType::of_line(whole, part));
+        let id = self.id(piece).map(|(whole, part)| EventId::of_line(whole, part));
         let data = match &self.data.value {
             Value::Absent => None,
-            Value::Here(range) => Some(EventData::part_of(piece, &piece[range.clone()])),
+            Value::Here(range) => Some(EventData::part_of(piece, range.clone())),
             Value::Kept => Some(self.take_kept_data()),
         };
         let event = Event::received(event_type, data, id, self.retry.take());
@@ -178,11 +193,11 @@ impl Slot {
     }
 
     #[inline]
-    fn text<'a>(&'a self, piece: &'a str) -> Option<&'a str> {
+    fn place<'a>(&'a self, piece: &'a str) -> Option<(&'a str, Range<usize>)> {
         match &self.value {
             Value::Absent => None,
-            Value::Here(range) => Some(&piece[range.clone()]),
-            Value::Kept => Some(&self.kept),
+            Value::Here(range) => Some((piece, range.clone())),
+            Value::Kept => Some((&self.kept, 0..self.kept.len())),
         }
     }
 

@@ -27,6 +27,18 @@ pub(super) enum Wanted {
     All,
 }
 
+/// What was found, and where it is: it is not moved before it goes to whoever asked for it.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The block is an event that is dispatched, to be taken.
+    Event,
+    /// The block has no data, and is to be taken.
+    Block,
+    /// A comment or an unknown field.
+    Item(Box<Parsed>),
+    TooLarge(EventTooLarge),
+}
+
 /// The lines of an event stream, the current one among them.
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
@@ -118,7 +130,7 @@ impl Lines {
     }
 
     /// Reads on to the next item; none at the end of the piece, which is given up then.
-    pub(super) fn read(&mut self, wanted: Wanted) -> Option<Result<Parsed, EventTooLarge>> {
+    pub(super) fn read(&mut self, wanted: Wanted) -> Option<Found> {
         while let Some(length) = memchr2(b'\n', b'\r', &self.piece.as_bytes()[self.position..]) {
             let start = self.position;
             let end = start + length;
@@ -134,7 +146,7 @@ impl Lines {
         if rest.is_empty() {
             return None;
         }
-        self.cut_line(rest, self.offset + start as u64).err().map(Err)
+        self.cut_line(rest, self.offset + start as u64).err().map(Found::TooLarge)
     }
 
     /// Appends one character, which ends no line, from between pieces.
@@ -149,7 +161,7 @@ impl Lines {
         if self.cut.state != State::None {
             self.end_cut_line(Wanted::Events);
         }
-        let event = self.block.take(&self.piece);
+        let event = self.take();
         event.has_data().then_some(event)
     }
 
@@ -166,21 +178,16 @@ impl Lines {
     }
 
     #[inline]
-    fn line(
-        &mut self,
-        start: usize,
-        end: usize,
-        wanted: Wanted,
-    ) -> Option<Result<Parsed, EventTooLarge>> {
+    fn line(&mut self, start: usize, end: usize, wanted: Wanted) -> Option<Found> {
         if self.cut.state != State::None || self.passing_over {
             return self.line_goes_on(start, end, wanted);
         }
         if start == end {
-            return self.end_block().map(Ok);
+            return self.end_block(wanted);
         }
         let length = end - start;
         if length > self.limits.room(self.block.bytes) {
-            return Some(Err(self.too_large(self.offset + start as u64)));
+            return Some(Found::TooLarge(self.too_large(self.offset + start as u64)));
         }
         self.block.bytes += length;
         let (field, value) = field_of(&self.piece.as_bytes()[start..end]);
@@ -195,7 +202,7 @@ impl Lines {
             }
             Field::Retry | Field::Comment | Field::Unknown(_) => {
                 let piece = self.piece.clone();
-                return self.other_field(field, &piece[start..end], &piece[value], wanted).map(Ok);
+                return self.other_field(field, &piece[start..end], &piece[value], wanted);
             }
         }
         None
@@ -209,7 +216,7 @@ impl Lines {
         line: &str,
         value: &str,
         wanted: Wanted,
-    ) -> Option<Parsed> {
+    ) -> Option<Found> {
         if let (Field::Retry, Some(milliseconds)) = (field, milliseconds(value.as_bytes())) {
             self.block.set_retry(milliseconds);
             self.reconnection_time = Some(milliseconds);
@@ -221,41 +228,42 @@ impl Lines {
         if wanted == Wanted::Events {
             return None;
         }
-        match field {
-            Field::Comment => Some(Parsed::Comment(value.into())),
+        let item = match field {
+            Field::Comment => Parsed::Comment(value.into()),
             Field::Unknown(name) => {
-                Some(Parsed::Field { name: EventData::from(&line[..name]), value: value.into() })
+                Parsed::Field { name: EventData::from(&line[..name]), value: value.into() }
             }
-            Field::Data | Field::Event | Field::Id | Field::Retry => None,
-        }
+            Field::Data | Field::Event | Field::Id | Field::Retry => return None,
+        };
+        Some(Found::Item(Box::new(item)))
     }
 
-    /// An empty line: the block is an event, if it has data.
+    /// An empty line: the block is an event, if it has data. It is to be taken, or cleared.
     #[inline]
-    fn end_block(&mut self) -> Option<Parsed> {
+    fn end_block(&mut self, wanted: Wanted) -> Option<Found> {
         self.block_offset = self.offset + self.position as u64;
-        if self.block.is_empty() {
-            self.block.bytes = 0;
-            return None;
+        if let Some((whole, id)) = self.block.id(&self.piece) {
+            self.last_event_id = (!id.is_empty()).then(|| EventId::of_line(whole, id));
         }
-        let event = self.block.take(&self.piece);
-        if let Some(id) = event.id() {
-            self.set_last_event_id(id.clone());
+        if self.block.has_data() {
+            return Some(Found::Event);
         }
-        if event.has_data() {
-            return Some(Parsed::Event(event));
+        if wanted == Wanted::All && self.block.sets_something() {
+            return Some(Found::Block);
         }
-        (event.id().is_some() || event.retry_millis().is_some()).then_some(Parsed::Block(event))
+        self.block.clear();
+        None
+    }
+
+    /// Takes the event of the block that was found.
+    #[inline]
+    pub(super) fn take(&mut self) -> Event {
+        self.block.take(&self.piece)
     }
 
     /// The end of a line that began in an earlier piece, or that is passed over.
     #[cold]
-    fn line_goes_on(
-        &mut self,
-        start: usize,
-        end: usize,
-        wanted: Wanted,
-    ) -> Option<Result<Parsed, EventTooLarge>> {
+    fn line_goes_on(&mut self, start: usize, end: usize, wanted: Wanted) -> Option<Found> {
         if self.passing_over {
             let is_empty = start == end && self.cut.state == State::None;
             self.cut.state = State::None;
@@ -268,9 +276,9 @@ impl Lines {
         let piece = self.piece.clone();
         if let Err(error) = self.cut_line(&piece[start..end], self.offset) {
             self.cut.state = State::None;
-            return Some(Err(error));
+            return Some(Found::TooLarge(error));
         }
-        self.end_cut_line(wanted).map(Ok)
+        self.end_cut_line(wanted)
     }
 
     /// Goes on with a line whose end is not in sight. If none was cut, it starts here, at this
@@ -311,7 +319,7 @@ impl Lines {
     }
 
     /// Takes the line that was cut as what it is, now that all of it is there.
-    fn end_cut_line(&mut self, wanted: Wanted) -> Option<Parsed> {
+    fn end_cut_line(&mut self, wanted: Wanted) -> Option<Found> {
         self.block.bytes += self.cut.length;
         if std::mem::take(&mut self.cut.state) == State::Data {
             return None;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     decode::{Decoded, Decoder},
     error::EventTooLarge,
-    lines::{Lines, Wanted},
+    lines::{Found, Lines, Wanted},
     parsed::Parsed,
 };
 use crate::event::{Event, EventId, IntoEventId};
@@ -93,12 +93,10 @@ impl EventParser {
     /// Returns [`EventTooLarge`] in place of an event that is over a limit. The next call goes on
     /// with the event after it.
     pub fn next_event(&mut self) -> Option<Result<Event, EventTooLarge>> {
-        loop {
-            match self.next(Wanted::Events)? {
-                Ok(Parsed::Event(event)) => return Some(Ok(event)),
-                Ok(_) => {}
-                Err(error) => return Some(Err(error)),
-            }
+        match self.find(Wanted::Events)? {
+            Found::TooLarge(error) => Some(Err(error)),
+            // Nothing else is asked for.
+            Found::Event | Found::Block | Found::Item(_) => Some(Ok(self.lines.take())),
         }
     }
 
@@ -121,7 +119,12 @@ impl EventParser {
     ///
     /// As [`next_event`](Self::next_event).
     pub fn next_item(&mut self) -> Option<Result<Parsed, EventTooLarge>> {
-        self.next(Wanted::All)
+        Some(match self.find(Wanted::All)? {
+            Found::Event => Ok(Parsed::Event(self.lines.take())),
+            Found::Block => Ok(Parsed::Block(self.lines.take())),
+            Found::Item(item) => Ok(*item),
+            Found::TooLarge(error) => Err(error),
+        })
     }
 
     /// Returns what the standard discards at the end of a stream: the event whose empty line has
@@ -156,16 +159,16 @@ impl EventParser {
     }
 
     #[inline]
-    fn next(&mut self, wanted: Wanted) -> Option<Result<Parsed, EventTooLarge>> {
+    fn find(&mut self, wanted: Wanted) -> Option<Found> {
         loop {
-            if let Some(item) = self.lines.read(wanted) {
-                return Some(item);
+            if let Some(found) = self.lines.read(wanted) {
+                return Some(found);
             }
             match self.decoder.decode()? {
                 Decoded::Piece(piece, offset) => self.lines.begin(piece, offset),
                 Decoded::Character(character, offset) => {
                     if let Err(error) = self.lines.character(character, offset) {
-                        return Some(Err(error));
+                        return Some(Found::TooLarge(error));
                     }
                 }
             }
