@@ -70,6 +70,7 @@ pub mod layer;
 pub mod parse;
 pub mod recipes;
 mod spread;
+pub mod stream;
 mod trace;
 
 #[cfg(feature = "json")]
@@ -89,6 +90,7 @@ pub use self::{
     layer::{SseLayer, SseService},
     parse::{EventParser, EventTooLarge, Parsed},
     spread::Spread,
+    stream::{EventStream, EventStreamError, EventStreamExt, UnexpectedResponse},
 };
 
 /// A boxed error: the same type as tower's, axum's and hyper's.
