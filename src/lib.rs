@@ -62,6 +62,7 @@
 pub mod body;
 mod caught;
 pub mod channel;
+pub mod client;
 pub mod connect;
 pub mod encode;
 pub mod event;
@@ -80,6 +81,7 @@ pub use self::event::JsonError;
 pub use self::{
     body::{Disconnect, EndReason, EventBody, EventBodyError, KeepAlive, StreamOptions},
     channel::{Buffer, EventReceiver, EventSender, SendError, event_channel},
+    client::{EventSource, EventSourceError, ReconnectTo, Reconnection, Update, Updates},
     connect::{Accept, Connect, InvalidLastEventId, LastEventId, Refusal, ResponseHead},
     encode::{Encode, EncodedEvent, InvalidEncoding},
     event::{

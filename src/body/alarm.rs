@@ -18,7 +18,7 @@ use crate::caught::caught;
 pin_project! {
     /// A timer that may be armed too early, and then re-arms itself for the rest.
     #[derive(Debug, Default)]
-    pub(super) struct Alarm {
+    pub(crate) struct Alarm {
         #[pin]
         sleep: Option<Sleep>,
     }
@@ -29,7 +29,7 @@ impl Alarm {
     ///
     /// Deadlines may move; one that moves away costs nothing until the timer fires for the earlier
     /// one.
-    pub(super) fn poll_at(
+    pub(crate) fn poll_at(
         self: Pin<&mut Self>,
         deadline: Instant,
         cx: &mut Context<'_>,

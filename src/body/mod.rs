@@ -71,7 +71,9 @@ mod live;
 mod options;
 mod source;
 
-pub(crate) use self::{body::HEAD, options::stream_settings, source::BoxHandler};
+pub(crate) use self::{
+    alarm::Alarm, body::HEAD, exclusive::Exclusive, options::stream_settings, source::BoxHandler,
+};
 pub use self::{
     body::{EventBody, EventBodyError},
     end::{Disconnect, EndReason},
