@@ -175,6 +175,12 @@ impl Core {
         Next::Reconnect(delay, loss.cause)
     }
 
+    /// The connection is made again because someone wants so, not because it was lost.
+    pub(super) fn handle_reconnect(&mut self) {
+        self.ready_state = ReadyState::Connecting;
+        self.growth = 0;
+    }
+
     pub(super) fn handle_close(&mut self) {
         self.ready_state = ReadyState::Closed;
     }

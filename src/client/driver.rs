@@ -103,6 +103,16 @@ impl Driver {
         *self.state.get_mut() = State::Closed;
     }
 
+    /// Drops the connection, and begins the next attempt at once.
+    pub(super) fn reconnect(&mut self) {
+        if let State::Waiting(_) | State::Attempting(..) | State::Open(_) = self.state.get_mut() {
+            self.core.handle_reconnect();
+            // What was read and not told yet is of the connection that is given up.
+            self.parser.reset();
+            *self.state.get_mut() = State::Waiting(None);
+        }
+    }
+
     /// Returns the next update. Without interest in any but events, nothing else is made.
     pub(super) fn poll(&mut self, wanted: Wanted, cx: &mut Context<'_>) -> Poll<Option<Item>> {
         for _ in 0..CHUNKS_AT_ONCE {

@@ -21,6 +21,9 @@ pub struct EventSourceError {
 pub(super) enum Kind {
     /// What was to be requested is no URI.
     InvalidUri(BoxError),
+    /// The roots of the system, which certificates are checked against, could not be read.
+    #[cfg(feature = "hyper-client")]
+    Roots(BoxError),
     /// The service failed, or was not ready.
     Connect(BoxError),
     /// The header provider failed.
@@ -111,6 +114,8 @@ impl fmt::Display for EventSourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.kind {
             Kind::InvalidUri(_) => f.write_str("invalid uri"),
+            #[cfg(feature = "hyper-client")]
+            Kind::Roots(_) => f.write_str("no root certificates could be read from the system"),
             Kind::Connect(_) => f.write_str("the request failed"),
             Kind::Headers(_) => f.write_str("the header provider failed"),
             Kind::Response(reason, _) => write!(f, "not an event stream: {reason}"),
@@ -139,6 +144,8 @@ impl fmt::Debug for EventSourceError {
 impl Error for EventSourceError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &*self.kind {
+            #[cfg(feature = "hyper-client")]
+            Kind::Roots(error) => Some(&**error),
             Kind::InvalidUri(error)
             | Kind::Connect(error)
             | Kind::Headers(error)

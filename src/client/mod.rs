@@ -69,6 +69,8 @@ mod attempt;
 mod core;
 mod driver;
 mod error;
+#[cfg(feature = "hyper-client")]
+mod hyper_client;
 mod policy;
 mod redirect;
 mod request;

@@ -76,12 +76,7 @@ impl EventSource {
         U: TryInto<Uri>,
         U::Error: Into<BoxError>,
     {
-        let request = uri.try_into().map_err(Into::into).map(|uri| {
-            let mut request = Request::new(Bytes::new());
-            *request.uri_mut() = uri;
-            request
-        });
-        Self::with(service, request)
+        Self::with(service, get_request(uri))
     }
 
     /// Makes a source that sends a request with a service: any method, headers and extensions, and a
@@ -101,7 +96,10 @@ impl EventSource {
         Self::with(service, Ok(request.map(Into::into)))
     }
 
-    fn with<S, B, R>(service: S, request: Result<Request<Bytes>, BoxError>) -> Self
+    pub(super) fn with<S, B, R>(
+        service: S,
+        request: Result<Request<Bytes>, EventSourceError>,
+    ) -> Self
     where
         S: Service<Request<B>, Response = Response<R>> + Send + 'static,
         S::Error: Into<BoxError>,
@@ -115,7 +113,6 @@ impl EventSource {
             last_event_id = id;
             request
         });
-        let request = request.map_err(|error| Kind::InvalidUri(error).into());
         let source = Self { driver: Box::new(Driver::new(transport(service), request)) };
         match last_event_id {
             Some(id) => source.with_last_event_id(id),
@@ -249,6 +246,12 @@ impl EventSource {
         Updates::new(self)
     }
 
+    /// Closes the connection and makes it again at once, from the last event ID on; when the network
+    /// has changed, say. A source that has ended stays ended.
+    pub fn reconnect(&mut self) {
+        self.driver.reconnect();
+    }
+
     /// Closes the connection at once, and for good.
     pub fn close(&mut self) {
         self.driver.close();
@@ -275,6 +278,18 @@ impl EventSource {
     ) -> Poll<Option<Result<Update, EventSourceError>>> {
         self.driver.poll(Wanted::Updates, cx)
     }
+}
+
+/// A request that gets a URI.
+pub(super) fn get_request<U>(uri: U) -> Result<Request<Bytes>, EventSourceError>
+where
+    U: TryInto<Uri>,
+    U::Error: Into<BoxError>,
+{
+    let uri = uri.try_into().map_err(|error| Kind::InvalidUri(error.into()))?;
+    let mut request = Request::new(Bytes::new());
+    *request.uri_mut() = uri;
+    Ok(request)
 }
 
 impl Stream for EventSource {
