@@ -76,6 +76,10 @@ impl Decoder {
         }
         let piece = piece.expect("the bytes are valid up to here");
         self.chunk.advance(whole);
+        if self.chunk.is_empty() {
+            // An empty rest would keep all of the chunk.
+            self.chunk = Bytes::new();
+        }
         let offset = self.offset;
         self.offset += whole as u64;
         if piece.is_empty() {

@@ -19,3 +19,5 @@ mod reconnecting;
 mod redirects;
 mod requests;
 mod streams;
+#[path = "../support/mod.rs"]
+mod support;
