@@ -76,10 +76,7 @@ impl Decoder {
         }
         let piece = piece.expect("the bytes are valid up to here");
         self.chunk.advance(whole);
-        if self.chunk.is_empty() {
-            // An empty rest would keep all of the chunk.
-            self.chunk = Bytes::new();
-        }
+        let_go(&mut self.chunk);
         let offset = self.offset;
         self.offset += whole as u64;
         if piece.is_empty() {
@@ -126,6 +123,14 @@ impl Decoder {
     }
 }
 
+/// Gives up what is read to its end: an empty rest would keep all of its chunk alive.
+#[inline]
+fn let_go(chunk: &mut Bytes) {
+    if chunk.is_empty() {
+        *chunk = Bytes::new();
+    }
+}
+
 /// How many bytes at the end may be the start of a character that goes on: three at most.
 fn cut_at_the_end(bytes: &[u8]) -> usize {
     for back in 1..=bytes.len().min(3) {
@@ -154,6 +159,7 @@ impl Cut {
         if chunk.has_remaining() {
             self.bytes[self.len] = chunk.get_u8();
             self.len += 1;
+            let_go(chunk);
         }
     }
 
