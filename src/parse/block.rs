@@ -39,6 +39,8 @@ pub(super) struct Block {
     event_type: Slot,
     id: Slot,
     retry: Option<u64>,
+    /// Whether any value is kept.
+    is_kept: bool,
     /// How many bytes its lines have, from the first that is of the event.
     pub(super) bytes: usize,
     /// How long the last data was that was handed out in a buffer.
@@ -103,6 +105,7 @@ impl Block {
     }
 
     pub(super) fn keep_type(&mut self, value: &str) {
+        self.is_kept = true;
         self.event_type.keep(value);
     }
 
@@ -112,6 +115,7 @@ impl Block {
     }
 
     pub(super) fn keep_id(&mut self, value: &str) {
+        self.is_kept = true;
         self.id.keep(value);
     }
 
@@ -121,6 +125,7 @@ impl Block {
 
     /// Keeps what stands in a piece that is given up.
     pub(super) fn keep(&mut self, piece: &str, limits: Limits) {
+        self.is_kept = true;
         for slot in [&mut self.event_type, &mut self.id] {
             if let Value::Here(range) = slot.value.clone() {
                 slot.keep(&piece[range]);
@@ -133,6 +138,7 @@ impl Block {
 
     /// Makes data a kept one, with room for so much more.
     fn keep_data(&mut self, piece: &str, more: usize, limits: Limits) {
+        self.is_kept = true;
         let here = match &self.data.value {
             Value::Here(range) => &piece[range.clone()],
             Value::Absent | Value::Kept => "",
@@ -148,9 +154,28 @@ impl Block {
 
     /// Takes the event of the block, which has ended, and makes ready for the next.
     ///
-    /// An event without data is none that is dispatched.
+    /// An event without data is none that is dispatched. It is returned as what the parser returns,
+    /// so that it is written where it goes and not moved there: a third of the time of a small one.
     #[inline]
-    pub(super) fn take(&mut self, piece: &ByteString) -> Event {
+    pub(super) fn take<E>(&mut self, piece: &ByteString) -> Option<Result<Event, E>> {
+        if self.is_kept {
+            return Some(Ok(self.take_kept(piece)));
+        }
+        let event_type = self.event_type.take_here().filter(|part| !part.is_empty());
+        let (data, id) = (self.data.take_here(), self.id.take_here());
+        let retry = self.retry.take();
+        self.bytes = 0;
+        Some(Ok(Event::received(
+            event_type.map(|part| EventType::of_line(piece, part)),
+            data.map(|part| EventData::part_of(piece, part)),
+            id.map(|part| EventId::of_line(piece, part)),
+            retry,
+        )))
+    }
+
+    /// The same for a block that a piece's end has cut.
+    #[cold]
+    fn take_kept(&mut self, piece: &ByteString) -> Event {
         let event_type = self.event_type.place(piece).filter(|(_, part)| !part.is_empty());
         let event_type = event_type.map(|(whole, part)| EventType::of_line(whole, part));
         let id = self.id(piece).map(|(whole, part)| EventId::of_line(whole, part));
@@ -171,6 +196,7 @@ impl Block {
         self.event_type.clear();
         self.id.clear();
         self.retry = None;
+        self.is_kept = false;
         self.bytes = 0;
     }
 
@@ -198,6 +224,15 @@ impl Slot {
             Value::Absent => None,
             Value::Here(range) => Some((piece, range.clone())),
             Value::Kept => Some((&self.kept, 0..self.kept.len())),
+        }
+    }
+
+    /// Takes a value that is not kept.
+    #[inline]
+    fn take_here(&mut self) -> Option<Range<usize>> {
+        match std::mem::take(&mut self.value) {
+            Value::Here(range) => Some(range),
+            Value::Absent | Value::Kept => None,
         }
     }
 

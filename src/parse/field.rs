@@ -1,4 +1,6 @@
-//! A line, taken apart: which field it is, and where its value starts.
+//! A line, found and taken apart: where it ends, which field it is, and where its value starts.
+
+use memchr::memchr2;
 
 /// What a line is. The standard's four fields, by the name before the first colon, or all of the
 /// line if there is none.
@@ -17,6 +19,19 @@ pub(super) enum Field {
 /// one space, if there is one.
 #[inline]
 pub(super) fn field_of(line: &[u8]) -> (Field, usize) {
+    if line.starts_with(b"data:") {
+        return (Field::Data, after_colon(line, 4));
+    }
+    if line.starts_with(b"id:") {
+        return (Field::Id, after_colon(line, 2));
+    }
+    if line.starts_with(b"event:") {
+        return (Field::Event, after_colon(line, 5));
+    }
+    other_field_of(line)
+}
+
+fn other_field_of(line: &[u8]) -> (Field, usize) {
     let (field, name) = match line {
         [b'd', b'a', b't', b'a', ..] => (Field::Data, 4),
         [b'e', b'v', b'e', b'n', b't', ..] => (Field::Event, 5),
@@ -30,6 +45,40 @@ pub(super) fn field_of(line: &[u8]) -> (Field, usize) {
         None => (field, name),
         Some(_) => unknown(line),
     }
+}
+
+/// Finds the first line end: a CR or a LF.
+///
+/// Most lines but data are short. The first two words are looked at here, for `memchr` takes longer
+/// to begin than to find.
+#[inline]
+pub(super) fn line_end(bytes: &[u8]) -> Option<usize> {
+    if bytes.first() != Some(&b'd') {
+        if let Some(word) = bytes.first_chunk() {
+            if let Some(at) = line_end_in(u64::from_le_bytes(*word)) {
+                return Some(at);
+            }
+        }
+        if let Some(word) = bytes.get(8..).and_then(<[u8]>::first_chunk) {
+            if let Some(at) = line_end_in(u64::from_le_bytes(*word)) {
+                return Some(8 + at);
+            }
+        }
+    }
+    memchr2(b'\n', b'\r', bytes)
+}
+
+/// Finds the first line end among eight bytes, all of which are looked at together: the high bit of
+/// a byte is set where it is equal, and of the lowest one that is exact.
+#[inline]
+fn line_end_in(word: u64) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let equal = |byte: u8| {
+        let difference = word ^ (ONES * u64::from(byte));
+        difference.wrapping_sub(ONES) & !difference & (ONES << 7)
+    };
+    let found = equal(b'\n') | equal(b'\r');
+    (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
 }
 
 /// The value of a line that was cut, if it is sure already that it is data, and where the value
@@ -91,6 +140,24 @@ mod tests {
         ] {
             let (found, start) = field_of(line.as_bytes());
             assert_eq!((found, &line[start..]), (field, value), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_end_is_found_wherever_it_is_and_nothing_else_is() {
+        for length in 0..40 {
+            for byte in 0..=255 {
+                let mut bytes = vec![byte; length];
+                let is_end = matches!(byte, b'\r' | b'\n');
+                assert_eq!(line_end(&bytes), (is_end && length > 0).then_some(0));
+                for at in 0..if is_end { 0 } else { length } {
+                    for end in [b'\r', b'\n'] {
+                        bytes[at] = end;
+                        assert_eq!(line_end(&bytes), Some(at), "{byte} {length}");
+                        bytes[at] = byte;
+                    }
+                }
+            }
         }
     }
 

@@ -9,12 +9,11 @@
 //! everything everywhere, and holds it against the algorithm as the standard has it.
 
 use bytestring::ByteString;
-use memchr::{memchr, memchr2};
 
 use super::{
     block::{self, Block},
     error::{EventTooLarge, What},
-    field::{Field, cut_data, field_of, milliseconds},
+    field::{Field, cut_data, field_of, line_end, milliseconds},
     limits::Limits,
     parsed::Parsed,
 };
@@ -131,7 +130,7 @@ impl Lines {
 
     /// Reads on to the next item; none at the end of the piece, which is given up then.
     pub(super) fn read(&mut self, wanted: Wanted) -> Option<Found> {
-        while let Some(length) = memchr2(b'\n', b'\r', &self.piece.as_bytes()[self.position..]) {
+        while let Some(length) = line_end(&self.piece.as_bytes()[self.position..]) {
             let start = self.position;
             let end = start + length;
             self.pass_line_end(end);
@@ -161,8 +160,7 @@ impl Lines {
         if self.cut.state != State::None {
             self.end_cut_line(Wanted::Events);
         }
-        let event = self.take();
-        event.has_data().then_some(event)
+        self.take::<EventTooLarge>()?.ok().filter(Event::has_data)
     }
 
     #[inline]
@@ -196,7 +194,7 @@ impl Lines {
             Field::Data => self.block.data_here(&self.piece, value, self.limits),
             Field::Event => self.block.type_here(value),
             Field::Id => {
-                if memchr(0, &self.piece.as_bytes()[value.clone()]).is_none() {
+                if !self.piece.as_bytes()[value.clone()].contains(&0) {
                     self.block.id_here(value);
                 }
             }
@@ -257,7 +255,7 @@ impl Lines {
 
     /// Takes the event of the block that was found.
     #[inline]
-    pub(super) fn take(&mut self) -> Event {
+    pub(super) fn take<E>(&mut self) -> Option<Result<Event, E>> {
         self.block.take(&self.piece)
     }
 
@@ -273,8 +271,10 @@ impl Lines {
             }
             return None;
         }
-        let piece = self.piece.clone();
-        if let Err(error) = self.cut_line(&piece[start..end], self.offset) {
+        let piece = std::mem::take(&mut self.piece);
+        let cut = self.cut_line(&piece[start..end], self.offset);
+        self.piece = piece;
+        if let Err(error) = cut {
             self.cut.state = State::None;
             return Some(Found::TooLarge(error));
         }
@@ -337,7 +337,7 @@ impl Lines {
                 None
             }
             Field::Id => {
-                if memchr(0, value.as_bytes()).is_none() {
+                if !value.as_bytes().contains(&0) {
                     self.block.keep_id(value);
                 }
                 None

@@ -96,7 +96,7 @@ impl EventParser {
         match self.find(Wanted::Events)? {
             Found::TooLarge(error) => Some(Err(error)),
             // Nothing else is asked for.
-            Found::Event | Found::Block | Found::Item(_) => Some(Ok(self.lines.take())),
+            Found::Event | Found::Block | Found::Item(_) => self.lines.take(),
         }
     }
 
@@ -120,8 +120,8 @@ impl EventParser {
     /// As [`next_event`](Self::next_event).
     pub fn next_item(&mut self) -> Option<Result<Parsed, EventTooLarge>> {
         Some(match self.find(Wanted::All)? {
-            Found::Event => Ok(Parsed::Event(self.lines.take())),
-            Found::Block => Ok(Parsed::Block(self.lines.take())),
+            Found::Event => self.lines.take()?.map(Parsed::Event),
+            Found::Block => self.lines.take()?.map(Parsed::Block),
             Found::Item(item) => Ok(*item),
             Found::TooLarge(error) => Err(error),
         })
