@@ -1,10 +1,12 @@
-//! Server-Sent Events for any [tower](https://docs.rs/tower) server.
+//! Server-Sent Events for any [tower](https://docs.rs/tower) server, and a client for any tower
+//! service.
 //!
 //! A closure that is given the request and a sender becomes a
 //! [tower service](https://docs.rs/tower-service) whose responses are event streams; hyper, axum,
 //! warp and whatever else speaks tower can serve it. An on-connect hook decides status, headers and
 //! authentication before anything is sent. Memory stays bounded with slow clients, nothing a user
-//! typed can be injected, and every stream that ends tells why, once.
+//! typed can be injected, and every stream that ends tells why, once. The client reads by the letter
+//! of the standard, reconnects, and goes on where it was.
 //!
 //! # The smallest server
 //!
@@ -28,6 +30,21 @@
 //! }
 //! ```
 //!
+//! # The smallest client
+//!
+//! ```no_run
+//! # #[cfg(feature = "hyper-client")]
+//! #[tokio::main]
+//! async fn main() -> Result<(), tower_sse::BoxError> {
+//!     let mut source = tower_sse::EventSource::new("https://example.org/events");
+//!     while let Some(event) = source.next_event().await {
+//!         println!("{}", event?.data());
+//!     }
+//!     Ok(())
+//! }
+//! # #[cfg(not(feature = "hyper-client"))] fn main() {}
+//! ```
+//!
 //! # Where to go from here
 //!
 //! | I want to | look at |
@@ -41,6 +58,9 @@
 //! | know when and why a client left | [`on_disconnect`](EventChannelHandler::on_disconnect), [`EndReason`] |
 //! | let a client go on where it was | [`LastEventId`] |
 //! | send one event to many clients | [`EncodedEvent`] |
+//! | read a stream, and survive | [`EventSource`], and the guide in [`client`] |
+//! | read one response | [`EventStream`], and the guide in [`stream`] |
+//! | parse bytes that come from elsewhere | [`EventParser`], and the guide in [`parse`] |
 //! | solve what everybody meets sooner or later | [`recipes`] |
 //!
 //! # Cargo features
@@ -48,13 +68,14 @@
 //! | feature | default | gives |
 //! |---|---|---|
 //! | `tracing` | yes | failed handlers, errors in on-connect and panics in hooks are logged, and handlers are polled inside the span of their request |
-//! | `json` | no | [`Event::json`](Event#method.json) and [`Event::parse_json`](Event#method.parse_json) |
+//! | `json` | no | [`Event::json`](Event#method.json) and [`Event::parse_json`](Event#method.parse_json); typed streams: [`EventStreamExt::json`](EventStreamExt#method.json) |
+//! | `hyper-client` | no | [`EventSource::new`](EventSource#method.new): a client on hyper-util with rustls and the system's roots, HTTP/1.1 and HTTP/2 |
 //! | `full` | no | all of them |
 //!
 //! # Runtimes
 //!
-//! Keep-alives, which are on by default, and [`in_task`](EventBody::in_task) need a tokio runtime.
-//! The rest runs on any executor.
+//! Keep-alives, which are on by default, [`in_task`](EventBody::in_task), and the delays and timeouts
+//! of an [`EventSource`] need a tokio runtime. The rest runs on any executor.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
