@@ -49,15 +49,21 @@ struct Harness {
     callbacks: UnboundedReceiver<(String, Value)>,
 }
 
+#[derive(Clone)]
+struct Senders {
+    requests: UnboundedSender<(request::Parts, Bytes)>,
+    callbacks: UnboundedSender<(String, Value)>,
+}
+
 impl Harness {
     /// Answers in this order, and then holds.
     async fn start(script: impl IntoIterator<Item = Answer>) -> Self {
         let script: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(script.into_iter().collect()));
         let (request_sender, requests) = unbounded_channel();
         let (callback_sender, callbacks) = unbounded_channel();
+        let senders = Senders { requests: request_sender, callbacks: callback_sender };
         let server = Server::start(tower::service_fn(move |request| {
-            let (script, senders) =
-                (script.clone(), (request_sender.clone(), callback_sender.clone()));
+            let (script, senders) = (script.clone(), senders.clone());
             async move { Ok::<_, Infallible>(serve(request, &script, senders).await) }
         }));
         Self { server: server.await, requests, callbacks }
@@ -88,20 +94,18 @@ impl Harness {
 async fn serve(
     request: Request<Incoming>,
     script: &Mutex<VecDeque<Answer>>,
-    (requests, callbacks): (
-        UnboundedSender<(request::Parts, Bytes)>,
-        UnboundedSender<(String, Value)>,
-    ),
+    senders: Senders,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     if head.uri.path().starts_with("/callback") {
-        callbacks
+        senders
+            .callbacks
             .send((head.uri.path().to_owned(), serde_json::from_slice(&body).unwrap()))
             .unwrap();
         return response(202, &[], stream::empty());
     }
-    requests.send((head, body)).unwrap();
+    senders.requests.send((head, body)).unwrap();
     let answer = script.lock().unwrap().pop_front().unwrap_or(Answer::Holds(&[]));
     let frames = |chunks: &'static [&'static [u8]]| {
         stream::iter(chunks).map(|chunk| Ok(Frame::data(Bytes::from_static(chunk)))).then(

@@ -132,7 +132,7 @@ impl Reconnection {
     /// Sets which part of the delay is drawn at random: from 0, always the same, to 1, all of it.
     #[must_use]
     pub fn jitter(mut self, part: f64) -> Self {
-        self.jitter = part.max(0.0).min(1.0);
+        self.jitter = if part.is_nan() { 1.0 } else { part.clamp(0.0, 1.0) };
         self
     }
 

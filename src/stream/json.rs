@@ -46,7 +46,7 @@ where
         let item = ready!(self.project().stream.poll_next(cx));
         Poll::Ready(item.map(|event| {
             let event = event.map_err(JsonItemError::Stream)?;
-            event.parse_json().map_err(|error| JsonItemError::Json(error, event))
+            event.parse_json().map_err(|error| JsonItemError::Json(error, Box::new(event)))
         }))
     }
 }
@@ -65,7 +65,7 @@ pub enum JsonItemError<E> {
     /// The stream failed.
     Stream(E),
     /// The data of an event, which is given back, is not JSON of this type.
-    Json(JsonError, Event),
+    Json(JsonError, Box<Event>),
 }
 
 impl<E: fmt::Display> fmt::Display for JsonItemError<E> {

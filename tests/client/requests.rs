@@ -85,7 +85,7 @@ async fn a_header_provider_that_fails_is_a_failed_attempt() {
     let policy = Reconnection::resilient().jitter(0.0);
     let source = mock.source().reconnection(policy).headers(|attempt| async move {
         if attempt.number == 1 {
-            Err("no token")?
+            return Err("no token".into());
         }
         Ok(HeaderMap::new())
     });
