@@ -236,27 +236,41 @@ impl Lines {
         Some(Found::Item(Box::new(item)))
     }
 
-    /// An empty line: the block is an event, if it has data. It is to be taken, or cleared.
+    /// An empty line: the block is an event, if it has data. It is to be taken, or is cleared.
     #[inline]
     fn end_block(&mut self, wanted: Wanted) -> Option<Found> {
         self.block_offset = self.offset + self.position as u64;
-        if let Some((whole, id)) = self.block.id(&self.piece) {
-            self.last_event_id = (!id.is_empty()).then(|| EventId::of_line(whole, id));
-        }
         if self.block.has_data() {
             return Some(Found::Event);
         }
-        if wanted == Wanted::All && self.block.sets_something() {
+        self.end_block_without_data(wanted)
+    }
+
+    #[cold]
+    fn end_block_without_data(&mut self, wanted: Wanted) -> Option<Found> {
+        if !self.block.sets_something() {
+            self.block.clear();
+            return None;
+        }
+        if wanted == Wanted::All {
             return Some(Found::Block);
         }
-        self.block.clear();
+        let block = self.take::<EventTooLarge>();
+        debug_assert!(block.is_some(), "it is there");
         None
     }
 
-    /// Takes the event of the block that was found.
+    /// Takes the event of the block that was found. Its id, if it has one, is the last event ID from
+    /// now on: the block has ended.
     #[inline]
     pub(super) fn take<E>(&mut self) -> Option<Result<Event, E>> {
-        self.block.take(&self.piece)
+        let event = self.block.take(&self.piece);
+        if let Some(Ok(event)) = &event {
+            if let Some(id) = event.id() {
+                self.last_event_id = (!id.as_bytes().is_empty()).then(|| id.clone());
+            }
+        }
+        event
     }
 
     /// The end of a line that began in an earlier piece, or that is passed over.
