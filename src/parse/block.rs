@@ -159,7 +159,7 @@ impl Block {
     #[inline]
     pub(super) fn take<E>(&mut self, piece: &ByteString) -> Option<Result<Event, E>> {
         if self.is_kept {
-            return Some(Ok(self.take_kept(piece)));
+            return self.take_kept(piece);
         }
         let event_type = self.event_type.take_here().filter(|part| !part.is_empty());
         let (data, id) = (self.data.take_here(), self.id.take_here());
@@ -175,7 +175,7 @@ impl Block {
 
     /// The same for a block that a piece's end has cut.
     #[cold]
-    fn take_kept(&mut self, piece: &ByteString) -> Event {
+    fn take_kept<E>(&mut self, piece: &ByteString) -> Option<Result<Event, E>> {
         let event_type = self.event_type.place(piece).filter(|(_, part)| !part.is_empty());
         let event_type = event_type.map(|(whole, part)| EventType::of_line(whole, part));
         let id = self.id(piece).map(|(whole, part)| EventId::of_line(whole, part));
@@ -184,7 +184,7 @@ impl Block {
             Value::Here(range) => Some(EventData::part_of(piece, range.clone())),
             Value::Kept => Some(self.take_kept_data()),
         };
-        let event = Event::received(event_type, data, id, self.retry.take());
+        let event = Some(Ok(Event::received(event_type, data, id, self.retry.take())));
         self.clear();
         event
     }
