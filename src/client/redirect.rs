@@ -242,7 +242,7 @@ mod tests {
     fn what_cannot_be_requested_is_no_target() {
         let base: Uri = "http://a/".parse().unwrap();
         for wrong in
-            ["ftp://a/", "http://", "https:", "data:x", "javascript:x", "http://a:99999/", "//"]
+            ["ftp://a/", "http://", "https:", "data:x", "javascript:x", "//"]
         {
             assert_eq!(resolve(&base, wrong.as_bytes()), None, "{wrong}");
         }

@@ -102,8 +102,8 @@ impl EventType {
 
     /// Wraps what stands in a line of an event stream, and so holds no line end.
     #[inline]
-    pub(crate) fn of_line(whole: &str, part: Range<usize>) -> Self {
-        debug_assert!(no_line_end(&whole.as_bytes()[part.clone()]).is_none(), "it is of a line");
+    pub(crate) fn of_line(whole: &[u8], part: Range<usize>) -> Self {
+        debug_assert!(no_line_end(&whole[part.clone()]).is_none(), "it is of a line");
         Self(Text::copied_part(whole, part))
     }
 }
@@ -132,8 +132,8 @@ impl EventId {
 
     /// Wraps what stands in a line of an event stream and holds no NUL.
     #[inline]
-    pub(crate) fn of_line(whole: &str, part: Range<usize>) -> Self {
-        debug_assert!(legal_id(&whole.as_bytes()[part.clone()]).is_none(), "it is of a line");
+    pub(crate) fn of_line(whole: &[u8], part: Range<usize>) -> Self {
+        debug_assert!(legal_id(&whole[part.clone()]).is_none(), "it is of a line");
         Self(Text::copied_part(whole, part))
     }
 

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use bytestring::ByteString;
+use bytes::Bytes;
 
 use super::limits::Limits;
 use crate::event::{Event, EventData, EventId, EventType};
@@ -29,7 +29,7 @@ enum Value {
 #[derive(Clone, Debug, Default)]
 struct Slot {
     value: Value,
-    kept: String,
+    kept: Vec<u8>,
 }
 
 /// The block that is being read.
@@ -67,13 +67,13 @@ impl Block {
     }
 
     #[inline]
-    pub(super) fn id<'a>(&'a self, piece: &'a str) -> Option<(&'a str, Range<usize>)> {
+    pub(super) fn id<'a>(&'a self, piece: &'a [u8]) -> Option<(&'a [u8], Range<usize>)> {
         self.id.place(piece)
     }
 
     /// Appends a line of data that stands in the piece.
     #[inline]
-    pub(super) fn data_here(&mut self, piece: &str, value: Range<usize>, limits: Limits) {
+    pub(super) fn data_here(&mut self, piece: &[u8], value: Range<usize>, limits: Limits) {
         if self.data.is_absent() {
             self.data.value = Value::Here(value);
             return;
@@ -84,19 +84,19 @@ impl Block {
     /// Appends the beginning of a line of data, or all of it, to what is kept of data; with the
     /// line feed that ends the line before it.
     #[cold]
-    pub(super) fn begin_data(&mut self, piece: &str, value: &str, limits: Limits) {
+    pub(super) fn begin_data(&mut self, piece: &[u8], value: &[u8], limits: Limits) {
         let first = self.data.is_absent();
         self.keep_data(piece, value.len() + 1, limits);
         if !first {
-            self.data.kept.push('\n');
+            self.data.kept.push(b'\n');
         }
-        self.data.kept.push_str(value);
+        self.data.kept.extend_from_slice(value);
     }
 
     /// Appends more of the line of data that was begun.
-    pub(super) fn more_data(&mut self, more: &str, limits: Limits) {
+    pub(super) fn more_data(&mut self, more: &[u8], limits: Limits) {
         reserve(&mut self.data.kept, more.len(), limits.event);
-        self.data.kept.push_str(more);
+        self.data.kept.extend_from_slice(more);
     }
 
     #[inline]
@@ -104,7 +104,7 @@ impl Block {
         self.event_type.value = Value::Here(value);
     }
 
-    pub(super) fn keep_type(&mut self, value: &str) {
+    pub(super) fn keep_type(&mut self, value: &[u8]) {
         self.is_kept = true;
         self.event_type.keep(value);
     }
@@ -114,7 +114,7 @@ impl Block {
         self.id.value = Value::Here(value);
     }
 
-    pub(super) fn keep_id(&mut self, value: &str) {
+    pub(super) fn keep_id(&mut self, value: &[u8]) {
         self.is_kept = true;
         self.id.keep(value);
     }
@@ -124,10 +124,10 @@ impl Block {
     }
 
     /// Keeps what stands in a piece that is given up.
-    pub(super) fn keep(&mut self, piece: &str, limits: Limits) {
-        self.is_kept = true;
+    pub(super) fn keep(&mut self, piece: &[u8], limits: Limits) {
         for slot in [&mut self.event_type, &mut self.id] {
             if let Value::Here(range) = slot.value.clone() {
+                self.is_kept = true;
                 slot.keep(&piece[range]);
             }
         }
@@ -137,18 +137,18 @@ impl Block {
     }
 
     /// Makes data a kept one, with room for so much more.
-    fn keep_data(&mut self, piece: &str, more: usize, limits: Limits) {
+    fn keep_data(&mut self, piece: &[u8], more: usize, limits: Limits) {
         self.is_kept = true;
         let here = match &self.data.value {
             Value::Here(range) => &piece[range.clone()],
-            Value::Absent | Value::Kept => "",
+            Value::Absent | Value::Kept => &[],
         };
         let kept = &mut self.data.kept;
         if kept.capacity() == 0 {
             kept.reserve_exact(self.expected.min(KEPT));
         }
         reserve(kept, here.len() + more, limits.event);
-        kept.push_str(here);
+        kept.extend_from_slice(here);
         self.data.value = Value::Kept;
     }
 
@@ -157,7 +157,7 @@ impl Block {
     /// An event without data is none that is dispatched. It is returned as what the parser returns,
     /// so that it is written where it goes and not moved there: a third of the time of a small one.
     #[inline]
-    pub(super) fn take<E>(&mut self, piece: &ByteString) -> Option<Result<Event, E>> {
+    pub(super) fn take<E>(&mut self, piece: &Bytes) -> Option<Result<Event, E>> {
         if self.is_kept {
             return self.take_kept(piece);
         }
@@ -175,7 +175,7 @@ impl Block {
 
     /// The same for a block that a piece's end has cut.
     #[cold]
-    fn take_kept<E>(&mut self, piece: &ByteString) -> Option<Result<Event, E>> {
+    fn take_kept<E>(&mut self, piece: &Bytes) -> Option<Result<Event, E>> {
         let event_type = self.event_type.place(piece).filter(|(_, part)| !part.is_empty());
         let event_type = event_type.map(|(whole, part)| EventType::of_line(whole, part));
         let id = self.id(piece).map(|(whole, part)| EventId::of_line(whole, part));
@@ -205,10 +205,10 @@ impl Block {
     fn take_kept_data(&mut self) -> EventData {
         let kept = &mut self.data.kept;
         if EventData::is_short(kept) || kept.capacity() / 2 > kept.len() {
-            return EventData::from(kept.as_str());
+            return EventData::copy_of(kept);
         }
         self.expected = kept.len();
-        EventData::from(std::mem::take(kept))
+        EventData::checked(std::mem::take(kept))
     }
 }
 
@@ -219,7 +219,7 @@ impl Slot {
     }
 
     #[inline]
-    fn place<'a>(&'a self, piece: &'a str) -> Option<(&'a str, Range<usize>)> {
+    fn place<'a>(&'a self, piece: &'a [u8]) -> Option<(&'a [u8], Range<usize>)> {
         match &self.value {
             Value::Absent => None,
             Value::Here(range) => Some((piece, range.clone())),
@@ -236,9 +236,9 @@ impl Slot {
         }
     }
 
-    fn keep(&mut self, value: &str) {
+    fn keep(&mut self, value: &[u8]) {
         self.kept.clear();
-        self.kept.push_str(value);
+        self.kept.extend_from_slice(value);
         self.value = Value::Kept;
     }
 
@@ -253,7 +253,7 @@ impl Slot {
 
 /// Makes room for more, by doubling up to the most that there can be, so that a buffer is never
 /// larger than what it is allowed to hold.
-pub(super) fn reserve(buffer: &mut String, more: usize, most: usize) {
+pub(super) fn reserve(buffer: &mut Vec<u8>, more: usize, most: usize) {
     let needed = buffer.len() + more;
     if needed > buffer.capacity() {
         let doubled = (buffer.capacity().saturating_mul(2)).min(most);
@@ -262,9 +262,9 @@ pub(super) fn reserve(buffer: &mut String, more: usize, most: usize) {
 }
 
 /// Empties a buffer, which keeps a moderate capacity.
-pub(super) fn empty(buffer: &mut String) {
+pub(super) fn empty(buffer: &mut Vec<u8>) {
     if buffer.capacity() > KEPT {
-        *buffer = String::new();
+        *buffer = Vec::new();
     } else {
         buffer.clear();
     }

@@ -6,10 +6,9 @@
 //! between pieces is given as single characters: replaced bytes, and characters that are cut by the
 //! edge of a chunk.
 
-use std::{collections::VecDeque, str};
+use std::{collections::VecDeque, mem, str};
 
 use bytes::{Buf as _, Bytes};
-use bytestring::ByteString;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -31,8 +30,8 @@ pub(super) struct Decoder {
 /// The next of the text.
 #[derive(Debug)]
 pub(super) enum Decoded {
-    /// Text that is not empty, and the offset of its first byte.
-    Piece(ByteString, u64),
+    /// Bytes that are UTF-8 and not empty, and the offset of its first byte.
+    Piece(Bytes, u64),
     /// One character, which ends no line, and the offset of its first byte.
     Character(char, u64),
 }
@@ -68,34 +67,34 @@ impl Decoder {
 
     /// Takes what is text at the start of the chunk, and sets aside a character that its end cuts.
     fn piece(&mut self) -> Option<Decoded> {
-        let mut whole = self.chunk.len() - cut_at_the_end(&self.chunk);
-        let mut piece = ByteString::try_from(self.chunk.slice(..whole));
-        if let Err(error) = &piece {
-            whole = error.valid_up_to();
-            piece = ByteString::try_from(self.chunk.slice(..whole));
-        }
-        let piece = piece.expect("the bytes are valid up to here");
-        self.chunk.advance(whole);
-        let_go(&mut self.chunk);
-        let offset = self.offset;
-        self.offset += whole as u64;
-        if piece.is_empty() {
+        let whole = self.chunk.len() - cut_at_the_end(&self.chunk);
+        let length = valid_length(&self.chunk[..whole]);
+        if length == 0 {
             self.cut.take_from(&mut self.chunk);
             return None;
         }
+        let piece = if length == self.chunk.len() {
+            mem::take(&mut self.chunk)
+        } else {
+            self.chunk.split_to(length)
+        };
+        let offset = self.offset;
+        self.offset += length as u64;
         self.without_mark(piece, offset)
     }
 
-    fn without_mark(&mut self, piece: ByteString, offset: u64) -> Option<Decoded> {
+    fn without_mark(&mut self, mut piece: Bytes, offset: u64) -> Option<Decoded> {
+        let mut mark = 0;
         if !self.started {
             self.started = true;
-            if let Some(rest) = piece.strip_prefix(BYTE_ORDER_MARK) {
-                let mark = BYTE_ORDER_MARK.len_utf8() as u64;
-                let rest = piece.slice_ref(rest);
-                return (!rest.is_empty()).then_some(Decoded::Piece(rest, offset + mark));
+            let mut bytes = [0; 4];
+            let encoded = BYTE_ORDER_MARK.encode_utf8(&mut bytes).as_bytes();
+            if piece.starts_with(encoded) {
+                mark = encoded.len();
+                piece.advance(mark);
             }
         }
-        Some(Decoded::Piece(piece, offset))
+        (!piece.is_empty()).then_some(Decoded::Piece(piece, offset + mark as u64))
     }
 
     /// Completes the character that is cut, or replaces what cannot be one.
@@ -121,6 +120,14 @@ impl Decoder {
         }
         Some(Decoded::Character(character, offset))
     }
+}
+
+/// How many bytes at the start are UTF-8.
+fn valid_length(bytes: &[u8]) -> usize {
+    if simdutf8::basic::from_utf8(bytes).is_ok() {
+        return bytes.len();
+    }
+    str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len)
 }
 
 /// Gives up what is read to its end: an empty rest would keep all of its chunk alive.
@@ -195,7 +202,7 @@ mod tests {
             decoder.push(Bytes::copy_from_slice(chunk));
             while let Some(decoded) = decoder.decode() {
                 match decoded {
-                    Decoded::Piece(piece, _) => text.push_str(&piece),
+                    Decoded::Piece(piece, _) => text.push_str(str::from_utf8(&piece).unwrap()),
                     Decoded::Character(character, _) => text.push(character),
                 }
             }
@@ -246,7 +253,9 @@ mod tests {
         let mut all = Vec::new();
         while let Some(decoded) = decoder.decode() {
             all.push(match decoded {
-                Decoded::Piece(piece, offset) => (piece.to_string(), offset),
+                Decoded::Piece(piece, offset) => {
+                    (String::from_utf8(piece.to_vec()).unwrap(), offset)
+                }
                 Decoded::Character(character, offset) => (character.to_string(), offset),
             });
         }

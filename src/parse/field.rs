@@ -84,10 +84,10 @@ fn line_end_in(word: u64) -> Option<usize> {
 /// The value of a line that was cut, if it is sure already that it is data, and where the value
 /// starts.
 #[inline]
-pub(super) fn cut_data(line: &str) -> Option<&str> {
-    let value = line.strip_prefix("data:")?;
+pub(super) fn cut_data(line: &[u8]) -> Option<&[u8]> {
+    let value = line.strip_prefix(b"data:")?;
     // Whether there is a space to be left out is not known before there is a byte.
-    if value.is_empty() { None } else { Some(value.strip_prefix(' ').unwrap_or(value)) }
+    if value.is_empty() { None } else { Some(value.strip_prefix(b" ").unwrap_or(value)) }
 }
 
 #[cold]
@@ -174,11 +174,11 @@ mod tests {
 
     #[test]
     fn a_cut_line_is_data_once_a_byte_of_its_value_is_there() {
-        assert_eq!(cut_data("data:"), None);
-        assert_eq!(cut_data("data"), None);
-        assert_eq!(cut_data("data: "), Some(""));
-        assert_eq!(cut_data("data:  x"), Some(" x"));
-        assert_eq!(cut_data("data:x"), Some("x"));
-        assert_eq!(cut_data("datax"), None);
+        assert_eq!(cut_data(b"data:"), None);
+        assert_eq!(cut_data(b"data"), None);
+        assert_eq!(cut_data(b"data: "), Some(&b""[..]));
+        assert_eq!(cut_data(b"data:  x"), Some(&b" x"[..]));
+        assert_eq!(cut_data(b"data:x"), Some(&b"x"[..]));
+        assert_eq!(cut_data(b"datax"), None);
     }
 }

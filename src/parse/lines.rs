@@ -8,7 +8,7 @@
 //! Whoever changes this: nothing here may depend on where pieces end. `tests/conformance` cuts
 //! everything everywhere, and holds it against the algorithm as the standard has it.
 
-use bytestring::ByteString;
+use bytes::Bytes;
 
 use super::{
     block::{self, Block},
@@ -43,7 +43,7 @@ pub(super) enum Found {
 pub(super) struct Lines {
     pub(super) limits: Limits,
     /// The piece that is being read, and how much of it was.
-    piece: ByteString,
+    piece: Bytes,
     position: usize,
     /// The offset of the piece in the stream.
     offset: u64,
@@ -69,7 +69,7 @@ struct Cut {
     /// The offset of its first byte.
     offset: u64,
     /// Its text, if that is what the state says.
-    text: String,
+    text: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Lines {
     pub(super) fn new() -> Self {
         Self {
             limits: Limits::DEFAULT,
-            piece: ByteString::new(),
+            piece: Bytes::new(),
             position: 0,
             offset: 0,
             after_cr: false,
@@ -115,13 +115,13 @@ impl Lines {
     }
 
     /// Goes on with the next piece, once the one before is read.
-    pub(super) fn begin(&mut self, piece: ByteString, offset: u64) {
+    pub(super) fn begin(&mut self, piece: Bytes, offset: u64) {
         self.piece = piece;
         self.offset = offset;
         self.position = 0;
         if self.after_cr {
             self.after_cr = false;
-            self.position = usize::from(self.piece.starts_with('\n'));
+            self.position = usize::from(self.piece.starts_with(b"\n"));
             if self.cut.state == State::None && self.block_offset == offset {
                 self.block_offset += self.position as u64;
             }
@@ -130,7 +130,7 @@ impl Lines {
 
     /// Reads on to the next item; none at the end of the piece, which is given up then.
     pub(super) fn read(&mut self, wanted: Wanted) -> Option<Found> {
-        while let Some(length) = line_end(&self.piece.as_bytes()[self.position..]) {
+        while let Some(length) = line_end(&self.piece[self.position..]) {
             let start = self.position;
             let end = start + length;
             self.pass_line_end(end);
@@ -151,7 +151,7 @@ impl Lines {
     /// Appends one character, which ends no line, from between pieces.
     pub(super) fn character(&mut self, character: char, offset: u64) -> Result<(), EventTooLarge> {
         self.after_cr = false;
-        self.cut_line(character.encode_utf8(&mut [0; 4]), offset)
+        self.cut_line(character.encode_utf8(&mut [0; 4]).as_bytes(), offset)
     }
 
     /// Returns the event of the block that has not ended, if it has data; its last line is taken as
@@ -166,8 +166,8 @@ impl Lines {
     #[inline]
     fn pass_line_end(&mut self, end: usize) {
         self.position = end + 1;
-        if self.piece.as_bytes()[end] == b'\r' {
-            match self.piece.as_bytes().get(end + 1) {
+        if self.piece[end] == b'\r' {
+            match self.piece.get(end + 1) {
                 Some(b'\n') => self.position = end + 2,
                 Some(_) => {}
                 None => self.after_cr = true,
@@ -188,13 +188,13 @@ impl Lines {
             return Some(Found::TooLarge(self.too_large(self.offset + start as u64)));
         }
         self.block.bytes += length;
-        let (field, value) = field_of(&self.piece.as_bytes()[start..end]);
+        let (field, value) = field_of(&self.piece[start..end]);
         let value = start + value..end;
         match field {
             Field::Data => self.block.data_here(&self.piece, value, self.limits),
             Field::Event => self.block.type_here(value),
             Field::Id => {
-                if !self.piece.as_bytes()[value.clone()].contains(&0) {
+                if !self.piece[value.clone()].contains(&0) {
                     self.block.id_here(value);
                 }
             }
@@ -211,11 +211,11 @@ impl Lines {
     fn other_field(
         &mut self,
         field: Field,
-        line: &str,
-        value: &str,
+        line: &[u8],
+        value: &[u8],
         wanted: Wanted,
     ) -> Option<Found> {
-        if let (Field::Retry, Some(milliseconds)) = (field, milliseconds(value.as_bytes())) {
+        if let (Field::Retry, Some(milliseconds)) = (field, milliseconds(value)) {
             self.block.set_retry(milliseconds);
             self.reconnection_time = Some(milliseconds);
         }
@@ -227,10 +227,11 @@ impl Lines {
             return None;
         }
         let item = match field {
-            Field::Comment => Parsed::Comment(value.into()),
-            Field::Unknown(name) => {
-                Parsed::Field { name: EventData::from(&line[..name]), value: value.into() }
-            }
+            Field::Comment => Parsed::Comment(EventData::copy_of(value)),
+            Field::Unknown(name) => Parsed::Field {
+                name: EventData::copy_of(&line[..name]),
+                value: EventData::copy_of(value),
+            },
             Field::Data | Field::Event | Field::Id | Field::Retry => return None,
         };
         Some(Found::Item(Box::new(item)))
@@ -298,7 +299,7 @@ impl Lines {
     /// Goes on with a line whose end is not in sight. If none was cut, it starts here, at this
     /// offset.
     #[cold]
-    fn cut_line(&mut self, text: &str, offset: u64) -> Result<(), EventTooLarge> {
+    fn cut_line(&mut self, text: &[u8], offset: u64) -> Result<(), EventTooLarge> {
         if self.cut.state == State::None {
             self.cut.state = State::Kept;
             self.cut.offset = offset;
@@ -315,19 +316,19 @@ impl Lines {
             self.block.more_data(text, self.limits);
         } else if let (true, Some(value)) = (self.cut.text.is_empty(), cut_data(text)) {
             self.cut.state = State::Data;
-            self.block.begin_data("", value, self.limits);
+            self.block.begin_data(&[], value, self.limits);
         } else {
             self.keep_cut_text(text);
         }
         Ok(())
     }
 
-    fn keep_cut_text(&mut self, text: &str) {
+    fn keep_cut_text(&mut self, text: &[u8]) {
         block::reserve(&mut self.cut.text, text.len(), self.limits.line);
-        self.cut.text.push_str(text);
+        self.cut.text.extend_from_slice(text);
         if let Some(value) = cut_data(&self.cut.text) {
             self.cut.state = State::Data;
-            self.block.begin_data("", value, self.limits);
+            self.block.begin_data(&[], value, self.limits);
             block::empty(&mut self.cut.text);
         }
     }
@@ -339,11 +340,11 @@ impl Lines {
             return None;
         }
         let mut line = std::mem::take(&mut self.cut.text);
-        let (field, value) = field_of(line.as_bytes());
+        let (field, value) = field_of(&line);
         let value = &line[value..];
         let item = match field {
             Field::Data => {
-                self.block.begin_data("", value, self.limits);
+                self.block.begin_data(&[], value, self.limits);
                 None
             }
             Field::Event => {
@@ -351,7 +352,7 @@ impl Lines {
                 None
             }
             Field::Id => {
-                if !value.as_bytes().contains(&0) {
+                if !value.contains(&0) {
                     self.block.keep_id(value);
                 }
                 None
