@@ -241,9 +241,7 @@ mod tests {
     #[test]
     fn what_cannot_be_requested_is_no_target() {
         let base: Uri = "http://a/".parse().unwrap();
-        for wrong in
-            ["ftp://a/", "http://", "https:", "data:x", "javascript:x", "//"]
-        {
+        for wrong in ["ftp://a/", "http://", "https:", "data:x", "javascript:x", "//"] {
             assert_eq!(resolve(&base, wrong.as_bytes()), None, "{wrong}");
         }
         assert_eq!(resolve(&base, b"\xff"), None);

@@ -17,6 +17,8 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 pub(super) struct Decoder {
     /// What is left of the current chunk.
     chunk: Bytes,
+    /// Whether the current chunk holds what is not UTF-8.
+    is_faulty: bool,
     /// The chunks behind it.
     later: VecDeque<Bytes>,
     /// The first bytes of a character whose rest is in the next chunk.
@@ -40,6 +42,7 @@ impl Decoder {
     pub(super) fn push(&mut self, chunk: Bytes) {
         if self.chunk.is_empty() {
             self.chunk = chunk;
+            self.is_faulty = false;
         } else {
             self.later.push_back(chunk);
         }
@@ -50,6 +53,7 @@ impl Decoder {
         loop {
             if self.chunk.is_empty() {
                 self.chunk = self.later.pop_front()?;
+                self.is_faulty = false;
                 continue;
             }
             let decoded = if self.cut.len == 0 { self.piece() } else { self.character() };
@@ -68,7 +72,7 @@ impl Decoder {
     /// Takes what is text at the start of the chunk, and sets aside a character that its end cuts.
     fn piece(&mut self) -> Option<Decoded> {
         let whole = self.chunk.len() - cut_at_the_end(&self.chunk);
-        let length = valid_length(&self.chunk[..whole]);
+        let length = self.valid_length(whole);
         if length == 0 {
             self.cut.take_from(&mut self.chunk);
             return None;
@@ -81,6 +85,19 @@ impl Decoder {
         let offset = self.offset;
         self.offset += length as u64;
         self.without_mark(piece, offset)
+    }
+
+    /// How many bytes at the start of the chunk are UTF-8, of so many.
+    ///
+    /// The fast check looks at all of them before it says no, so it is asked once a chunk; the slow
+    /// one stops where it fails.
+    fn valid_length(&mut self, whole: usize) -> usize {
+        let bytes = &self.chunk[..whole];
+        self.is_faulty = self.is_faulty || simdutf8::basic::from_utf8(bytes).is_err();
+        if !self.is_faulty {
+            return whole;
+        }
+        str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len)
     }
 
     fn without_mark(&mut self, mut piece: Bytes, offset: u64) -> Option<Decoded> {
@@ -120,14 +137,6 @@ impl Decoder {
         }
         Some(Decoded::Character(character, offset))
     }
-}
-
-/// How many bytes at the start are UTF-8.
-fn valid_length(bytes: &[u8]) -> usize {
-    if simdutf8::basic::from_utf8(bytes).is_ok() {
-        return bytes.len();
-    }
-    str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len)
 }
 
 /// Gives up what is read to its end: an empty rest would keep all of its chunk alive.
