@@ -83,7 +83,6 @@ impl Block {
 
     /// Appends the beginning of a line of data, or all of it, to what is kept of data; with the
     /// line feed that ends the line before it.
-    #[cold]
     pub(super) fn begin_data(&mut self, piece: &[u8], value: &[u8], limits: Limits) {
         let first = self.data.is_absent();
         self.keep_data(piece, value.len() + 1, limits);
@@ -174,7 +173,6 @@ impl Block {
     }
 
     /// The same for a block that a piece's end has cut.
-    #[cold]
     fn take_kept<E>(&mut self, piece: &Bytes) -> Option<Result<Event, E>> {
         let event_type = self.event_type.place(piece).filter(|(_, part)| !part.is_empty());
         let event_type = event_type.map(|(whole, part)| EventType::of_line(whole, part));

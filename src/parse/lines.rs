@@ -11,9 +11,10 @@
 use bytes::Bytes;
 
 use super::{
-    block::{self, Block},
-    error::{EventTooLarge, What},
-    field::{Field, cut_data, field_of, line_end, milliseconds},
+    block::Block,
+    cut::{Cut, State},
+    error::EventTooLarge,
+    field::{Field, field_of, line_end, milliseconds},
     limits::Limits,
     parsed::Parsed,
 };
@@ -43,44 +44,21 @@ pub(super) enum Found {
 pub(super) struct Lines {
     pub(super) limits: Limits,
     /// The piece that is being read, and how much of it was.
-    piece: Bytes,
-    position: usize,
+    pub(super) piece: Bytes,
+    pub(super) position: usize,
     /// The offset of the piece in the stream.
-    offset: u64,
+    pub(super) offset: u64,
     /// Whether the last line ended with a CR at the end of its piece: a LF that follows belongs to
     /// it.
-    after_cr: bool,
-    cut: Cut,
-    block: Block,
+    pub(super) after_cr: bool,
+    pub(super) cut: Cut,
+    pub(super) block: Block,
     /// Whether the block is over a limit, and passed over up to its empty line.
-    passing_over: bool,
+    pub(super) passing_over: bool,
     /// The offset of the block's first byte.
-    block_offset: u64,
+    pub(super) block_offset: u64,
     pub(super) last_event_id: Option<EventId>,
     pub(super) reconnection_time: Option<u64>,
-}
-
-/// What is known of a line whose end was not found yet.
-#[derive(Clone, Debug, Default)]
-struct Cut {
-    state: State,
-    /// How long it is so far, in bytes.
-    length: usize,
-    /// The offset of its first byte.
-    offset: u64,
-    /// Its text, if that is what the state says.
-    text: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    /// No line is cut: what comes next starts one.
-    #[default]
-    None,
-    /// The text is kept.
-    Kept,
-    /// It is data, whose value is with the block.
-    Data,
 }
 
 impl Lines {
@@ -208,7 +186,7 @@ impl Lines {
 
     /// A line of a field other than those that most events have.
     #[cold]
-    fn other_field(
+    pub(super) fn other_field(
         &mut self,
         field: Field,
         line: &[u8],
@@ -272,106 +250,5 @@ impl Lines {
             }
         }
         event
-    }
-
-    /// The end of a line that began in an earlier piece, or that is passed over.
-    #[cold]
-    fn line_goes_on(&mut self, start: usize, end: usize, wanted: Wanted) -> Option<Found> {
-        if self.passing_over {
-            let is_empty = start == end && self.cut.state == State::None;
-            self.cut.state = State::None;
-            if is_empty {
-                self.passing_over = false;
-                self.block_offset = self.offset + self.position as u64;
-            }
-            return None;
-        }
-        let piece = std::mem::take(&mut self.piece);
-        let cut = self.cut_line(&piece[start..end], self.offset);
-        self.piece = piece;
-        if let Err(error) = cut {
-            self.cut.state = State::None;
-            return Some(Found::TooLarge(error));
-        }
-        self.end_cut_line(wanted)
-    }
-
-    /// Goes on with a line whose end is not in sight. If none was cut, it starts here, at this
-    /// offset.
-    #[cold]
-    fn cut_line(&mut self, text: &[u8], offset: u64) -> Result<(), EventTooLarge> {
-        if self.cut.state == State::None {
-            self.cut.state = State::Kept;
-            self.cut.offset = offset;
-            self.cut.length = 0;
-        }
-        if self.passing_over {
-            return Ok(());
-        }
-        self.cut.length += text.len();
-        if self.cut.length > self.limits.room(self.block.bytes) {
-            return Err(self.too_large(self.cut.offset));
-        }
-        if self.cut.state == State::Data {
-            self.block.more_data(text, self.limits);
-        } else if let (true, Some(value)) = (self.cut.text.is_empty(), cut_data(text)) {
-            self.cut.state = State::Data;
-            self.block.begin_data(&[], value, self.limits);
-        } else {
-            self.keep_cut_text(text);
-        }
-        Ok(())
-    }
-
-    fn keep_cut_text(&mut self, text: &[u8]) {
-        block::reserve(&mut self.cut.text, text.len(), self.limits.line);
-        self.cut.text.extend_from_slice(text);
-        if let Some(value) = cut_data(&self.cut.text) {
-            self.cut.state = State::Data;
-            self.block.begin_data(&[], value, self.limits);
-            block::empty(&mut self.cut.text);
-        }
-    }
-
-    /// Takes the line that was cut as what it is, now that all of it is there.
-    fn end_cut_line(&mut self, wanted: Wanted) -> Option<Found> {
-        self.block.bytes += self.cut.length;
-        if std::mem::take(&mut self.cut.state) == State::Data {
-            return None;
-        }
-        let mut line = std::mem::take(&mut self.cut.text);
-        let (field, value) = field_of(&line);
-        let value = &line[value..];
-        let item = match field {
-            Field::Data => {
-                self.block.begin_data(&[], value, self.limits);
-                None
-            }
-            Field::Event => {
-                self.block.keep_type(value);
-                None
-            }
-            Field::Id => {
-                if !value.contains(&0) {
-                    self.block.keep_id(value);
-                }
-                None
-            }
-            other => self.other_field(other, &line, value, wanted),
-        };
-        block::empty(&mut line);
-        self.cut.text = line;
-        item
-    }
-
-    /// Gives the block up, and tells why.
-    #[cold]
-    fn too_large(&mut self, line_offset: u64) -> EventTooLarge {
-        let (what, limit) = self.limits.exceeded(self.block.bytes);
-        let offset = if what == What::Line { line_offset } else { self.block_offset };
-        self.passing_over = true;
-        self.block.clear();
-        block::empty(&mut self.cut.text);
-        EventTooLarge { what, limit, offset }
     }
 }

@@ -52,6 +52,7 @@
 //! and the chunks that it was given and that are not read yet.
 
 mod block;
+mod cut;
 mod decode;
 mod error;
 mod field;
