@@ -81,7 +81,8 @@ impl Reconnection {
         }
     }
 
-    /// Does what the standard says and no more: 3 s or what the server has told, always the same.
+    /// Does what the standard says and no more: 3 s or what the server has told, always the same, and
+    /// 100 ms at least (the standard allows to wait some more).
     /// Any status but 200 ends it for good; a network error, or an end, does not.
     #[must_use]
     pub fn standard() -> Self {
@@ -90,7 +91,6 @@ impl Reconnection {
             factor: 1.0,
             cap: Duration::MAX,
             jitter: 0.0,
-            floor: Duration::ZERO,
             longest_told: Duration::MAX,
             stop_on: Arc::new(|_| true),
             ..Self::resilient()
@@ -303,9 +303,10 @@ mod tests {
     #[test]
     fn standard_is_always_the_same() {
         let policy = Reconnection::standard();
-        let (three, told) = (3000 * MS, 7 * MS);
+        let (three, told) = (3000 * MS, 700 * MS);
         assert_eq!(policy.envelope(100, None, None), (three, three));
         assert_eq!(policy.envelope(100, Some(told), None), (told, told));
+        assert_eq!(policy.envelope(9, Some(Duration::ZERO), None), (100 * MS, 100 * MS));
         assert_eq!(policy.envelope(0, Some(Duration::MAX), None), (Duration::MAX, Duration::MAX));
     }
 
