@@ -9,6 +9,9 @@ use super::{
     lines::{Found, Lines, Wanted},
 };
 
+/// How long a line is that most likely goes on for a chunk more, in bytes.
+const LONG: usize = 4 << 10;
+
 /// What is known of a line whose end was not found yet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cut {
@@ -71,18 +74,37 @@ impl Lines {
         if self.passing_over {
             return Ok(());
         }
+        if self.cut.state == State::Data {
+            return self.more_data(text);
+        }
         self.cut.length += text.len();
         if self.cut.length > self.limits.room(self.block.bytes) {
             return Err(self.too_large(self.cut.offset));
         }
-        if self.cut.state == State::Data {
-            self.block.more_data(text, self.limits);
-        } else if let (true, Some(value)) = (self.cut.text.is_empty(), cut_data(text)) {
+        if let (true, Some(value)) = (self.cut.text.is_empty(), cut_data(text)) {
             self.cut.state = State::Data;
             self.block.begin_data(&[], value, self.limits);
         } else {
             self.keep_cut_text(text);
         }
+        Ok(())
+    }
+
+    /// Whether a long line of data is cut, and what comes next belongs to it. Most likely all of the
+    /// next chunk does.
+    #[inline]
+    pub(super) fn is_in_long_data(&self) -> bool {
+        self.cut.state == State::Data && self.cut.length >= LONG && !self.passing_over
+    }
+
+    /// Goes on with the line of data that is cut.
+    #[inline]
+    pub(super) fn more_data(&mut self, text: &[u8]) -> Result<(), EventTooLarge> {
+        self.cut.length += text.len();
+        if self.cut.length > self.limits.room(self.block.bytes) {
+            return Err(self.too_large(self.cut.offset));
+        }
+        self.block.more_data(text, self.limits);
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 use std::{collections::VecDeque, mem, str};
 
 use bytes::{Buf as _, Bytes};
+use memchr::memchr2;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -61,6 +62,21 @@ impl Decoder {
                 return Some(decoded);
             }
         }
+    }
+
+    /// Returns the current chunk if all of it is text and no line ends in it: a part of one long
+    /// line, which need not be kept as a piece.
+    #[inline]
+    pub(super) fn within_a_line(&mut self) -> Option<Bytes> {
+        let is_whole = !self.chunk.is_empty() && self.cut.len == 0 && !self.is_faulty;
+        let is_within = is_whole
+            && memchr2(b'\n', b'\r', &self.chunk).is_none()
+            && cut_at_the_end(&self.chunk) == 0
+            && self.valid_length(self.chunk.len()) == self.chunk.len();
+        is_within.then(|| {
+            self.offset += self.chunk.len() as u64;
+            mem::take(&mut self.chunk)
+        })
     }
 
     /// Returns whether the bytes so far end with a part of a character, which, if nothing more

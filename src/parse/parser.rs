@@ -164,6 +164,11 @@ impl EventParser {
             if let Some(found) = self.lines.read(wanted) {
                 return Some(found);
             }
+            if self.lines.is_in_long_data() {
+                if let Err(error) = self.read_long_data() {
+                    return Some(Found::TooLarge(error));
+                }
+            }
             match self.decoder.decode()? {
                 Decoded::Piece(piece, offset) => self.lines.begin(piece, offset),
                 Decoded::Character(character, offset) => {
@@ -173,6 +178,16 @@ impl EventParser {
                 }
             }
         }
+    }
+
+    /// Reads the chunks that are within one long line, without a look at each as lines.
+    #[inline(never)]
+    fn read_long_data(&mut self) -> Result<(), EventTooLarge> {
+        while self.lines.is_in_long_data() {
+            let Some(text) = self.decoder.within_a_line() else { break };
+            self.lines.more_data(&text)?;
+        }
+        Ok(())
     }
 }
 

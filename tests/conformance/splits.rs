@@ -61,6 +61,36 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
+/// A long line of data now and then, of text and of what is none, among whatever else.
+fn long_lines() -> impl Strategy<Value = Vec<u8>> {
+    const LETTERS: [&[u8]; 6] = [
+        b"x",
+        "\u{e4}".as_bytes(),
+        "\u{6f22}".as_bytes(),
+        "\u{1f600}".as_bytes(),
+        b"\xff",
+        b"\xe6\xbc",
+    ];
+    let run = (proptest::sample::select(&LETTERS[..]), 1..5_000_usize)
+        .prop_map(|(letter, times)| letter.repeat(times));
+    let line = vec(run, 1..5).prop_map(|runs| [b"data: ", &runs.concat()[..]].concat());
+    vec(prop_oneof![1 => line, 1 => bytes()], 1..5).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
+
+    #[test]
+    fn long_lines_too(bytes in long_lines(), lengths in vec(1..3_000_usize, 1..6), limit in 4_000..20_000_usize) {
+        let expected = interpret(&bytes);
+        prop_assert_eq!(&parse(EventParser::new(), [&bytes[..]]), &expected);
+        prop_assert_eq!(&parse(EventParser::new(), cut(&bytes, &lengths)), &expected);
+        let limited = || EventParser::new().max_event_bytes(limit).max_line_bytes(limit);
+        let whole = parse(limited(), [&bytes[..]]);
+        prop_assert_eq!(&parse(limited(), cut(&bytes, &lengths)), &whole);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4096) })]
 
