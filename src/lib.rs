@@ -1,10 +1,12 @@
-//! Server-Sent Events for any [tower](https://docs.rs/tower) server.
+//! Server-Sent Events for any [tower](https://docs.rs/tower) server, and a client for any tower
+//! service.
 //!
 //! A closure that is given the request and a sender becomes a
 //! [tower service](https://docs.rs/tower-service) whose responses are event streams; hyper, axum,
 //! warp and whatever else speaks tower can serve it. An on-connect hook decides status, headers and
 //! authentication before anything is sent. Memory stays bounded with slow clients, nothing a user
-//! typed can be injected, and every stream that ends tells why, once.
+//! typed can be injected, and every stream that ends tells why, once. The client reads by the letter
+//! of the standard, reconnects, and goes on where it was.
 //!
 //! # The smallest server
 //!
@@ -28,6 +30,21 @@
 //! }
 //! ```
 //!
+//! # The smallest client
+//!
+//! ```no_run
+//! # #[cfg(feature = "hyper-client")]
+//! #[tokio::main]
+//! async fn main() -> Result<(), tower_sse::BoxError> {
+//!     let mut source = tower_sse::EventSource::new("https://example.org/events");
+//!     while let Some(event) = source.next_event().await {
+//!         println!("{}", event?.data());
+//!     }
+//!     Ok(())
+//! }
+//! # #[cfg(not(feature = "hyper-client"))] fn main() {}
+//! ```
+//!
 //! # Where to go from here
 //!
 //! | I want to | look at |
@@ -45,6 +62,9 @@
 //! | see what is going on | [`telemetry`] |
 //! | let a client go on where it was | [`LastEventId`] |
 //! | send one event to many clients | [`EncodedEvent`] |
+//! | read a stream, and survive | [`EventSource`], and the guide in [`client`] |
+//! | read one response | [`EventStream`], and the guide in [`stream`] |
+//! | parse bytes that come from elsewhere | [`EventParser`], and the guide in [`parse`] |
 //! | solve what everybody meets sooner or later | [`recipes`] |
 //!
 //! # Cargo features
@@ -53,13 +73,15 @@
 //! |---|---|---|
 //! | `tracing` | yes | a span for each stream, in which its handler is polled, and logs: see [`telemetry`] |
 //! | `metrics` | no | gauges, counters and histograms of streams and events: see [`telemetry`] |
-//! | `json` | no | [`Event::json`](Event#method.json) and [`Event::parse_json`](Event#method.parse_json) |
+//! | `json` | no | [`Event::json`](Event#method.json) and [`Event::parse_json`](Event#method.parse_json); typed streams: [`EventStreamExt::json`](EventStreamExt#method.json) |
+//! | `hyper-client` | no | [`EventSource::new`](EventSource#method.new): a client on hyper-util with rustls and the system's roots, HTTP/1.1 and HTTP/2 |
 //! | `full` | no | all of them |
 //!
 //! # Runtimes
 //!
-//! Keep-alives, which are on by default, [`in_task`](EventBody::in_task), and whatever ends or cuts
-//! a stream after some time need a tokio runtime. The rest runs on any executor.
+//! Keep-alives, which are on by default, [`in_task`](EventBody::in_task), whatever ends or cuts a
+//! stream after some time, and the delays and timeouts of an [`EventSource`] need a tokio runtime.
+//! The rest runs on any executor.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -69,15 +91,18 @@ mod alarm;
 pub mod body;
 mod caught;
 pub mod channel;
+pub mod client;
 pub mod connect;
 pub mod encode;
 pub mod event;
 pub mod handler;
 pub mod layer;
 mod metrics;
+pub mod parse;
 pub mod recipes;
 pub mod shutdown;
 mod spread;
+pub mod stream;
 pub mod telemetry;
 mod trace;
 
@@ -88,6 +113,7 @@ pub use self::event::JsonError;
 pub use self::{
     body::{Disconnect, EndReason, EventBody, EventBodyError, KeepAlive, StreamOptions},
     channel::{Buffer, EventReceiver, EventSender, SendError, event_channel},
+    client::{EventSource, EventSourceError, ReconnectTo, Reconnection, Update, Updates},
     connect::{Accept, Connect, InvalidLastEventId, LastEventId, Refusal, ResponseHead},
     encode::{Encode, EncodedEvent, InvalidEncoding},
     event::{
@@ -96,8 +122,10 @@ pub use self::{
     },
     handler::{EventChannelHandler, event_channel_handler},
     layer::{SseLayer, SseService},
+    parse::{EventParser, EventTooLarge, Parsed},
     shutdown::{Farewell, Shutdown, ShutdownIo, StillOpen},
     spread::Spread,
+    stream::{EventStream, EventStreamError, EventStreamExt, UnexpectedResponse},
 };
 
 /// A boxed error: the same type as tower's, axum's and hyper's.

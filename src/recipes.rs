@@ -1,5 +1,5 @@
-//! Recipes: what everybody who serves event streams meets sooner or later. There is no code here,
-//! only docs.
+//! Recipes: what everybody who serves or reads event streams meets sooner or later. There is no code
+//! here, only docs.
 //!
 //! 1. [Clean up with `await` when a client has left](#clean-up-with-await-when-a-client-has-left)
 //! 2. [Finish the work though the client left](#finish-the-work-though-the-client-left)
@@ -14,6 +14,11 @@
 //! 11. [Proxies](#proxies)
 //! 12. [Compression and CORS](#compression-and-cors)
 //! 13. [Test a stream without a server](#test-a-stream-without-a-server)
+//! 14. [Notice that a server is gone](#notice-that-a-server-is-gone)
+//! 15. [Send headers that expire](#send-headers-that-expire)
+//! 16. [Ask a language model](#ask-a-language-model)
+//! 17. [Go on after a restart of your own](#go-on-after-a-restart-of-your-own)
+//! 18. [Test a client without a network](#test-a-client-without-a-network)
 //!
 //! # Clean up with `await` when a client has left
 //!
@@ -271,4 +276,110 @@
 //! assert_eq!(chunk, "data: an hour later\n\n");
 //! assert!(body.next_chunk().await.is_none());
 //! # }
+//! ```
+//!
+//! # Notice that a server is gone
+//!
+//! A connection that has died without a word is silent, and a total timeout would kill the healthy
+//! ones. What tells is how long no byte has come: three times the server's keep-alive. A second
+//! timeout is for the head alone.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_sse::EventSource;
+//!
+//! # fn with(source: EventSource) -> EventSource {
+//! source
+//!     .idle_timeout(Duration::from_secs(45))
+//!     .header_timeout(Duration::from_secs(10))
+//! # }
+//! ```
+//!
+//! A server that sends no keep-alive may be silent for as long as nothing happens; then there is no
+//! idle timeout that is right.
+//!
+//! # Send headers that expire
+//!
+//! [`EventSource::headers`](crate::EventSource::headers) is asked at each attempt, and may take its
+//! time. What it returns takes the place of the request's headers of the same name, and stays within
+//! the origin if it is `Authorization` or a cookie. A 401 ends the source by default: with
+//! [`stop_on`](crate::Reconnection::stop_on) it can be worth another attempt, with a new token.
+//!
+//! ```
+//! use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
+//! use tower_sse::{EventSource, Reconnection};
+//!
+//! # async fn fresh_token() -> Result<String, std::io::Error> { Ok("secret".into()) }
+//! # fn with(source: EventSource) -> EventSource {
+//! source
+//!     .headers(|_| async {
+//!         let token = format!("Bearer {}", fresh_token().await?);
+//!         Ok(HeaderMap::from_iter([(AUTHORIZATION, token.try_into()?)]))
+//!     })
+//!     .reconnection(Reconnection::resilient().attempts(5).stop_on(|status| {
+//!         status.is_client_error() && status != StatusCode::UNAUTHORIZED
+//!     }))
+//! # }
+//! ```
+//!
+//! # Ask a language model
+//!
+//! A POST with a body, one connection (another one would be another answer), and an end by `[DONE]`:
+//! whether it was reached tells a finished answer from one that was cut off.
+//!
+//! ```
+//! use futures_util::StreamExt;
+//! use http::Request;
+//! use tower_sse::{EventSource, EventStreamExt, Reconnection};
+//! # use bytes::Bytes;
+//! # use http_body_util::Full;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
+//! # let client = tower::service_fn(|_: Request<Full<Bytes>>| async {
+//! #     http::Response::builder().header("content-type", "text/event-stream")
+//! #         .body(Full::<Bytes>::from("data: Hi\n\ndata: [DONE]\n\n"))
+//! # });
+//! let request = Request::post("https://models.example/chat")
+//!     .header("content-type", "application/json")
+//!     .body(r#"{"stream": true}"#)?;
+//! let mut tokens = EventSource::request(client, request)
+//!     .reconnection(Reconnection::never())
+//!     .until_data("[DONE]");
+//! let mut answer = String::new();
+//! while let Some(event) = tokens.next().await {
+//!     answer.push_str(event?.data()); // with the feature `json`: `.json::<Token>()` before
+//! }
+//! assert!(tokens.is_reached());
+//! # assert_eq!(answer, "Hi");
+//! # Ok(()) }
+//! ```
+//!
+//! # Go on after a restart of your own
+//!
+//! Store the last event ID with what you made of the event, in one transaction, and start with it:
+//! [`EventSource::last_event_id`](crate::EventSource::last_event_id) and
+//! [`with_last_event_id`](crate::EventSource::with_last_event_id).
+//!
+//! # Test a client without a network
+//!
+//! Any tower service is a server: a handler of this crate, a router, or a closure.
+//!
+//! ```
+//! use http::Request;
+//! use http_body_util::Full;
+//! use tower_sse::{Event, EventSource, event_channel_handler};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), tower_sse::BoxError> {
+//! let server = event_channel_handler(|request: Request<Full<bytes::Bytes>>, events| async move {
+//!     let last = request.headers().get("last-event-id").map_or(0, |id| id.len());
+//!     events.send(Event::new("x").with_id("x".repeat(last + 1).parse::<tower_sse::EventId>()?)).await?;
+//!     Ok(())
+//! });
+//! let mut source = EventSource::get(server, "/events");
+//! for id in ["x", "xx", "xxx"] {
+//!     source.next_event().await.unwrap()?; // it reconnects, at once on a paused clock
+//!     assert_eq!(source.last_event_id().unwrap(), id);
+//! }
+//! # Ok(()) }
 //! ```

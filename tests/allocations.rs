@@ -9,8 +9,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::BytesMut;
-use tower_sse::{Buffer, EncodedEvent, Event, EventBody, EventData, EventType, event_channel};
+use bytes::{Bytes, BytesMut};
+use tower_sse::{
+    Buffer, EncodedEvent, Event, EventBody, EventData, EventParser, EventType, event_channel,
+};
 
 /// Counts the allocations of each thread by itself: tests run side by side.
 struct Counting;
@@ -165,4 +167,65 @@ fn a_burst_that_ends_with_shared_bytes_leaves_nothing_behind() {
     let kept = BYTES.get().wrapping_sub(before);
     println!("{kept} bytes kept after a burst of 60 KB");
     assert!(kept < 4 << 10, "{kept} bytes");
+}
+
+/// Parses events with an id, a type and so much data in chunks of so many bytes. Returns how many
+/// events there were, and how many allocations, those of the chunks themselves left out.
+fn parsed(size: usize, lines: usize, chunk: usize) -> (usize, usize) {
+    let line = format!("data: {}\n", "x".repeat(size / lines));
+    let events = (8 << 20) / size.max(1 << 10);
+    let input: String =
+        (0..events).map(|n| format!("id: {n}\nevent: update\n{}\n", line.repeat(lines))).collect();
+    let chunks: Vec<Bytes> = input
+        .as_bytes()
+        .chunks(chunk)
+        .map(|chunk| {
+            let chunk = Bytes::copy_from_slice(chunk);
+            // The first clone makes the count that is shared.
+            drop(chunk.clone());
+            chunk
+        })
+        .collect();
+    let mut parser = EventParser::new();
+    let mut found = 0;
+    let (count, ()) = allocations(|| {
+        for chunk in chunks {
+            parser.push(chunk);
+            while let Some(event) = parser.next_event() {
+                assert!(event.unwrap().has_data());
+                found += 1;
+            }
+        }
+    });
+    assert_eq!(found, events);
+    (events, count)
+}
+
+#[test]
+fn an_event_whose_data_is_a_slice_is_parsed_without_an_allocation() {
+    for size in [16, 64, 200, 1 << 10, 64 << 10] {
+        let (events, count) = parsed(size, 1, usize::MAX);
+        println!("{size} B, whole: {count} allocations for {events} events");
+        assert_eq!(count, 0, "{size}");
+    }
+}
+
+#[test]
+fn an_event_that_is_cut_or_has_several_lines_is_parsed_with_one_allocation() {
+    for (size, lines, chunk) in [
+        (64, 1, 1460),
+        (200, 1, 1460),
+        (1 << 10, 1, 1460),
+        (64 << 10, 1, 1460),
+        (64 << 10, 1, 16 << 10),
+        (1 << 10, 1, 10),
+        (1 << 10, 8, usize::MAX),
+        (64 << 10, 64, 1460),
+    ] {
+        let (events, count) = parsed(size, lines, chunk);
+        let each = count as f64 / events as f64;
+        println!("{size} B in {lines} lines, chunks of {chunk}: {each:.3} allocations an event");
+        // What the buffers of the parser grow to is allocated once.
+        assert!(count <= events + 24, "{size} {lines} {chunk}: {count} for {events}");
+    }
 }

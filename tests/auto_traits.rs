@@ -4,22 +4,28 @@ use std::{
     cell::Cell,
     error::Error,
     hash::Hash,
+    marker::PhantomPinned,
     panic::{RefUnwindSafe, UnwindSafe},
 };
 
 use bytes::Bytes;
+use futures_core::Stream;
 use futures_sink::Sink;
 use http_body::Body;
 use http_body_util::Full;
 use static_assertions::{assert_impl_all as yes, assert_not_impl_any as no};
 use tower_sse::{
     Accept, BoxError, Buffer, Connect, Disconnect, EncodedEvent, EndReason, Event, EventBody,
-    EventBodyError, EventChannelHandler, EventData, EventId, EventReceiver, EventSender, EventType,
-    Farewell, FieldName, InvalidEncoding, InvalidEventId, InvalidEventType, InvalidFieldName,
-    InvalidLastEventId, KeepAlive, LastEventId, Refusal, ResponseHead, SendError, Shutdown,
-    ShutdownIo, Spread, SseLayer, SseService, StillOpen, StreamOptions,
+    EventBodyError, EventChannelHandler, EventData, EventId, EventParser, EventReceiver,
+    EventSender, EventSource, EventSourceError, EventStream, EventStreamError, EventTooLarge,
+    EventType, Farewell, FieldName, InvalidEncoding, InvalidEventId, InvalidEventType,
+    InvalidFieldName, InvalidLastEventId, KeepAlive, LastEventId, Parsed, ReconnectTo,
+    Reconnection, Refusal, ResponseHead, SendError, Shutdown, ShutdownIo, Spread, SseLayer,
+    SseService, StillOpen, StreamOptions, UnexpectedResponse, Update, Updates,
+    client::{Attempt, Opened, ReadyState, Reconnecting},
     handler::HandlerFuture,
     layer::{OriginalUri, ResponseFuture, SseBody},
+    stream::{ByteStream, UntilData},
 };
 
 /// Neither `Send` nor `Sync`.
@@ -74,8 +80,35 @@ yes!(SseBody<Full<Bytes>>: Send, Sync, Unpin, Body<Data = Bytes, Error = BoxErro
 yes!(ResponseFuture<std::future::Ready<()>, HandlerFuture<()>>: Send, Unpin);
 yes!(OriginalUri: Send, Sync, Unpin, Clone);
 
+yes!(EventParser: Send, Sync, Unpin, Clone, Default);
+yes!(EventTooLarge: Send, Sync, Unpin, Error, Clone, PartialEq);
+yes!(Parsed: Send, Sync, Unpin, Clone, PartialEq);
+
+yes!(EventStream<Full<Bytes>>: Send, Sync, Unpin, Stream);
+yes!(EventStream<PhantomPinned>: Unpin);
+yes!(EventStreamError: Send, Sync, Unpin, Error);
+yes!(UnexpectedResponse<Local>: Error, Unpin);
+yes!(UnexpectedResponse<Full<Bytes>>: Send, Sync, Unpin, Error);
+yes!(UntilData<EventSource>: Send, Sync, Unpin, Stream);
+yes!(ByteStream<EventSource>: Send, Sync, Unpin);
+
+yes!(EventSource: Send, Sync, Unpin, Stream);
+yes!(EventSourceError: Send, Sync, Unpin, Error);
+yes!(Reconnection: Send, Sync, Unpin, Clone, Default);
+yes!(ReconnectTo: Send, Sync, Unpin, Copy, Default);
+yes!(Update: Send, Sync, Unpin);
+yes!(Updates: Send, Sync, Unpin, Stream);
+yes!(Opened: Send, Sync, Unpin, Clone);
+yes!(Reconnecting: Send, Sync, Unpin);
+yes!(Attempt: Send, Sync, Unpin, Clone);
+yes!(ReadyState: Send, Sync, Unpin, Copy, Eq);
+
 #[cfg(feature = "json")]
 yes!(tower_sse::JsonError: Send, Sync, Unpin, Error);
+#[cfg(feature = "json")]
+yes!(tower_sse::stream::Json<EventSource, Local>: Send, Sync, Unpin);
+#[cfg(feature = "json")]
+yes!(tower_sse::stream::JsonItemError<EventSourceError>: Send, Sync, Unpin, Error);
 
 fn is_send<T: Send>(_: &T) {}
 
@@ -85,6 +118,13 @@ fn futures_are_send() {
     is_send(&events.send(Event::new("x")));
     is_send(&events.closed());
     is_send(&EventBody::from(receiver).next_chunk());
+    is_send(&EventStream::new(Full::<Bytes>::default()).next());
+    let service = tower::service_fn(|_: http::Request<Full<Bytes>>| async {
+        Ok::<_, BoxError>(http::Response::new(Full::<Bytes>::default()))
+    });
+    let mut source = EventSource::get(service, "/");
+    is_send(&source.next_event());
+    is_send(&source.next_update());
 }
 
 #[test]
@@ -100,5 +140,8 @@ fn what_is_passed_around_is_small() {
     assert_eq!(size_of::<Refusal>(), 8);
     assert!(size_of::<EventBody>() <= 40);
     assert!(size_of::<Event>() <= 128);
+    assert_eq!(size_of::<EventSource>(), 8);
+    assert!(size_of::<EventSourceError>() <= 16);
+    assert_eq!(size_of::<Option<Result<Event, EventTooLarge>>>(), size_of::<Event>());
     assert!(size_of::<Result<Accept, Refusal>>() <= 112);
 }

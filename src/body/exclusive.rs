@@ -7,18 +7,18 @@ use std::{
 
 /// Makes any `Send` value `Sync`, by giving it out to the one who holds it exclusively, and to
 /// nobody else. The mutex is never locked.
-pub(super) struct Exclusive<T>(Mutex<T>);
+pub(crate) struct Exclusive<T>(Mutex<T>);
 
 impl<T> Exclusive<T> {
-    pub(super) fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         Self(Mutex::new(value))
     }
 
-    pub(super) fn get_mut(&mut self) -> &mut T {
+    pub(crate) fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn into_inner(self) -> T {
+    pub(crate) fn into_inner(self) -> T {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }

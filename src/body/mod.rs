@@ -81,7 +81,8 @@ mod options;
 mod source;
 
 pub(crate) use self::{
-    accepted::Accepted, body::HEAD, options::stream_settings, source::BoxHandler,
+    accepted::Accepted, body::HEAD, exclusive::Exclusive, options::stream_settings,
+    source::BoxHandler,
 };
 pub use self::{
     body::{EventBody, EventBodyError},

@@ -1,9 +1,8 @@
 //! What an event can be made of: any text.
 
-use std::{borrow::Cow, fmt, str::Utf8Error};
+use std::{borrow::Cow, fmt, ops::Range, str::Utf8Error};
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use super::text::Text;
 
@@ -34,6 +33,34 @@ impl EventData {
     #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+
+    /// Takes a part of a text that a parser has checked: a copy if it is short, else a share of it.
+    #[inline]
+    pub(crate) fn part_of(whole: &Bytes, part: Range<usize>) -> Self {
+        let short = Text::inline_part(whole, part.clone());
+        Self(short.unwrap_or_else(|| Text::Shared(whole.slice(part))))
+    }
+
+    /// Copies a text that a parser has checked.
+    pub(crate) fn copy_of(text: &[u8]) -> Self {
+        Self(Text::copied_part(text, 0..text.len()))
+    }
+
+    /// Takes a text that a parser has checked and put together.
+    pub(crate) fn checked(text: Vec<u8>) -> Self {
+        Self(Text::Checked(text))
+    }
+
+    pub(crate) fn is_short(text: &[u8]) -> bool {
+        text.len() <= Text::INLINE
+    }
+
+    pub(super) fn detached(self) -> Self {
+        match self.0 {
+            Text::Shared(text) => Self::copy_of(&text),
+            own => Self(own),
+        }
     }
 
     pub(super) fn display(value: &impl fmt::Display) -> Self {
@@ -95,7 +122,8 @@ impl TryFrom<Bytes> for EventData {
     type Error = Utf8Error;
 
     fn try_from(bytes: Bytes) -> Result<Self, Utf8Error> {
-        ByteString::try_from(bytes).map(|text| Self(Text::Shared(text)))
+        std::str::from_utf8(&bytes)?;
+        Ok(Self(Text::Shared(bytes)))
     }
 }
 

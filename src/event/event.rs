@@ -197,6 +197,28 @@ impl Event {
         self.custom_fields().iter().map(|(name, value)| (name, value.as_str()))
     }
 
+    /// Returns the event with text of its own: what it shares with a larger buffer is copied.
+    ///
+    /// A parsed event's data may be a part of the chunk that it came in, which lives as long as the
+    /// event. Whoever keeps a few small events of large chunks detaches them.
+    #[must_use]
+    pub fn detached(mut self) -> Self {
+        self.data = self.data.map(EventData::detached);
+        self
+    }
+
+    /// Puts together what a parser has found.
+    #[inline]
+    pub(crate) fn received(
+        event_type: Option<EventType>,
+        data: Option<EventData>,
+        id: Option<EventId>,
+        retry: Option<u64>,
+    ) -> Self {
+        let extra = retry.map(|_| Box::new(Extra { retry, ..Extra::default() }));
+        Self { event_type, data, id, extra }
+    }
+
     /// Returns the type if it makes a line.
     #[inline]
     pub(crate) fn type_field(&self) -> Option<&EventType> {

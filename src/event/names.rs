@@ -1,6 +1,6 @@
 //! Event types, event ids and the names of custom fields: text that cannot end a line.
 
-use std::{borrow::Borrow, fmt, hash, str::FromStr};
+use std::{borrow::Borrow, fmt, hash, ops::Range, str::FromStr};
 
 use super::{
     checked::checked_text,
@@ -99,6 +99,13 @@ checked_text! {
 impl EventType {
     /// The type of an event that names none: `message`.
     pub const MESSAGE: Self = Self::from_static("message");
+
+    /// Wraps what stands in a line of an event stream, and so holds no line end.
+    #[inline]
+    pub(crate) fn of_line(whole: &[u8], part: Range<usize>) -> Self {
+        debug_assert!(no_line_end(&whole[part.clone()]).is_none(), "it is of a line");
+        Self(Text::copied_part(whole, part))
+    }
 }
 
 impl EventId {
@@ -121,6 +128,13 @@ impl EventId {
     /// Panics if the value's `Display` returns an error, as [`ToString::to_string`] does.
     pub fn from_display(value: impl fmt::Display) -> Result<Self, InvalidEventId> {
         Self::checked(Text::display(&value))
+    }
+
+    /// Wraps what stands in a line of an event stream and holds no NUL.
+    #[inline]
+    pub(crate) fn of_line(whole: &[u8], part: Range<usize>) -> Self {
+        debug_assert!(legal_id(&whole[part.clone()]).is_none(), "it is of a line");
+        Self(Text::copied_part(whole, part))
     }
 
     /// Wraps an id that came over the wire: legal by the standard, so free of NUL and of line ends.

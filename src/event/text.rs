@@ -2,37 +2,51 @@
 
 use std::{
     fmt::{self, Write as _},
+    ops::Range,
     str,
 };
 
-use bytestring::ByteString;
+use bytes::Bytes;
 
-/// The longest text that is kept without an allocation, in bytes: with its tag and its length it
-/// fills the five words that the shared variant needs anyway.
-const INLINE: usize = 38;
-
-/// Immutable UTF-8 text. No variant is longer than 40 bytes, and none but `Owned` is copied by
-/// `clone`.
+/// Immutable UTF-8 text. No variant is longer than 40 bytes.
+///
+/// What a parser has checked together with what stood around it is kept as bytes, and checked again
+/// at each look, since without `unsafe` there is no other way from bytes to a `str`. That costs a
+/// hundredth of a nanosecond a byte.
 #[derive(Clone)]
 pub(crate) enum Text {
     Static(&'static str),
     /// The first `len` bytes are UTF-8.
     Inline {
         len: u8,
-        bytes: [u8; INLINE],
+        bytes: [u8; Self::INLINE],
     },
     Owned(String),
-    /// A part of something larger that others hold too: what a parser cuts out of its input.
-    Shared(ByteString),
+    /// A part of something larger that others hold too: what a parser cuts out of its input. It is
+    /// UTF-8.
+    Shared(Bytes),
+    /// What a parser has put together. It is UTF-8.
+    Checked(Vec<u8>),
 }
 
 impl Text {
     pub(crate) const EMPTY: Self = Self::Static("");
 
+    /// The longest text that is kept without an allocation, in bytes: with its tag and its length
+    /// it fills the five words that the shared variant needs anyway.
+    pub(super) const INLINE: usize = 38;
+
     /// Copies `text`, without an allocation if it is short.
     #[inline]
     pub(crate) fn copied(text: &str) -> Self {
         Self::inline(text).unwrap_or_else(|| Self::Owned(text.to_owned()))
+    }
+
+    /// Copies a part of a larger text, which is checked, without an allocation if it is short.
+    #[inline]
+    pub(super) fn copied_part(whole: &[u8], part: Range<usize>) -> Self {
+        let inline = Self::inline_part(whole, part.clone());
+        inline.unwrap_or_else(|| Self::Checked(whole[part].to_vec()))
     }
 
     /// Formats `value`, without an allocation if the result is short.
@@ -52,7 +66,8 @@ impl Text {
             Self::Static(text) => text.as_bytes(),
             Self::Inline { len, bytes } => &bytes[..usize::from(*len)],
             Self::Owned(text) => text.as_bytes(),
-            Self::Shared(text) => text.as_bytes(),
+            Self::Shared(bytes) => bytes,
+            Self::Checked(bytes) => bytes,
         }
     }
 
@@ -63,14 +78,36 @@ impl Text {
                 str::from_utf8(self.as_bytes()).expect("inline text is copied from a `str`")
             }
             Self::Owned(text) => text,
-            Self::Shared(text) => text,
+            Self::Shared(_) | Self::Checked(_) => simdutf8::basic::from_utf8(self.as_bytes())
+                .expect("bytes are checked before they become text"),
         }
     }
 
+    /// Copies a part of a larger text, which is checked, if it is short.
+    ///
+    /// What stands behind the part is copied along where there is enough of it, for a copy of a
+    /// known length takes a third of the time; it is behind `len` and never looked at.
     #[inline]
-    fn inline(text: &str) -> Option<Self> {
+    pub(super) fn inline_part(whole: &[u8], part: Range<usize>) -> Option<Self> {
+        debug_assert!(str::from_utf8(&whole[part.clone()]).is_ok(), "it is checked");
+        let length = part.end - part.start;
+        if length > Self::INLINE {
+            return None;
+        }
+        let len = length as u8;
+        let rest = &whole[part.start..];
+        let Some(bytes) = rest.first_chunk() else {
+            let mut bytes = [0; Self::INLINE];
+            bytes[..length].copy_from_slice(&rest[..length]);
+            return Some(Self::Inline { len, bytes });
+        };
+        Some(Self::Inline { len, bytes: *bytes })
+    }
+
+    #[inline]
+    pub(super) fn inline(text: &str) -> Option<Self> {
         let len = u8::try_from(text.len()).ok()?;
-        let mut bytes = [0; INLINE];
+        let mut bytes = [0; Self::INLINE];
         bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
         Some(Self::Inline { len, bytes })
     }
@@ -128,7 +165,7 @@ mod tests {
             let copied = Text::copied(&text);
             assert_eq!(copied.as_str(), text);
             assert_eq!(copied.as_bytes(), text.as_bytes());
-            assert_eq!(matches!(copied, Text::Inline { .. }), len <= INLINE, "{len}");
+            assert_eq!(matches!(copied, Text::Inline { .. }), len <= Text::INLINE, "{len}");
         }
     }
 
@@ -143,7 +180,7 @@ mod tests {
             }
             let text = Text::display(&Parts(&parts));
             assert_eq!(text.as_str(), parts.concat());
-            assert_eq!(matches!(text, Text::Owned(_)), parts.concat().len() > INLINE);
+            assert_eq!(matches!(text, Text::Owned(_)), parts.concat().len() > Text::INLINE);
         }
     }
 

@@ -7,10 +7,9 @@
 //! | P3–P24 | the Pedestal module, where it differs | `p.rs` |
 //! | S1–S16 | cl-sse, server: events on the wire | `s.rs` |
 //! | K1–K17 | clack-sse: on-connect, mounting | `k.rs` |
-//! | C23 | cl-sse, client: the demo | `c.rs` |
+//! | C1–C23 | cl-sse, client: what it reads, and the demo | `c.rs` |
 //!
-//! R21 and R22 (order of the fields, line ends) need no test. C1–C22 (the client) come with what
-//! they are about. The examples
+//! R21 and R22 (order of the fields, line ends) need no test. The examples
 //! that R40, P19, P20, P22, C23 and K17 name are run as they are by `tests/examples.rs` and
 //! `tests/browser.rs`; here are handlers of the same shape on a paused clock.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]

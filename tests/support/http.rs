@@ -89,6 +89,11 @@ impl Server {
         Self { address, accepting }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Connects, and sends a request as it stands.
     pub(crate) async fn raw(&self, request: &str) -> Raw {
         let mut stream = TcpStream::connect(self.address).await.unwrap();

@@ -192,7 +192,7 @@ impl Reply {
 
 /// The example's executable, which is beside this one. `cargo test` has built it; `cargo test
 /// --test` builds none, so that what is there may be missing or old.
-fn executable(name: &str) -> PathBuf {
+pub(crate) fn executable(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     let test = env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).expect("target/debug/deps/test");

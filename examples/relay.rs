@@ -1,0 +1,50 @@
+//! One server's stream, served on: ids and types are kept, and whatever happens upstream is survived.
+//!
+//! ```text
+//! cargo run --example relay --features hyper-client -- --upstream http://127.0.0.1:8080/events
+//! curl -N http://127.0.0.1:8081/relay
+//! ```
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::Router;
+use clap::Parser;
+use http::Uri;
+use tokio::net::TcpListener;
+use tower_sse::{BoxError, EventSource, Farewell, Shutdown, event_channel_handler};
+
+/// Serves another server's stream.
+#[derive(Parser)]
+struct Args {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8081")]
+    addr: SocketAddr,
+    /// What to relay
+    #[arg(long)]
+    upstream: Uri,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let args = Args::parse();
+    // At Ctrl-C the streams say when to come back, and end.
+    let shutdown =
+        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
+    let relay = event_channel_handler(move |_, events| {
+        let mut source = EventSource::new(args.upstream.clone());
+        async move {
+            while let Some(event) = source.next_event().await {
+                events.send(event?).await?;
+            }
+            Ok(())
+        }
+    })
+    .shutdown(&shutdown);
+    let app = Router::new().route_service("/relay", relay);
+    let listener = TcpListener::bind(args.addr).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
+        .await?;
+    Ok(())
+}

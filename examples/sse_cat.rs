@@ -1,0 +1,265 @@
+//! Reads an event stream and prints one JSON object a line.
+//!
+//! ```text
+//! cargo run --example sse_cat --features full -- http://127.0.0.1:8080/events
+//! curl -sN http://127.0.0.1:8080/events | cargo run --example sse_cat --features full -- -
+//! ```
+//!
+//! ```text
+//! {"opened":{"status":200,"attempt":1}}
+//! {"event":"message","data":"…","id":"…"}       the id is the last event ID
+//! {"comment":"…"}                               with --comments
+//! {"reconnecting":{"attempt":2,"delay_ms":1000,"cause":"…"}}
+//! {"error":"…"}
+//! {"closed":true}                               the end, if it is a good one
+//! ```
+//!
+//! It exits with 0 at a good end (204, `--max-events`, the end with `--no-reconnect`), with 1 at a
+//! fatal error. From standard input come events alone.
+
+use std::{
+    error::Error,
+    io::{self, Read as _, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Parser;
+use futures_util::StreamExt as _;
+use http::{HeaderName, HeaderValue, Method, Request};
+use serde::Serialize;
+use tower_sse::{BoxError, Event, EventId, EventParser, EventSource, Parsed, Reconnection, Update};
+
+/// Reads an event stream and prints one JSON object a line.
+#[derive(Parser)]
+struct Args {
+    /// What to read; - is standard input
+    url: String,
+    /// A header of the request, as often as you like
+    #[arg(long, value_name = "N: V", value_parser = header)]
+    header: Vec<(HeaderName, HeaderValue)>,
+    /// The method; GET by default, or POST if there is a body
+    #[arg(long)]
+    method: Option<Method>,
+    /// The body of the request
+    #[arg(long)]
+    body: Option<String>,
+    /// The last event ID to start with
+    #[arg(long, value_parser = |id: &str| EventId::try_from(id))]
+    last_event_id: Option<EventId>,
+    /// Stops after so many events
+    #[arg(long)]
+    max_events: Option<u64>,
+    /// Reads one connection and makes no other
+    #[arg(long)]
+    no_reconnect: bool,
+    /// How long no byte may come: 30s
+    #[arg(long)]
+    idle_timeout: Option<humantime::Duration>,
+    /// How long the head of a response may take: 10s
+    #[arg(long)]
+    header_timeout: Option<humantime::Duration>,
+    /// How large an event may be, in bytes
+    #[arg(long)]
+    max_event_bytes: Option<usize>,
+    /// Reconnects to the letter of the standard
+    #[arg(long)]
+    standard: bool,
+    /// Prints comments too
+    #[arg(long)]
+    comments: bool,
+    /// Prints the data of events as it is, and nothing else; errors go to standard error
+    #[arg(long)]
+    raw: bool,
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), BoxError> {
+    let (name, value) = text.split_once(':').ok_or("a header is a name, a colon and a value")?;
+    Ok((name.trim().parse()?, value.trim().parse()?))
+}
+
+/// A line of the output.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Line<'a> {
+    Opened {
+        status: u16,
+        attempt: u64,
+    },
+    Comment(&'a str),
+    Reconnecting {
+        attempt: u64,
+        delay_ms: u128,
+        cause: String,
+    },
+    Error(String),
+    Closed(bool),
+    #[serde(untagged)]
+    Event {
+        event: &'a str,
+        data: &'a str,
+        id: &'a str,
+    },
+}
+
+/// What is printed, and how.
+struct Output {
+    raw: bool,
+    comments: bool,
+    /// How many events are still wanted, if that is limited.
+    wanted: Option<u64>,
+}
+
+impl Output {
+    fn is_satisfied(&self) -> bool {
+        self.wanted == Some(0)
+    }
+
+    fn event(&mut self, event: &Event, last_event_id: Option<&EventId>) -> io::Result<()> {
+        self.wanted = self.wanted.map(|wanted| wanted.saturating_sub(1));
+        if self.raw {
+            return print(event.data());
+        }
+        let id = last_event_id.map_or("", EventId::as_str);
+        self.line(&Line::Event { event: event.event_type().as_str(), data: event.data(), id })
+    }
+
+    fn comment(&self, text: &str) -> io::Result<()> {
+        if self.comments { self.line(&Line::Comment(text)) } else { Ok(()) }
+    }
+
+    fn error(&self, error: &dyn Error) -> io::Result<()> {
+        if self.raw {
+            eprintln!("{}", with_causes(error));
+        }
+        self.line(&Line::Error(with_causes(error)))
+    }
+
+    fn line(&self, line: &Line<'_>) -> io::Result<()> {
+        if self.raw { Ok(()) } else { print(&serde_json::to_string(line)?) }
+    }
+}
+
+fn print(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, BoxError> {
+    let args = Args::parse();
+    let output = Output { raw: args.raw, comments: args.comments, wanted: args.max_events };
+    let read = match args.url.as_str() {
+        "-" => read_stdin(&args, output).map(|()| ExitCode::SUCCESS),
+        _ => match source(&args) {
+            Ok(source) => read(source, output).await,
+            Err(error) => output.error(&*error).map(|()| ExitCode::FAILURE),
+        },
+    };
+    match read {
+        // Who reads the output has enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        read => Ok(read?),
+    }
+}
+
+fn source(args: &Args) -> Result<EventSource, BoxError> {
+    let default = if args.body.is_some() { Method::POST } else { Method::GET };
+    let mut request = Request::builder()
+        .method(args.method.clone().unwrap_or(default))
+        .uri(&args.url)
+        .body(args.body.clone().unwrap_or_default())?;
+    for (name, value) in &args.header {
+        request.headers_mut().append(name, value.clone());
+    }
+    let policy = match args {
+        Args { no_reconnect: true, .. } => Reconnection::never(),
+        Args { standard: true, .. } => Reconnection::standard(),
+        _ => Reconnection::resilient(),
+    };
+    let mut source = EventSource::send(request).reconnection(policy);
+    if let Some(id) = &args.last_event_id {
+        source = source.with_last_event_id(id);
+    }
+    if let Some(timeout) = args.idle_timeout {
+        source = source.idle_timeout(timeout.into());
+    }
+    if let Some(timeout) = args.header_timeout {
+        source = source.header_timeout(timeout.into());
+    }
+    if let Some(bytes) = args.max_event_bytes {
+        source = source.max_event_bytes(bytes);
+    }
+    Ok(source)
+}
+
+async fn read(source: EventSource, mut output: Output) -> io::Result<ExitCode> {
+    let mut updates = source.updates();
+    while !output.is_satisfied() {
+        match updates.next().await {
+            None => break,
+            Some(Ok(update)) => tell(update, &updates, &mut output)?,
+            Some(Err(error)) => {
+                output.error(&error)?;
+                if error.is_fatal() {
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
+        }
+    }
+    output.line(&Line::Closed(true))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(update: Update, updates: &tower_sse::Updates, output: &mut Output) -> io::Result<()> {
+    match update {
+        Update::Opened(opened) => {
+            output.line(&Line::Opened { status: opened.status.as_u16(), attempt: opened.attempt })
+        }
+        Update::Event(event) => output.event(&event, updates.get_ref().last_event_id()),
+        Update::Comment(text) => output.comment(text.as_str()),
+        Update::Reconnecting(again) => {
+            let (attempt, delay_ms) = (again.attempt, Duration::as_millis(&again.delay));
+            output.line(&Line::Reconnecting { attempt, delay_ms, cause: with_causes(&again.cause) })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn read_stdin(args: &Args, mut output: Output) -> io::Result<()> {
+    let mut parser = EventParser::new();
+    if let Some(id) = &args.last_event_id {
+        parser = parser.with_last_event_id(id);
+    }
+    if let Some(bytes) = args.max_event_bytes {
+        parser = parser.max_event_bytes(bytes);
+    }
+    let mut chunk = vec![0; 64 << 10];
+    loop {
+        while let Some(item) = parser.next_item() {
+            match item {
+                _ if output.is_satisfied() => return Ok(()),
+                Ok(Parsed::Event(event)) => output.event(&event, parser.last_event_id())?,
+                Ok(Parsed::Comment(text)) => output.comment(text.as_str())?,
+                Ok(_) => {}
+                Err(error) => output.error(&error)?,
+            }
+        }
+        match io::stdin().lock().read(&mut chunk)? {
+            _ if output.is_satisfied() => return Ok(()),
+            0 => return Ok(()),
+            length => parser.push(chunk[..length].to_vec()),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The parser agrees with the standard's algorithm on any bytes, wherever they are cut; and with
+//! itself, when limits are met.
+//!
+//! The first bytes of the input say where the rest is cut, and which limits there are.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tower_sse::EventParser;
+
+#[path = "../../tests/conformance/oracle.rs"]
+mod oracle;
+#[path = "../../tests/conformance/told.rs"]
+mod told;
+
+use told::{Outcome, Told, cut, parse};
+
+fuzz_target!(|input: &[u8]| {
+    let Some((control, bytes)) = input.split_at_checked(5) else { return };
+    let lengths: Vec<_> = control[..3].iter().map(|&length| usize::from(length % 16)).collect();
+    let lengths = if lengths.iter().sum::<usize>() == 0 { vec![1] } else { lengths };
+
+    let expected = oracle::interpret(bytes);
+    assert_eq!(parse(EventParser::new(), [bytes]), expected);
+    assert_eq!(parse(EventParser::new(), cut(bytes, &lengths)), expected);
+
+    let (event, line) = (usize::from(control[3]), usize::from(control[4]));
+    let limited = || EventParser::new().max_event_bytes(event).max_line_bytes(line);
+    assert_eq!(parse(limited(), [bytes]), parse(limited(), cut(bytes, &lengths)));
+});

@@ -1,0 +1,68 @@
+//! The request that is sent at each attempt.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{ACCEPT, CACHE_CONTROL},
+    request,
+};
+
+use crate::event::EventId;
+
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// A request that can be sent again: its body is bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) head: request::Parts,
+    pub(super) body: Bytes,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self::new(http::Request::new(Bytes::new())).0
+    }
+}
+
+impl Request {
+    /// Makes a request of what was given, with the headers that the standard wants unless they are
+    /// set; without the last event ID that it may have had, which is returned.
+    pub(super) fn new(request: http::Request<Bytes>) -> (Self, Option<EventId>) {
+        let (mut head, body) = request.into_parts();
+        let headers = &mut head.headers;
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("text/event-stream"));
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
+        let id = headers.remove(LAST_EVENT_ID);
+        let id = id
+            .and_then(|value| EventId::received(std::str::from_utf8(value.as_bytes()).ok()?).ok());
+        (Self { head, body }, id)
+    }
+
+    /// Makes what is sent.
+    pub(super) fn to_http(&self) -> http::Request<Bytes> {
+        http::Request::from_parts(self.head.clone(), self.body.clone())
+    }
+
+    /// Sets these headers in place of those of the same name.
+    pub(super) fn set_headers(&mut self, headers: HeaderMap) {
+        let mut name = None;
+        for (next, value) in headers {
+            // One without a name is another value of the name before.
+            if let Some(next) = next {
+                self.head.headers.insert(&next, value);
+                name = Some(next);
+            } else if let Some(name) = &name {
+                self.head.headers.append(name, value);
+            }
+        }
+    }
+
+    /// Sets the last event ID, if there is one. Returns whether a header can carry it: line ends and
+    /// most controls it cannot, and such an id is left out.
+    pub(super) fn set_last_event_id(&mut self, id: Option<&EventId>) -> bool {
+        self.head.headers.remove(LAST_EVENT_ID);
+        let Some(id) = id else { return true };
+        let value = HeaderValue::from_bytes(id.as_bytes());
+        value.map(|value| self.head.headers.insert(LAST_EVENT_ID, value)).is_ok()
+    }
+}

@@ -1,0 +1,162 @@
+//! Lines that are cut by the end of a piece, and what is over a limit.
+
+use std::mem;
+
+use super::{
+    block,
+    error::{EventTooLarge, What},
+    field::{Field, cut_data, field_of},
+    lines::{Found, Lines, Wanted},
+};
+
+/// How long a line is that most likely goes on for a chunk more, in bytes.
+const LONG: usize = 4 << 10;
+
+/// What is known of a line whose end was not found yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cut {
+    pub(super) state: State,
+    /// How long it is so far, in bytes.
+    length: usize,
+    /// The offset of its first byte.
+    offset: u64,
+    /// Its text, if that is what the state says.
+    text: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    /// No line is cut: what comes next starts one.
+    #[default]
+    None,
+    /// The text is kept.
+    Kept,
+    /// It is data, whose value is with the block.
+    Data,
+}
+
+impl Lines {
+    /// The end of a line that began in an earlier piece, or that is passed over.
+    pub(super) fn line_goes_on(
+        &mut self,
+        start: usize,
+        end: usize,
+        wanted: Wanted,
+    ) -> Option<Found> {
+        if self.passing_over {
+            let is_empty = start == end && self.cut.state == State::None;
+            self.cut.state = State::None;
+            if is_empty {
+                self.passing_over = false;
+                self.block_offset = self.offset + self.position as u64;
+            }
+            return None;
+        }
+        // Taken out while it is looked at, rather than counted once more.
+        let piece = mem::take(&mut self.piece);
+        let cut = self.cut_line(&piece[start..end], self.offset);
+        self.piece = piece;
+        if let Err(error) = cut {
+            self.cut.state = State::None;
+            return Some(Found::TooLarge(error));
+        }
+        self.end_cut_line(wanted)
+    }
+
+    /// Goes on with a line whose end is not in sight. If none was cut, it starts here, at this
+    /// offset.
+    pub(super) fn cut_line(&mut self, text: &[u8], offset: u64) -> Result<(), EventTooLarge> {
+        if self.cut.state == State::None {
+            self.cut.state = State::Kept;
+            self.cut.offset = offset;
+            self.cut.length = 0;
+        }
+        if self.passing_over {
+            return Ok(());
+        }
+        if self.cut.state == State::Data {
+            return self.more_data(text);
+        }
+        self.cut.length += text.len();
+        if self.cut.length > self.limits.room(self.block.bytes) {
+            return Err(self.too_large(self.cut.offset));
+        }
+        if let (true, Some(value)) = (self.cut.text.is_empty(), cut_data(text)) {
+            self.cut.state = State::Data;
+            self.block.begin_data(&[], value, self.limits);
+        } else {
+            self.keep_cut_text(text);
+        }
+        Ok(())
+    }
+
+    /// Whether a long line of data is cut, and what comes next belongs to it. Most likely all of the
+    /// next chunk does.
+    #[inline]
+    pub(super) fn is_in_long_data(&self) -> bool {
+        self.cut.state == State::Data && self.cut.length >= LONG && !self.passing_over
+    }
+
+    /// Goes on with the line of data that is cut.
+    #[inline]
+    pub(super) fn more_data(&mut self, text: &[u8]) -> Result<(), EventTooLarge> {
+        self.cut.length += text.len();
+        if self.cut.length > self.limits.room(self.block.bytes) {
+            return Err(self.too_large(self.cut.offset));
+        }
+        self.block.more_data(text, self.limits);
+        Ok(())
+    }
+
+    fn keep_cut_text(&mut self, text: &[u8]) {
+        block::reserve(&mut self.cut.text, text.len(), self.limits.line);
+        self.cut.text.extend_from_slice(text);
+        if let Some(value) = cut_data(&self.cut.text) {
+            self.cut.state = State::Data;
+            self.block.begin_data(&[], value, self.limits);
+            block::empty(&mut self.cut.text);
+        }
+    }
+
+    /// Takes the line that was cut as what it is, now that all of it is there.
+    pub(super) fn end_cut_line(&mut self, wanted: Wanted) -> Option<Found> {
+        self.block.bytes += self.cut.length;
+        if mem::take(&mut self.cut.state) == State::Data {
+            return None;
+        }
+        let mut line = mem::take(&mut self.cut.text);
+        let (field, value) = field_of(&line);
+        let value = &line[value..];
+        let item = match field {
+            Field::Data => {
+                self.block.begin_data(&[], value, self.limits);
+                None
+            }
+            Field::Event => {
+                self.block.keep_type(value);
+                None
+            }
+            Field::Id => {
+                if !value.contains(&0) {
+                    self.block.keep_id(value);
+                }
+                None
+            }
+            other => self.other_field(other, &line, value, wanted),
+        };
+        block::empty(&mut line);
+        self.cut.text = line;
+        item
+    }
+
+    /// Gives the block up, and tells why.
+    #[cold]
+    pub(super) fn too_large(&mut self, line_offset: u64) -> EventTooLarge {
+        let (what, limit) = self.limits.exceeded(self.block.bytes);
+        let offset = if what == What::Line { line_offset } else { self.block_offset };
+        self.passing_over = true;
+        self.block.clear();
+        block::empty(&mut self.cut.text);
+        EventTooLarge { what, limit, offset }
+    }
+}

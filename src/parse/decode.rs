@@ -1,0 +1,290 @@
+//! Chunks of bytes as pieces of text: the UTF-8 decode of the
+//! [Encoding standard](https://encoding.spec.whatwg.org/#utf-8-decode), over chunks.
+//!
+//! A piece is a part of a chunk that is text as it stands, most often all of it, and shares its
+//! memory. It is checked as a whole, once, which costs less than a check of each line. What stands
+//! between pieces is given as single characters: replaced bytes, and characters that are cut by the
+//! edge of a chunk.
+
+use std::{collections::VecDeque, mem, str};
+
+use bytes::{Buf as _, Bytes};
+use memchr::memchr2;
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Decodes what is pushed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Decoder {
+    /// What is left of the current chunk.
+    chunk: Bytes,
+    /// Whether the current chunk holds what is not UTF-8.
+    is_faulty: bool,
+    /// The chunks behind it.
+    later: VecDeque<Bytes>,
+    /// The first bytes of a character whose rest is in the next chunk.
+    cut: Cut,
+    /// How many bytes were decoded.
+    offset: u64,
+    /// Whether a byte order mark would be behind the start.
+    started: bool,
+}
+
+/// The next of the text.
+#[derive(Debug)]
+pub(super) enum Decoded {
+    /// Bytes that are UTF-8 and not empty, and the offset of its first byte.
+    Piece(Bytes, u64),
+    /// One character, which ends no line, and the offset of its first byte.
+    Character(char, u64),
+}
+
+impl Decoder {
+    pub(super) fn push(&mut self, chunk: Bytes) {
+        if self.chunk.is_empty() {
+            self.chunk = chunk;
+            self.is_faulty = false;
+        } else {
+            self.later.push_back(chunk);
+        }
+    }
+
+    /// Returns the next of the text; none if another chunk is needed.
+    pub(super) fn decode(&mut self) -> Option<Decoded> {
+        loop {
+            if self.chunk.is_empty() {
+                self.chunk = self.later.pop_front()?;
+                self.is_faulty = false;
+                continue;
+            }
+            let decoded = if self.cut.len == 0 { self.piece() } else { self.character() };
+            if let Some(decoded) = decoded {
+                return Some(decoded);
+            }
+        }
+    }
+
+    /// Returns the current chunk if all of it is text and no line ends in it: a part of one long
+    /// line, which need not be kept as a piece.
+    #[inline]
+    pub(super) fn within_a_line(&mut self) -> Option<Bytes> {
+        let is_whole = !self.chunk.is_empty() && self.cut.len == 0 && !self.is_faulty;
+        let is_within = is_whole
+            && memchr2(b'\n', b'\r', &self.chunk).is_none()
+            && cut_at_the_end(&self.chunk) == 0
+            && self.valid_length(self.chunk.len()) == self.chunk.len();
+        is_within.then(|| {
+            self.offset += self.chunk.len() as u64;
+            mem::take(&mut self.chunk)
+        })
+    }
+
+    /// Returns whether the bytes so far end with a part of a character, which, if nothing more
+    /// comes, is replaced.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.len > 0
+    }
+
+    /// Takes what is text at the start of the chunk, and sets aside a character that its end cuts.
+    fn piece(&mut self) -> Option<Decoded> {
+        let whole = self.chunk.len() - cut_at_the_end(&self.chunk);
+        let length = self.valid_length(whole);
+        if length == 0 {
+            self.cut.take_from(&mut self.chunk);
+            return None;
+        }
+        let piece = if length == self.chunk.len() {
+            mem::take(&mut self.chunk)
+        } else {
+            self.chunk.split_to(length)
+        };
+        let offset = self.offset;
+        self.offset += length as u64;
+        self.without_mark(piece, offset)
+    }
+
+    /// How many bytes at the start of the chunk are UTF-8, of so many.
+    ///
+    /// The fast check looks at all of them before it says no, so it is asked once a chunk; the slow
+    /// one stops where it fails.
+    fn valid_length(&mut self, whole: usize) -> usize {
+        let bytes = &self.chunk[..whole];
+        self.is_faulty = self.is_faulty || simdutf8::basic::from_utf8(bytes).is_err();
+        if !self.is_faulty {
+            return whole;
+        }
+        str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len)
+    }
+
+    fn without_mark(&mut self, mut piece: Bytes, offset: u64) -> Option<Decoded> {
+        let mut mark = 0;
+        if !self.started {
+            self.started = true;
+            let mut bytes = [0; 4];
+            let encoded = BYTE_ORDER_MARK.encode_utf8(&mut bytes).as_bytes();
+            if piece.starts_with(encoded) {
+                mark = encoded.len();
+                piece.advance(mark);
+            }
+        }
+        (!piece.is_empty()).then_some(Decoded::Piece(piece, offset + mark as u64))
+    }
+
+    /// Completes the character that is cut, or replaces what cannot be one.
+    fn character(&mut self) -> Option<Decoded> {
+        let (character, length) = loop {
+            match self.cut.decode() {
+                Some(decoded) => break decoded,
+                None => match self.chunk.first() {
+                    None => return None,
+                    Some(0x80..=0xbf) => self.cut.take_from(&mut self.chunk),
+                    Some(_) => break (char::REPLACEMENT_CHARACTER, self.cut.len),
+                },
+            }
+        };
+        self.cut.remove(length);
+        let offset = self.offset;
+        self.offset += length as u64;
+        if !self.started {
+            self.started = true;
+            if character == BYTE_ORDER_MARK {
+                return None;
+            }
+        }
+        Some(Decoded::Character(character, offset))
+    }
+}
+
+/// Gives up what is read to its end: an empty rest would keep all of its chunk alive.
+#[inline]
+fn let_go(chunk: &mut Bytes) {
+    if chunk.is_empty() {
+        *chunk = Bytes::new();
+    }
+}
+
+/// How many bytes at the end may be the start of a character that goes on: three at most.
+fn cut_at_the_end(bytes: &[u8]) -> usize {
+    for back in 1..=bytes.len().min(3) {
+        let needed = match bytes[bytes.len() - back] {
+            0xc0..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xff => 4,
+            0x80..=0xbf => continue,
+            _ => return 0,
+        };
+        return if back < needed { back } else { 0 };
+    }
+    0
+}
+
+/// Up to four bytes, none of them ASCII, the first of which start a character, or are to be
+/// replaced.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cut {
+    bytes: [u8; 4],
+    len: usize,
+}
+
+impl Cut {
+    fn take_from(&mut self, chunk: &mut Bytes) {
+        if chunk.has_remaining() {
+            self.bytes[self.len] = chunk.get_u8();
+            self.len += 1;
+            let_go(chunk);
+        }
+    }
+
+    /// Returns the first character and its length in bytes; none if more bytes are needed.
+    fn decode(&self) -> Option<(char, usize)> {
+        let bytes = &self.bytes[..self.len];
+        let valid = match str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) if error.valid_up_to() == 0 => {
+                // One for each maximal part of what could have been a character.
+                return error.error_len().map(|length| (char::REPLACEMENT_CHARACTER, length));
+            }
+            Err(error) => str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+        };
+        valid.chars().next().map(|character| (character, character.len_utf8()))
+    }
+
+    fn remove(&mut self, length: usize) {
+        self.bytes.copy_within(length.., 0);
+        self.len -= length;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes chunks to their text, an unfinished character at the end included.
+    fn decoded<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> String {
+        let mut decoder = Decoder::default();
+        let mut text = String::new();
+        for chunk in chunks {
+            decoder.push(Bytes::copy_from_slice(chunk));
+            while let Some(decoded) = decoder.decode() {
+                match decoded {
+                    Decoded::Piece(piece, _) => text.push_str(str::from_utf8(&piece).unwrap()),
+                    Decoded::Character(character, _) => text.push(character),
+                }
+            }
+        }
+        if decoder.is_cut() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+        text
+    }
+
+    #[test]
+    fn bytes_are_replaced_as_the_standard_has_it_wherever_they_are_cut() {
+        for bytes in [
+            &b"plain"[..],
+            "ä漢😀\u{feff}".as_bytes(),
+            b"a\xffb\xc0\x80c\xe0\x80\x80d\xed\xa0\x80e",
+            b"\xf0\x9f\x98x\xf0\x9f\xf0\x9f\x98\x80\xf4\x90\x80\x80\xf8\x88",
+            b"\xe6\xbc\r\xe6\n\x80\x80\xc3",
+            b"\xff\xff\xff\xff\xfe\xfd",
+            b"\xef\xbb\xef\xbb\xbf",
+        ] {
+            let expected = String::from_utf8_lossy(bytes);
+            assert_eq!(decoded([bytes]), expected);
+            assert_eq!(decoded(bytes.chunks(1)), expected, "byte by byte");
+            for at in 0..=bytes.len() {
+                let (one, other) = bytes.split_at(at);
+                assert_eq!(decoded([one, other]), expected, "cut at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_byte_order_mark_is_taken_off_at_the_start_alone() {
+        let bytes = "\u{feff}\u{feff}a\u{feff}".as_bytes();
+        for at in 0..bytes.len() {
+            let (one, other) = bytes.split_at(at);
+            assert_eq!(decoded([one, other]), "\u{feff}a\u{feff}", "cut at {at}");
+        }
+        assert_eq!(decoded(["\u{feff}".as_bytes()]), "");
+        assert_eq!(decoded([&b"\xff\xef\xbb\xbf"[..]]), "\u{fffd}\u{feff}");
+    }
+
+    #[test]
+    fn offsets_are_those_of_the_bytes() {
+        let mut decoder = Decoder::default();
+        decoder.push(Bytes::from_static(b"\xef\xbb\xbfab\xffcd\xe6"));
+        decoder.push(Bytes::from_static(b"\xbc\xa2e"));
+        let mut all = Vec::new();
+        while let Some(decoded) = decoder.decode() {
+            all.push(match decoded {
+                Decoded::Piece(piece, offset) => {
+                    (String::from_utf8(piece.to_vec()).unwrap(), offset)
+                }
+                Decoded::Character(character, offset) => (character.to_string(), offset),
+            });
+        }
+        let expected = [("ab", 3), ("\u{fffd}", 5), ("cd", 6), ("漢", 8), ("e", 11)];
+        assert_eq!(all, expected.map(|(text, offset)| (text.to_owned(), offset)));
+    }
+}

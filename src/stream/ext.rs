@@ -1,0 +1,64 @@
+//! What can be made of any stream of events.
+
+use futures_core::Stream;
+
+#[cfg(feature = "json")]
+use super::json::Json;
+use super::until::UntilData;
+use crate::event::Event;
+
+/// Adaptors for every stream of events: [`EventStream`](super::EventStream),
+/// [`EventSource`](crate::EventSource), and whatever was made of them.
+pub trait EventStreamExt: Stream<Item = Result<Event, Self::Error>> + Sized {
+    /// The error of the stream.
+    type Error;
+
+    /// Ends the stream at the first event whose data is exactly this. That event is left out, and
+    /// the connection is closed at once.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use http_body_util::Full;
+    /// use tower_sse::{EventStream, EventStreamExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
+    /// let body = Full::<bytes::Bytes>::from("data: Hel\n\ndata: lo\n\ndata: [DONE]\n\n");
+    /// let mut tokens = EventStream::new(body).until_data("[DONE]");
+    /// let mut text = String::new();
+    /// while let Some(event) = tokens.next().await {
+    ///     text.push_str(event?.data());
+    /// }
+    /// assert_eq!(text, "Hello");
+    /// assert!(tokens.is_reached());
+    /// # Ok(()) }
+    /// ```
+    fn until_data(self, sentinel: impl Into<String>) -> UntilData<Self> {
+        UntilData::new(self, sentinel.into())
+    }
+
+    /// Reads the data of each event as JSON of one type.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use http_body_util::Full;
+    /// use tower_sse::{EventStream, EventStreamExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
+    /// let body = Full::<bytes::Bytes>::from("data: [1, 2]\n\ndata: [DONE]\n\n");
+    /// let mut numbers = EventStream::new(body).until_data("[DONE]").json::<Vec<u32>>();
+    /// assert_eq!(numbers.next().await.unwrap()?, [1, 2]);
+    /// assert!(numbers.next().await.is_none());
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "json")]
+    fn json<T: serde::de::DeserializeOwned>(self) -> Json<Self, T> {
+        Json::new(self)
+    }
+}
+
+impl<S, E> EventStreamExt for S
+where
+    S: Stream<Item = Result<Event, E>>,
+{
+    type Error = E;
+}

@@ -1,0 +1,361 @@
+//! Servers on real sockets that do what servers do. Each is met with bounded memory and a clear item
+//! or error; limits of time are generous, for what is tested is what happens.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http_body_util::Full;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tower_sse::{EventSource, Reconnection, Update, Updates};
+
+const LIMIT: Duration = Duration::from_secs(20);
+const HEAD: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+
+/// What a server does with one connection, once it has read the head of a request.
+enum Act {
+    /// Writes, and closes.
+    Writes(String),
+    /// Writes, and closes so that the client is told of an error.
+    Resets(String),
+    /// Writes, and then is silent.
+    Holds(String),
+    /// Writes these bytes, one after the other, with a pause before each.
+    Drips(String, Duration),
+    /// Writes a head, and `x` for ever, until the client is gone; tells how much.
+    Floods(String),
+    /// Writes these bytes and closes.
+    Bytes(Vec<u8>),
+}
+
+fn stream(text: &str) -> String {
+    format!("{HEAD}{text}")
+}
+
+fn status(line: &str) -> String {
+    format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+}
+
+#[derive(Clone, Default)]
+struct Seen {
+    heads: Arc<Mutex<Vec<String>>>,
+    flooded: Arc<Mutex<u64>>,
+}
+
+impl Seen {
+    fn paths(&self) -> Vec<String> {
+        let heads = self.heads.lock().unwrap();
+        heads.iter().map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect()
+    }
+}
+
+/// Plays the acts, one a connection; the last of them again and again.
+async fn server(acts: impl IntoIterator<Item = Act>) -> (String, Seen) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/events", listener.local_addr().unwrap());
+    let mut acts: VecDeque<_> = acts.into_iter().map(Arc::new).collect();
+    let seen = Seen::default();
+    let told = seen.clone();
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            let act = acts[0].clone();
+            if acts.len() > 1 {
+                acts.pop_front();
+            }
+            tokio::spawn(play(socket, act, told.clone()));
+        }
+    });
+    (url, seen)
+}
+
+async fn read_head(socket: &mut TcpStream) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if socket.read_buf(&mut head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(String::from_utf8(head).unwrap())
+}
+
+async fn play(mut socket: TcpStream, act: Arc<Act>, seen: Seen) -> io::Result<()> {
+    let head = read_head(&mut socket).await?;
+    seen.heads.lock().unwrap().push(head);
+    match &*act {
+        Act::Writes(text) => socket.write_all(text.as_bytes()).await,
+        Act::Bytes(bytes) => socket.write_all(bytes).await,
+        Act::Resets(text) => {
+            socket.write_all(text.as_bytes()).await?;
+            // What was written is read before the reset overtakes it.
+            sleep(Duration::from_millis(200)).await;
+            socket.set_zero_linger()
+        }
+        Act::Holds(text) => {
+            socket.write_all(text.as_bytes()).await?;
+            socket.read_buf(&mut Vec::new()).await.map(drop)
+        }
+        Act::Drips(text, pause) => {
+            for byte in text.as_bytes() {
+                socket.write_all(&[*byte]).await?;
+                sleep(*pause).await;
+            }
+            Ok(())
+        }
+        Act::Floods(text) => {
+            socket.write_all(text.as_bytes()).await?;
+            let line = vec![b'x'; 1 << 20];
+            for _ in 0..1024 {
+                socket.write_all(&line).await?;
+                *seen.flooded.lock().unwrap() += line.len() as u64;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Fast, and always the same.
+fn quick() -> Reconnection {
+    Reconnection::resilient()
+        .base(Duration::from_millis(10))
+        .floor(Duration::ZERO)
+        .factor(1.0)
+        .jitter(0.0)
+}
+
+fn source(url: &str) -> EventSource {
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    EventSource::get(client, url).reconnection(quick())
+}
+
+async fn next(updates: &mut Updates) -> String {
+    let update = timeout(LIMIT, updates.next()).await.expect("an update in time");
+    match update {
+        None => "end".into(),
+        Some(Ok(Update::Opened(_))) => "opened".into(),
+        Some(Ok(Update::Event(event))) => format!("event {}", event.data()),
+        Some(Ok(Update::Reconnecting(again))) => format!("again: {}", again.cause),
+        Some(Ok(other)) => format!("{other:?}"),
+        Some(Err(error)) if error.is_fatal() => format!("fatal: {error}"),
+        Some(Err(error)) => format!("error: {error}"),
+    }
+}
+
+async fn told(source: EventSource, count: usize) -> Vec<String> {
+    let mut updates = source.updates();
+    let mut told = Vec::new();
+    for _ in 0..count {
+        told.push(next(&mut updates).await);
+    }
+    told
+}
+
+#[tokio::test]
+async fn refuses() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    let told = told(source(&url).reconnection(quick().attempts(3)), 4).await;
+    let again = "again: the request failed";
+    let gave_up = "fatal: gave up, with 3 failed attempts since the last connection";
+    assert_eq!(told, [again, again, gave_up, "end"]);
+}
+
+#[tokio::test]
+async fn resets_in_mid_event() {
+    let acts = [
+        Act::Resets(stream("id: 1\ndata: a\n\nid: 2\ndata: half")),
+        Act::Holds(stream("data: b\n\n")),
+    ];
+    let (url, seen) = server(acts).await;
+    let told = told(source(&url), 5).await;
+    assert_eq!(told, ["opened", "event a", "again: the connection was lost", "opened", "event b"]);
+    assert!(seen.heads.lock().unwrap()[1].contains("last-event-id: 1\r\n"));
+}
+
+#[tokio::test]
+async fn ends_after_each_event() {
+    let acts = (0..5).map(|n| Act::Writes(stream(&format!("id: {n}\ndata: {n}\n\n"))));
+    let (url, seen) = server(acts).await;
+    let mut source = source(&url);
+    for n in 0..5 {
+        let event = timeout(LIMIT, source.next_event()).await.unwrap().unwrap().unwrap();
+        assert_eq!(event.data(), n.to_string());
+    }
+    let heads = seen.heads.lock().unwrap();
+    for (n, head) in heads.iter().enumerate().skip(1) {
+        assert!(head.contains(&format!("last-event-id: {}\r\n", n - 1)), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn five_hundred_twice_then_two_hundred() {
+    let error = || Act::Writes(status("500 Internal Server Error"));
+    let (url, _) = server([error(), error(), Act::Holds(stream("data: x\n\n"))]).await;
+    let again = "again: not an event stream: the status is 500 Internal Server Error, not 200";
+    assert_eq!(told(source(&url), 4).await, [again, again, "opened", "event x"]);
+}
+
+#[tokio::test]
+async fn no_content() {
+    let (url, seen) = server([Act::Writes("HTTP/1.1 204 No Content\r\n\r\n".into())]).await;
+    assert_eq!(told(source(&url), 2).await, ["end", "end"]);
+    assert_eq!(seen.paths().len(), 1);
+}
+
+#[tokio::test]
+async fn a_chain_of_permanent_redirects() {
+    let to = |location: &str| {
+        let head = format!("301 Moved Permanently\r\nlocation: {location}");
+        Act::Writes(status(&head))
+    };
+    let acts = [to("/one"), to("two?x"), to("../three"), Act::Holds(stream("data: x\n\n"))];
+    let (url, seen) = server(acts).await;
+    assert_eq!(told(source(&url), 2).await, ["opened", "event x"]);
+    assert_eq!(seen.paths(), ["/events", "/one", "/two?x", "/three"]);
+}
+
+#[tokio::test]
+async fn a_redirect_loop() {
+    let (url, seen) = server([Act::Writes(status("302 Found\r\nlocation: /events"))]).await;
+    assert_eq!(told(source(&url), 2).await, ["fatal: more than 20 redirects in a row", "end"]);
+    assert_eq!(seen.paths().len(), 21);
+}
+
+#[tokio::test]
+async fn a_page() {
+    let page =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<!doctype html>";
+    let (url, _) = server([Act::Writes(page.into())]).await;
+    let error =
+        "fatal: not an event stream: the content type is \"text/html\", not text/event-stream";
+    assert_eq!(told(source(&url), 2).await, [error, "end"]);
+}
+
+#[tokio::test]
+async fn no_head_for_ever() {
+    let (url, _) = server([Act::Holds(String::new()), Act::Holds(stream("data: x\n\n"))]).await;
+    let source = source(&url).header_timeout(Duration::from_millis(300));
+    let told = told(source, 3).await;
+    assert_eq!(told, ["again: no response head within 300ms", "opened", "event x"]);
+}
+
+#[tokio::test]
+async fn a_head_and_then_silence() {
+    let (url, _) = server([Act::Holds(stream("")), Act::Holds(stream("data: x\n\n"))]).await;
+    let source = source(&url).idle_timeout(Duration::from_millis(300));
+    assert_eq!(told(source, 4).await, ["opened", "again: no byte for 300ms", "opened", "event x"]);
+}
+
+#[tokio::test]
+async fn one_byte_now_and_then() {
+    let text = stream("data: slow\n\n");
+    let (url, _) = server([Act::Drips(text, Duration::from_millis(20))]).await;
+    let source = source(&url).idle_timeout(Duration::from_secs(10));
+    assert_eq!(told(source, 2).await, ["opened", "event slow"]);
+}
+
+#[tokio::test]
+async fn a_gibibyte_without_a_line_end() {
+    let (url, seen) =
+        server([Act::Floods(stream("data: ")), Act::Holds(stream("data: x\n\n"))]).await;
+    let mut updates = source(&url).max_line_bytes(1 << 20).updates();
+    assert_eq!(next(&mut updates).await, "opened");
+    let error = next(&mut updates).await;
+    assert_eq!(error, "error: the line that starts at byte 0 is longer than 1048576 bytes");
+    // It goes on reading, in case there is a next event; whoever has enough reconnects.
+    let reading = timeout(Duration::from_millis(100), updates.next()).await;
+    assert!(reading.is_err(), "{reading:?}");
+    assert!(*seen.flooded.lock().unwrap() > 1 << 20);
+    updates.get_mut().reconnect();
+    assert_eq!(next(&mut updates).await, "opened");
+    assert_eq!(next(&mut updates).await, "event x");
+}
+
+#[tokio::test]
+async fn bad_utf_8() {
+    let mut bytes = HEAD.as_bytes().to_vec();
+    bytes.extend_from_slice(b"data: a\xff\xf0\x9f\x98b\n\nevent: \xc3\ndata: c\n\n");
+    let (url, _) = server([Act::Bytes(bytes)]).await;
+    let told = told(source(&url), 3).await;
+    assert_eq!(told, ["opened", "event a\u{fffd}\u{fffd}b", "event c"]);
+}
+
+#[tokio::test]
+async fn retry_0() {
+    let (url, seen) = server([Act::Writes(stream("retry: 0\ndata: x\n\n"))]).await;
+    let mut source = source(&url).reconnection(Reconnection::resilient());
+    let started = std::time::Instant::now();
+    for _ in 0..4 {
+        timeout(LIMIT, source.next_event()).await.unwrap().unwrap().unwrap();
+    }
+    // Three reconnects, each after the floor at least.
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    assert_eq!(seen.paths().len(), 4);
+}
+
+#[tokio::test]
+async fn a_retry_of_more_than_64_bits() {
+    let (url, seen) =
+        server([Act::Writes(stream("retry: 99999999999999999999\ndata: x\n\n"))]).await;
+    let mut updates = source(&url).updates();
+    assert_eq!(next(&mut updates).await, "opened");
+    assert_eq!(next(&mut updates).await, "event x");
+    let Some(Ok(Update::Reconnecting(again))) = updates.next().await else { panic!() };
+    assert_eq!(again.delay, Duration::from_secs(60 * 60));
+    assert!(timeout(Duration::from_millis(300), updates.next()).await.is_err());
+    assert_eq!(seen.paths().len(), 1);
+}
+
+#[tokio::test]
+async fn retry_after_a_date() {
+    let date = "503 Service Unavailable\r\nretry-after: Fri, 31 Dec 9999 23:59:59 GMT";
+    let (url, _) = server([Act::Writes(status(date))]).await;
+    let mut updates = source(&url).updates();
+    let Some(Ok(Update::Reconnecting(again))) = timeout(LIMIT, updates.next()).await.unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(again.delay, Duration::from_secs(60 * 60), "the longest that a server may tell");
+    assert_eq!(again.cause.status().unwrap(), 503);
+}
+
+#[tokio::test]
+async fn gzip_that_nobody_asked_for() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n";
+    let mut bytes = Vec::new();
+    bytes.extend_from_slice(head.as_bytes());
+    bytes.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]);
+    let (url, seen) = server([Act::Bytes(bytes)]).await;
+    let error =
+        "fatal: not an event stream: the content encoding is \"gzip\", which nothing has undone";
+    assert_eq!(told(source(&url), 2).await, [error, "end"]);
+    assert!(!seen.heads.lock().unwrap()[0].to_lowercase().contains("accept-encoding"));
+}
+
+#[tokio::test]
+async fn dropping_a_source_closes_its_connection_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut source = source(&format!("http://{}/", listener.local_addr().unwrap()));
+    let serving = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        read_head(&mut socket).await.unwrap();
+        socket.write_all(stream("data: x\n\n").as_bytes()).await.unwrap();
+        // The end, or a reset, and nothing else.
+        timeout(LIMIT, socket.read_buf(&mut Vec::new())).await.unwrap().unwrap_or(0)
+    });
+    timeout(LIMIT, source.next_event()).await.unwrap().unwrap().unwrap();
+    drop(source);
+    assert_eq!(serving.await.unwrap(), 0);
+}

@@ -1,0 +1,170 @@
+//! Redirects, as fetch follows them.
+
+use http::{HeaderMap, HeaderValue, Request};
+use tower_sse::{EventSource, ReconnectTo};
+
+use super::mock::{Answer, Mock, told};
+
+/// The requests that a redirect leads to: method, URI, body, and the headers of these names.
+async fn led(status: u16, method: &str, location: &'static str) -> Vec<(String, String, usize)> {
+    let headers: &'static [_] = Box::leak(Box::new([("location", location)]));
+    let mock = Mock::new([Answer::Status(status, headers), Answer::Stays("data: x\n\n")]);
+    let request = Request::builder().method(method).uri("http://server/a/events?x=1");
+    let request = request.header("content-type", "text/plain").body("body").unwrap();
+    let told = told(EventSource::request(mock.clone(), request)).await;
+    assert_eq!(told, ["opened 1", "event x"], "{status} {method} {location}");
+    let asked = mock.asked();
+    let parts = |asked: &super::mock::Asked| {
+        assert_eq!(asked.header("content-type").is_some(), !asked.body.is_empty());
+        assert_eq!(asked.header("accept"), Some("text/event-stream"));
+        (asked.method.to_string(), asked.uri.clone(), asked.body.len())
+    };
+    asked.iter().map(parts).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn method_and_body_go_along_or_do_not() {
+    for (status, method, expected, body) in [
+        (301, "GET", "GET", 4),
+        (301, "POST", "GET", 0),
+        (301, "REPORT", "REPORT", 4),
+        (302, "POST", "GET", 0),
+        (302, "PUT", "PUT", 4),
+        (303, "GET", "GET", 4),
+        (303, "POST", "GET", 0),
+        (303, "REPORT", "GET", 0),
+        (307, "POST", "POST", 4),
+        (308, "POST", "POST", 4),
+        (308, "REPORT", "REPORT", 4),
+    ] {
+        let led = led(status, method, "/elsewhere").await;
+        let expected = (expected.to_owned(), "http://server/elsewhere".to_owned(), body);
+        assert_eq!(led[1], expected, "{status} {method}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_location_may_be_relative() {
+    for (location, expected) in [
+        ("other", "http://server/a/other"),
+        ("../other?y", "http://server/other?y"),
+        ("?y=2", "http://server/a/events?y=2"),
+        ("//second/x", "http://second/x"),
+        ("https://second:8443/x#part", "https://second:8443/x"),
+    ] {
+        assert_eq!(led(307, "GET", location).await[1].1, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn secrets_stay_within_their_origin() {
+    for (location, kept) in [
+        ("/other", true),
+        ("http://SERVER:80/other", true),
+        ("https://server/other", false),
+        ("http://server:8080/other", false),
+        ("http://second/other", false),
+    ] {
+        let headers: &'static [_] = Box::leak(Box::new([("location", location)]));
+        let mock = Mock::new([
+            Answer::Status(302, headers),
+            Answer::Status(302, &[("location", "http://server/back")]),
+            Answer::Stays(""),
+        ]);
+        let request = Request::get("http://server/events")
+            .header("authorization", "secret")
+            .header("cookie", "secret")
+            .header("x-other", "1")
+            .body("")
+            .unwrap();
+        told(EventSource::request(mock.clone(), request)).await;
+        let asked = mock.asked();
+        assert_eq!(asked.len(), 3);
+        assert!(asked[0].header("authorization").is_some());
+        for later in &asked[1..] {
+            // Once left out, they are not set again on the way back.
+            for name in ["authorization", "cookie"] {
+                assert_eq!(later.header(name).is_some(), kept, "{location} {name}");
+            }
+            assert_eq!(later.header("x-other"), Some("1"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_are_followed_and_no_more() {
+    let there = || Answer::Status(307, &[("location", "/again")]);
+    let mock = Mock::new((0..20).map(|_| there()).chain([Answer::Stays("")]));
+    assert_eq!(told(mock.source()).await, ["opened 1"]);
+    let mock = Mock::new((0..21).map(|_| there()).chain([Answer::Stays("")]));
+    assert_eq!(told(mock.source()).await, ["fatal: more than 20 redirects in a row"]);
+    assert_eq!(mock.asked().len(), 21);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_location_that_leads_nowhere_is_fatal_and_says_so() {
+    for (headers, error) in [
+        (&[][..], "a redirect (301 Moved Permanently) without a Location"),
+        (&[("location", "")], "a redirect (301 Moved Permanently) without a Location"),
+        (
+            &[("location", "ftp://server/")],
+            "a redirect to \"ftp://server/\", which is no URL of http or https",
+        ),
+    ] {
+        let mock = Mock::new([Answer::Status(301, headers), Answer::Stays("")]);
+        let mut source = mock.source();
+        let met = source.next_event().await.unwrap().unwrap_err();
+        assert!(met.is_fatal() && met.is_redirect());
+        assert_eq!(met.to_string(), error);
+        assert!(source.next_event().await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_attempt_begins_where_it_was_chosen_to() {
+    let script = || {
+        Mock::new([
+            Answer::Status(301, &[("location", "/moved")]),
+            Answer::Status(307, &[("location", "http://second/today")]),
+            Answer::Ends("data: x\n\n"),
+            Answer::Stays(""),
+        ])
+    };
+    for (choice, expected) in [
+        (ReconnectTo::Original, "http://server/events"),
+        (ReconnectTo::PermanentTarget, "http://server/moved"),
+        (ReconnectTo::LastTarget, "http://second/today"),
+    ] {
+        let mock = script();
+        told(mock.source().reconnect_to(choice)).await;
+        assert_eq!(mock.asked()[3].uri, expected, "{choice:?}");
+    }
+    // A permanent one behind a temporary one is temporary.
+    let mock = Mock::new([
+        Answer::Status(302, &[("location", "/today")]),
+        Answer::Status(308, &[("location", "/moved")]),
+        Answer::Ends("data: x\n\n"),
+        Answer::Stays(""),
+    ]);
+    told(mock.source().reconnect_to(ReconnectTo::PermanentTarget)).await;
+    assert_eq!(mock.asked()[3].uri, "http://server/events");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_is_asked_once_an_attempt_and_its_secrets_stay_within_the_origin() {
+    let mock = Mock::new([
+        Answer::Status(302, &[("location", "/here")]),
+        Answer::Status(302, &[("location", "http://second/there")]),
+        Answer::Stays(""),
+    ]);
+    let source = mock.source().headers(|_| async {
+        Ok(HeaderMap::from_iter([(
+            http::header::AUTHORIZATION,
+            HeaderValue::from_static("secret"),
+        )]))
+    });
+    told(source).await;
+    let sent: Vec<_> =
+        mock.asked().iter().map(|asked| asked.header("authorization").is_some()).collect();
+    assert_eq!(sent, [true, true, false]);
+}

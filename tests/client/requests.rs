@@ -1,0 +1,197 @@
+//! What is sent, and which responses are read.
+
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt as _;
+use http::{HeaderMap, HeaderValue, Method, Request};
+use tower_sse::{EventId, EventParser, EventSource, Reconnection, Update};
+
+use super::mock::{Answer, Mock, told};
+
+#[tokio::test(start_paused = true)]
+async fn a_get_says_what_it_accepts_and_no_empty_last_event_id() {
+    let mock = Mock::new([Answer::Stays("data: x\n\n")]);
+    mock.source().next_event().await.unwrap().unwrap();
+    let asked = &mock.asked()[0];
+    assert_eq!((&asked.method, asked.uri.as_str()), (&Method::GET, "http://server/events"));
+    assert_eq!(asked.header("accept"), Some("text/event-stream"));
+    assert_eq!(asked.header("cache-control"), Some("no-cache"));
+    assert_eq!(asked.header("last-event-id"), None);
+    assert_eq!(asked.headers.len(), 2);
+    assert!(asked.body.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_sent_again_as_it_was() {
+    let mock = Mock::new([Answer::Ends("id: ä\ndata: x\n\n"), Answer::Stays("data: y\n\n")]);
+    let request = Request::post("http://server/chat")
+        .header("content-type", "application/json")
+        .header("accept", "text/event-stream, */*;q=0.1")
+        .header("last-event-id", "7")
+        .body(r#"{"stream":true}"#)
+        .unwrap();
+    let mut source = EventSource::request(mock.clone(), request);
+    assert_eq!(source.last_event_id().unwrap(), &"7");
+    source.next_event().await.unwrap().unwrap();
+    source.next_event().await.unwrap().unwrap();
+    let asked = mock.asked();
+    for (asked, id) in asked.iter().zip(["7", "ä"]) {
+        assert_eq!(asked.method, Method::POST);
+        assert_eq!(asked.body, r#"{"stream":true}"#);
+        assert_eq!(asked.header("content-type"), Some("application/json"));
+        assert_eq!(asked.header("accept"), Some("text/event-stream, */*;q=0.1"));
+        assert_eq!(asked.header("last-event-id"), Some(id));
+    }
+    assert_eq!(asked.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_uri_is_the_first_item() {
+    let mock = Mock::new([]);
+    let source = EventSource::get(mock.clone(), "http://server/ not a uri");
+    assert_eq!(told(source).await, ["fatal: invalid uri"]);
+    assert!(mock.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_header_provider_is_asked_at_each_attempt() {
+    let mock = Mock::new([Answer::Ends("id: 1\ndata: x\n\n"), Answer::Refused, Answer::Stays("")]);
+    let asked_with = Arc::new(Mutex::new(Vec::new()));
+    let record = asked_with.clone();
+    let source = mock.source().headers(move |attempt| {
+        let id = attempt.last_event_id.map(|id| id.to_string());
+        record.lock().unwrap().push((attempt.number, id));
+        async move {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            let mut headers = HeaderMap::new();
+            headers.insert("authorization", format!("Bearer {}", attempt.number).try_into()?);
+            headers.append("x-many", HeaderValue::from_static("1"));
+            headers.append("x-many", HeaderValue::from_static("2"));
+            Ok(headers)
+        }
+    });
+    told(source).await;
+    let one = Some("1".to_owned());
+    assert_eq!(*asked_with.lock().unwrap(), [(1, None), (2, one.clone()), (3, one)]);
+    let asked = mock.asked();
+    let tokens: Vec<_> = asked.iter().map(|asked| asked.header("authorization").unwrap()).collect();
+    assert_eq!(tokens, ["Bearer 1", "Bearer 2", "Bearer 3"]);
+    assert_eq!(asked[0].headers.get_all("x-many").iter().count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_provider_that_fails_is_a_failed_attempt() {
+    let mock = Mock::new([Answer::Stays("data: x\n\n")]);
+    let policy = Reconnection::resilient().jitter(0.0);
+    let source = mock.source().reconnection(policy).headers(|attempt| async move {
+        if attempt.number == 1 {
+            return Err("no token".into());
+        }
+        Ok(HeaderMap::new())
+    });
+    let expected = ["again 2 in 1000: the header provider failed", "opened 2", "event x"];
+    assert_eq!(told(source).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_no_header_can_carry_is_left_out_and_told() {
+    let mock = Mock::new([Answer::Ends("id: a\u{1}b\ndata: x\n\n"), Answer::Stays("")]);
+    let mut updates = mock.source().updates();
+    let id = loop {
+        if let Update::LastEventIdLeftOut(id) = updates.next().await.unwrap().unwrap() {
+            break id;
+        }
+    };
+    assert_eq!(id, "a\u{1}b");
+    let Some(Ok(Update::Opened(_))) = updates.next().await else { panic!() };
+    assert_eq!(mock.ids(), [None, None]);
+    assert_eq!(updates.get_ref().last_event_id().unwrap(), &"a\u{1}b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_starts_with_the_id_it_is_given_even_one_that_only_a_parser_makes() {
+    let mut parser = EventParser::new();
+    parser.push("id: a\tb\u{80}\n\n");
+    assert!(parser.next_event().is_none());
+    let received: EventId = parser.last_event_id().unwrap().clone();
+    let mock = Mock::new([Answer::Stays("data\n\n")]);
+    mock.source().with_last_event_id(received).next_event().await.unwrap().unwrap();
+    assert_eq!(mock.ids(), [Some("a\tb\u{80}".to_owned())]);
+    let mock = Mock::new([Answer::Stays("data\n\n")]);
+    mock.source().with_last_event_id("").next_event().await.unwrap().unwrap();
+    assert_eq!(mock.ids(), [None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_content_ends_it_without_an_error() {
+    for policy in [Reconnection::resilient(), Reconnection::standard(), Reconnection::never()] {
+        let mock = Mock::new([Answer::Status(204, &[]), Answer::Stays("")]);
+        assert!(told(mock.source().reconnection(policy)).await.is_empty());
+        assert_eq!(mock.asked().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_decides_as_the_policy_says() {
+    let fate = async |status, policy: Reconnection| {
+        let mock = Mock::new([Answer::Status(status, &[]), Answer::Stays("")]);
+        let told = told(mock.source().reconnection(policy)).await;
+        told[0].split(' ').next().unwrap().to_owned()
+    };
+    for status in [400, 401, 403, 404, 405, 410, 451, 201, 206, 304, 300] {
+        assert_eq!(fate(status, Reconnection::resilient()).await, "fatal:", "{status}");
+    }
+    for status in [408, 429, 500, 501, 502, 503, 504, 599] {
+        assert_eq!(fate(status, Reconnection::resilient()).await, "again", "{status}");
+        assert_eq!(fate(status, Reconnection::standard()).await, "fatal:", "{status}");
+    }
+    let only_401 = || Reconnection::resilient().stop_on(|status| status == 401);
+    assert_eq!(fate(401, only_401()).await, "fatal:");
+    assert_eq!(fate(404, only_401()).await, "again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fatal_status_is_told_with_its_headers() {
+    let mock = Mock::new([Answer::Status(401, &[("www-authenticate", "Bearer")])]);
+    let mut source = mock.source();
+    let error = source.next_event().await.unwrap().unwrap_err();
+    assert!(error.is_fatal());
+    assert_eq!(error.status().unwrap(), 401);
+    assert_eq!(error.headers().unwrap()["www-authenticate"], "Bearer");
+    assert!(source.next_event().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_an_event_stream_that_is_not_encoded_is_read() {
+    for (headers, error) in [
+        (
+            &[("content-type", "text/html")][..],
+            "the content type is \"text/html\", not text/event-stream",
+        ),
+        (&[], "there is no content type, where text/event-stream was expected"),
+        (
+            &[("content-type", "text/event-stream"), ("content-encoding", "gzip")],
+            "the content encoding is \"gzip\", which nothing has undone",
+        ),
+    ] {
+        let mock = Mock::new([Answer::Status(200, headers)]);
+        assert_eq!(told(mock.source()).await, [format!("fatal: not an event stream: {error}")]);
+    }
+    for content_type in
+        ["TEXT/EVENT-STREAM", "text/event-stream;charset=UTF-8", "text/event-stream ; a=b"]
+    {
+        let headers: &'static [_] =
+            Box::leak(Box::new([("content-type", content_type), ("content-encoding", "identity")]));
+        let mock = Mock::new([Answer::Status(200, headers)]);
+        assert_eq!(told(mock.source().reconnection(Reconnection::never())).await, ["opened 1"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_opening_shows_status_and_headers() {
+    let headers = &[("content-type", "text/event-stream"), ("x-node", "7")];
+    let mut updates = Mock::new([Answer::Status(200, headers)]).source().updates();
+    let Some(Ok(Update::Opened(opened))) = updates.next().await else { panic!() };
+    assert_eq!((opened.status.as_u16(), opened.attempt), (200, 1));
+    assert_eq!(opened.headers["x-node"], "7");
+}
