@@ -113,7 +113,7 @@
 //!
 //! - The server, with a write timeout around the connection, for which there are crates,
 //!   `tokio-io-timeout` one of them. Only writes that wait are timed, so idle streams are left
-//!   alone. The examples `hyper` and `axum` are set up so.
+//!   alone. Below for hyper; for axum the example of that name has it in a `Listener`.
 //! - A sender outside of the body, in a task or a thread: with
 //!   [`send_timeout`](crate::EventBody::send_timeout) it evicts the stream when it has waited for
 //!   too long. What waited is freed at once; the connection itself is left to the write timeout.
@@ -123,6 +123,31 @@
 //! timeout sees.
 //!
 //! Until then memory is bounded: by the buffer of the stream, and those of the socket.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use hyper_util::{
+//!     rt::{TokioExecutor, TokioIo},
+//!     server::conn::auto,
+//!     service::TowerToHyperService,
+//! };
+//! use tokio_io_timeout::TimeoutStream;
+//! # use tower_sse::EventChannelHandler;
+//!
+//! # async fn serve(listener: tokio::net::TcpListener, ticks: EventChannelHandler<hyper::body::Incoming>) -> std::io::Result<()> {
+//! loop {
+//!     let (stream, _) = listener.accept().await?;
+//!     let mut stream = TimeoutStream::new(stream);
+//!     stream.set_write_timeout(Some(Duration::from_secs(30)));
+//!     let io = TokioIo::new(Box::pin(stream));
+//!     let service = TowerToHyperService::new(ticks.clone());
+//!     tokio::spawn(async move {
+//!         let server = auto::Builder::new(TokioExecutor::new());
+//!         server.serve_connection(io, service).await.is_ok()
+//!     });
+//! }
+//! # }
+//! ```
 //!
 //! # Shut down gracefully
 //!

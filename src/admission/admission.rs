@@ -25,7 +25,7 @@ pub(crate) struct Admission {
 /// The places that one request has.
 #[derive(Default)]
 pub(crate) struct Permits {
-    _stream: Option<Permit>,
+    stream: Option<Permit>,
     /// By limit; none where its key is not known yet.
     keyed: Vec<Option<Permit>>,
 }
@@ -64,7 +64,7 @@ impl Admission {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 return Err(refuse(connect.headers(), status, self.away, "max_streams"));
             };
-            permits._stream = Some(permit);
+            permits.stream = Some(permit);
         }
         self.enter_keyed(&mut permits, connect)?;
         Ok(permits)
@@ -110,7 +110,7 @@ impl Admission {
 impl Permits {
     /// Makes one guard of all, for the body; none if nothing is limited.
     pub(crate) fn into_guard(self) -> Option<Box<dyn Send + Sync>> {
-        let is_limited = self._stream.is_some() || self.keyed.iter().any(Option::is_some);
+        let is_limited = self.stream.is_some() || self.keyed.iter().any(Option::is_some);
         is_limited.then(|| Box::new(self) as _)
     }
 }

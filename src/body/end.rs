@@ -28,8 +28,8 @@ pub enum EndReason {
     ShutDown,
     /// The stream has reached its lifetime or its deadline.
     Expired,
-    /// The client was too slow: a sender has waited for longer than
-    /// [`send_timeout`](super::EventBody::send_timeout).
+    /// The client was too slow: it has taken nothing for longer than
+    /// [`send_timeout`](super::EventBody::send_timeout) while a sender waited.
     Evicted,
     /// The application has cut it, by [`EventSender::revoke`](crate::EventSender::revoke): a token
     /// that was revoked, say.

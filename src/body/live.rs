@@ -235,7 +235,7 @@ impl Live {
     fn overdue(self: Pin<&mut Self>) -> Option<End> {
         let this = self.project();
         if let &mut Opening::NotPolled { deadline: Some(deadline), .. } = this.opening {
-            *this.curfew = Curfew::of(&StreamOptions::new(), Some(deadline)).map(Box::new);
+            *this.curfew = Curfew::of(&this.record.options, Some(deadline)).map(Box::new);
         }
         if let Some(ask) = this.receiver.take_ask() {
             Curfew::ask(this.curfew, ask);
@@ -291,18 +291,17 @@ impl Live {
             }
             this.handler.poll(this.receiver, &this.record.span, cx);
             let is_opening = matches!(this.opening, Opening::Ready(_));
-            match this.receiver.take(cx) {
+            let taken = match this.receiver.take(cx) {
+                // The handler has dropped its sender, and does something else before it returns.
+                Taken::Ended(Ending::NoSenders) if this.handler.is_inside() => Taken::Nothing,
+                taken => taken,
+            };
+            match taken {
                 Taken::Segment(segment) => return Poll::Ready(Ok(segment)),
                 Taken::Asked(ask) => self.as_mut().ask(ask),
                 // The opening goes out alone.
                 Taken::Nothing | Taken::Ended(_) if is_opening => {
                     return Poll::Ready(Ok(Segment::default()));
-                }
-                // It has dropped its sender, and does something else before it returns.
-                Taken::Ended(Ending::NoSenders) if this.handler.is_inside() => {
-                    if let Some(segment) = ready!(self.as_mut().poll_due(cx)) {
-                        return Poll::Ready(Ok(segment));
-                    }
                 }
                 Taken::Nothing => {
                     if let Some(segment) = ready!(self.as_mut().poll_due(cx)) {

@@ -133,7 +133,7 @@ pub(super) enum Offered {
 pub(super) struct Dropped {
     pub(super) events: u64,
     /// To be freed without the lock.
-    _gone: Vec<Segment>,
+    gone: Vec<Segment>,
 }
 
 impl State {
@@ -200,7 +200,7 @@ impl State {
             WhenFull::Wait | WhenFull::DropNewest => self.queue.push(event, layout),
             WhenFull::DropOldest => {
                 while !self.fits(layout.len) {
-                    dropped._gone.extend(self.queue.drop_oldest());
+                    dropped.gone.extend(self.queue.drop_oldest());
                     dropped.events += 1;
                 }
                 self.queue.push(event, layout);

@@ -42,10 +42,11 @@
 //! shutdown runs says its farewell too, but its reason is
 //! [`Finished`](crate::EndReason::Finished).
 //!
-//! Requests that an event channel handler or a layer gets once it has started are sent away: browsers by a stream that holds a `retry` and
-//! ends, for they would never come back after a 503; all others by a 503 with `Retry-After`. See
-//! [`Connect::send_away`](crate::Connect::send_away). A body that a handler of a framework makes by
-//! then opens, and ends as the others do, within the same time.
+//! Requests that an event channel handler or a layer gets once it has started are sent away:
+//! browsers by a stream that holds a `retry` and ends, for they would never come back after a 503;
+//! all others by a 503 with `Retry-After`. See [`Connect::send_away`](crate::Connect::send_away). A
+//! body that a handler of a framework makes by then opens, and ends as the others do, within the
+//! same time.
 //!
 //! # Clients that have stopped reading
 //!

@@ -11,7 +11,7 @@
 //!
 //! R21 and R22 (order of the fields, line ends) need no test. The examples
 //! that R40, P19, P20, P22, C23 and K17 name are run as they are by `tests/examples.rs` and
-//! `tests/browser.rs`; here are handlers of the same shape on a paused clock.
+//! `tests/browser/`; here are handlers of the same shape on a paused clock.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod c;
