@@ -1,0 +1,103 @@
+//! The servers that are compared, each a module, all with one command line and one thread.
+//!
+//! ```text
+//! servers ours-hyper --mode fanout --rate 50 --size 64
+//! ```
+//!
+//! Each listens on a socket made by [`listen`], so TCP_NODELAY is set alike, and prints one line of
+//! JSON: its port and its process.
+
+mod actix;
+mod axum_sse;
+mod epoll;
+mod hyper_ring;
+mod ours;
+mod salvo_sse;
+mod warp_sse;
+
+use std::{
+    error::Error,
+    io::Write as _,
+    net::{SocketAddr, TcpListener},
+};
+
+use clap::{Parser, Subcommand};
+use tokio::net::TcpSocket;
+use tower_sse_bench::{Listening, Workload};
+
+/// A server of event streams
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    server: Server,
+}
+
+#[derive(Subcommand)]
+enum Server {
+    /// tower-sse: a handler on hyper's HTTP/1 alone, prepared for streams
+    OursHyper(Workload),
+    /// tower-sse: a handler under axum::serve
+    OursAxum(Workload),
+    /// axum's Sse with tokio's broadcast
+    Axum(Workload),
+    /// warp's sse with tokio's broadcast
+    Warp(Workload),
+    /// salvo's sse with tokio's broadcast
+    Salvo(Workload),
+    /// actix-web-lab's Sse with tokio's broadcast
+    Actix(Workload),
+    /// hyper with bytes that are encoded already, in a ring that all streams share
+    HyperRing(Workload),
+    /// No HTTP server at all: what the kernel can do
+    Epoll(Workload),
+}
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    match args.server {
+        Server::Epoll(workload) => return epoll::run(&workload),
+        Server::Actix(workload) => return actix::run(workload),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match args.server {
+            Server::OursHyper(workload) => ours::on_hyper(workload).await,
+            Server::OursAxum(workload) => ours::on_axum(workload).await,
+            Server::Axum(workload) => axum_sse::run(workload).await,
+            Server::Warp(workload) => warp_sse::run(workload).await,
+            Server::Salvo(workload) => salvo_sse::run(workload).await,
+            Server::HyperRing(workload) => hyper_ring::run(workload).await,
+            Server::Epoll(_) | Server::Actix(_) => unreachable!("they have no such runtime"),
+        }
+    })
+}
+
+/// Listens, and says where. Connections inherit TCP_NODELAY from the socket that they come from.
+fn listen(workload: &Workload) -> Result<TcpListener> {
+    let listener = {
+        // tokio's socket is the one with the settings, and wants a runtime when it listens.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let _guard = runtime.enter();
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.set_nodelay(true)?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], workload.port)))?;
+        let listener = socket.listen(4096)?.into_std();
+        drop(_guard);
+        // Dropped within another runtime, it must not wait.
+        runtime.shutdown_background();
+        listener?
+    };
+    let listening = Listening { port: listener.local_addr()?.port(), pid: std::process::id() };
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{}", serde_json::to_string(&listening)?)?;
+    stdout.flush()?;
+    Ok(listener)
+}
+
+fn listen_tokio(workload: &Workload) -> Result<tokio::net::TcpListener> {
+    Ok(tokio::net::TcpListener::from_std(listen(workload)?)?)
+}

@@ -1,0 +1,158 @@
+//! What the load generator, the servers and the runner have in common.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+pub mod count;
+pub mod process;
+
+/// How long a timestamp is at the start of an event's data, in bytes: nanoseconds since 1970.
+pub const STAMP: usize = 19;
+
+/// What a server does.
+#[derive(Args, Clone, Debug)]
+pub struct Workload {
+    /// The port to listen on; 0 lets the system choose
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    /// Bytes of data an event, a timestamp of 19 digits among them
+    #[arg(long, default_value_t = 64)]
+    pub size: usize,
+    /// How many times a second something is published
+    #[arg(long, default_value_t = 50.0)]
+    pub rate: f64,
+    /// How many events are published each time
+    #[arg(long, default_value_t = 1)]
+    pub burst: usize,
+    /// What the streams are for
+    #[arg(long, value_enum, default_value_t = Mode::Fanout)]
+    pub mode: Mode,
+    /// Milliseconds between keep-alives
+    #[arg(long, default_value_t = 15_000)]
+    pub keep_alive_ms: u64,
+}
+
+/// What the streams are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Each event that is published goes to every stream
+    Fanout,
+    /// Each stream makes events as fast as it can
+    Flood,
+    /// One event a stream, then nothing but keep-alives
+    Idle,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fanout => "fanout",
+            Self::Flood => "flood",
+            Self::Idle => "idle",
+        })
+    }
+}
+
+impl Workload {
+    /// The data of an event that is made now.
+    pub fn stamped(&self) -> String {
+        stamped(self.size)
+    }
+
+    /// The data of the events of a flood, which is the same for all of them.
+    pub fn data(&self) -> String {
+        "x".repeat(self.size)
+    }
+
+    pub fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive_ms)
+    }
+
+    /// Publishes for ever: so many bursts a second, each a slice of the data of its events.
+    pub async fn publish(&self, mut publish: impl FnMut(&[String])) {
+        let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / self.rate));
+        let mut burst = Vec::with_capacity(self.burst);
+        loop {
+            pace.tick().await;
+            burst.clear();
+            burst.extend((0..self.burst).map(|_| self.stamped()));
+            publish(&burst);
+        }
+    }
+}
+
+/// Nanoseconds since 1970, then `x` up to this length.
+pub fn stamped(size: usize) -> String {
+    let mut data = String::with_capacity(size.max(STAMP));
+    data.push_str(itoa::Buffer::new().format(nanos()));
+    data.extend(std::iter::repeat_n('x', size.saturating_sub(STAMP)));
+    data
+}
+
+/// Nanoseconds since 1970.
+pub fn nanos() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970");
+    u64::try_from(since.as_nanos()).expect("it is before 2554")
+}
+
+/// What a server says once it listens, as one line of JSON.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Listening {
+    pub port: u16,
+    /// The process to be measured.
+    pub pid: u32,
+}
+
+/// What `sse-load` reports. Times are of the window, which begins after the warm-up.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Streams that were open (or, with `--open-close`, lanes).
+    pub connections: usize,
+    /// Connections that failed or ended, over the whole run.
+    pub failed: u64,
+    /// How long the window was, in seconds.
+    pub seconds: f64,
+    /// Events that arrived: blocks with data.
+    pub events: u64,
+    /// Blocks without data that arrived: comments, which keep-alives are.
+    pub comments: u64,
+    /// Bytes that arrived, with all framing.
+    pub bytes: u64,
+    /// Reads that returned something.
+    pub reads: u64,
+    /// Streams that were opened, read until their first event and closed (`--open-close`).
+    pub opened: u64,
+    /// TCP segments with data that were sent on this machine, of the loopback's 64 KiB: with
+    /// TCP_NODELAY what a server writes is one of them, or several if it is large. Requests are
+    /// among them, and whatever else runs.
+    pub segments: u64,
+    /// The server's user time in microseconds.
+    pub user_us: f64,
+    /// The server's system time in microseconds.
+    pub system_us: f64,
+    /// The server's time on a CPU in microseconds, from the scheduler.
+    pub cpu_us: f64,
+    /// `write` and `writev` calls of the server. (`send` is not among them.)
+    pub syscw: u64,
+    /// Resident memory of the server before the first connection, in KiB.
+    pub rss_before_kib: u64,
+    /// Resident memory of the server at the end of the window, in KiB.
+    pub rss_after_kib: u64,
+    /// From the timestamp in an event to its arrival, in microseconds. Of one connection in 16.
+    pub latency_us: Option<Latency>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Latency {
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
