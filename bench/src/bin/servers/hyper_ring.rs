@@ -43,8 +43,7 @@ pub(super) async fn run(workload: Workload) -> Result<()> {
         tokio::spawn(async move { workload.publish(|burst| publish(&ring, burst)).await });
     }
     let workload = Arc::new(workload);
-    let mut server = http1::Builder::new();
-    server.max_buf_size(8 << 10);
+    let server = http1::Builder::new();
     loop {
         let (stream, _) = listener.accept().await?;
         let (workload, ring) = (workload.clone(), ring.clone());

@@ -21,13 +21,13 @@ pub(super) async fn on_axum(workload: Workload) -> Result<()> {
     Ok(())
 }
 
-/// The recipe "Serve streams alone" of the docs: HTTP/1 without a choice, a small read buffer, and
+/// The recipe "Serve streams alone" of the docs: HTTP/1 without a choice, and
 /// no router.
 pub(super) async fn on_hyper(workload: Workload) -> Result<()> {
     let listener = listen_tokio(&workload)?;
     let service = TowerToHyperService::new(handler(workload));
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).max_buf_size(8 << 10);
+    server.timer(TokioTimer::new());
     loop {
         let (stream, _) = listener.accept().await?;
         let connection = server.serve_connection(TokioIo::new(stream), service.clone());

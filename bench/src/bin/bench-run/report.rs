@@ -1,0 +1,108 @@
+//! Medians and their spread, as Markdown.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use super::{
+    Result,
+    measure::Measured,
+    plot,
+    sections::{Column, SERVERS, Section, all},
+};
+
+pub(crate) fn run(from: &Path, to: &Path) -> Result<()> {
+    let measured: Vec<Measured> = fs::read_to_string(from)?
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, serde_json::Error>>()?;
+    fs::create_dir_all(to)?;
+    let mut text = machine();
+    for section in all() {
+        let of_section: Vec<&Measured> =
+            measured.iter().filter(|it| it.section == section.name).collect();
+        if of_section.is_empty() {
+            continue;
+        }
+        writeln!(text, "\n## {}\n\n`bench/run {}`\n", section.title, section.name)?;
+        table(&section, &of_section, &mut text)?;
+        if let Some(axis) = &section.plot {
+            let name = format!("{}.svg", section.name);
+            plot::draw(&to.join(&name), &section, axis, &of_section)?;
+            writeln!(text, "\n![{}]({name})", section.title)?;
+        }
+    }
+    let name = from.file_stem().ok_or("the file has no name")?;
+    fs::write(to.join(name).with_extension("md"), text)?;
+    Ok(())
+}
+
+fn table(section: &Section, measured: &[&Measured], text: &mut String) -> Result<()> {
+    let growing = section.plot.as_ref();
+    write!(text, "| server |")?;
+    if let Some(axis) = growing {
+        write!(text, " {} |", axis.label)?;
+    }
+    section.columns.iter().try_for_each(|column| write!(text, " {} |", column.title))?;
+    let columns = 1 + usize::from(growing.is_some()) + section.columns.len();
+    writeln!(text, "\n|{}", "---|".repeat(columns))?;
+    for server in SERVERS {
+        for cell in &section.cells {
+            let of_cell: Vec<&Measured> = measured
+                .iter()
+                .filter(|it| it.server == server && it.x == cell.x)
+                .copied()
+                .collect();
+            if of_cell.is_empty() {
+                continue;
+            }
+            write!(text, "| {server} |")?;
+            if growing.is_some() {
+                write!(text, " {} |", cell.x)?;
+            }
+            for column in section.columns {
+                write!(text, " {} |", shown(column, &of_cell))?;
+            }
+            writeln!(text)?;
+        }
+    }
+    Ok(())
+}
+
+/// The median, and the least and the greatest if they differ.
+fn shown(column: &Column, of_cell: &[&Measured]) -> String {
+    let values = sorted(column, of_cell);
+    let (Some(least), Some(most)) = (values.first(), values.last()) else { return "–".into() };
+    let median = format!("{:.*}", column.digits, median(&values));
+    let (least, most) =
+        (format!("{:.*}", column.digits, least), format!("{:.*}", column.digits, most));
+    if least == most { median } else { format!("{median} ({least}–{most})") }
+}
+
+pub(crate) fn sorted(column: &Column, of_cell: &[&Measured]) -> Vec<f64> {
+    let mut values: Vec<f64> = of_cell.iter().map(|it| (column.of)(&it.report)).collect();
+    values.retain(|value| !value.is_nan());
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+pub(crate) fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        length if length.is_multiple_of(2) => f64::midpoint(sorted[middle - 1], sorted[middle]),
+        _ => sorted[middle],
+    }
+}
+
+fn machine() -> String {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let cpu =
+        cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
+    let cpus = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!(
+        "# Measured\n\n{cpus} CPUs ({}), Linux {}. Medians, in parentheses the least and the most.\n",
+        cpu.trim_start_matches([':', ' ', '\t']).trim(),
+        kernel.trim(),
+    )
+}

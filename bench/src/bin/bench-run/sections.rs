@@ -1,0 +1,253 @@
+//! What is measured.
+
+use tower_sse_bench::{Mode, Report};
+
+/// All servers, in the order of the tables. Those behind `PEERS` are measured if they are there.
+pub(crate) const SERVERS: [&str; 11] = [
+    "ours-hyper",
+    "ours-axum",
+    "axum",
+    "warp",
+    "salvo",
+    "actix",
+    "better-sse",
+    "sse-starlette",
+    "nchan",
+    "hyper-ring",
+    "epoll",
+];
+/// Those that are not Rust, and come from `bench/peers`.
+pub(crate) const PEERS: [&str; 3] = ["better-sse", "sse-starlette", "nchan"];
+const OURS_AND_AXUM: &[&str] = &["ours-axum", "axum"];
+const GROWING: &[&str] = &["ours-hyper", "axum", "warp", "actix", "hyper-ring", "epoll"];
+
+/// A table, or a plot with one point a cell.
+pub(crate) struct Section {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) cells: Vec<Cell>,
+    /// None is all of them.
+    pub(crate) servers: Option<&'static [&'static str]>,
+    /// It is measured by `--quick` too.
+    pub(crate) quick: bool,
+    /// What is counted: a column each.
+    pub(crate) columns: &'static [Column],
+    /// If it is a plot: what the cells' `x` is.
+    pub(crate) plot: Option<Axis>,
+}
+
+pub(crate) struct Axis {
+    pub(crate) label: &'static str,
+    pub(crate) value: &'static str,
+}
+
+/// One setting for all servers.
+#[derive(Clone)]
+pub(crate) struct Cell {
+    pub(crate) x: f64,
+    pub(crate) mode: Mode,
+    pub(crate) connections: usize,
+    pub(crate) size: usize,
+    pub(crate) rate: f64,
+    pub(crate) burst: usize,
+    pub(crate) keep_alive_ms: u64,
+    pub(crate) load: &'static [&'static str],
+    pub(crate) warmup: f64,
+    pub(crate) duration: f64,
+}
+
+const CELL: Cell = Cell {
+    x: 0.0,
+    mode: Mode::Fanout,
+    connections: 1000,
+    size: 64,
+    rate: 50.0,
+    burst: 1,
+    keep_alive_ms: 15_000,
+    load: &[],
+    warmup: 0.5,
+    duration: 2.5,
+};
+
+#[derive(Clone, Copy)]
+pub(crate) struct Column {
+    pub(crate) title: &'static str,
+    pub(crate) of: fn(&Report) -> f64,
+    pub(crate) digits: usize,
+}
+
+const fn column(title: &'static str, digits: usize, of: fn(&Report) -> f64) -> Column {
+    Column { title, of, digits }
+}
+
+fn per(whole: f64, count: u64) -> f64 {
+    if count == 0 { f64::NAN } else { whole / count as f64 }
+}
+
+const USER: Column = column("user µs", 2, |it| per(it.user_us, it.events));
+const TOTAL: Column = column("total µs", 2, |it| per(it.cpu_us, it.events));
+const SEGMENTS: Column = column("writes", 3, |it| per(it.segments as f64, it.events));
+const BYTES: Column = column("bytes", 1, |it| per(it.bytes as f64, it.events));
+const DELIVERED: Column = column("events/s", 0, |it| it.events as f64 / it.seconds);
+const BUSY: Column = column("CPU %", 0, |it| it.cpu_us / it.seconds / 1e4);
+const P50: Column = column("p50 µs", 0, |it| it.latency_us.map_or(f64::NAN, |it| it.p50));
+const P99: Column = column("p99 µs", 0, |it| it.latency_us.map_or(f64::NAN, |it| it.p99));
+const USER_NS: Column = column("user ns", 0, |it| per(it.user_us * 1000.0, it.events));
+const TOTAL_NS: Column = column("total ns", 0, |it| per(it.cpu_us * 1000.0, it.events));
+const STREAMS: Column = column("streams", 0, |it| it.connections as f64);
+const FAILED: Column = column("failed", 0, |it| it.failed as f64);
+const RESIDENT: Column = column("KB a stream", 1, |it| {
+    per(it.rss_after_kib.saturating_sub(it.rss_before_kib) as f64 * 1.024, it.connections as u64)
+});
+
+const FANOUT: &[Column] = &[USER, TOTAL, SEGMENTS, BYTES, P50, P99];
+const KEPT_ALIVE: &[Column] = &[
+    column("user µs", 2, |it| per(it.user_us, it.comments)),
+    column("total µs", 2, |it| per(it.cpu_us, it.comments)),
+    column("a second", 0, |it| it.comments as f64 / it.seconds),
+];
+const OPENED: &[Column] = &[
+    column("user µs", 1, |it| per(it.user_us, it.opened)),
+    column("total µs", 1, |it| per(it.cpu_us, it.opened)),
+    column("a second", 0, |it| it.opened as f64 / it.seconds),
+];
+const FLOOD: &[Column] = &[USER_NS, TOTAL_NS, SEGMENTS, DELIVERED];
+
+pub(crate) fn all() -> Vec<Section> {
+    let table = |name, title, cell, columns, quick| Section {
+        name,
+        title,
+        cells: vec![cell],
+        servers: None,
+        quick,
+        columns,
+        plot: None,
+    };
+    let flood = Cell { mode: Mode::Flood, connections: 1, load: &["--no-latency"], ..CELL };
+    let idle = Cell { mode: Mode::Idle, connections: 10_000, load: &["--no-latency"], ..CELL };
+    vec![
+        table(
+            "fanout",
+            "One event to 1,000 readers, 50 a second, 64 B; each delivery",
+            CELL,
+            FANOUT,
+            true,
+        ),
+        table(
+            "burst",
+            "Bursts of 100 to 1,000 readers, 5 a second, 64 B; each event delivered",
+            Cell { rate: 5.0, burst: 100, ..CELL },
+            FANOUT,
+            true,
+        ),
+        table(
+            "busy",
+            "1,000 events a second to 1,000 readers, 64 B; each delivery",
+            Cell { rate: 1000.0, ..CELL },
+            &[USER, TOTAL, SEGMENTS, DELIVERED, BUSY, P50, P99],
+            false,
+        ),
+        table(
+            "busy-by-hand",
+            "The same in bursts of 10, 100 a second; each event delivered",
+            Cell { rate: 100.0, burst: 10, ..CELL },
+            &[USER, TOTAL, SEGMENTS, DELIVERED, BUSY, P50, P99],
+            false,
+        ),
+        table("flood-64", "One stream at full speed, 64 B; each event", flood.clone(), FLOOD, true),
+        table(
+            "flood-1k",
+            "One stream at full speed, 1 KiB; each event",
+            Cell { size: 1 << 10, ..flood },
+            FLOOD,
+            true,
+        ),
+        table(
+            "idle",
+            "10,000 idle streams with keep-alive",
+            Cell { duration: 0.5, ..idle.clone() },
+            &[RESIDENT, STREAMS, FAILED],
+            true,
+        ),
+        table(
+            "keep-alive",
+            "Keep-alives of 10,000 idle streams, each every second",
+            Cell { keep_alive_ms: 1000, warmup: 1.0, duration: 3.0, ..idle.clone() },
+            KEPT_ALIVE,
+            true,
+        ),
+        table(
+            "open-close",
+            "Open, first event, close, 16 at a time; each stream",
+            Cell { connections: 16, load: &["--open-close", "--no-latency"], ..idle.clone() },
+            OPENED,
+            true,
+        ),
+        table(
+            "many",
+            "15,000 streams on one process, an event a second",
+            Cell { connections: 15_000, rate: 1.0, ..CELL },
+            &[STREAMS, FAILED, DELIVERED, RESIDENT, P99],
+            false,
+        ),
+        Section {
+            servers: Some(OURS_AND_AXUM),
+            ..table(
+                "h2",
+                "HTTP/2: one event to 1,000 readers on 10 connections, 50 a second; each delivery",
+                Cell { load: &["--h2", "100"], ..CELL },
+                FANOUT,
+                false,
+            )
+        },
+        Section {
+            servers: Some(OURS_AND_AXUM),
+            ..table(
+                "h2-burst",
+                "HTTP/2: bursts of 100 to 1,000 readers on 10 connections, 5 a second; each event",
+                Cell { load: &["--h2", "100"], rate: 5.0, burst: 100, ..CELL },
+                FANOUT,
+                false,
+            )
+        },
+        Section {
+            name: "growth-readers",
+            title: "Growth with readers, about 50,000 deliveries a second, 64 B",
+            cells: [100, 300, 1000, 3000, 15_000]
+                .map(|readers| Cell {
+                    x: readers as f64,
+                    connections: readers,
+                    rate: 50_000.0 / readers as f64,
+                    duration: 2.0,
+                    ..CELL
+                })
+                .into(),
+            servers: Some(GROWING),
+            quick: false,
+            columns: &[TOTAL, USER, P99],
+            plot: Some(Axis { label: "readers", value: "CPU a delivery, µs" }),
+        },
+        Section {
+            name: "growth-size",
+            title: "Growth with the size of an event, 100 readers, 50 events a second",
+            cells: [64, 512, 4 << 10, 16 << 10, 64 << 10]
+                .map(|size| Cell { x: size as f64, connections: 100, size, duration: 2.0, ..CELL })
+                .into(),
+            servers: Some(GROWING),
+            quick: false,
+            columns: &[TOTAL, USER, P99],
+            plot: Some(Axis { label: "bytes of data", value: "CPU a delivery, µs" }),
+        },
+        Section {
+            name: "growth-rate",
+            title: "Growth with the rate, to saturation: 1,000 readers, 64 B",
+            cells: [25.0, 50.0, 100.0, 200.0, 400.0]
+                .map(|rate| Cell { x: rate, rate, duration: 2.0, ..CELL })
+                .into(),
+            servers: Some(GROWING),
+            quick: false,
+            columns: &[TOTAL, DELIVERED, BUSY, P99],
+            plot: Some(Axis { label: "events a second", value: "CPU a delivery, µs" }),
+        },
+    ]
+}
