@@ -96,6 +96,8 @@ pub mod connect;
 pub mod encode;
 pub mod event;
 pub mod handler;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod layer;
 mod metrics;
 pub mod parse;
@@ -109,6 +111,9 @@ mod trace;
 #[cfg(feature = "json")]
 #[doc(inline)]
 pub use self::event::JsonError;
+#[cfg(feature = "hub")]
+#[doc(inline)]
+pub use self::hub::Hub;
 #[doc(inline)]
 pub use self::{
     body::{Disconnect, EndReason, EventBody, EventBodyError, KeepAlive, StreamOptions},

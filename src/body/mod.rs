@@ -82,7 +82,7 @@ mod source;
 
 pub(crate) use self::{
     accepted::Accepted, body::HEAD, exclusive::Exclusive, options::stream_settings,
-    source::BoxHandler,
+    source::{BoxHandler, Fed, Feed},
 };
 pub use self::{
     body::{EventBody, EventBodyError},
