@@ -229,7 +229,7 @@ impl Hub {
 
     /// Subscribes to what is published from now on.
     pub fn subscribe(&self, topics: Topics) -> Subscription {
-        Subscription::new(self.shared().clone(), &topics, None)
+        Subscription::new(self.shared().clone(), topics, None)
     }
 
     /// Subscribes to what was published after the event that a reader had last, and to what will be.
@@ -237,7 +237,7 @@ impl Hub {
     ///
     /// An id gives no right: only what is of these topics is read.
     pub fn resume(&self, topics: Topics, last: &LastEventId) -> Subscription {
-        Subscription::new(self.shared().clone(), &topics, Some(last))
+        Subscription::new(self.shared().clone(), topics, Some(last))
     }
 
     /// Makes a service that answers each request with an event stream of the topics that

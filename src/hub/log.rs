@@ -352,11 +352,12 @@ impl Log {
 
     // ===== readers =====
 
-    pub(super) fn enter(&mut self, spec: &Spec) -> Key {
-        let feed = match self.specs.get(spec) {
+    pub(super) fn enter(&mut self, spec: Spec) -> Key {
+        let feed = match self.specs.get(&spec) {
             Some(feed) => *feed,
             None => self.add_feed(spec),
         };
+        let spec = self.feeds[feed].spec.clone();
         self.feeds[feed].readers += 1;
         for name in &spec.names {
             let topic = self.living(name);
@@ -369,8 +370,8 @@ impl Log {
         self.readers.insert(Reader { feed, waker: None, place: None, is_cut: false, session: None })
     }
 
-    fn add_feed(&mut self, spec: &Spec) -> Key {
-        let spec = Arc::new(spec.clone());
+    fn add_feed(&mut self, spec: Spec) -> Key {
+        let spec = Arc::new(spec);
         let key = self.feeds.insert(Feed {
             spec: spec.clone(),
             topics: BTreeSet::new(),
@@ -523,7 +524,7 @@ impl Log {
             let own = |record: &&Arc<Record>| feed.topics.contains(&record.topic_key);
             self.order.range(after + 1..=to).map(|(_, record)| record).filter(own).all(&mut take)
         } else {
-            self.merged(feed, after, to).all(|record| take(record))
+            self.merged(feed, after, to).all(take)
         };
         if everything {
             batch.upto = to;
@@ -534,6 +535,9 @@ impl Log {
     /// Walks the records of a feed's topics, in their order.
     fn merged(&self, feed: &Feed, after: Position, to: Position) -> impl Iterator<Item = &Arc<Record>> {
         let next = move |topic: Key, after: Position| {
+            if after >= to {
+                return None;
+            }
             let mut records = self.topics[topic].records.range(after + 1..=to);
             records.next().map(|position| Reverse((*position, topic)))
         };
@@ -541,9 +545,7 @@ impl Log {
         let mut heap: BinaryHeap<_> = firsts.collect();
         std::iter::from_fn(move || {
             let Reverse((position, topic)) = heap.pop()?;
-            if position < to {
-                heap.extend(next(topic, position));
-            }
+            heap.extend(next(topic, position));
             self.order.get(&position)
         })
     }

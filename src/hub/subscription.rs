@@ -103,11 +103,11 @@ enum Found {
 }
 
 impl Subscription {
-    pub(super) fn new(shared: Arc<Shared>, topics: &Topics, last: Option<&LastEventId>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, topics: Topics, last: Option<&LastEventId>) -> Self {
         let (mut this, presence) = {
             let mut log = shared.lock();
             log.trim_aged(Instant::now());
-            let reader = log.enter(&topics.spec);
+            let reader = log.enter(topics.spec);
             let feed = log.readers[reader].feed;
             let (cursor, resumption) = begin(&shared, &mut log, feed, last);
             let phase = if topics.state && resumption == Resumption::New {

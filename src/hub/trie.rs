@@ -10,7 +10,7 @@ use super::{
 /// The patterns of all feeds.
 #[derive(Debug, Default)]
 pub(super) struct Trie {
-    children: HashMap<Box<str>, Trie>,
+    children: HashMap<Box<str>, Self>,
     /// Feeds whose pattern ends here.
     ends: Vec<Key>,
 }
