@@ -129,13 +129,11 @@ async fn what_cannot_be_published_comes_back_and_says_why() {
     assert!(error.is_too_large(), "{error}");
     assert_eq!(error.into_publications().remove(0).into_event().data().len(), 2000);
 
-    let all = [Publication::new("a", "1"), Publication::new("b\n", "2"), Publication::new("c", "3")];
+    let all =
+        [Publication::new("a", "1"), Publication::new("b\n", "2"), Publication::new("c", "3")];
     let error = hub.publish_all(all).await.unwrap_err();
     assert_eq!(error.index(), 1);
-    assert_eq!(
-        error.to_string(),
-        "publication 1: invalid topic: control character 0x0a at byte 1"
-    );
+    assert_eq!(error.to_string(), "publication 1: invalid topic: control character 0x0a at byte 1");
     assert_eq!(error.into_publications().len(), 3);
     assert_eq!(hub.stats().published, 0);
 }
@@ -269,7 +267,10 @@ async fn a_hook_replaces_or_silences_the_gap() {
         Hub::builder().history(History::events(1)).on_gap(hook).build()
     };
     for (hook, expected) in [
-        ((|_: &Gap| Some(Event::new("x").with_type("stale"))) as fn(&Gap) -> _, "event: stale\nid: "),
+        (
+            (|_: &Gap| Some(Event::new("x").with_type("stale"))) as fn(&Gap) -> _,
+            "event: stale\nid: ",
+        ),
         (|_| None, "id: "),
         (|_| panic!("on purpose"), "event: gap\nid: "),
     ] {
@@ -304,7 +305,10 @@ async fn a_reader_that_lags_is_evicted_or_skips() {
                 assert_eq!(ready(&mut feed), ["lagged Some(3)", "end"]);
                 tokio::time::pause();
                 let error = body.next_chunk().await.unwrap().unwrap_err();
-                assert_eq!(error.to_string(), "event stream failed: evicted: the client was too slow");
+                assert_eq!(
+                    error.to_string(),
+                    "event stream failed: evicted: the client was too slow"
+                );
                 tokio::time::resume();
             }
             _ => {
@@ -482,7 +486,9 @@ async fn readers_end_when_the_last_handle_is_gone_and_all_is_read() {
 async fn the_handler_has_limits_refusals_and_a_shutdown() {
     let hub = Hub::new();
     let shutdown = Shutdown::new(
-        Farewell::new().event(Event::new("").with_type("bye")).finish_within(Duration::from_secs(9)),
+        Farewell::new()
+            .event(Event::new("").with_type("bye"))
+            .finish_within(Duration::from_secs(9)),
     );
     let handler = hub
         .handler(|connect| async move {

@@ -117,7 +117,9 @@ fn readers_and_history_cost_what_is_promised() {
         }
         let reading = ALLOCATIONS.load(Relaxed) - before - (made - before) - publishing;
         assert!(bytes > 10_000 * 64);
-        println!("round {round}: {publishing} allocations to publish, {reading} to read 10,000 times");
+        println!(
+            "round {round}: {publishing} allocations to publish, {reading} to read 10,000 times"
+        );
         if round > 0 {
             assert!(publishing <= 12, "{publishing}");
             // None a reader: the id that a stream remembers has its room from the first.

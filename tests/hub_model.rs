@@ -22,10 +22,21 @@ const KEYS: [&str; 3] = ["k", "l", "m"];
 #[derive(Clone, Debug)]
 enum Op {
     Publish(Vec<(usize, Option<usize>)>),
-    Subscribe { names: Vec<usize>, patterns: Vec<usize>, state: bool },
+    Subscribe {
+        names: Vec<usize>,
+        patterns: Vec<usize>,
+        state: bool,
+    },
     /// From where a reader stands, or from the id of an event.
-    Resume { names: Vec<usize>, patterns: Vec<usize>, from: From },
-    Read { reader: usize, most: usize },
+    Resume {
+        names: Vec<usize>,
+        patterns: Vec<usize>,
+        from: From,
+    },
+    Read {
+        reader: usize,
+        most: usize,
+    },
     Leave(usize),
     Disconnect(usize),
 }
@@ -40,10 +51,8 @@ fn op() -> impl Strategy<Value = Op> {
     let topics = || prop::collection::vec(0..TOPICS.len(), 0..3);
     let patterns = || prop::collection::vec(0..PATTERNS.len(), 0..2);
     let publication = (0..TOPICS.len(), prop::option::of(0..KEYS.len()));
-    let from = prop_oneof![
-        any::<usize>().prop_map(From::Reader),
-        any::<usize>().prop_map(From::Event),
-    ];
+    let from =
+        prop_oneof![any::<usize>().prop_map(From::Reader), any::<usize>().prop_map(From::Event),];
     prop_oneof![
         8 => prop::collection::vec(publication, 1..4).prop_map(Op::Publish),
         2 => (topics(), patterns(), any::<bool>())
@@ -113,9 +122,8 @@ fn matches(pattern: &str, topic: &str) -> bool {
 impl Model {
     fn publish(&mut self, topic: usize, key: Option<usize>, id: String) {
         if key.is_some() {
-            let old = |it: &&mut Published| {
-                it.fate == Fate::Kept && it.topic == topic && it.key == key
-            };
+            let old =
+                |it: &&mut Published| it.fate == Fate::Kept && it.topic == topic && it.key == key;
             if let Some(old) = self.log.iter_mut().find(old) {
                 old.fate = Fate::Superseded;
             }

@@ -131,7 +131,7 @@ async fn read_bodies(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, numb
             parser.push(chunk);
             while let Some(event) = parser.next_event() {
                 let event = event.unwrap();
-                if event.event_type() == &"gap" {
+                if event.event_type() == "gap" {
                     // What comes next of each may be later.
                     seen = Seen::new();
                     continue;
@@ -161,11 +161,8 @@ fn fastrand_like(seed: usize) -> impl FnMut() -> u64 {
 #[test]
 fn every_reader_sees_each_event_once_and_in_order_or_is_told() {
     let seconds = env::var("TOWER_SSE_STRESS").ok().map_or(5, |text| text.parse().unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     let hub = Hub::builder().history(History::events(2000)).lagging(Lagging::Skip).build();
     let evicting = Hub::builder().history(History::events(2000)).build();
     let stop = Arc::new(AtomicBool::new(false));

@@ -81,7 +81,10 @@ mod options;
 mod source;
 
 pub(crate) use self::{
-    accepted::Accepted, body::HEAD, exclusive::Exclusive, options::stream_settings,
+    accepted::Accepted,
+    body::HEAD,
+    exclusive::Exclusive,
+    options::stream_settings,
     source::{BoxHandler, Fed, Feed},
 };
 pub use self::{

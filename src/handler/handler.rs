@@ -55,12 +55,7 @@ where
         let handler = handler.clone();
         Box::pin(async move { handler(request, events).await })
     });
-    EventChannelHandler {
-        config: Arc::new(Config {
-            handle,
-            entrance: Entrance::new(),
-        }),
-    }
+    EventChannelHandler { config: Arc::new(Config { handle, entrance: Entrance::new() }) }
 }
 
 /// A service that answers each request with an event stream, made by [`event_channel_handler`].
@@ -158,8 +153,7 @@ impl<B> Clone for EventChannelHandler<B> {
 
 impl<B> Clone for Config<B> {
     fn clone(&self) -> Self {
-        Self {
-            handle: self.handle.clone(), entrance: self.entrance.clone() }
+        Self { handle: self.handle.clone(), entrance: self.entrance.clone() }
     }
 }
 

@@ -5,11 +5,7 @@ use std::{fmt, ops::Range, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::{
-    position::Position,
-    slab::Key,
-    topic::Topic,
-};
+use super::{position::Position, slab::Key, topic::Topic};
 use crate::{
     encode::{Encode, Layout, sealed},
     event::{Event, EventId},

@@ -119,7 +119,9 @@ impl Future for HubFuture {
 
 impl fmt::Debug for HubHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HubHandler").field("entrance", &self.config.entrance).finish_non_exhaustive()
+        f.debug_struct("HubHandler")
+            .field("entrance", &self.config.entrance)
+            .finish_non_exhaustive()
     }
 }
 

@@ -376,7 +376,10 @@ impl HubBuilder {
     /// any event, or nothing. Its id is set to where the reader goes on.
     ///
     /// It is called where the body is polled, so it must not block.
-    pub fn on_gap(mut self, on_gap: impl Fn(&Gap) -> Option<Event> + Send + Sync + 'static) -> Self {
+    pub fn on_gap(
+        mut self,
+        on_gap: impl Fn(&Gap) -> Option<Event> + Send + Sync + 'static,
+    ) -> Self {
         self.on_gap = Some(Arc::new(on_gap));
         self
     }

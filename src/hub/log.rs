@@ -390,7 +390,9 @@ impl Log {
         }
         for pattern in &spec.patterns {
             let prefix = pattern.prefix();
-            let from = self.names.range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
+            let from = self
+                .names
+                .range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
             let same = from.take_while(|(topic, _)| topic.as_str().starts_with(prefix));
             let matching = same.filter(|(topic, _)| pattern.matches(topic));
             topics.extend(matching.map(|(_, key)| *key));
@@ -533,7 +535,12 @@ impl Log {
     }
 
     /// Walks the records of a feed's topics, in their order.
-    fn merged(&self, feed: &Feed, after: Position, to: Position) -> impl Iterator<Item = &Arc<Record>> {
+    fn merged(
+        &self,
+        feed: &Feed,
+        after: Position,
+        to: Position,
+    ) -> impl Iterator<Item = &Arc<Record>> {
         let next = move |topic: Key, after: Position| {
             if after >= to {
                 return None;

@@ -114,8 +114,18 @@ mod tests {
         }
         assert_eq!(ids.read("0123abce-7"), Says::OtherEpoch);
         for wrong in [
-            "", "7", "-7", "0123abcd", "0123abcd-", "0123abcd-07", "0123abcd-+7", "0123abcd-7 ",
-            "0123abcd--7", "0123abcd-7~~", "123abcd-7", "0123abcd-18446744073709551616",
+            "",
+            "7",
+            "-7",
+            "0123abcd",
+            "0123abcd-",
+            "0123abcd-07",
+            "0123abcd-+7",
+            "0123abcd-7 ",
+            "0123abcd--7",
+            "0123abcd-7~~",
+            "123abcd-7",
+            "0123abcd-18446744073709551616",
         ] {
             assert_eq!(ids.read(wrong), Says::Unknown, "{wrong:?}");
         }

@@ -127,11 +127,9 @@ impl fmt::Display for PublishError {
         }
         match &self.0.fault {
             Fault::Topic(error) => error.fmt(f),
-            Fault::HasId(id) => write!(
-                f,
-                "the event has the id {:?}, and ids are given by the hub",
-                id.as_str()
-            ),
+            Fault::HasId(id) => {
+                write!(f, "the event has the id {:?}, and ids are given by the hub", id.as_str())
+            }
             Fault::TooLarge { bytes, most } => {
                 write!(f, "the event takes {bytes} bytes, and the history keeps {most} at the most")
             }

@@ -89,7 +89,10 @@ struct Cursor {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     /// The current entries of keys, up to where the reader began.
-    State { at: Position, trimmed: u64 },
+    State {
+        at: Position,
+        trimmed: u64,
+    },
     Live,
 }
 
@@ -170,9 +173,11 @@ impl Subscription {
     ///
     /// What is [set](EventBody) for it applies, but what is about a handler and its buffer.
     pub fn into_body(self) -> EventBody {
-        EventBody::with_feed(Default::default(), crate::body::Accepted::without_request(), |control| {
-            self.into_feed(Arc::new(Extensions::new()), control)
-        })
+        EventBody::with_feed(
+            Default::default(),
+            crate::body::Accepted::without_request(),
+            |control| self.into_feed(Arc::new(Extensions::new()), control),
+        )
     }
 
     pub(super) fn into_feed(self, extensions: Arc<Extensions>, control: Control) -> Box<dyn Feed> {

@@ -90,7 +90,8 @@ mod tests {
         for (feed, pattern) in (0..).zip(&patterns) {
             trie.insert(pattern, feed);
         }
-        for topic in ["a", "b", "a.b", "a.b.c", "a.b.d.e", "*", ">", "a.*", "a.>", "", "a..c", "."] {
+        for topic in ["a", "b", "a.b", "a.b.c", "a.b.d.e", "*", ">", "a.*", "a.>", "", "a..c", "."]
+        {
             let Ok(topic) = Topic::try_from(topic) else { continue };
             let expected = (0..).zip(&patterns).filter(|(_, pattern)| pattern.matches(&topic));
             let expected: Vec<Key> = expected.map(|(feed, _)| feed).collect();
