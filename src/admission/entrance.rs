@@ -67,15 +67,6 @@ impl<T: 'static> Entrance<T> {
         }
     }
 
-    pub(crate) fn on_connect<F, Fut>(mut self, on_connect: F) -> Self
-    where
-        F: Fn(Connect) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Accept<T>, Refusal>> + Send + 'static,
-    {
-        self.set_on_connect(on_connect);
-        self
-    }
-
     pub(crate) fn set_on_connect<F, Fut>(&mut self, on_connect: F)
     where
         F: Fn(Connect) -> Fut + Send + Sync + 'static,
@@ -296,7 +287,7 @@ macro_rules! entrance_settings {
     ($type:ident $(<$generic:ident>)?) => {
         impl$(<$generic>)? $type$(<$generic>)? {
             /// Leaves the query alone: a last event ID is taken from the header only. Default is to look
-            /// into the query as well, see [`LastEventId::from_query`].
+            /// into the query as well, see [`LastEventId::from_query`](crate::LastEventId::from_query).
             pub fn without_last_event_id_query(mut self) -> Self {
                 self.entrance_mut().set_last_event_id_from_query(false);
                 self

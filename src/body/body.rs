@@ -151,6 +151,7 @@ impl EventBody {
     }
 
     /// Creates a stream of what a feed gives, which is made with what can cut the stream.
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "for the hub"))]
     pub(crate) fn with_feed(
         options: Arc<StreamOptions>,
         accepted: Accepted,

@@ -52,6 +52,7 @@ pub(crate) trait Feed: Send + Sync {
 }
 
 /// What a feed gives.
+#[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "for the hub"))]
 pub(crate) enum Fed {
     Segment(Segment),
     /// There will be nothing more.

@@ -343,6 +343,7 @@ impl Control {
     }
 
     /// Cuts the stream for the application, and returns whether it had not ended before.
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "for the hub"))]
     pub(crate) fn revoke(&self) -> bool {
         self.0.end(Status::Cut(Cut::Revoked))
     }

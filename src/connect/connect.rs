@@ -158,6 +158,7 @@ impl<T> Accept<T> {
     }
 
     /// Says what else the answer must say.
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "for the hub"))]
     pub(crate) fn with_target<U>(self, target: U) -> Accept<U> {
         Accept { connect: self.connect, headers: self.headers, target }
     }

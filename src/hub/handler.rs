@@ -46,7 +46,8 @@ impl HubHandler {
         F: Fn(Connect) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Accept<Topics>, Refusal>> + Send + 'static,
     {
-        let entrance = Entrance::new().on_connect(on_connect);
+        let mut entrance = Entrance::new();
+        entrance.set_on_connect(on_connect);
         Self { config: Arc::new(Config { hub, entrance }) }
     }
 

@@ -251,6 +251,13 @@ impl Hub {
     /// let orders = hub.handler(|connect| async move { connect.accept().topics(["orders"]) });
     /// # let _ = orders;
     /// ```
+    ///
+    /// An answer that names no topics does not compile:
+    ///
+    /// ```compile_fail
+    /// # let hub = tower_sse::Hub::new();
+    /// let orders = hub.handler(|connect| async move { Ok(connect.accept()) });
+    /// ```
     pub fn handler<F, Fut>(&self, on_connect: F) -> HubHandler
     where
         F: Fn(Connect) -> Fut + Send + Sync + 'static,

@@ -8,7 +8,7 @@ const LONGEST: usize = 255;
 /// What an event is published on, and readers subscribe to: any text of 1 to 255 bytes without
 /// control characters.
 ///
-/// Its segments stand between dots, which matters to [patterns](Topics::patterns) alone. There is
+/// Its segments stand between dots, which matters to [patterns](super::Topics::patterns) alone. There is
 /// nothing in a topic that makes it a pattern: `*` and `>` are characters as others.
 ///
 /// ```
@@ -19,8 +19,6 @@ const LONGEST: usize = 255;
 /// assert_eq!(error.to_string(), "invalid topic: control character 0x0a at byte 6");
 /// # Ok::<(), tower_sse::BoxError>(())
 /// ```
-///
-/// [`Topics::patterns`]: super::Topics::patterns
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic(Arc<str>);
 
