@@ -570,3 +570,25 @@ async fn a_hook_may_use_the_hub() {
     drop(feed);
     slot.lock().unwrap().take();
 }
+
+#[tokio::test]
+async fn a_reader_is_woken_for_what_was_trimmed_in_the_same_step() {
+    let hub = Hub::builder().total_history(History::events(1)).lagging(Lagging::Skip).build();
+    let mut feed = hub.subscribe(Topics::default().patterns(["a.*"]).unwrap());
+    assert_eq!(ready(&mut feed), [""; 0]);
+    let all = [Publication::new("a.1", "1"), Publication::new("b", "2")];
+    assert_eq!(hub.publish_all(all).await.unwrap().woken, 1);
+    assert_eq!(ready(&mut feed), ["lagged Some(1)"]);
+}
+
+#[tokio::test]
+async fn what_is_for_handlers_has_no_effect_on_a_reader() {
+    let hub = Hub::new();
+    let body = hub.subscribe(topics(&["a"])).into_body();
+    let mut body = body.in_task().buffer(tower_sse::Buffer::dropping(1)).without_greeting();
+    ready_bytes(&mut body);
+    for n in 0..3 {
+        hub.publish("a", Event::new(n)).await.unwrap();
+    }
+    assert_eq!(ready_bytes(&mut body).matches("data: ").count(), 3);
+}

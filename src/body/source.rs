@@ -68,6 +68,9 @@ impl Handler {
 
     /// Moves the handler to a task.
     pub(super) fn spawn(&mut self, receiver: &EventReceiver, span: &Span) {
+        if !matches!(self, Self::Inside(_)) {
+            return;
+        }
         let Self::Inside(future) = std::mem::replace(self, Self::None) else { return };
         let control = receiver.control();
         let Ok(runtime) = Handle::try_current() else {

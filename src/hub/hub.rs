@@ -214,9 +214,9 @@ impl Hub {
         let now = Instant::now();
         let (records, mut wakers) = {
             let mut log = shared.lock();
-            let append = |prepared| log.append(&shared.ids, prepared, now);
+            let mut wakers = log.take_room();
+            let append = |prepared| log.append(&shared.ids, prepared, now, &mut wakers);
             let records: Vec<_> = prepared.into_iter().map(append).collect();
-            let wakers = log.take_waiting(&records);
             (records, wakers)
         };
         let woken = wakers.len();

@@ -184,8 +184,19 @@ impl Log {
 
     // ===== publishing =====
 
-    /// Appends an event, and tells no one yet.
-    pub(super) fn append(&mut self, ids: &Ids, prepared: Prepared, now: Instant) -> Arc<Record> {
+    /// Returns an empty vector to gather wakers in, with the room that was needed before.
+    pub(super) fn take_room(&mut self) -> Vec<Waker> {
+        mem::take(&mut self.wakers)
+    }
+
+    /// Appends an event, and takes the wakers of all who wait for it.
+    pub(super) fn append(
+        &mut self,
+        ids: &Ids,
+        prepared: Prepared,
+        now: Instant,
+        wakers: &mut Vec<Waker>,
+    ) -> Arc<Record> {
         let Prepared { topic, key, event } = prepared;
         self.head += 1;
         let position = self.head;
@@ -211,6 +222,11 @@ impl Log {
             if old.is_some() {
                 feed.superseded = position;
             }
+            for reader in feed.waiting.drain(..) {
+                let reader = &mut self.readers[reader];
+                reader.place = None;
+                wakers.extend(reader.waker.take());
+            }
         }
         let cost = record.own_cost();
         log.bytes += cost;
@@ -223,23 +239,6 @@ impl Log {
         self.trim_topic(topic_key);
         self.trim_total(now);
         record
-    }
-
-    /// Takes the wakers of all who wait for what was published on these topics.
-    pub(super) fn take_waiting(&mut self, records: &[Arc<Record>]) -> Vec<Waker> {
-        let mut wakers = mem::take(&mut self.wakers);
-        for record in records {
-            // A topic may have gone since, with what it had, or even be another one by now.
-            let Some(&topic) = self.names.get(&record.topic) else { continue };
-            for feed in &self.topics[topic].feeds {
-                for reader in self.feeds[*feed].waiting.drain(..) {
-                    let reader = &mut self.readers[reader];
-                    reader.place = None;
-                    wakers.extend(reader.waker.take());
-                }
-            }
-        }
-        wakers
     }
 
     /// Gives the vector back that wakers were gathered in.
