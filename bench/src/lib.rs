@@ -35,6 +35,9 @@ pub struct Workload {
     /// Milliseconds between keep-alives
     #[arg(long, default_value_t = 15_000)]
     pub keep_alive_ms: u64,
+    /// Milliseconds for which events may be held back to be joined, where a server can; 0 for none
+    #[arg(long, default_value_t = 0)]
+    pub window_ms: u64,
 }
 
 /// What the streams are for.
@@ -74,9 +77,18 @@ impl Workload {
         Duration::from_millis(self.keep_alive_ms)
     }
 
+    pub fn window(&self) -> Duration {
+        Duration::from_millis(self.window_ms)
+    }
+
+    /// Ticks so many times a second.
+    pub fn pace(&self) -> tokio::time::Interval {
+        tokio::time::interval(Duration::from_secs_f64(1.0 / self.rate))
+    }
+
     /// Publishes for ever: so many bursts a second, each a slice of the data of its events.
     pub async fn publish(&self, mut publish: impl FnMut(&[String])) {
-        let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / self.rate));
+        let mut pace = self.pace();
         let mut burst = Vec::with_capacity(self.burst);
         loop {
             pace.tick().await;

@@ -112,6 +112,7 @@ fn once(server: &str, cell: &Cell, options: &Options) -> Result<Report> {
         .args(["--rate", &cell.rate.to_string()])
         .args(["--burst", &cell.burst.to_string()])
         .args(["--keep-alive-ms", &cell.keep_alive_ms.to_string()])
+        .args(["--window-ms", &cell.window_ms.to_string()])
         // It ends when this pipe does, if it is a script around another process.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());

@@ -23,6 +23,9 @@ pub(crate) fn run(from: &Path, to: &Path) -> Result<()> {
             continue;
         }
         writeln!(text, "\n## {}\n\n`bench/run {}`\n", section.title, section.name)?;
+        if !section.note.is_empty() {
+            writeln!(text, "{}\n", section.note)?;
+        }
         table(&section, &of_section, &mut text)?;
         if let Some(axis) = &section.plot {
             let name = format!("{}.svg", section.name);

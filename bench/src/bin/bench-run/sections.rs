@@ -3,7 +3,9 @@
 use tower_sse_bench::{Mode, Report};
 
 /// All servers, in the order of the tables. Those behind `PEERS` are measured if they are there.
-pub(crate) const SERVERS: [&str; 11] = [
+pub(crate) const SERVERS: [&str; 13] = [
+    "ours-hub-hyper",
+    "ours-hub-axum",
     "ours-hyper",
     "ours-axum",
     "axum",
@@ -18,13 +20,28 @@ pub(crate) const SERVERS: [&str; 11] = [
 ];
 /// Those that are not Rust, and come from `bench/peers`.
 pub(crate) const PEERS: [&str; 3] = ["better-sse", "sse-starlette", "nchan"];
-const OURS_AND_AXUM: &[&str] = &["ours-axum", "axum"];
-const GROWING: &[&str] = &["ours-hyper", "axum", "warp", "actix", "hyper-ring", "epoll"];
+const OURS_AND_AXUM: &[&str] = &["ours-hub-axum", "ours-axum", "axum"];
+const GROWING: &[&str] = &["ours-hub-hyper", "axum", "warp", "actix", "hyper-ring", "epoll"];
+/// Those that have events for one stream alone.
+const FLOODING: &[&str] = &[
+    "ours-hyper",
+    "ours-axum",
+    "axum",
+    "warp",
+    "salvo",
+    "actix",
+    "better-sse",
+    "sse-starlette",
+    "hyper-ring",
+    "epoll",
+];
 
 /// A table, or a plot with one point a cell.
 pub(crate) struct Section {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
+    /// What is to be known of the servers' settings here.
+    pub(crate) note: &'static str,
     pub(crate) cells: Vec<Cell>,
     /// None is all of them.
     pub(crate) servers: Option<&'static [&'static str]>,
@@ -51,6 +68,8 @@ pub(crate) struct Cell {
     pub(crate) rate: f64,
     pub(crate) burst: usize,
     pub(crate) keep_alive_ms: u64,
+    /// For ours, which can hold events back to join them.
+    pub(crate) window_ms: u64,
     pub(crate) load: &'static [&'static str],
     pub(crate) warmup: f64,
     pub(crate) duration: f64,
@@ -64,6 +83,7 @@ const CELL: Cell = Cell {
     rate: 50.0,
     burst: 1,
     keep_alive_ms: 15_000,
+    window_ms: 0,
     load: &[],
     warmup: 0.5,
     duration: 2.5,
@@ -101,6 +121,7 @@ const RESIDENT: Column = column("KB a stream", 1, |it| {
 });
 
 const FANOUT: &[Column] = &[USER, TOTAL, SEGMENTS, BYTES, P50, P99];
+const BUSIER: &[Column] = &[USER, TOTAL, SEGMENTS, DELIVERED, BUSY, P50, P99];
 const KEPT_ALIVE: &[Column] = &[
     column("user µs", 2, |it| per(it.user_us, it.comments)),
     column("total µs", 2, |it| per(it.cpu_us, it.comments)),
@@ -113,141 +134,185 @@ const OPENED: &[Column] = &[
 ];
 const FLOOD: &[Column] = &[USER_NS, TOTAL_NS, SEGMENTS, DELIVERED];
 
+/// Everything that is measured.
 pub(crate) fn all() -> Vec<Section> {
-    let table = |name, title, cell, columns, quick| Section {
+    let mut sections = tables();
+    sections.extend(growth());
+    sections
+}
+
+fn tables() -> Vec<Section> {
+    let table = |name, title, cell, columns, note| Section {
         name,
         title,
+        note,
         cells: vec![cell],
         servers: None,
-        quick,
+        quick: true,
         columns,
         plot: None,
     };
     let flood = Cell { mode: Mode::Flood, connections: 1, load: &["--no-latency"], ..CELL };
     let idle = Cell { mode: Mode::Idle, connections: 10_000, load: &["--no-latency"], ..CELL };
+    let busy = Cell { rate: 1000.0, window_ms: 10, ..CELL };
+    let h2 = Cell { load: &["--h2", "100"], ..CELL };
     vec![
         table(
             "fanout",
             "One event to 1,000 readers, 50 a second, 64 B; each delivery",
             CELL,
             FANOUT,
-            true,
+            "ours-hub: `publish_all` of one event; ours: a handler that reads tokio's broadcast of \
+             encoded events. Ours send an id with each event, where a hub publishes it.",
         ),
         table(
             "burst",
             "Bursts of 100 to 1,000 readers, 5 a second, 64 B; each event delivered",
             Cell { rate: 5.0, burst: 100, ..CELL },
             FANOUT,
-            true,
+            "ours-hub: `publish_all` of the burst.",
         ),
-        table(
-            "busy",
-            "1,000 events a second to 1,000 readers, 64 B; each delivery",
-            Cell { rate: 1000.0, ..CELL },
-            &[USER, TOTAL, SEGMENTS, DELIVERED, BUSY, P50, P99],
-            false,
-        ),
-        table(
-            "busy-by-hand",
-            "The same in bursts of 10, 100 a second; each event delivered",
-            Cell { rate: 100.0, burst: 10, ..CELL },
-            &[USER, TOTAL, SEGMENTS, DELIVERED, BUSY, P50, P99],
-            false,
-        ),
-        table("flood-64", "One stream at full speed, 64 B; each event", flood.clone(), FLOOD, true),
-        table(
-            "flood-1k",
-            "One stream at full speed, 1 KiB; each event",
-            Cell { size: 1 << 10, ..flood },
-            FLOOD,
-            true,
-        ),
+        Section {
+            quick: false,
+            ..table(
+                "busy",
+                "1,000 events a second to 1,000 readers, 64 B; each delivery",
+                busy,
+                BUSIER,
+                "ours: with `batch_window` of 10 ms; the others have no such setting.",
+            )
+        },
+        Section {
+            quick: false,
+            ..table(
+                "busy-by-hand",
+                "The same in bursts of 10, 100 a second; each event delivered",
+                Cell { rate: 100.0, burst: 10, ..CELL },
+                BUSIER,
+                "All without a window: the publisher gathers, where all can do so.",
+            )
+        },
+        Section {
+            servers: Some(FLOODING),
+            ..table(
+                "flood-64",
+                "One stream at full speed, 64 B; each event",
+                flood.clone(),
+                FLOOD,
+                "ours: a handler that sends in a loop.",
+            )
+        },
+        Section {
+            servers: Some(FLOODING),
+            ..table(
+                "flood-1k",
+                "One stream at full speed, 1 KiB; each event",
+                Cell { size: 1 << 10, ..flood },
+                FLOOD,
+                "ours: a handler that sends in a loop.",
+            )
+        },
         table(
             "idle",
             "10,000 idle streams with keep-alive",
             Cell { duration: 0.5, ..idle.clone() },
             &[RESIDENT, STREAMS, FAILED],
-            true,
+            "ours-hub: each reader is sent the state of one key first.",
         ),
         table(
             "keep-alive",
             "Keep-alives of 10,000 idle streams, each every second",
             Cell { keep_alive_ms: 1000, warmup: 1.0, duration: 3.0, ..idle.clone() },
             KEPT_ALIVE,
-            true,
+            "",
         ),
         table(
             "open-close",
             "Open, first event, close, 16 at a time; each stream",
-            Cell { connections: 16, load: &["--open-close", "--no-latency"], ..idle.clone() },
+            Cell { connections: 16, load: &["--open-close", "--no-latency"], ..idle },
             OPENED,
-            true,
-        ),
-        table(
-            "many",
-            "15,000 streams on one process, an event a second",
-            Cell { connections: 15_000, rate: 1.0, ..CELL },
-            &[STREAMS, FAILED, DELIVERED, RESIDENT, P99],
-            false,
+            "ours-hub: the first event is the state of a key.",
         ),
         Section {
+            quick: false,
+            ..table(
+                "many",
+                "15,000 streams on one process, an event a second",
+                Cell { connections: 15_000, rate: 1.0, ..CELL },
+                &[STREAMS, FAILED, DELIVERED, RESIDENT, P99],
+                "",
+            )
+        },
+        Section {
+            quick: false,
             servers: Some(OURS_AND_AXUM),
             ..table(
                 "h2",
                 "HTTP/2: one event to 1,000 readers on 10 connections, 50 a second; each delivery",
-                Cell { load: &["--h2", "100"], ..CELL },
+                h2.clone(),
                 FANOUT,
-                false,
+                "",
             )
         },
         Section {
+            quick: false,
             servers: Some(OURS_AND_AXUM),
             ..table(
                 "h2-burst",
                 "HTTP/2: bursts of 100 to 1,000 readers on 10 connections, 5 a second; each event",
-                Cell { load: &["--h2", "100"], rate: 5.0, burst: 100, ..CELL },
+                Cell { rate: 5.0, burst: 100, ..h2 },
                 FANOUT,
-                false,
+                "",
             )
         },
-        Section {
-            name: "growth-readers",
-            title: "Growth with readers, about 50,000 deliveries a second, 64 B",
-            cells: [100, 300, 1000, 3000, 15_000]
+    ]
+}
+
+/// What is drawn.
+fn growth() -> [Section; 3] {
+    let growth = |name, title, label, cells, columns| Section {
+        name,
+        title,
+        note: "",
+        cells,
+        servers: Some(GROWING),
+        quick: false,
+        columns,
+        plot: Some(Axis { label, value: "CPU a delivery, µs" }),
+    };
+    let cell = Cell { duration: 2.0, ..CELL };
+    [
+        growth(
+            "growth-readers",
+            "Growth with readers, about 50,000 deliveries a second, 64 B",
+            "readers",
+            [100, 300, 1000, 3000, 15_000]
                 .map(|readers| Cell {
                     x: readers as f64,
                     connections: readers,
                     rate: 50_000.0 / readers as f64,
-                    duration: 2.0,
-                    ..CELL
+                    ..cell.clone()
                 })
                 .into(),
-            servers: Some(GROWING),
-            quick: false,
-            columns: &[TOTAL, USER, P99],
-            plot: Some(Axis { label: "readers", value: "CPU a delivery, µs" }),
-        },
-        Section {
-            name: "growth-size",
-            title: "Growth with the size of an event, 100 readers, 50 events a second",
-            cells: [64, 512, 4 << 10, 16 << 10, 64 << 10]
-                .map(|size| Cell { x: size as f64, connections: 100, size, duration: 2.0, ..CELL })
+            &[TOTAL, USER, P99],
+        ),
+        growth(
+            "growth-size",
+            "Growth with the size of an event, 100 readers, 50 events a second",
+            "bytes of data",
+            [64, 512, 4 << 10, 16 << 10, 64 << 10]
+                .map(|size| Cell { x: size as f64, connections: 100, size, ..cell.clone() })
                 .into(),
-            servers: Some(GROWING),
-            quick: false,
-            columns: &[TOTAL, USER, P99],
-            plot: Some(Axis { label: "bytes of data", value: "CPU a delivery, µs" }),
-        },
-        Section {
-            name: "growth-rate",
-            title: "Growth with the rate, to saturation: 1,000 readers, 64 B",
-            cells: [25.0, 50.0, 100.0, 200.0, 400.0]
-                .map(|rate| Cell { x: rate, rate, duration: 2.0, ..CELL })
+            &[TOTAL, USER, P99],
+        ),
+        growth(
+            "growth-rate",
+            "Growth with the rate, to saturation: 1,000 readers, 64 B",
+            "events a second",
+            [25.0, 50.0, 100.0, 200.0, 400.0]
+                .map(|rate| Cell { x: rate, rate, ..cell.clone() })
                 .into(),
-            servers: Some(GROWING),
-            quick: false,
-            columns: &[TOTAL, DELIVERED, BUSY, P99],
-            plot: Some(Axis { label: "events a second", value: "CPU a delivery, µs" }),
-        },
+            &[TOTAL, DELIVERED, BUSY, P99],
+        ),
     ]
 }

@@ -34,6 +34,10 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Server {
+    /// tower-sse: a hub on hyper's HTTP/1 alone, prepared for streams
+    OursHubHyper(Workload),
+    /// tower-sse: a hub under axum::serve
+    OursHubAxum(Workload),
     /// tower-sse: a handler on hyper's HTTP/1 alone, prepared for streams
     OursHyper(Workload),
     /// tower-sse: a handler under axum::serve
@@ -64,8 +68,10 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match args.server {
-            Server::OursHyper(workload) => ours::on_hyper(workload).await,
-            Server::OursAxum(workload) => ours::on_axum(workload).await,
+            Server::OursHubHyper(workload) => ours::hub_on_hyper(workload).await,
+            Server::OursHubAxum(workload) => ours::hub_on_axum(workload).await,
+            Server::OursHyper(workload) => ours::handler_on_hyper(workload).await,
+            Server::OursAxum(workload) => ours::handler_on_axum(workload).await,
             Server::Axum(workload) => axum_sse::run(workload).await,
             Server::Warp(workload) => warp_sse::run(workload).await,
             Server::Salvo(workload) => salvo_sse::run(workload).await,

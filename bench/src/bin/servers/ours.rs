@@ -1,31 +1,66 @@
-//! tower-sse, by its handler.
+//! tower-sse: its hub, and its handler, each under `axum::serve` and on hyper's HTTP/1 alone.
+
+use std::convert::Infallible;
 
 use axum::Router;
-use hyper::server::conn::http1;
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::{
+    net::TcpListener,
+    sync::broadcast::{self, error::RecvError},
+};
+use tower_service::Service;
 use tower_sse::{
-    Buffer, EncodedEvent, Event, EventChannelHandler, KeepAlive, event_channel_handler,
+    Buffer, Connect, EncodedEvent, Event, EventBody, EventChannelHandler, Hub, KeepAlive,
+    event_channel_handler,
+    hub::{HubHandler, Publication, Topic, Topics},
 };
 use tower_sse_bench::{Mode, Workload};
 
 use super::{Result, listen_tokio};
 
-pub(super) async fn on_axum(workload: Workload) -> Result<()> {
-    let listener = listen_tokio(&workload)?;
-    let app = Router::new().route_service("/", handler(workload));
-    axum::serve(listener, app).await?;
+type Hyper = Request<Incoming>;
+type Axum = Request<axum::body::Body>;
+
+pub(super) async fn hub_on_axum(workload: Workload) -> Result<()> {
+    serve_axum(listen_tokio(&workload)?, hub(workload)?).await
+}
+
+pub(super) async fn hub_on_hyper(workload: Workload) -> Result<()> {
+    serve_hyper(listen_tokio(&workload)?, hub(workload)?).await
+}
+
+pub(super) async fn handler_on_axum(workload: Workload) -> Result<()> {
+    serve_axum(listen_tokio(&workload)?, handler(workload)).await
+}
+
+pub(super) async fn handler_on_hyper(workload: Workload) -> Result<()> {
+    serve_hyper(listen_tokio(&workload)?, handler(workload)).await
+}
+
+async fn serve_axum<S>(listener: TcpListener, service: S) -> Result<()>
+where
+    S: Service<Axum, Response = Response<EventBody>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    axum::serve(listener, Router::new().route_service("/", service)).await?;
     Ok(())
 }
 
 /// The recipe "Serve streams alone" of the docs: HTTP/1 without a choice, and
 /// no router.
-pub(super) async fn on_hyper(workload: Workload) -> Result<()> {
-    let listener = listen_tokio(&workload)?;
-    let service = TowerToHyperService::new(handler(workload));
+async fn serve_hyper<S>(listener: TcpListener, service: S) -> Result<()>
+where
+    S: Service<Hyper, Response = Response<EventBody>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
+    let service = TowerToHyperService::new(service);
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new());
     loop {
@@ -35,8 +70,44 @@ pub(super) async fn on_hyper(workload: Workload) -> Result<()> {
     }
 }
 
+/// All streams read one topic. Where each has an event of its own first, that is the state of a key.
+fn hub(workload: Workload) -> Result<HubHandler> {
+    let hub = Hub::new();
+    let topic = Topic::try_from("all")?;
+    let mut topics = Topics::new([topic.clone()])?;
+    match workload.mode {
+        Mode::Fanout => {
+            let (hub, workload) = (hub.clone(), workload.clone());
+            tokio::spawn(publish(hub, topic, workload));
+        }
+        Mode::Idle => {
+            topics = topics.with_state();
+            let state = Publication::new(topic, workload.data()).key("state");
+            let hub = hub.clone();
+            tokio::spawn(async move { hub.publish_all([state]).await.expect("it is small") });
+        }
+        Mode::Flood => return Err("a hub has no events for one stream alone".into()),
+    }
+    let handler = hub.handler(move |connect: Connect| {
+        let topics = topics.clone();
+        async move { Ok(connect.accept().subscribe(topics)) }
+    });
+    // A window of nothing is none.
+    Ok(handler.keep_alive(KeepAlive::every(workload.keep_alive())).batch_window(workload.window()))
+}
+
+async fn publish(hub: Hub, topic: Topic, workload: Workload) {
+    let mut pace = workload.pace();
+    loop {
+        pace.tick().await;
+        let burst =
+            (0..workload.burst).map(|_| Publication::new(topic.clone(), workload.stamped()));
+        hub.publish_all(burst).await.expect("they are small");
+    }
+}
+
 fn handler<B: Send + 'static>(workload: Workload) -> EventChannelHandler<B> {
-    let keep_alive = KeepAlive::every(workload.keep_alive());
+    let (keep_alive, window) = (KeepAlive::every(workload.keep_alive()), workload.window());
     let handler = match workload.mode {
         Mode::Fanout => fanout(workload),
         Mode::Flood => event_channel_handler(move |_, events| {
@@ -55,7 +126,7 @@ fn handler<B: Send + 'static>(workload: Workload) -> EventChannelHandler<B> {
             }
         }),
     };
-    handler.keep_alive(keep_alive)
+    handler.keep_alive(keep_alive).batch_window(window)
 }
 
 fn fanout<B: Send + 'static>(workload: Workload) -> EventChannelHandler<B> {
