@@ -3,7 +3,7 @@
 use std::{
     future::Future as _,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -21,6 +21,8 @@ pin_project! {
     pub(crate) struct Alarm {
         #[pin]
         sleep: Option<Sleep>,
+        // What the timer has, if it was set and not heard of since.
+        waker: Option<Waker>,
     }
 }
 
@@ -34,18 +36,27 @@ impl Alarm {
         deadline: Instant,
         cx: &mut Context<'_>,
     ) -> Option<Poll<()>> {
-        let mut slot = self.project().sleep;
+        let this = self.project();
+        let (mut slot, waker) = (this.sleep, this.waker);
         if slot.is_none() {
             Handle::try_current().ok()?;
             // In a runtime whose timer is not enabled this panics, and there is no way to ask.
             slot.set(Some(caught("the timer", || sleep_until(deadline)).ok()?));
         }
         let mut sleep = slot.as_mut().as_pin_mut()?;
+        let is_set = waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_set && deadline >= sleep.deadline() && !sleep.is_elapsed() {
+            // It has this waker. If it rings now, that is woken.
+            return Some(Poll::Pending);
+        }
         loop {
             if deadline < sleep.deadline() {
                 sleep.as_mut().reset(deadline);
             }
             if sleep.as_mut().poll(cx).is_pending() {
+                if !is_set {
+                    *waker = Some(cx.waker().clone());
+                }
                 return Some(Poll::Pending);
             }
             if deadline <= sleep.deadline() {

@@ -159,7 +159,7 @@ impl EventBody {
     ) -> Self {
         // Nobody sends: the channel is what the stream is governed by.
         let (_, receiver) = event_channel(Buffer::default());
-        let handler = Handler::Feed(feed(receiver.control()));
+        let handler = Handler::Feed(feed(receiver.control()), None);
         Live::with_handler(handler, receiver, options, accepted).into()
     }
 

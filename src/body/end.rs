@@ -2,6 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::Extensions;
 use tokio::time::Instant;
 
@@ -140,6 +141,36 @@ impl fmt::Debug for Disconnect {
     }
 }
 
+/// The last event id that went out.
+enum LastId {
+    None,
+    /// Since a slice of a segment would keep all of it.
+    Copied(Vec<u8>),
+    Kept(Bytes),
+}
+
+impl LastId {
+    fn replace(&mut self, id: Bytes, can_stay: bool) {
+        match self {
+            _ if can_stay => *self = Self::Kept(id),
+            Self::Copied(copy) => {
+                copy.clear();
+                copy.extend_from_slice(&id);
+            }
+            Self::None | Self::Kept(_) => *self = Self::Copied(id.to_vec()),
+        }
+    }
+
+    fn take(&mut self) -> Option<String> {
+        let id = match std::mem::replace(self, Self::None) {
+            Self::None => return None,
+            Self::Copied(id) => id,
+            Self::Kept(id) => id.into(),
+        };
+        String::from_utf8(id).ok()
+    }
+}
+
 /// The record of a stream, which is closed when it is dropped: the last thing a stream does,
 /// whatever ends it. Until a reason is set, that is a client that is gone.
 pub(super) struct Record {
@@ -150,7 +181,7 @@ pub(super) struct Record {
     pub(super) span: Span,
     channel: Control,
     extensions: Extensions,
-    last_event_id: Option<String>,
+    last_event_id: LastId,
     events: u64,
     bytes: u64,
     started: Instant,
@@ -173,7 +204,7 @@ impl Record {
             span: accepted.span,
             channel: receiver.control(),
             extensions: accepted.extensions,
-            last_event_id: None,
+            last_event_id: LastId::None,
             events: 0,
             bytes: 0,
             started: Instant::now(),
@@ -228,12 +259,8 @@ impl Record {
     fn count_events(&mut self, segment: &mut Segment) -> usize {
         let events = std::mem::take(&mut segment.events);
         self.events += events as u64;
-        let id = segment.last_id.take();
-        if let Some(Ok(id)) = id.as_deref().map(std::str::from_utf8) {
-            // Copied, since a slice of the segment would keep all of it.
-            let last_event_id = self.last_event_id.get_or_insert_default();
-            last_event_id.clear();
-            last_event_id.push_str(id);
+        if let Some(id) = segment.last_id.take() {
+            self.last_event_id.replace(id, segment.id_can_stay);
         }
         events
     }

@@ -167,7 +167,15 @@ impl Live {
         }
         if self.outgoing.bytes.is_empty() {
             match self.as_mut().poll_segment(cx) {
-                Poll::Ready(Ok(segment)) => *self.as_mut().project().outgoing = segment,
+                Poll::Ready(Ok(mut segment)) => {
+                    let has_opening = matches!(self.opening, Opening::Ready(_));
+                    if !has_opening && segment.bytes.len() <= BUDGET - self.since_pending {
+                        let bytes = std::mem::take(&mut segment.bytes);
+                        self.given(bytes.len(), Some(&mut segment));
+                        return Poll::Ready(Ok(bytes));
+                    }
+                    *self.as_mut().project().outgoing = segment;
+                }
                 Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
                 Poll::Pending => {
                     *self.project().since_pending = 0;
@@ -250,8 +258,8 @@ impl Live {
     }
 
     /// Gives what is outgoing, as much as the budget allows, and the opening with it or before it.
-    fn give(self: Pin<&mut Self>) -> Bytes {
-        let this = self.project();
+    fn give(mut self: Pin<&mut Self>) -> Bytes {
+        let this = self.as_mut().project();
         let mut opening = None;
         if let Opening::Ready(bytes) = std::mem::replace(this.opening, Opening::Gone) {
             if this.outgoing.bytes.len() <= JOINED {
@@ -261,25 +269,34 @@ impl Live {
             }
         }
         let most = BUDGET - *this.since_pending;
-        let (bytes, ended) = if let Some(opening) = opening {
-            (opening, None)
-        } else if this.outgoing.bytes.len() > most {
-            (this.outgoing.bytes.split_to(most), None)
-        } else {
-            (std::mem::take(&mut this.outgoing.bytes), Some(this.outgoing))
-        };
-        *this.since_pending += bytes.len();
+        if let Some(opening) = opening {
+            self.given(opening.len(), None);
+            return opening;
+        }
+        if this.outgoing.bytes.len() > most {
+            let bytes = this.outgoing.bytes.split_to(most);
+            self.given(bytes.len(), None);
+            return bytes;
+        }
+        let mut segment = std::mem::take(this.outgoing);
+        self.given(segment.bytes.len(), Some(&mut segment));
+        segment.bytes
+    }
+
+    /// Takes note of bytes that go out now, and of the segment that they are the last of.
+    fn given(self: Pin<&mut Self>, length: usize, ended: Option<&mut Segment>) {
+        let this = self.project();
+        *this.since_pending += length;
         if let Some(window) = this.record.options.batch_window {
             let has_events = ended.as_ref().is_some_and(|segment| segment.events > 0);
             if has_events {
                 *this.held_until = Some(later(Instant::now(), window));
             }
         }
-        this.record.count(bytes.len(), ended);
+        this.record.count(length, ended);
         if this.last_left.is_some() {
             *this.last_left = Some(Instant::now());
         }
-        bytes
     }
 
     /// Is pending once, so that the server writes what it has.

@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use futures_core::Stream;
@@ -34,8 +34,9 @@ pub(super) enum Handler {
     Inside(Exclusive<Handled>),
     /// It has a task.
     InTask { _task: AbortOnDrop },
-    /// There is none, but something that gives segments when it is asked.
-    Feed(Box<dyn Feed>),
+    /// There is none, but something that gives segments when it is asked. With the waker that the
+    /// channel has: while it has that, there is no need to ask it.
+    Feed(Box<dyn Feed>, Option<Waker>),
 }
 
 /// A source that gives segments itself: past the channel, by which the stream is governed still.
@@ -105,13 +106,16 @@ impl Handler {
 
     /// Takes the first piece of what is there, or sees to it that the body is woken.
     pub(super) fn take(&mut self, receiver: &EventReceiver, cx: &mut Context<'_>) -> Taken {
-        match receiver.take(cx) {
-            // The handler has dropped its sender, and does something else before it returns.
-            Taken::Ended(Ending::NoSenders) if self.is_inside() => {}
-            Taken::Nothing => {}
-            taken => return taken,
+        if !self.is_quiet(receiver, cx) {
+            match receiver.take(cx) {
+                // The handler has dropped its sender, and does something else before it returns.
+                Taken::Ended(Ending::NoSenders) if self.is_inside() => {}
+                Taken::Nothing => {}
+                taken => return taken,
+            }
+            self.keep_waker(cx);
         }
-        let Self::Feed(feed) = self else { return Taken::Nothing };
+        let Self::Feed(feed, _) = self else { return Taken::Nothing };
         match feed.poll_feed(cx) {
             Poll::Pending => return Taken::Nothing,
             Poll::Ready(Fed::Segment(segment)) => return Taken::Segment(segment),
@@ -126,20 +130,41 @@ impl Handler {
     /// that have no room. The body is woken for these alone: a feed is not looked at, and so not told
     /// that anybody waits.
     pub(super) fn take_pressing(&mut self, receiver: &EventReceiver, cx: &Context<'_>) -> Taken {
+        if self.is_quiet(receiver, cx) {
+            return Taken::Nothing;
+        }
         match receiver.take_pressing(cx) {
-            Taken::Ended(Ending::NoSenders) if self.is_inside() => Taken::Nothing,
-            taken => taken,
+            Taken::Ended(Ending::NoSenders) if self.is_inside() => {}
+            Taken::Nothing => {}
+            taken => return taken,
+        }
+        self.keep_waker(cx);
+        Taken::Nothing
+    }
+
+    /// Returns whether the channel of a feed has this waker still, so that there is nothing in it.
+    fn is_quiet(&self, receiver: &EventReceiver, cx: &Context<'_>) -> bool {
+        let Self::Feed(_, Some(waker)) = self else { return false };
+        waker.will_wake(cx.waker()) && receiver.is_quiet()
+    }
+
+    /// Keeps what the channel of a feed has been left.
+    fn keep_waker(&mut self, cx: &Context<'_>) {
+        if let Self::Feed(_, waker) = self {
+            if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
         }
     }
 
     /// Returns whether more can come that is not of the channel.
     pub(super) fn is_inside(&self) -> bool {
-        matches!(self, Self::Inside(_) | Self::Feed(_))
+        matches!(self, Self::Inside(_) | Self::Feed(..))
     }
 
     pub(super) fn feed(&mut self) -> Option<&mut dyn Feed> {
         match self {
-            Self::Feed(feed) => Some(&mut **feed),
+            Self::Feed(feed, _) => Some(&mut **feed),
             _ => None,
         }
     }

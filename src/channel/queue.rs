@@ -27,6 +27,8 @@ pub(crate) struct Segment {
     pub(crate) events: usize,
     /// The last id in `bytes`.
     pub(crate) last_id: Option<Bytes>,
+    /// It can be kept as it is: it keeps no more than itself, or what others keep anyway.
+    pub(crate) id_can_stay: bool,
     /// Where that starts in `bytes`, while the segment is queued.
     pub(crate) id_at: usize,
 }
@@ -126,7 +128,13 @@ impl Queue {
         self.seal();
         let id_at = layout.id.as_ref().map_or(0, |id| id.start);
         let last_id = layout.id.clone().map(|id| bytes.slice(id));
-        self.sealed.push_back(Segment { bytes: bytes.clone(), events: 1, last_id, id_at });
+        self.sealed.push_back(Segment {
+            bytes: bytes.clone(),
+            events: 1,
+            last_id,
+            id_at,
+            ..Segment::default()
+        });
     }
 
     fn write<E: sealed::Encode>(&mut self, event: &E, layout: &Layout) {
@@ -162,7 +170,7 @@ impl Queue {
         let last_id = self.tail_id.take().map(|id| bytes.slice(id));
         let events = mem::take(&mut self.tail_events);
         self.tail_large = false;
-        self.sealed.push_back(Segment { bytes, events, last_id, id_at });
+        self.sealed.push_back(Segment { bytes, events, last_id, id_at, ..Segment::default() });
     }
 
     /// Gives back what a burst has left behind: what is kept is what an idle stream costs.

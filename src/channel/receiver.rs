@@ -109,6 +109,12 @@ impl EventReceiver {
         Some(polled)
     }
 
+    /// Returns whether nothing has happened since a waker was left: neither that there is something to
+    /// take, nor that the stream has ended or is to end.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.shared.has_waker()
+    }
+
     /// Takes the first piece of what is there, or leaves the waker.
     pub(crate) fn take(&self, cx: &Context<'_>) -> Taken {
         let mut state = self.shared.lock();

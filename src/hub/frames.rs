@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{
+    entry::Record,
     log::{Batch, Range},
     position::Position,
     slab::Key,
@@ -10,12 +11,15 @@ use super::{
 
 /// How many frames are kept: readers at the same place come one after the other.
 const KEPT: usize = 8;
+/// Up to which length a record may be kept for its id alone, in bytes.
+const SMALL: usize = 1 << 10;
 
 /// Records of one reader, joined.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     pub(super) bytes: Bytes,
     pub(super) events: usize,
+    /// It may be kept as it is.
     pub(super) last_id: Option<Bytes>,
     /// Where a reader stands that has it.
     pub(super) upto: Position,
@@ -30,7 +34,7 @@ impl Frame {
             let (bytes, last_id) = if is_state {
                 (first.without_id(), None)
             } else {
-                (first.bytes.clone(), Some(first.id_bytes()))
+                (first.bytes.clone(), Some(kept_id(first)))
             };
             return Some(Self { bytes, events, last_id, upto });
         }
@@ -40,14 +44,19 @@ impl Frame {
             if is_state {
                 bytes.extend_from_slice(&record.bytes[record.id.end + 1..]);
             } else {
-                last_id = Some(bytes.len() + record.id.start..bytes.len() + record.id.end);
+                last_id = Some(record);
                 bytes.extend_from_slice(&record.bytes);
             }
         }
-        let bytes = bytes.freeze();
-        let last_id = last_id.map(|id| bytes.slice(id));
-        Some(Self { bytes, events, last_id, upto })
+        let last_id = last_id.map(|record| kept_id(record));
+        Some(Self { bytes: bytes.freeze(), events, last_id, upto })
     }
+}
+
+/// Returns the id of a record, as readers may keep it: with the record if that is small.
+fn kept_id(record: &Record) -> Bytes {
+    let id = record.id_bytes();
+    if record.bytes.len() <= SMALL { id } else { Bytes::copy_from_slice(&id) }
 }
 
 /// The last frames that were made.
@@ -61,7 +70,9 @@ pub(super) struct Frames {
 
 impl Frames {
     pub(super) fn find(&self, feed: Key, range: Range) -> Option<&Frame> {
-        let found = self.kept.iter().find(|(of, from, _)| *of == feed && *from == range);
+        let (newer, older) = self.kept.split_at(self.next);
+        let mut newest_first = newer.iter().rev().chain(older.iter().rev());
+        let found = newest_first.find(|(of, from, _)| *of == feed && *from == range);
         found.map(|(_, _, frame)| frame)
     }
 

@@ -432,7 +432,8 @@ impl Reading {
         self.subscription.told = self.subscription.cursor.at;
         let id = self.subscription.position();
         let last_id = Some(Bytes::copy_from_slice(id.as_bytes()));
-        Segment { bytes: event.with_id(id).encode().to_bytes(), last_id, ..Segment::default() }
+        let bytes = event.with_id(id).encode().to_bytes();
+        Segment { bytes, last_id, id_can_stay: true, ..Segment::default() }
     }
 
     /// Tells of a gap, as the hook says.
@@ -455,7 +456,8 @@ impl Feed for Reading {
                 if last_id.is_some() {
                     self.subscription.told = self.subscription.cursor.at;
                 }
-                Fed::Segment(Segment { bytes, events, last_id, ..Segment::default() })
+                let id_can_stay = true;
+                Fed::Segment(Segment { bytes, events, last_id, id_can_stay, ..Segment::default() })
             }
             Found::State => Fed::Segment(self.position()),
             Found::Lagged(_) if self.subscription.is_over => Fed::Lagged,
