@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use pin_project_lite::pin_project;
 use tokio::{
     runtime::Handle,
     time::{Instant, Sleep, sleep_until},
@@ -15,47 +14,55 @@ use tokio::{
 
 use crate::caught::caught;
 
-pin_project! {
-    /// A timer that may be armed too early, and then re-arms itself for the rest.
-    #[derive(Debug, Default)]
-    pub(crate) struct Alarm {
-        #[pin]
-        sleep: Option<Sleep>,
-        // What the timer has, if it was set and not heard of since.
-        waker: Option<Waker>,
-    }
+/// How much earlier than by the clock it may ring, and more.
+const AHEAD: Duration = Duration::from_millis(10);
+
+/// A timer that may be armed too early, and then re-arms itself for the rest.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm {
+    /// What it was set for when it was left to ring.
+    set: Option<Set>,
+    /// Boxed, since most of what has an alarm does something else most of the time.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug)]
+struct Set {
+    at: Instant,
+    waker: Waker,
 }
 
 impl Alarm {
+    /// Returns whether there is no need to poll: it wakes whom it is to wake, and not too late, and has
+    /// not rung if it is now not earlier than this.
+    pub(crate) fn is_set(&self, deadline: Instant, now: Instant, cx: &Context<'_>) -> bool {
+        self.set.as_ref().is_some_and(|set| {
+            let is_ahead = now + AHEAD < set.at;
+            is_ahead && set.at <= deadline && set.waker.will_wake(cx.waker())
+        })
+    }
+
     /// Is ready when the deadline has come; none if there is no runtime to keep the time.
     ///
     /// Deadlines may move; one that moves away costs nothing until the timer fires for the earlier
     /// one.
-    pub(crate) fn poll_at(
-        self: Pin<&mut Self>,
-        deadline: Instant,
-        cx: &mut Context<'_>,
-    ) -> Option<Poll<()>> {
-        let this = self.project();
-        let (mut slot, waker) = (this.sleep, this.waker);
-        if slot.is_none() {
+    pub(crate) fn poll_at(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Option<Poll<()>> {
+        if self.sleep.is_none() {
             Handle::try_current().ok()?;
             // In a runtime whose timer is not enabled this panics, and there is no way to ask.
-            slot.set(Some(caught("the timer", || sleep_until(deadline)).ok()?));
+            let sleep = caught("the timer", || Box::pin(sleep_until(deadline))).ok()?;
+            self.sleep = Some(sleep);
         }
-        let mut sleep = slot.as_mut().as_pin_mut()?;
-        let is_set = waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if is_set && deadline >= sleep.deadline() && !sleep.is_elapsed() {
-            // It has this waker. If it rings now, that is woken.
-            return Some(Poll::Pending);
-        }
+        let sleep = self.sleep.as_mut()?;
         loop {
             if deadline < sleep.deadline() {
                 sleep.as_mut().reset(deadline);
             }
             if sleep.as_mut().poll(cx).is_pending() {
-                if !is_set {
-                    *waker = Some(cx.waker().clone());
+                let at = sleep.deadline();
+                match &mut self.set {
+                    Some(set) if set.waker.will_wake(cx.waker()) => set.at = at,
+                    set => *set = Some(Set { at, waker: cx.waker().clone() }),
                 }
                 return Some(Poll::Pending);
             }

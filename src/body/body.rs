@@ -45,7 +45,7 @@ pub struct EventBody {
 }
 
 enum State {
-    Live(Pin<Box<Live>>),
+    Live(Box<Live>),
     /// Plain bytes: the body of a refusal.
     Full(Bytes),
     Ended,
@@ -120,7 +120,7 @@ impl EventBody {
     /// For an event channel handler, [`Accept::deadline`](crate::Accept::deadline) is the same.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         if let State::Live(live) = &mut self.state {
-            live.as_mut().set_deadline(deadline.into());
+            live.set_deadline(deadline.into());
         }
         self
     }
@@ -172,14 +172,14 @@ impl EventBody {
     /// share, are left as they are.
     pub(crate) fn with_shutdown(mut self, shutdown: &Shutdown) -> Self {
         if let State::Live(live) = &mut self.state {
-            live.as_mut().set_shutdown(shutdown);
+            live.set_shutdown(shutdown);
         }
         self
     }
 
     fn change(mut self, change: impl FnOnce(&mut StreamOptions)) -> Self {
         if let State::Live(live) = &mut self.state {
-            live.as_mut().change(change);
+            live.change(change);
         }
         self
     }
@@ -194,7 +194,7 @@ impl EventBody {
             }
             State::Ended => return Poll::Ready(None),
         };
-        let polled = ready!(live.as_mut().poll(cx));
+        let polled = ready!(live.poll(cx));
         let (given, end) = match polled {
             Ok(bytes) => match live.finished() {
                 None => return Poll::Ready(Some(Ok(bytes))),
@@ -202,7 +202,7 @@ impl EventBody {
             },
             Err(end) => (None, end),
         };
-        live.as_mut().end(&end);
+        live.end(&end);
         // Drops the handler, then tells how the stream ended.
         self.state = State::Ended;
         Poll::Ready(match end {
@@ -262,7 +262,7 @@ impl From<EventReceiver> for EventBody {
 
 impl From<Live> for EventBody {
     fn from(live: Live) -> Self {
-        Self { state: State::Live(Box::pin(live)) }
+        Self { state: State::Live(Box::new(live)) }
     }
 }
 

@@ -173,17 +173,20 @@ impl LastId {
 
 /// The record of a stream, which is closed when it is dropped: the last thing a stream does,
 /// whatever ends it. Until a reason is set, that is a client that is gone.
+///
+/// What each event touches is in front.
+#[repr(C)]
 pub(super) struct Record {
     pub(super) options: Arc<StreamOptions>,
+    events: u64,
+    bytes: u64,
+    last_event_id: LastId,
+    channel: Control,
     /// None while the stream lasts.
     pub(super) reason: Option<EndReason>,
     pub(super) error: Option<Arc<dyn Error + Send + Sync>>,
     pub(super) span: Span,
-    channel: Control,
     extensions: Extensions,
-    last_event_id: LastId,
-    events: u64,
-    bytes: u64,
     started: Instant,
     // What keeps the stream counted, dropped after all is told.
     registration: Option<Registration>,

@@ -13,14 +13,12 @@
 
 use std::{
     error::Error,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::{
@@ -48,35 +46,34 @@ const JOINED: usize = 16 << 10;
 /// down.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
-pin_project! {
-    /// The fields are dropped in this order: the handler first, then what its senders send to, and
-    /// last the record, whose drop tells how the stream ended.
-    #[derive(Debug)]
-    pub(crate) struct Live {
-        handler: Handler,
-        receiver: EventReceiver,
-        #[pin]
-        alarm: Alarm,
-        opening: Opening,
-        // What is on its way out. Its bytes are what is left of them.
-        outgoing: Segment,
-        // Bytes given since the body was last pending.
-        since_pending: usize,
-        // When bytes last left, kept only for a keep-alive and a curfew. None without a runtime.
-        last_left: Option<Instant>,
-        // Until when what is ready is held back, to be joined with what comes.
-        held_until: Option<Instant>,
-        // Boxed, since most streams have none.
-        curfew: Option<Box<Curfew>>,
-        // Some once the stream has failed and everything else is out.
-        failed: Option<Failed>,
-        record: Record,
-    }
+/// The fields are dropped in this order: the handler first, then what its senders send to, and
+/// last the record, whose drop tells how the stream ended. They lie in this order too: what each
+/// event touches is together in front, which is what a delivery costs most.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Live {
+    handler: Handler,
+    receiver: EventReceiver,
+    /// Bytes given since the body was last pending.
+    since_pending: usize,
+    /// When bytes last left, kept only for a keep-alive and a curfew. None without a runtime.
+    last_left: Option<Instant>,
+    /// Until when what is ready is held back, to be joined with what comes.
+    held_until: Option<Instant>,
+    alarm: Alarm,
+    opening: Opening,
+    /// What is left of a segment that does not go out at once.
+    outgoing: Option<Box<Segment>>,
+    /// Boxed, since most streams have none.
+    curfew: Option<Box<Curfew>>,
+    /// Some once the stream has failed and everything else is out.
+    failed: Option<Box<Failed>>,
+    record: Record,
+}
 
-    impl PinnedDrop for Live {
-        fn drop(this: Pin<&mut Self>) {
-            this.leave();
-        }
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -88,7 +85,8 @@ enum Opening {
         own_buffer: bool,
         deadline: Option<Instant>,
     },
-    Ready(Bytes),
+    /// To be sent.
+    Due,
     Gone,
 }
 
@@ -133,7 +131,7 @@ impl Live {
             receiver,
             alarm: Alarm::default(),
             opening,
-            outgoing: Segment::default(),
+            outgoing: None,
             since_pending: 0,
             last_left: None,
             held_until: None,
@@ -144,49 +142,51 @@ impl Live {
     }
 
     /// Changes the settings, which apply until the first poll.
-    pub(super) fn change(self: Pin<&mut Self>, change: impl FnOnce(&mut StreamOptions)) {
-        self.project().record.change(change);
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut StreamOptions)) {
+        self.record.change(change);
     }
 
     /// Ends with this shutdown, in place of the settings' one.
-    pub(super) fn set_shutdown(self: Pin<&mut Self>, shutdown: &Shutdown) {
-        self.project().record.register_with(shutdown);
+    pub(super) fn set_shutdown(&mut self, shutdown: &Shutdown) {
+        self.record.register_with(shutdown);
     }
 
     /// Sets when the stream must have ended.
-    pub(super) fn set_deadline(self: Pin<&mut Self>, at: Instant) {
-        if let Opening::NotPolled { deadline, .. } = self.project().opening {
+    pub(super) fn set_deadline(&mut self, at: Instant) {
+        if let Opening::NotPolled { deadline, .. } = &mut self.opening {
             *deadline = Some(at);
         }
     }
 
     /// Returns the next bytes, or how the stream ends.
-    pub(super) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
         if self.since_pending >= BUDGET {
-            return Self::let_others(self.project().since_pending, cx);
+            return self.let_others(cx);
         }
-        if self.outgoing.bytes.is_empty() {
-            match self.as_mut().poll_segment(cx) {
-                Poll::Ready(Ok(mut segment)) => {
-                    let has_opening = matches!(self.opening, Opening::Ready(_));
-                    if !has_opening && segment.bytes.len() <= BUDGET - self.since_pending {
-                        let bytes = std::mem::take(&mut segment.bytes);
-                        self.given(bytes.len(), Some(&mut segment));
-                        return Poll::Ready(Ok(bytes));
-                    }
-                    *self.as_mut().project().outgoing = segment;
-                }
+        if self.outgoing.is_none() {
+            let mut segment = match self.poll_segment(cx) {
+                Poll::Ready(Ok(segment)) => segment,
                 Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
                 Poll::Pending => {
-                    *self.project().since_pending = 0;
+                    self.since_pending = 0;
                     return Poll::Pending;
                 }
+            };
+            let is_opening = matches!(self.opening, Opening::Due);
+            if !is_opening && segment.bytes.len() <= BUDGET - self.since_pending {
+                let bytes = std::mem::take(&mut segment.bytes);
+                self.given(bytes.len(), Some(&mut segment));
+                return Poll::Ready(Ok(bytes));
             }
+            self.outgoing = Some(Box::new(segment));
         }
         // Events that go out together are counted together, so only a large one is ever cut.
-        let too_long = self.outgoing.bytes.len() > BUDGET - self.since_pending;
-        if too_long && self.outgoing.events > 1 && self.since_pending > 0 {
-            return Self::let_others(self.project().since_pending, cx);
+        let must_wait = self.outgoing.as_ref().is_some_and(|segment| {
+            let is_too_long = segment.bytes.len() > BUDGET - self.since_pending;
+            is_too_long && segment.events > 1 && self.since_pending > 0
+        });
+        if must_wait {
+            return self.let_others(cx);
         }
         Poll::Ready(Ok(self.give()))
     }
@@ -194,7 +194,7 @@ impl Live {
     /// Returns the end, if all has been given and nothing else can come: known before it is asked
     /// for.
     pub(super) fn finished(&self) -> Option<End> {
-        let finished = self.outgoing.bytes.is_empty()
+        let finished = self.outgoing.is_none()
             && matches!(self.opening, Opening::Gone)
             && !self.handler.is_inside()
             && !self.curfew.as_ref().is_some_and(|curfew| curfew.owes_farewell())
@@ -203,8 +203,8 @@ impl Live {
     }
 
     /// Ends the stream, for this reason.
-    pub(super) fn end(self: Pin<&mut Self>, end: &End) {
-        let record = self.project().record;
+    pub(super) fn end(&mut self, end: &End) {
+        let record = &mut self.record;
         match end {
             End::Clean(reason) => record.reason = Some(*reason),
             End::Failed(reason, error) => {
@@ -221,13 +221,13 @@ impl Live {
 
     /// Tells the senders that nobody reads any more, before the handler is dropped. If the stream
     /// had ended before its client left, or should have, that is the reason.
-    fn leave(mut self: Pin<&mut Self>) {
+    fn leave(&mut self) {
         let ended = self.receiver.leave();
         if self.record.reason.is_some() {
             return;
         }
         let opened = matches!(self.opening, Opening::Gone);
-        let all_given = opened && self.outgoing.bytes.is_empty();
+        let all_given = opened && self.outgoing.is_none();
         let end = match ended {
             Some(Ending::Failed(error)) => Some(End::Failed(EndReason::Failed, error)),
             Some(Ending::Cut(cut)) => Some(End::Clean(reason_of(cut))),
@@ -235,10 +235,10 @@ impl Live {
             Some(Ending::NoSenders) if all_given && !self.handler.is_inside() => {
                 Some(self.clean_end())
             }
-            Some(Ending::Closed | Ending::NoSenders) | None => self.as_mut().overdue(),
+            Some(Ending::Closed | Ending::NoSenders) | None => self.overdue(),
         };
         let lagged = || End::Clean(EndReason::Evicted);
-        let has_lagged = self.as_mut().project().handler.feed().is_some_and(Feed::has_lagged);
+        let has_lagged = self.handler.feed().is_some_and(Feed::has_lagged);
         let end = end.or_else(|| has_lagged.then(lagged));
         if let Some(end) = end {
             self.end(&end);
@@ -246,140 +246,42 @@ impl Live {
     }
 
     /// Returns the end that was due, but could not come since nobody polled.
-    fn overdue(self: Pin<&mut Self>) -> Option<End> {
-        let this = self.project();
-        if let &mut Opening::NotPolled { deadline: Some(deadline), .. } = this.opening {
-            *this.curfew = Curfew::of(&this.record.options, Some(deadline), true).map(Box::new);
+    fn overdue(&mut self) -> Option<End> {
+        if let Opening::NotPolled { deadline: Some(deadline), .. } = self.opening {
+            self.curfew = Curfew::of(&self.record.options, Some(deadline), true).map(Box::new);
         }
-        if let Some(ask) = this.receiver.take_ask() {
-            Curfew::ask(this.curfew, ask, this.handler.feed().is_none());
+        if let Some(ask) = self.receiver.take_ask() {
+            Curfew::ask(&mut self.curfew, ask, self.handler.feed().is_none());
         }
-        this.curfew.as_ref()?.overdue(Instant::now()).map(End::Clean)
+        self.curfew.as_ref()?.overdue(Instant::now()).map(End::Clean)
     }
 
     /// Gives what is outgoing, as much as the budget allows, and the opening with it or before it.
-    fn give(mut self: Pin<&mut Self>) -> Bytes {
-        let this = self.as_mut().project();
-        let mut opening = None;
-        if let Opening::Ready(bytes) = std::mem::replace(this.opening, Opening::Gone) {
-            if this.outgoing.bytes.len() <= JOINED {
-                this.outgoing.bytes = [&bytes[..], &this.outgoing.bytes].concat().into();
-            } else {
-                opening = Some(bytes);
+    fn give(&mut self) -> Bytes {
+        let Some(mut segment) = self.outgoing.take() else { return Bytes::new() };
+        if let Opening::Due = std::mem::replace(&mut self.opening, Opening::Gone) {
+            let opening = self.opening();
+            if segment.bytes.len() > JOINED {
+                self.outgoing = Some(segment);
+                self.given(opening.len(), None);
+                return opening;
             }
+            segment.bytes = [&opening[..], &segment.bytes].concat().into();
         }
-        let most = BUDGET - *this.since_pending;
-        if let Some(opening) = opening {
-            self.given(opening.len(), None);
-            return opening;
-        }
-        if this.outgoing.bytes.len() > most {
-            let bytes = this.outgoing.bytes.split_to(most);
+        let most = BUDGET - self.since_pending;
+        if segment.bytes.len() > most {
+            let bytes = segment.bytes.split_to(most);
+            self.outgoing = Some(segment);
             self.given(bytes.len(), None);
             return bytes;
         }
-        let mut segment = std::mem::take(this.outgoing);
         self.given(segment.bytes.len(), Some(&mut segment));
         segment.bytes
     }
 
-    /// Takes note of bytes that go out now, and of the segment that they are the last of.
-    fn given(self: Pin<&mut Self>, length: usize, ended: Option<&mut Segment>) {
-        let this = self.project();
-        *this.since_pending += length;
-        if let Some(window) = this.record.options.batch_window {
-            let has_events = ended.as_ref().is_some_and(|segment| segment.events > 0);
-            if has_events {
-                *this.held_until = Some(later(Instant::now(), window));
-            }
-        }
-        this.record.count(length, ended);
-        if this.last_left.is_some() {
-            *this.last_left = Some(Instant::now());
-        }
-    }
-
-    /// Is pending once, so that the server writes what it has.
-    fn let_others<T>(since_pending: &mut usize, cx: &Context<'_>) -> Poll<T> {
-        *since_pending = 0;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    fn poll_segment(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Segment, End>> {
-        self.as_mut().open();
-        let this = self.as_mut().project();
-        if let (Some(curfew), Some(last_left)) = (this.curfew, *this.last_left) {
-            // A stream that is never idle looks here. The clock was read when it gave something.
-            curfew.advance(last_left, this.receiver);
-        }
-        loop {
-            let this = self.as_mut().project();
-            if this.failed.is_some() {
-                return self.poll_failed(cx).map(Err);
-            }
-            this.handler.poll(this.receiver, &this.record.span, cx);
-            let is_opening = matches!(this.opening, Opening::Ready(_));
-            let is_held = this.last_left.is_some()
-                && this.held_until.is_some_and(|until| Instant::now() < until);
-            let taken = if is_held {
-                this.handler.take_pressing(this.receiver, cx)
-            } else {
-                *this.held_until = None;
-                this.handler.take(this.receiver, cx)
-            };
-            match taken {
-                Taken::Segment(segment) => return Poll::Ready(Ok(segment)),
-                Taken::Asked(ask) => self.as_mut().ask(ask),
-                // The opening goes out alone.
-                Taken::Nothing | Taken::Ended(_) if is_opening => {
-                    return Poll::Ready(Ok(Segment::default()));
-                }
-                Taken::Nothing => {
-                    if let Some(segment) = ready!(self.as_mut().poll_due(cx)) {
-                        return Poll::Ready(Ok(segment));
-                    }
-                }
-                Taken::Ended(Ending::Closed | Ending::NoSenders) => {
-                    let curfew = this.curfew.as_mut();
-                    let farewell = curfew.and_then(|curfew| curfew.farewell(this.record));
-                    return Poll::Ready(farewell.ok_or_else(|| self.clean_end()));
-                }
-                Taken::Ended(Ending::Failed(error)) => {
-                    *this.failed = Some(Failed::now(EndReason::Failed, error));
-                }
-                Taken::Ended(Ending::Cut(cut)) => {
-                    *this.failed = Some(Failed::now(reason_of(cut), Arc::new(cut)));
-                }
-            }
-        }
-    }
-
-    /// Does what is done once, at the first poll, when the settings are final.
-    fn open(self: Pin<&mut Self>) {
-        let this = self.project();
-        let &mut Opening::NotPolled { own_buffer, deadline } = this.opening else { return };
-        let options = &this.record.options;
-        if !own_buffer {
-            this.receiver.set_buffer(options.buffer);
-        }
-        let has_grace = this.handler.feed().is_none();
-        *this.curfew = Curfew::of(options, deadline, has_grace).map(Box::new);
-        if let Some(ask) = this.receiver.take_ask() {
-            Curfew::ask(this.curfew, ask, has_grace);
-        }
-        let is_kept_alive = options.keep_alive.as_ref().is_some_and(|it| it.idle().is_some());
-        if is_kept_alive || this.curfew.is_some() || options.batch_window.is_some() {
-            *this.last_left = Some(Instant::now());
-        }
-        // What is over before it has begun has no handler.
-        let is_over = this.curfew.as_mut().is_some_and(|curfew| {
-            curfew.advance(Instant::now(), this.receiver);
-            curfew.is_over()
-        });
-        if options.in_task && !is_over {
-            this.handler.spawn(this.receiver, &this.record.span);
-        }
+    /// Makes what goes out before all else.
+    fn opening(&self) -> Bytes {
+        let options = &self.record.options;
         let mut opening = Event::default();
         if options.greeting {
             opening = opening.with_comment("connected");
@@ -387,70 +289,165 @@ impl Live {
         if let Some(retry) = &options.retry {
             opening = opening.with_retry(retry.draw());
         }
-        *this.opening = if options.greeting || options.retry.is_some() {
-            Opening::Ready(opening.encode().to_bytes())
-        } else {
-            Opening::Gone
-        };
+        opening.encode().to_bytes()
+    }
+
+    /// Takes note of bytes that go out now, and of the segment that they are the last of.
+    fn given(&mut self, length: usize, ended: Option<&mut Segment>) {
+        self.since_pending += length;
+        if let Some(window) = self.record.options.batch_window {
+            let has_events = ended.as_ref().is_some_and(|segment| segment.events > 0);
+            if has_events {
+                self.held_until = Some(later(Instant::now(), window));
+            }
+        }
+        self.record.count(length, ended);
+        if self.last_left.is_some() {
+            self.last_left = Some(Instant::now());
+        }
+    }
+
+    /// Is pending once, so that the server writes what it has.
+    fn let_others<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        self.since_pending = 0;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_segment(&mut self, cx: &mut Context<'_>) -> Poll<Result<Segment, End>> {
+        self.open();
+        if let (Some(curfew), Some(last_left)) = (&mut self.curfew, self.last_left) {
+            // A stream that is never idle looks here. The clock was read when it gave something.
+            curfew.advance(last_left, &self.receiver);
+        }
+        loop {
+            if self.failed.is_some() {
+                return self.poll_failed(cx).map(Err);
+            }
+            self.handler.poll(&self.receiver, &self.record.span, cx);
+            let is_opening = matches!(self.opening, Opening::Due);
+            let is_held = self.last_left.is_some()
+                && self.held_until.is_some_and(|until| Instant::now() < until);
+            let taken = if is_held {
+                self.handler.take_pressing(&self.receiver, cx)
+            } else {
+                self.held_until = None;
+                self.handler.take(&self.receiver, cx)
+            };
+            match taken {
+                Taken::Segment(segment) => return Poll::Ready(Ok(segment)),
+                Taken::Asked(ask) => self.ask(ask),
+                // The opening goes out alone.
+                Taken::Nothing | Taken::Ended(_) if is_opening => {
+                    return Poll::Ready(Ok(Segment::default()));
+                }
+                Taken::Nothing => {
+                    if let Some(segment) = ready!(self.poll_due(cx)) {
+                        return Poll::Ready(Ok(segment));
+                    }
+                }
+                Taken::Ended(Ending::Closed | Ending::NoSenders) => {
+                    let curfew = self.curfew.as_mut();
+                    let farewell = curfew.and_then(|curfew| curfew.farewell(&self.record));
+                    return Poll::Ready(farewell.ok_or_else(|| self.clean_end()));
+                }
+                Taken::Ended(Ending::Failed(error)) => {
+                    self.failed = Some(Box::new(Failed::now(EndReason::Failed, error)));
+                }
+                Taken::Ended(Ending::Cut(cut)) => {
+                    self.failed = Some(Box::new(Failed::now(reason_of(cut), Arc::new(cut))));
+                }
+            }
+        }
+    }
+
+    /// Does what is done once, at the first poll, when the settings are final.
+    fn open(&mut self) {
+        let Opening::NotPolled { own_buffer, deadline } = self.opening else { return };
+        let options = &self.record.options;
+        if !own_buffer {
+            self.receiver.set_buffer(options.buffer);
+        }
+        let has_grace = self.handler.feed().is_none();
+        self.curfew = Curfew::of(options, deadline, has_grace).map(Box::new);
+        if let Some(ask) = self.receiver.take_ask() {
+            Curfew::ask(&mut self.curfew, ask, has_grace);
+        }
+        let is_kept_alive = options.keep_alive.as_ref().is_some_and(|it| it.idle().is_some());
+        if is_kept_alive || self.curfew.is_some() || options.batch_window.is_some() {
+            self.last_left = Some(Instant::now());
+        }
+        // What is over before it has begun has no handler.
+        let is_over = self.curfew.as_mut().is_some_and(|curfew| {
+            curfew.advance(Instant::now(), &self.receiver);
+            curfew.is_over()
+        });
+        if options.in_task && !is_over {
+            self.handler.spawn(&self.receiver, &self.record.span);
+        }
+        let has_opening = options.greeting || options.retry.is_some();
+        self.opening = if has_opening { Opening::Due } else { Opening::Gone };
     }
 
     /// Takes what a shutdown asks.
-    fn ask(self: Pin<&mut Self>, ask: Ask) {
-        let this = self.project();
-        Curfew::ask(this.curfew, ask, this.handler.feed().is_none());
+    fn ask(&mut self, ask: Ask) {
+        Curfew::ask(&mut self.curfew, ask, self.handler.feed().is_none());
         let now = Instant::now();
-        this.last_left.get_or_insert(now);
-        if let Some(curfew) = this.curfew {
-            curfew.advance(now, this.receiver);
+        self.last_left.get_or_insert(now);
+        if let Some(curfew) = &mut self.curfew {
+            curfew.advance(now, &self.receiver);
         }
     }
 
     /// Waits for what is due when nothing else happens: a keep-alive, or that the curfew has done
     /// something.
-    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Segment>> {
-        let this = self.project();
-        let Some(last_left) = *this.last_left else { return Poll::Pending };
-        let keep_alive = this.record.options.keep_alive.as_ref().and_then(|keep_alive| {
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Option<Segment>> {
+        let Some(last_left) = self.last_left else { return Poll::Pending };
+        let keep_alive = self.record.options.keep_alive.as_ref().and_then(|keep_alive| {
             // None where it is beyond what the clock can tell.
             Some((keep_alive, last_left.checked_add(keep_alive.idle()?)?))
         });
-        let curfew = this.curfew.as_ref().and_then(|curfew| curfew.due());
-        let held = *this.held_until;
+        let curfew = self.curfew.as_ref().and_then(|curfew| curfew.due());
+        let held = self.held_until;
         let due = keep_alive.map(|(_, at)| at).into_iter().chain(curfew).chain(held).min();
         let Some(due) = due else { return Poll::Pending };
-        let Some(rung) = this.alarm.poll_at(due, cx) else {
+        // If something has just left, that is when the clock was read.
+        if self.since_pending > 0 && self.alarm.is_set(due, last_left, cx) {
+            return Poll::Pending;
+        }
+        let Some(rung) = self.alarm.poll_at(due, cx) else {
             let what = match (curfew, held) {
                 (Some(_), _) => "what limits a stream",
                 (None, Some(_)) => "batch_window",
                 (None, None) => "keep_alive",
             };
             trace::no_runtime(what);
-            *this.last_left = None;
+            self.last_left = None;
             return Poll::Pending;
         };
         ready!(rung);
         // The alarm's clock counts milliseconds, and may be a little ahead of this one.
         let now = Instant::now().max(due);
-        if this.curfew.as_mut().is_some_and(|curfew| curfew.advance(now, this.receiver)) {
+        if self.curfew.as_mut().is_some_and(|curfew| curfew.advance(now, &self.receiver)) {
             return Poll::Ready(None);
         }
         if held.is_some_and(|until| until <= now) {
-            *this.held_until = None;
+            self.held_until = None;
             return Poll::Ready(None);
         }
         let Some((keep_alive, _)) = keep_alive else { return Poll::Ready(None) };
         let (mut bytes, mut last_id) = (keep_alive.bytes(), keep_alive.id());
-        if let Some(fresh) = this.handler.feed().and_then(|feed| feed.refresh()) {
+        if let Some(fresh) = self.handler.feed().and_then(|feed| feed.refresh()) {
             bytes = [&bytes[..], &fresh.bytes].concat().into();
             last_id = fresh.last_id;
         }
         Poll::Ready(Some(Segment { bytes, last_id, ..Segment::default() }))
     }
 
-    fn poll_failed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
-        let this = self.project();
-        let Some(Failed { reason, error, at }) = this.failed else { return Poll::Pending };
-        if let Some(rung) = this.alarm.poll_at(*at, cx) {
+    fn poll_failed(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let Some(failed) = &self.failed else { return Poll::Pending };
+        let Failed { reason, error, at } = &**failed;
+        if let Some(rung) = self.alarm.poll_at(*at, cx) {
             ready!(rung);
         }
         Poll::Ready(End::Failed(*reason, error.clone()))

@@ -34,9 +34,16 @@ pub(super) enum Handler {
     Inside(Exclusive<Handled>),
     /// It has a task.
     InTask { _task: AbortOnDrop },
-    /// There is none, but something that gives segments when it is asked. With the waker that the
-    /// channel has: while it has that, there is no need to ask it.
-    Feed(Box<dyn Feed>, Option<Waker>),
+    /// There is none, but something that gives segments when it is asked; and what the channel was
+    /// left when there was nothing in it.
+    Feed(Box<dyn Feed>, Option<Left>),
+}
+
+/// The waker that a channel was left, and how much had been told before.
+#[derive(Debug)]
+pub(super) struct Left {
+    waker: Waker,
+    told: u64,
 }
 
 /// A source that gives segments itself: past the channel, by which the stream is governed still.
@@ -106,14 +113,15 @@ impl Handler {
 
     /// Takes the first piece of what is there, or sees to it that the body is woken.
     pub(super) fn take(&mut self, receiver: &EventReceiver, cx: &mut Context<'_>) -> Taken {
-        if !self.is_quiet(receiver, cx) {
+        let told = EventReceiver::told();
+        if !self.is_quiet(told, cx) {
             match receiver.take(cx) {
                 // The handler has dropped its sender, and does something else before it returns.
                 Taken::Ended(Ending::NoSenders) if self.is_inside() => {}
                 Taken::Nothing => {}
                 taken => return taken,
             }
-            self.keep_waker(cx);
+            self.leave(told, cx);
         }
         let Self::Feed(feed, _) = self else { return Taken::Nothing };
         match feed.poll_feed(cx) {
@@ -130,7 +138,8 @@ impl Handler {
     /// that have no room. The body is woken for these alone: a feed is not looked at, and so not told
     /// that anybody waits.
     pub(super) fn take_pressing(&mut self, receiver: &EventReceiver, cx: &Context<'_>) -> Taken {
-        if self.is_quiet(receiver, cx) {
+        let told = EventReceiver::told();
+        if self.is_quiet(told, cx) {
             return Taken::Nothing;
         }
         match receiver.take_pressing(cx) {
@@ -138,22 +147,22 @@ impl Handler {
             Taken::Nothing => {}
             taken => return taken,
         }
-        self.keep_waker(cx);
+        self.leave(told, cx);
         Taken::Nothing
     }
 
-    /// Returns whether the channel of a feed has this waker still, so that there is nothing in it.
-    fn is_quiet(&self, receiver: &EventReceiver, cx: &Context<'_>) -> bool {
-        let Self::Feed(_, Some(waker)) = self else { return false };
-        waker.will_wake(cx.waker()) && receiver.is_quiet()
+    /// Returns whether the channel of a feed was left this waker, and nothing has been told since.
+    fn is_quiet(&self, told: u64, cx: &Context<'_>) -> bool {
+        let Self::Feed(_, Some(left)) = self else { return false };
+        left.told == told && left.waker.will_wake(cx.waker())
     }
 
-    /// Keeps what the channel of a feed has been left.
-    fn keep_waker(&mut self, cx: &Context<'_>) {
-        if let Self::Feed(_, waker) = self {
-            if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
-            }
+    /// Keeps what the channel of a feed has been left. What was told must have been read before.
+    fn leave(&mut self, told: u64, cx: &Context<'_>) {
+        let Self::Feed(_, left) = self else { return };
+        match left {
+            Some(left) if left.waker.will_wake(cx.waker()) => left.told = told,
+            _ => *left = Some(Left { waker: cx.waker().clone(), told }),
         }
     }
 

@@ -13,14 +13,7 @@
 use std::{
     collections::VecDeque,
     fmt, mem,
-    ops::{Deref, DerefMut},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{
-            AtomicBool,
-            Ordering::{Acquire, Release},
-        },
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Waker},
     thread::{self, ThreadId},
     time::Duration,
@@ -47,8 +40,6 @@ const MANY: usize = 1024;
 const HEAVY: usize = 4 << 10;
 
 pub(super) struct Shared {
-    /// The receiver's waker is in the state: nothing has happened since it was left there.
-    has_waker: AtomicBool,
     state: Mutex<State>,
     /// Told when a graceful end has begun, and when the stream is over.
     pub(super) told: Notify,
@@ -58,48 +49,13 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(buffer: Buffer) -> Self {
-        let state = Mutex::new(State::new(buffer));
-        let has_waker = AtomicBool::new(false);
-        Self { has_waker, state, told: Notify::new(), meters: Meters::new() }
+        Self { state: Mutex::new(State::new(buffer)), told: Notify::new(), meters: Meters::new() }
     }
 
-    pub(super) fn lock(&self) -> Locked<'_> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that panics runs under the lock, so the state is whole whatever a thread that
         // held it did.
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Locked { has_waker: &self.has_waker, state }
-    }
-
-    /// Returns whether the receiver's waker is there still. Who sees that it is not any more when it
-    /// has just been taken has missed nothing: it is about to be woken.
-    pub(super) fn has_waker(&self) -> bool {
-        self.has_waker.load(Acquire)
-    }
-}
-
-/// The state, locked. When the lock is given up, what can be seen without it is brought up to date.
-pub(super) struct Locked<'a> {
-    has_waker: &'a AtomicBool,
-    state: MutexGuard<'a, State>,
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        self.has_waker.store(self.state.receiver.is_some(), Release);
-    }
-}
-
-impl Deref for Locked<'_> {
-    type Target = State;
-
-    fn deref(&self) -> &State {
-        &self.state
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut State {
-        &mut self.state
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

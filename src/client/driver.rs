@@ -7,7 +7,6 @@
 //! ```
 
 use std::{
-    pin::Pin,
     task::{Context, Poll, ready},
     time::{Duration, SystemTime},
 };
@@ -67,7 +66,7 @@ pub(super) struct Driver {
     /// What an attempt begins with.
     request: Request,
     state: Exclusive<State>,
-    alarm: Pin<Box<Alarm>>,
+    alarm: Alarm,
     /// When the last byte has come, or the connection was opened.
     last_byte: Instant,
 }
@@ -93,7 +92,7 @@ impl Driver {
             transport: Exclusive::new(transport),
             request,
             state: Exclusive::new(state),
-            alarm: Box::pin(Alarm::default()),
+            alarm: Alarm::default(),
             last_byte: Instant::now(),
         }
     }
@@ -296,7 +295,7 @@ impl Driver {
     /// Is ready when it is time; with `false` if there is nothing to tell the time.
     fn poll_alarm(&mut self, until: Option<Instant>, cx: &mut Context<'_>) -> Poll<bool> {
         let Some(until) = until else { return Poll::Ready(true) };
-        match self.alarm.as_mut().poll_at(until, cx) {
+        match self.alarm.poll_at(until, cx) {
             Some(Poll::Pending) => Poll::Pending,
             Some(Poll::Ready(())) => Poll::Ready(true),
             None => Poll::Ready(false),

@@ -235,11 +235,11 @@ impl Shutdown {
             };
             match at {
                 Some(at) if at > Instant::now() => {
-                    let mut alarm = pin!(Alarm::default());
+                    let mut alarm = Alarm::default();
                     poll_fn(|cx| {
                         let is_changed = changed.as_mut().poll(cx).is_ready();
                         // Where there is no timer, it is never.
-                        let rung = alarm.as_mut().poll_at(at, cx);
+                        let rung = alarm.poll_at(at, cx);
                         let is_due = rung.is_some_and(|rung| rung.is_ready());
                         if is_changed || is_due { Poll::Ready(()) } else { Poll::Pending }
                     })
