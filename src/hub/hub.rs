@@ -24,9 +24,10 @@ use super::{
     topics::Topics,
 };
 use crate::{
-    connect::{Accept, Connect, LastEventId, Refusal},
+    connect::{Accept, Connect, Refusal},
     encode::{Layout, sealed::Encode as _},
     event::{Event, EventId},
+    metrics::HubMeters,
 };
 
 /// Fans events out to many readers, and replays what a reader has missed.
@@ -219,6 +220,7 @@ impl Hub {
             let records: Vec<_> = prepared.into_iter().map(append).collect();
             (records, wakers)
         };
+        shared.meters.published(records.len());
         let woken = wakers.len();
         wakers.drain(..).for_each(std::task::Waker::wake);
         if woken > 0 {
@@ -235,9 +237,11 @@ impl Hub {
     /// Subscribes to what was published after the event that a reader had last, and to what will be.
     /// What is known of its completeness, [`Subscription::resumption`] tells.
     ///
-    /// An id gives no right: only what is of these topics is read.
-    pub fn resume(&self, topics: Topics, last: &LastEventId) -> Subscription {
-        Subscription::new(self.shared().clone(), topics, Some(last))
+    /// The id is what a client says ([`LastEventId`](crate::LastEventId)), or what was kept of
+    /// [`Published::id`], [`Entry::id`](super::Entry::id) or [`Subscription::position`]. It gives no
+    /// right: only what is of these topics is read.
+    pub fn resume(&self, topics: Topics, last: impl AsRef<str>) -> Subscription {
+        Subscription::new(self.shared().clone(), topics, Some(last.as_ref()))
     }
 
     /// Makes a service that answers each request with an event stream of the topics that
@@ -416,6 +420,7 @@ impl HubBuilder {
         let shared = Arc::new(Shared {
             log: Mutex::new(Log::new(history, total, keeps_presence)),
             ids: Ids::new(),
+            meters: HubMeters::new(),
             lagging,
             is_aging: history.age.or(total.age).is_some(),
             max_event: history.bytes.min(total.bytes),

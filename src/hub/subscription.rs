@@ -26,7 +26,6 @@ use super::{
 use crate::{
     body::{EventBody, Fed, Feed},
     channel::{Control, Segment},
-    connect::LastEventId,
     event::{Event, EventId},
 };
 
@@ -106,7 +105,7 @@ enum Found {
 }
 
 impl Subscription {
-    pub(super) fn new(shared: Arc<Shared>, topics: Topics, last: Option<&LastEventId>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, topics: Topics, last: Option<&str>) -> Self {
         let (mut this, presence) = {
             let mut log = shared.lock();
             log.trim_aged(Instant::now());
@@ -127,7 +126,8 @@ impl Subscription {
         if presence {
             this.shared.tell_presence();
         }
-        if let Resumption::Gap(_) = this.resumption {
+        if let Resumption::Gap(gap) = &this.resumption {
+            Shared::count_gap(gap.reason.as_str(), gap);
             // Told again before anything else goes out.
             this.told = 0;
         }
@@ -230,7 +230,10 @@ impl Subscription {
                         None => Entry::new(record),
                     })));
                 }
-                Some(Err(Found::Lagged(gap))) => return Poll::Ready(Some(Err(Lagged { gap }))),
+                Some(Err(Found::Lagged(gap))) => {
+                    Shared::count_gap("lagged", &gap);
+                    return Poll::Ready(Some(Err(Lagged { gap })));
+                }
                 Some(Err(Found::Over)) => self.is_over = true,
             }
         }
@@ -349,19 +352,14 @@ impl Subscription {
 }
 
 /// Returns where a reader begins, and what it is told about that.
-fn begin(
-    shared: &Shared,
-    log: &mut Log,
-    feed: Key,
-    last: Option<&LastEventId>,
-) -> (Cursor, Resumption) {
+fn begin(shared: &Shared, log: &mut Log, feed: Key, last: Option<&str>) -> (Cursor, Resumption) {
     let (published, trimmed) = (log.feeds[feed].published, log.feeds[feed].trimmed);
     let head = log.head;
     let Some(last) = last else {
         let cursor = Cursor { at: head, forgiven: trimmed, seen: Some(published) };
         return (cursor, Resumption::New);
     };
-    let (at, reason) = match shared.ids.read(last.as_str()) {
+    let (at, reason) = match shared.ids.read(last) {
         Says::Event(at) | Says::Standing(at) if at > head => (0, Some(GapReason::Unknown)),
         Says::Event(at) if log.is_of_another(feed, at) => (at, Some(GapReason::OtherTopic)),
         Says::Event(at) | Says::Standing(at) if trimmed > at => (at, Some(GapReason::Trimmed)),
@@ -449,7 +447,11 @@ impl Feed for Reading {
             Opening::Gap(gap) => return Poll::Ready(Fed::Segment(self.gap(&gap))),
             Opening::None => {}
         }
-        self.subscription.poll_frame(cx).map(|found| match found {
+        let found = self.subscription.poll_frame(cx);
+        if let Poll::Ready(Found::Lagged(gap)) = &found {
+            Shared::count_gap("lagged", gap);
+        }
+        found.map(|found| match found {
             Found::Frame(frame) => {
                 let Frame { bytes, events, last_id, .. } = frame;
                 if last_id.is_some() {
