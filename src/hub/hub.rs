@@ -1,24 +1,20 @@
 //! The hub itself.
 
-use std::{
-    fmt,
-    future::Future,
-    sync::{Arc, Mutex},
-};
+use std::{future::Future, sync::Arc};
 
 use bytes::BytesMut;
 use http::Extensions;
 use tokio::time::Instant;
 
 use super::{
+    builder::HubBuilder,
     entry::Record,
-    gap::{Gap, Lagging},
     handler::HubHandler,
-    history::History,
-    log::{Log, Prepared},
-    position::{Ids, ROOM},
+    log::Prepared,
+    position::ROOM,
     publish::{Fault, Publication, PublishError, Published, PublishedAll},
-    shared::{OnGap, OnPresence, Shared},
+    shared::Shared,
+    stats::Stats,
     subscription::Subscription,
     topic::{InvalidTopic, Topic},
     topics::Topics,
@@ -27,7 +23,6 @@ use crate::{
     connect::{Accept, Connect, Refusal},
     encode::{Layout, sealed::Encode as _},
     event::{Event, EventId},
-    metrics::HubMeters,
 };
 
 /// Fans events out to many readers, and replays what a reader has missed.
@@ -45,38 +40,11 @@ struct Handle {
     shared: Arc<Shared>,
 }
 
-/// Sets a [`Hub`] up, from [`Hub::builder`].
-#[must_use = "it makes a hub with `build`"]
-pub struct HubBuilder {
-    history: History,
-    total: History,
-    lagging: Lagging,
-    on_gap: Option<Arc<OnGap>>,
-    on_first_reader: Option<Arc<OnPresence>>,
-    on_last_reader: Option<Arc<OnPresence>>,
-}
-
-/// What a hub is doing, as [`Hub::stats`] has found it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Topics that have history or are named by a reader.
-    pub topics: usize,
-    /// Subscriptions.
-    pub readers: usize,
-    /// Events in the history.
-    pub events: usize,
-    /// What these take, in bytes, as the bounds of a [`History`] count them.
-    pub bytes: usize,
-    /// Events that were published since the hub was made.
-    pub published: u64,
-    /// How often a reader was found to be too slow.
-    pub lagged: u64,
-    /// How often a subscription was resumed with a gap.
-    pub gaps: u64,
-}
-
 impl Hub {
+    pub(super) fn of(shared: Shared) -> Self {
+        Self { handle: Arc::new(Handle { shared: Arc::new(shared) }) }
+    }
+
     /// Creates a hub that keeps 1,024 events and 16 MiB of each topic, and evicts readers that lag.
     #[must_use]
     pub fn new() -> Self {
@@ -85,14 +53,7 @@ impl Hub {
 
     /// Begins to set up a hub.
     pub fn builder() -> HubBuilder {
-        HubBuilder {
-            history: History::default(),
-            total: History::unlimited_events().max_bytes(1 << 30),
-            lagging: Lagging::Evict,
-            on_gap: None,
-            on_first_reader: None,
-            on_last_reader: None,
-        }
+        HubBuilder::new()
     }
 
     /// Publishes an event on a topic, to whoever reads it and to whoever resumes later.
@@ -360,84 +321,5 @@ impl Drop for Handle {
     fn drop(&mut self) {
         let wakers = self.shared.lock().close();
         wakers.into_iter().for_each(std::task::Waker::wake);
-    }
-}
-
-impl HubBuilder {
-    /// Sets what each topic keeps. Default is 1,024 events and 16 MiB.
-    pub fn history(mut self, history: History) -> Self {
-        self.history = history;
-        self
-    }
-
-    /// Sets what all topics keep together; of all, the oldest goes first. Default is 1 GiB.
-    pub fn total_history(mut self, history: History) -> Self {
-        self.total = history;
-        self
-    }
-
-    /// Sets what becomes of readers that fall behind more than the history keeps. Default is
-    /// [`Lagging::Evict`].
-    pub fn lagging(mut self, lagging: Lagging) -> Self {
-        self.lagging = lagging;
-        self
-    }
-
-    /// Sets what a body tells of a gap, in place of an event of type `gap` (see [`Gap::to_event`]):
-    /// any event, or nothing. Its id is set to where the reader goes on.
-    ///
-    /// It is called where the body is polled, so it must not block.
-    pub fn on_gap(
-        mut self,
-        on_gap: impl Fn(&Gap) -> Option<Event> + Send + Sync + 'static,
-    ) -> Self {
-        self.on_gap = Some(Arc::new(on_gap));
-        self
-    }
-
-    /// Sets the hook that is told when a topic gets its first reader that names it: to start what is
-    /// costly. Readers by a pattern do not count here, since they name no topic.
-    ///
-    /// This hook and the [other](Self::on_last_reader) are called one at a time, in the order in which
-    /// readers have come and gone, where one subscribes or is dropped: so they must not block. They may
-    /// use the hub.
-    pub fn on_first_reader(mut self, hook: impl Fn(&Topic) + Send + Sync + 'static) -> Self {
-        self.on_first_reader = Some(Arc::new(hook));
-        self
-    }
-
-    /// Sets the hook that is told when the last reader that names a topic is gone.
-    pub fn on_last_reader(mut self, hook: impl Fn(&Topic) + Send + Sync + 'static) -> Self {
-        self.on_last_reader = Some(Arc::new(hook));
-        self
-    }
-
-    /// Makes the hub.
-    #[must_use]
-    pub fn build(self) -> Hub {
-        let Self { history, total, lagging, on_gap, on_first_reader, on_last_reader } = self;
-        let keeps_presence = on_first_reader.is_some() || on_last_reader.is_some();
-        let shared = Arc::new(Shared {
-            log: Mutex::new(Log::new(history, total, keeps_presence)),
-            ids: Ids::new(),
-            meters: HubMeters::new(),
-            lagging,
-            is_aging: history.age.or(total.age).is_some(),
-            max_event: history.bytes.min(total.bytes),
-            on_gap,
-            on_first_reader,
-            on_last_reader,
-        });
-        Hub { handle: Arc::new(Handle { shared }) }
-    }
-}
-
-impl fmt::Debug for HubBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HubBuilder")
-            .field("history", &self.history)
-            .field("total_history", &self.total)
-            .field("lagging", &self.lagging)
-            .finish_non_exhaustive()
     }
 }

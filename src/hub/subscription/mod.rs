@@ -1,5 +1,7 @@
 //! A reader: a place in the log, and how it goes on from there.
 
+mod reading;
+
 use std::{
     fmt,
     future::poll_fn,
@@ -8,11 +10,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use futures_core::Stream;
 use http::Extensions;
 use tokio::time::Instant;
 
+use self::reading::Reading;
 use super::{
     entry::Entry,
     frames::Frame,
@@ -24,9 +26,9 @@ use super::{
     topics::Topics,
 };
 use crate::{
-    body::{EventBody, Fed, Feed},
-    channel::{Control, Segment},
-    event::{Event, EventId},
+    body::{EventBody, Feed},
+    channel::Control,
+    event::EventId,
 };
 
 /// A reader of a [`Hub`](super::Hub): a stream of entries for use inside of a handler, or a whole
@@ -182,12 +184,7 @@ impl Subscription {
 
     pub(super) fn into_feed(self, extensions: Arc<Extensions>, control: Control) -> Box<dyn Feed> {
         self.set_session(extensions, Some(control));
-        let opening = match (&self.resumption, &self.phase) {
-            (Resumption::Gap(gap), _) => Opening::Gap(gap.clone()),
-            (Resumption::New, Phase::Live) => Opening::Position,
-            (Resumption::New | Resumption::Complete, _) => Opening::None,
-        };
-        Box::new(Reading { subscription: self, opening })
+        Box::new(Reading::new(self))
     }
 
     fn set_session(&self, extensions: Arc<Extensions>, control: Option<Control>) {
@@ -403,78 +400,5 @@ impl fmt::Debug for Subscription {
             .field("position", &self.cursor.at)
             .field("resumption", &self.resumption)
             .finish_non_exhaustive()
-    }
-}
-
-/// A subscription as the source of a body.
-struct Reading {
-    subscription: Subscription,
-    opening: Opening,
-}
-
-/// What goes out before the first event.
-enum Opening {
-    Position,
-    Gap(Gap),
-    None,
-}
-
-impl Reading {
-    /// Makes a block that only tells where the reader stands.
-    fn position(&mut self) -> Segment {
-        self.with_position(Event::default())
-    }
-
-    /// Makes an event with the id of where the reader stands.
-    fn with_position(&mut self, event: Event) -> Segment {
-        self.subscription.told = self.subscription.cursor.at;
-        let id = self.subscription.position();
-        let last_id = Some(Bytes::copy_from_slice(id.as_bytes()));
-        Segment { bytes: event.with_id(id).encode().to_bytes(), last_id, ..Segment::default() }
-    }
-
-    /// Tells of a gap, as the hook says.
-    fn gap(&mut self, gap: &Gap) -> Segment {
-        let event = self.subscription.shared.gap_event(gap);
-        self.with_position(event.unwrap_or_default())
-    }
-}
-
-impl Feed for Reading {
-    fn poll_feed(&mut self, cx: &mut Context<'_>) -> Poll<Fed> {
-        match std::mem::replace(&mut self.opening, Opening::None) {
-            Opening::Position => return Poll::Ready(Fed::Segment(self.position())),
-            Opening::Gap(gap) => return Poll::Ready(Fed::Segment(self.gap(&gap))),
-            Opening::None => {}
-        }
-        let found = self.subscription.poll_frame(cx);
-        if let Poll::Ready(Found::Lagged(gap)) = &found {
-            Shared::count_gap("lagged", gap);
-        }
-        found.map(|found| match found {
-            Found::Frame(frame) => {
-                let Frame { bytes, events, last_id, .. } = frame;
-                if last_id.is_some() {
-                    self.subscription.told = self.subscription.cursor.at;
-                }
-                Fed::Segment(Segment { bytes, events, last_id, ..Segment::default() })
-            }
-            Found::State => Fed::Segment(self.position()),
-            Found::Lagged(_) if self.subscription.is_over => Fed::Lagged,
-            Found::Lagged(gap) => Fed::Segment(self.gap(&gap)),
-            Found::Over => Fed::Ended,
-        })
-    }
-
-    fn refresh(&mut self) -> Option<Segment> {
-        let has_moved = self.subscription.cursor.at != self.subscription.told;
-        let is_live = matches!(self.subscription.phase, Phase::Live);
-        (has_moved && is_live).then(|| self.position())
-    }
-
-    fn has_lagged(&mut self) -> bool {
-        let Subscription { shared, feed, cursor, is_over, .. } = &self.subscription;
-        let trimmed = shared.lock().feeds[*feed].trimmed;
-        shared.lagging == Lagging::Evict && (*is_over || trimmed > cursor.at.max(cursor.forgiven))
     }
 }
