@@ -22,7 +22,7 @@ use super::{
 use crate::{
     connect::{Accept, Connect, Refusal},
     encode::{Layout, sealed::Encode as _},
-    event::{Event, EventId},
+    event::Event,
 };
 
 /// Fans events out to many readers, and replays what a reader has missed.
@@ -138,8 +138,9 @@ impl Hub {
                 Err(fault) => return Err(PublishError::new(fault, at, publications)),
             }
         }
-        let (records, woken) = self.append(prepared);
-        Ok(PublishedAll { ids: records.iter().map(|record| id_of(record)).collect(), woken })
+        let (records, woken) = self
+            .append(prepared.len(), |append| prepared.into_iter().map(append).collect::<Vec<_>>());
+        Ok(PublishedAll { ids: records.iter().map(|record| record.event_id()).collect(), woken })
     }
 
     fn publish_one(&self, publication: Publication) -> Result<Published, PublishError> {
@@ -147,9 +148,8 @@ impl Hub {
             Ok(prepared) => prepared,
             Err(fault) => return Err(PublishError::new(fault, 0, vec![publication])),
         };
-        let (records, woken) = self.append([prepared]);
-        let id = records.first().map_or_else(|| EventId::from_static(""), |it| id_of(it));
-        Ok(Published { id, woken })
+        let (record, woken) = self.append(1, |append| append(prepared));
+        Ok(Published { id: record.event_id(), woken })
     }
 
     /// Checks and encodes what is to be published.
@@ -171,23 +171,28 @@ impl Hub {
         Ok(Prepared { topic, key: key.clone(), event: encoded })
     }
 
-    fn append(&self, prepared: impl IntoIterator<Item = Prepared>) -> (Vec<Arc<Record>>, usize) {
+    /// Appends so many events in one step, as the closure appends them, wakes who waits for them, and
+    /// returns how many.
+    fn append<T>(
+        &self,
+        events: usize,
+        appending: impl FnOnce(&mut dyn FnMut(Prepared) -> Arc<Record>) -> T,
+    ) -> (T, usize) {
         let shared = self.shared();
         let now = Instant::now();
-        let (records, mut wakers) = {
+        let (appended, mut wakers) = {
             let mut log = shared.lock();
             let mut wakers = log.take_room();
-            let append = |prepared| log.append(&shared.ids, prepared, now, &mut wakers);
-            let records: Vec<_> = prepared.into_iter().map(append).collect();
-            (records, wakers)
+            let mut append = |prepared| log.append(&shared.ids, prepared, now, &mut wakers);
+            (appending(&mut append), wakers)
         };
-        shared.meters.published(records.len());
+        shared.meters.published(events);
         let woken = wakers.len();
         wakers.drain(..).for_each(std::task::Waker::wake);
         if woken > 0 {
             shared.lock().give_back(wakers);
         }
-        (records, woken)
+        (appended, woken)
     }
 
     /// Subscribes to what is published from now on.
@@ -304,11 +309,6 @@ impl Hub {
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
-}
-
-fn id_of(record: &Record) -> EventId {
-    let id = std::str::from_utf8(&record.bytes[record.id.clone()]).unwrap_or_default();
-    EventId::received(id).unwrap_or_else(|_| EventId::from_static(""))
 }
 
 impl Default for Hub {

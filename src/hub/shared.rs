@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     caught::{caught, logged},
-    event::{Event, EventId},
+    event::Event,
     metrics::{self, HubMeters},
     trace,
 };
@@ -42,17 +42,8 @@ impl Shared {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn gap(
-        &self,
-        reason: GapReason,
-        first: Option<Arc<Record>>,
-        missed: Option<u64>,
-    ) -> Gap {
-        let id = |record: Arc<Record>| {
-            let id = std::str::from_utf8(&record.bytes[record.id.clone()]).ok()?;
-            EventId::received(id).ok()
-        };
-        Gap { reason, first: first.and_then(id), missed }
+    pub(super) fn gap(reason: GapReason, first: Option<Arc<Record>>, missed: Option<u64>) -> Gap {
+        Gap { reason, first: first.map(|record| record.event_id()), missed }
     }
 
     /// Counts a gap, for whoever watches. Not under the lock: what counts is not ours.

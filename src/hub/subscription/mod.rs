@@ -329,7 +329,7 @@ impl Subscription {
     fn lag(&mut self, log: &mut Log, missed: Option<u64>) -> Found {
         log.lagged += 1;
         let first = log.first(self.feed, self.cursor.at);
-        let gap = self.shared.gap(GapReason::Trimmed, first, missed);
+        let gap = Shared::gap(GapReason::Trimmed, first, missed);
         self.cursor.forgiven = log.feeds[self.feed].trimmed;
         self.cursor.seen = None;
         self.is_over = self.shared.lagging == Lagging::Evict;
@@ -370,7 +370,7 @@ fn begin(shared: &Shared, log: &mut Log, feed: Key, last: Option<&str>) -> (Curs
     let is_trimmed = reason == GapReason::Trimmed;
     let missed = if is_trimmed { log.missed_since(feed, at) } else { None };
     let first = log.first(feed, at);
-    (cursor, Resumption::Gap(shared.gap(reason, first, missed)))
+    (cursor, Resumption::Gap(Shared::gap(reason, first, missed)))
 }
 
 impl Stream for Subscription {
