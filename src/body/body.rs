@@ -44,8 +44,9 @@ pub struct EventBody {
     state: State,
 }
 
+#[expect(clippy::large_enum_variant, reason = "servers box bodies, and most are live")]
 enum State {
-    Live(Box<Live>),
+    Live(Live),
     /// Plain bytes: the body of a refusal.
     Full(Bytes),
     Ended,
@@ -262,7 +263,7 @@ impl From<EventReceiver> for EventBody {
 
 impl From<Live> for EventBody {
     fn from(live: Live) -> Self {
-        Self { state: State::Live(Box::new(live)) }
+        Self { state: State::Live(live) }
     }
 }
 

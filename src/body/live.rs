@@ -411,8 +411,10 @@ impl Live {
         let held = self.held_until;
         let due = keep_alive.map(|(_, at)| at).into_iter().chain(curfew).chain(held).min();
         let Some(due) = due else { return Poll::Pending };
-        // If something has just left, that is when the clock was read.
-        if self.since_pending > 0 && self.alarm.is_set(due, last_left, cx) {
+        // If something has just left, that is when the clock was read. Reading it again costs less than
+        // the timer, which is not in the cache.
+        let now = if self.since_pending > 0 { last_left } else { Instant::now() };
+        if self.alarm.is_set(due, now, cx) {
             return Poll::Pending;
         }
         let Some(rung) = self.alarm.poll_at(due, cx) else {

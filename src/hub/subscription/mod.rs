@@ -63,17 +63,19 @@ use crate::{
 /// # let _ = handler;
 /// ```
 #[must_use = "a subscription is read with `next`, or made a body"]
+#[repr(C)]
 pub struct Subscription {
+    // In the order of use, for what is not in the cache costs the most.
     shared: Arc<Shared>,
     reader: Key,
     feed: Key,
     cursor: Cursor,
-    phase: Phase,
-    resumption: Resumption,
-    /// It was told so, or cut.
-    is_over: bool,
     /// The last position that was told as an id.
     told: Position,
+    /// It was told so, or cut.
+    is_over: bool,
+    phase: Phase,
+    resumption: Resumption,
 }
 
 /// Where a reader stands, and what it has been told.

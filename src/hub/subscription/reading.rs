@@ -1,9 +1,6 @@
 //! A subscription as the source of a body.
 
-use std::{
-    mem,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
@@ -19,27 +16,39 @@ use crate::{
     },
 };
 
-/// A subscription as the source of a body.
+/// A subscription as the source of a body. In the order of use.
+#[repr(C)]
 pub(super) struct Reading {
-    subscription: Subscription,
     opening: Opening,
+    subscription: Subscription,
 }
 
 /// What goes out before the first event.
+#[derive(Clone, Copy)]
 enum Opening {
     Position,
-    Gap(Gap),
+    /// That of the resumption.
+    Gap,
     None,
 }
 
 impl Reading {
     pub(super) fn new(subscription: Subscription) -> Self {
         let opening = match (&subscription.resumption, &subscription.phase) {
-            (Resumption::Gap(gap), _) => Opening::Gap(gap.clone()),
+            (Resumption::Gap(_), _) => Opening::Gap,
             (Resumption::New, Phase::Live) => Opening::Position,
             (Resumption::New | Resumption::Complete, _) => Opening::None,
         };
-        Self { subscription, opening }
+        Self { opening, subscription }
+    }
+
+    /// Makes what goes out before the first event.
+    fn open(&mut self) -> Segment {
+        self.opening = Opening::None;
+        match &self.subscription.resumption {
+            Resumption::Gap(gap) => self.gap(&gap.clone()),
+            Resumption::New | Resumption::Complete => self.position(),
+        }
     }
 
     /// Makes a block that only tells where the reader stands.
@@ -65,27 +74,29 @@ impl Reading {
 
 impl Feed for Reading {
     fn poll_feed(&mut self, cx: &mut Context<'_>) -> Poll<Fed> {
-        match mem::replace(&mut self.opening, Opening::None) {
-            Opening::Position => return Poll::Ready(Fed::Segment(self.position())),
-            Opening::Gap(gap) => return Poll::Ready(Fed::Segment(self.gap(&gap))),
-            Opening::None => {}
+        if !matches!(self.opening, Opening::None) {
+            return Poll::Ready(Fed::Segment(self.open()));
         }
-        let found = self.subscription.poll_frame(cx);
-        if let Poll::Ready(Found::Lagged(gap)) = &found {
-            Shared::count_gap("lagged", gap);
-        }
-        found.map(|found| match found {
-            Found::Frame(frame) => {
+        let found = match self.subscription.poll_frame(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Found::Frame(frame)) => {
                 let Frame { bytes, events, last_id, .. } = frame;
                 if last_id.is_some() {
                     self.subscription.told = self.subscription.cursor.at;
                 }
-                let id_can_stay = true;
-                Fed::Segment(Segment { bytes, events, last_id, id_can_stay, ..Segment::default() })
+                let (id_can_stay, id_at) = (true, 0);
+                let segment = Segment { bytes, events, last_id, id_can_stay, id_at };
+                return Poll::Ready(Fed::Segment(segment));
             }
-            Found::State => Fed::Segment(self.position()),
+            Poll::Ready(found) => found,
+        };
+        if let Found::Lagged(gap) = &found {
+            Shared::count_gap("lagged", gap);
+        }
+        Poll::Ready(match found {
             Found::Lagged(_) if self.subscription.is_over => Fed::Lagged,
             Found::Lagged(gap) => Fed::Segment(self.gap(&gap)),
+            Found::Frame(_) | Found::State => Fed::Segment(self.position()),
             Found::Over => Fed::Ended,
         })
     }
