@@ -4,11 +4,8 @@ use std::convert::Infallible;
 
 use axum::Router;
 use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::TcpListener,
     sync::broadcast::{self, error::RecvError},
@@ -60,9 +57,10 @@ where
     S: Clone + Send + 'static,
     S::Future: Send,
 {
-    let service = TowerToHyperService::new(service);
+    // A handler is always ready.
+    let service = service_fn(move |request| service.clone().call(request));
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new());
+    server.timer(TokioTimer::new()).writev(false);
     loop {
         let (stream, _) = listener.accept().await?;
         let connection = server.serve_connection(TokioIo::new(stream), service.clone());
