@@ -57,8 +57,8 @@ fn measure(section: &Section, options: &Options, out: &mut File) -> Result<()> {
     let wanted = |server: &&str| {
         let of_section = section.servers.is_none_or(|these| these.contains(server));
         let named = options.servers.is_empty() || options.servers.iter().any(|it| it == server);
-        let there = !PEERS.contains(server)
-            || options.peers.as_ref().is_some_and(|peers| peers.join(server).exists());
+        let is_there = |peers: &PathBuf| !options.quick && peers.join(server).exists();
+        let there = !PEERS.contains(server) || options.peers.as_ref().is_some_and(is_there);
         of_section && named && there
     };
     let usual = if options.quick { 2 } else { 3 };
