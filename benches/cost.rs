@@ -1,11 +1,12 @@
-//! What governing a stream costs: the work of an event, to be counted in instructions, and the
-//! bytes of an idle stream.
+//! Work to be counted in instructions: of an event, with and without what governs a stream, and of
+//! single steps. And the bytes of an idle stream.
 //!
-//! `ci/cost` runs it under callgrind, with and without features and settings. By itself:
+//! `ci/cost` and `ci/instructions` run it under callgrind. By itself:
 //!
 //! ```text
 //! cargo bench --bench cost --all-features                    bytes an idle stream
 //! cargo bench --bench cost --all-features -- events 100000 governed
+//! cargo bench --bench cost --all-features -- encode 100000     or parse, or fan-out
 //! ```
 
 use std::{
@@ -21,6 +22,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use http::Request;
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
@@ -28,7 +30,8 @@ use metrics::{
 };
 use tower::Service as _;
 use tower_sse::{
-    Event, EventBody, EventChannelHandler, EventType, Farewell, Shutdown, event_channel_handler,
+    Event, EventBody, EventChannelHandler, EventParser, EventType, Farewell, Shutdown,
+    event_channel_handler,
 };
 
 const TICK: EventType = EventType::from_static("tick");
@@ -72,7 +75,11 @@ fn main() {
         ["events", count, "governed"] => {
             observed(|| drain(&governed(count.parse().expect("a number"))));
         }
-        _ => panic!("cost [events COUNT plain|governed]"),
+        ["encode", count] => encode(count.parse().expect("a number")),
+        ["parse", count] => parse(count.parse().expect("a number")),
+        #[cfg(feature = "hub")]
+        ["fan-out", count] => fan_out(count.parse().expect("a number")),
+        _ => panic!("cost [events COUNT plain|governed] [encode|parse|fan-out COUNT]"),
     }
 }
 
@@ -130,6 +137,55 @@ fn take(body: &mut EventBody) -> usize {
 fn drain(handler: &EventChannelHandler<()>) {
     let mut body = open(handler);
     black_box(take(&mut body));
+}
+
+/// Encodes so many events behind each other.
+fn encode(events: u64) {
+    let data = "x".repeat(64);
+    let mut buffer = BytesMut::with_capacity(1 << 10);
+    for id in 0..events {
+        buffer.clear();
+        Event::new(black_box(data.as_str())).with_type(&TICK).with_id(id).encode_to(&mut buffer);
+        black_box(&buffer);
+    }
+}
+
+/// Parses so many events, in chunks that hold a hundred.
+fn parse(events: u64) {
+    let mut chunk = BytesMut::new();
+    for id in 0..100 {
+        Event::new("x".repeat(160)).with_type(&TICK).with_id(id).encode_to(&mut chunk);
+    }
+    let chunk = chunk.freeze();
+    let mut parser = EventParser::new();
+    let mut parsed = 0;
+    while parsed < events {
+        parser.push(chunk.clone());
+        while let Some(event) = parser.next_event() {
+            black_box(event.expect("it is one"));
+            parsed += 1;
+        }
+    }
+}
+
+/// Publishes so many events, each to ten readers, who take it before the next.
+#[cfg(feature = "hub")]
+fn fan_out(events: u64) {
+    let hub = tower_sse::Hub::new();
+    let mut handler = hub.handler(|connect| async { connect.accept().topics(["all"]) });
+    let mut context = Context::from_waker(Waker::noop());
+    let mut bodies: Vec<EventBody> = (0..10)
+        .map(|_| match pin!(handler.call(Request::new(()))).poll(&mut context) {
+            Poll::Ready(Ok(response)) => response.into_body(),
+            Poll::Pending => unreachable!("nothing is waited for"),
+        })
+        .collect();
+    let data = "x".repeat(64);
+    for _ in 0..events {
+        bodies.iter_mut().for_each(|body| drop(black_box(take(body))));
+        let published = pin!(hub.publish("all", data.as_str())).poll(&mut context);
+        assert!(matches!(published, Poll::Ready(Ok(_))));
+    }
 }
 
 /// Returns how many bytes a stream has that waits, with its handler.

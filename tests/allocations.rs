@@ -93,6 +93,50 @@ fn an_event_through_the_channel_costs_less_than_a_tenth_of_an_allocation() {
     assert!(each < 0.1, "{each} allocations an event");
 }
 
+#[cfg(feature = "hub")]
+#[test]
+fn a_burst_to_the_readers_of_a_hub_is_one_frame_that_they_share() {
+    use http_body::Body as _;
+    use tower_sse::{
+        Hub,
+        hub::{Publication, Topics},
+    };
+
+    const READERS: usize = 100;
+    const ROUNDS: usize = 20;
+    let mut context = Context::from_waker(Waker::noop());
+    let hub = Hub::new();
+    let body = || hub.subscribe(Topics::new(["all"]).unwrap()).into_body().without_keep_alive();
+    let mut bodies: Vec<EventBody> = (0..READERS).map(|_| body()).collect();
+    bodies.iter_mut().for_each(|body| while next_chunk(body).is_ready() {});
+    for burst in [1, 100] {
+        let (mut frames, mut addresses, mut reading) = (0, 0, 0);
+        for _ in 0..ROUNDS {
+            let events = (0..burst).map(|_| Publication::new("all", "x".repeat(64)));
+            let published = pin!(hub.publish_all(events)).poll(&mut context);
+            assert!(matches!(published, Poll::Ready(Ok(it)) if it.woken == READERS));
+            let mut last = None;
+            let (count, ()) = allocations(|| {
+                for body in &mut bodies {
+                    let mut body = pin!(body);
+                    while let Poll::Ready(frame) = body.as_mut().poll_frame(&mut context) {
+                        let bytes = frame.unwrap().unwrap().into_data().unwrap();
+                        let address = Some(bytes.as_ptr());
+                        (frames, addresses) =
+                            (frames + 1, addresses + usize::from(last != address));
+                        last = address;
+                    }
+                }
+            });
+            reading += count;
+        }
+        println!("bursts of {burst}: {frames} frames, {reading} allocations");
+        assert_eq!(frames, READERS * ROUNDS, "one for each reader");
+        assert_eq!(addresses, ROUNDS, "of the same bytes");
+        assert!(reading <= 16 * ROUNDS, "{reading} allocations for {READERS} readers");
+    }
+}
+
 #[test]
 fn encoding_is_one_allocation_and_none_into_a_buffer() {
     let large = "x".repeat(64 << 10);

@@ -17,35 +17,33 @@ use crate::encode::{Encode, Layout};
 
 /// The future of a send.
 ///
-/// | state | `event` | `ticket` |
+/// | state | `event` | `waiting` |
 /// |---|---|---|
 /// | not polled, or has yielded | some | none |
 /// | in line | some | some |
 /// | done | none | none |
+///
+/// It is small, for it is moved to where it is polled: what only a send needs that waits is apart.
 #[must_use = "futures do nothing unless awaited"]
 pub(super) struct Sending<'a, E: Encode> {
     sender: &'a EventSender,
     event: Option<E>,
-    /// Some from the first poll on.
-    layout: Option<Layout>,
-    ticket: Option<Ticket>,
+    waiting: Option<Box<Waiting>>,
     blocking: bool,
     /// It has let others run.
     yielded: bool,
-    pub(super) patience: Patience,
+}
+
+/// A place in line.
+struct Waiting {
+    layout: Layout,
+    ticket: Ticket,
+    patience: Patience,
 }
 
 impl<'a, E: Encode> Sending<'a, E> {
     pub(super) fn new(sender: &'a EventSender, event: E) -> Self {
-        Self {
-            sender,
-            event: Some(event),
-            layout: None,
-            ticket: None,
-            blocking: false,
-            yielded: false,
-            patience: Patience::default(),
-        }
+        Self { sender, event: Some(event), waiting: None, blocking: false, yielded: false }
     }
 
     /// A send that is polled by a thread which blocks, and so has nobody to let run.
@@ -53,6 +51,11 @@ impl<'a, E: Encode> Sending<'a, E> {
         let mut sending = Self::new(sender, event);
         (sending.blocking, sending.yielded) = (true, true);
         sending
+    }
+
+    /// Returns how much longer a thread waits at the most.
+    pub(super) fn left(&self) -> Option<Duration> {
+        self.waiting.as_ref()?.patience.left()
     }
 }
 
@@ -62,10 +65,13 @@ impl<E: Encode> Future for Sending<'_, E> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let event = this.event.as_ref().expect("a send is not polled after it is done");
-        let layout = this.layout.get_or_insert_with(|| event.layout());
+        let (layout, ticket) = match &this.waiting {
+            Some(waiting) => (waiting.layout.clone(), Some(waiting.ticket)),
+            None => (event.layout(), None),
+        };
         let mut state = this.sender.shared().lock();
         let closed = this.sender.sink == SinkState::Closed;
-        let would_wait = |state: &State| !closed && state.would_wait(layout.len, this.ticket);
+        let would_wait = |state: &State| !closed && state.would_wait(layout.len, ticket);
         if !this.yielded && state.must_yield(would_wait) {
             this.yielded = true;
             drop(state);
@@ -76,7 +82,7 @@ impl<E: Encode> Future for Sending<'_, E> {
             state.count_refused();
             Offered::Refused(Kind::Closed)
         } else {
-            state.offer(event, layout, this.ticket)
+            state.offer(event, &layout, ticket)
         };
         let failed = match &offered {
             Offered::Taken(_) => None,
@@ -84,31 +90,38 @@ impl<E: Encode> Future for Sending<'_, E> {
             Offered::NoRoom if this.blocking && state.is_polled_here() => Some(Kind::Deadlock),
             Offered::NoRoom => {
                 let limit = state.patience();
-                let (ticket, old) = state.wait(this.ticket, cx);
+                let (ticket, old) = state.wait(ticket, cx);
                 drop(state);
                 drop(old);
-                this.ticket = Some(ticket);
+                match &mut this.waiting {
+                    Some(waiting) => waiting.ticket = ticket,
+                    none => {
+                        let patience = Patience::default();
+                        *none = Some(Box::new(Waiting { layout, ticket, patience }));
+                    }
+                }
                 return this.poll_waiting(limit, cx);
             }
         };
-        let ticket = this.ticket.take();
         let left = ticket.map(|ticket| state.leave(ticket)).unwrap_or_default();
         let receiver = if failed.is_none() { state.receiver.take() } else { None };
         let len = layout.len;
         drop(state);
         left.next.into_iter().chain(receiver).for_each(Waker::wake);
         let meters = &this.sender.shared().meters;
-        if ticket.is_some() {
-            meters.waited(&this.patience.take_stopwatch());
+        if let Some(mut waiting) = this.waiting.take() {
+            meters.waited(&waiting.patience.take_stopwatch());
         }
         if let Offered::Taken(dropped) = offered {
             meters.sent(len, dropped.events);
         }
-        let event = this.event.take();
-        Poll::Ready(match (failed, event) {
-            (Some(kind), Some(event)) => Err(SendError::new(kind, event)),
-            _ => Ok(()),
-        })
+        if let Some(kind) = failed {
+            let event = this.event.take();
+            return Poll::Ready(event.map_or(Ok(()), |event| Err(SendError::new(kind, event))));
+        }
+        // Dropped where it is.
+        this.event = None;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -120,15 +133,16 @@ impl<E: Encode> Sending<'_, E> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<E>>> {
         let shared = self.sender.shared();
+        let Some(waiting) = &mut self.waiting else { return Poll::Pending };
         let evicted = ready!(if self.blocking {
-            self.patience.check(limit, shared)
+            waiting.patience.check(limit, shared)
         } else {
-            self.patience.poll(limit, shared, cx)
+            waiting.patience.poll(limit, shared, cx)
         });
         let kind = if evicted { Kind::TimedOut } else { Kind::Closed };
-        shared.meters.waited(&self.patience.take_stopwatch());
+        shared.meters.waited(&waiting.patience.take_stopwatch());
         // The line was given up with the stream.
-        self.ticket = None;
+        self.waiting = None;
         let event = self.event.take();
         Poll::Ready(event.map_or(Ok(()), |event| Err(SendError::new(kind, event))))
     }
@@ -139,10 +153,10 @@ impl<E: Encode> Unpin for Sending<'_, E> {}
 
 impl<E: Encode> Drop for Sending<'_, E> {
     fn drop(&mut self) {
-        let Some(ticket) = self.ticket.take() else { return };
+        let Some(mut waiting) = self.waiting.take() else { return };
         let shared = self.sender.shared();
-        shared.meters.waited(&self.patience.take_stopwatch());
-        let left = shared.lock().leave(ticket);
+        shared.meters.waited(&waiting.patience.take_stopwatch());
+        let left = shared.lock().leave(waiting.ticket);
         left.next.into_iter().for_each(Waker::wake);
     }
 }

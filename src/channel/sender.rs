@@ -158,7 +158,7 @@ impl EventSender {
         loop {
             match sending.as_mut().poll(&mut Context::from_waker(&waker)) {
                 Poll::Ready(result) => return result,
-                Poll::Pending => match sending.patience.left() {
+                Poll::Pending => match sending.left() {
                     Some(left) => thread::park_timeout(left),
                     None => thread::park(),
                 },

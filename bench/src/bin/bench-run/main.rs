@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bench-run measure --out results/full.jsonl fanout burst     some sections, added to a file
-//! bench-run report --from results/full.jsonl --to results     Markdown and SVG of it
+//! bench-run report --from results/full.jsonl --into README.md --plots results
 //! ```
 //!
 //! Each measurement has a server of its own, on CPU 0, and a load generator, on CPU 1. The servers
@@ -49,8 +49,12 @@ enum Command {
     Report {
         #[arg(long)]
         from: PathBuf,
+        /// A file of Markdown
         #[arg(long)]
-        to: PathBuf,
+        into: PathBuf,
+        /// A folder, `results` beside that file
+        #[arg(long)]
+        plots: PathBuf,
     },
     /// Prints the names of the sections
     Sections {
@@ -66,7 +70,7 @@ fn main() -> Result<()> {
         Command::Measure { sections, out, servers, repeats, quick, peers } => {
             measure::run(&measure::Options { sections, out, servers, repeats, quick, peers })
         }
-        Command::Report { from, to } => report::run(&from, &to),
+        Command::Report { from, into, plots } => report::run(&from, &into, &plots),
         Command::Sections { quick } => {
             sections::all()
                 .iter()

@@ -9,13 +9,22 @@ use super::{
     sections::{Column, SERVERS, Section, all},
 };
 
-pub(crate) fn run(from: &Path, to: &Path) -> Result<()> {
+/// Behind this line of a file stands what was measured, to the end.
+const MARK: &str = "<!-- measured: from here on written by bench/run -->\n";
+
+/// Writes the tables into a file, behind the mark if it has one, and the plots into a folder.
+pub(crate) fn run(from: &Path, into: &Path, plots: &Path) -> Result<()> {
     let measured: Vec<Measured> = fs::read_to_string(from)?
         .lines()
         .map(serde_json::from_str)
         .collect::<Result<_, serde_json::Error>>()?;
-    fs::create_dir_all(to)?;
-    let mut text = machine();
+    fs::create_dir_all(plots)?;
+    let before = fs::read_to_string(into).unwrap_or_default();
+    let mut text = match before.split_once(MARK) {
+        Some((before, _)) => format!("{before}{MARK}\n"),
+        None => String::new(),
+    };
+    text.push_str(&machine());
     for section in all() {
         let of_section: Vec<&Measured> =
             measured.iter().filter(|it| it.section == section.name).collect();
@@ -29,12 +38,11 @@ pub(crate) fn run(from: &Path, to: &Path) -> Result<()> {
         table(&section, &of_section, &mut text)?;
         if let Some(axis) = &section.plot {
             let name = format!("{}.svg", section.name);
-            plot::draw(&to.join(&name), &section, axis, &of_section)?;
-            writeln!(text, "\n![{}]({name})", section.title)?;
+            plot::draw(&plots.join(&name), &section, axis, &of_section)?;
+            writeln!(text, "\n![{}](results/{name})", section.title)?;
         }
     }
-    let name = from.file_stem().ok_or("the file has no name")?;
-    fs::write(to.join(name).with_extension("md"), text)?;
+    fs::write(into, text)?;
     Ok(())
 }
 
@@ -104,8 +112,10 @@ fn machine() -> String {
     let cpus = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     let kernel = read("/proc/sys/kernel/osrelease");
     format!(
-        "# Measured\n\n{cpus} CPUs ({}), Linux {}. Medians, in parentheses the least and the most.\n",
+        "# Measured\n\n{cpus} CPUs ({}), Linux {}. Medians, in parentheses the least and the most. {}\n",
         cpu.trim_start_matches([':', ' ', '\t']).trim(),
         kernel.trim(),
+        "The server is on CPU 0, the load on CPU 1; `user` and `total` are the server's CPU time. `writes` \
+         are the TCP segments of the machine, of up to 64 KiB.",
     )
 }
