@@ -35,7 +35,18 @@ impl Layout {
         Self { len, id, one_line: true }
     }
 
+    #[inline]
     pub(crate) fn of(event: &Event) -> Self {
+        if let Some(data) = event.only_data() {
+            let data = data.as_bytes();
+            if memchr2(b'\r', b'\n', data).is_none() {
+                return Self::new(line_len(DATA, data) + 1, None);
+            }
+        }
+        Self::of_any(event)
+    }
+
+    fn of_any(event: &Event) -> Self {
         let mut len = 1; // the empty line
         for comment in event.comment_lines() {
             len += field_len(COMMENT, comment.as_bytes());
@@ -66,7 +77,19 @@ impl Layout {
     }
 
     /// Writes the event that was measured.
+    #[inline]
     pub(crate) fn write(&self, event: &Event, buffer: &mut BytesMut) {
+        if let (true, Some(data)) = (self.one_line, event.only_data()) {
+            // What most events are, in three pieces.
+            buffer.extend_from_slice(DATA);
+            buffer.extend_from_slice(data.as_bytes());
+            buffer.extend_from_slice(b"\n\n");
+            return;
+        }
+        self.write_any(event, buffer);
+    }
+
+    fn write_any(&self, event: &Event, buffer: &mut BytesMut) {
         for comment in event.comment_lines() {
             write_lines(COMMENT, comment.as_bytes(), buffer);
         }

@@ -230,6 +230,13 @@ impl Event {
         self.data.as_ref()
     }
 
+    /// Returns the data, if there is nothing else.
+    #[inline]
+    pub(crate) fn only_data(&self) -> Option<&EventData> {
+        let has_more = self.event_type.is_some() || self.id.is_some() || self.extra.is_some();
+        if has_more { None } else { self.data.as_ref() }
+    }
+
     #[inline]
     pub(crate) fn retry_millis(&self) -> Option<u64> {
         self.extra.as_ref().and_then(|extra| extra.retry)
