@@ -182,7 +182,9 @@ fn fan_out(events: u64) {
         .collect();
     let data = "x".repeat(64);
     for _ in 0..events {
-        bodies.iter_mut().for_each(|body| drop(black_box(take(body))));
+        for body in &mut bodies {
+            black_box(take(body));
+        }
         let published = pin!(hub.publish("all", data.as_str())).poll(&mut context);
         assert!(matches!(published, Poll::Ready(Ok(_))));
     }
