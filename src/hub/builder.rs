@@ -92,13 +92,14 @@ impl HubBuilder {
     pub fn build(self) -> Hub {
         let Self { history, total, lagging, on_gap, on_first_reader, on_last_reader } = self;
         let keeps_presence = on_first_reader.is_some() || on_last_reader.is_some();
+        let ids = Arc::new(Ids::new());
         Hub::of(Shared {
-            log: Mutex::new(Log::new(history, total, keeps_presence)),
-            ids: Ids::new(),
+            log: Mutex::new(Log::new(ids.clone(), history, total, keeps_presence)),
+            ids,
             meters: HubMeters::new(),
             lagging,
             is_aging: history.age.or(total.age).is_some(),
-            max_event: history.bytes.min(total.bytes),
+            max_event: Log::largest(&history, &total),
             on_gap,
             on_first_reader,
             on_last_reader,

@@ -183,12 +183,12 @@ impl Hub {
         let (appended, mut wakers) = {
             let mut log = shared.lock();
             let mut wakers = log.take_room();
-            let mut append = |prepared| log.append(&shared.ids, prepared, now, &mut wakers);
+            let mut append = |prepared| log.append(prepared, now, &mut wakers);
             (appending(&mut append), wakers)
         };
         shared.meters.published(events);
         let woken = wakers.len();
-        wakers.drain(..).for_each(std::task::Waker::wake);
+        Shared::wake(&mut wakers);
         if woken > 0 {
             shared.lock().give_back(wakers);
         }
@@ -319,7 +319,7 @@ impl Default for Hub {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        let wakers = self.shared.lock().close();
-        wakers.into_iter().for_each(std::task::Waker::wake);
+        let mut wakers = self.shared.lock().close();
+        Shared::wake(&mut wakers);
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Log, Prepared, TopicLog};
-use crate::hub::{entry::Record, position::Ids, slab::Key, topic::Topic};
+use crate::hub::{entry::Record, slab::Key, topic::Topic};
 
 impl Log {
     /// Returns an empty vector to gather wakers in, with the room that was needed before.
@@ -21,7 +21,6 @@ impl Log {
     /// Appends an event, and takes the wakers of all who wait for it.
     pub(in crate::hub) fn append(
         &mut self,
-        ids: &Ids,
         prepared: Prepared,
         now: Instant,
         wakers: &mut Vec<Waker>,
@@ -29,9 +28,9 @@ impl Log {
         let Prepared { topic, key, event } = prepared;
         self.head += 1;
         let position = self.head;
-        let (bytes, id) = ids.put_in_front(position, event);
         let topic_key = self.living(&topic);
         let log = &mut self.topics[topic_key];
+        let (bytes, id) = self.ids.put_in_front(position, log.tag, event);
         let record = Arc::new(Record {
             position,
             topic: log.topic.clone(),
@@ -42,6 +41,9 @@ impl Log {
             at: now,
         });
         log.last = position;
+        if log.records.is_empty() {
+            self.bytes += log.own_cost();
+        }
         log.records.insert(position);
         let old = key.and_then(|key| log.keys.insert(key, position));
         for feed in &log.feeds {
@@ -84,6 +86,7 @@ impl Log {
         let feeds = self.patterns.matches(topic);
         let key = self.topics.insert(TopicLog {
             topic: topic.clone(),
+            tag: self.ids.tag(topic),
             records: BTreeSet::new(),
             bytes: 0,
             keys: HashMap::new(),
@@ -93,7 +96,7 @@ impl Log {
             trimmed: self.freed,
         });
         for feed in &self.topics[key].feeds {
-            self.feeds[*feed].topics.insert(key);
+            self.feeds[*feed].matched.insert(key);
         }
         self.names.insert(topic.clone(), key);
         key
