@@ -35,7 +35,12 @@ impl<T> Slab<T> {
                 return key;
             }
         }
-        let key = Key::try_from(self.slots.len()).expect("four billion values do not fit memory");
+        let used = self.slots.len();
+        let key = Key::try_from(used).expect("four billion values do not fit memory");
+        if used == self.slots.capacity() {
+            // A slower growth than a vector's own, for there are few others of its size.
+            self.slots.reserve_exact(used / 4 + 4);
+        }
         self.slots.push(Some(value));
         key
     }

@@ -48,6 +48,7 @@ impl Topics {
         }
         this.spec.names.sort_unstable();
         this.spec.names.dedup();
+        this.spec.names.shrink_to_fit();
         Ok(this)
     }
 
@@ -73,6 +74,7 @@ impl Topics {
         }
         self.spec.patterns.sort_unstable();
         self.spec.patterns.dedup();
+        self.spec.patterns.shrink_to_fit();
         Ok(self)
     }
 

@@ -92,7 +92,7 @@ struct TopicLog {
     tag: Tag,
     records: BTreeSet<Position>,
     bytes: usize,
-    keys: HashMap<Arc<str>, Position>,
+    keys: BTreeMap<Arc<str>, Position>,
     /// Sorted.
     feeds: Vec<Key>,
     /// Readers that name it.

@@ -1,7 +1,7 @@
 //! What is published is appended, and whoever waits for it is found.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     mem,
     sync::Arc,
     task::Waker,
@@ -89,7 +89,7 @@ impl Log {
             tag: self.ids.tag(topic),
             records: BTreeSet::new(),
             bytes: 0,
-            keys: HashMap::new(),
+            keys: BTreeMap::new(),
             feeds,
             named: 0,
             last: 0,

@@ -2,6 +2,8 @@
 #![cfg(feature = "hub")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod edges;
+
 use std::{
     sync::{
         Arc, Mutex,
