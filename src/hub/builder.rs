@@ -45,7 +45,8 @@ impl HubBuilder {
         self
     }
 
-    /// Sets what all topics keep together; of all, the oldest goes first. Default is 1 GiB.
+    /// Sets what all topics keep together; of all, the oldest goes first. Default is 1 GiB, and any
+    /// number of events. A history of so many events has a bound in bytes too, of 16 MiB.
     pub fn total_history(mut self, history: History) -> Self {
         self.total = history;
         self

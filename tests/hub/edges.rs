@@ -10,7 +10,7 @@ use std::{
 
 use tower_sse::{
     EndReason, Event, Hub,
-    hub::{GapReason, History, Lagging, Resumption, Subscription, Topics},
+    hub::{GapReason, History, Lagging, Publication, Resumption, Subscription, Topics},
 };
 
 use super::{data, ready, ready_bytes, topics};
@@ -40,6 +40,23 @@ async fn what_the_history_lets_go_of_is_not_of_the_state_and_nobody_lags_for_it(
         assert_eq!(ready(&mut state()), ["3", "4", "5", "6"]);
         assert_eq!(hub.stats().lagged, 0);
     }
+}
+
+#[tokio::test]
+async fn a_tombstone_is_the_last_of_its_key_and_not_of_the_state() {
+    let hub = Hub::new();
+    let mut reader = hub.subscribe(topics(&["a"]));
+    keyed(&hub, 0..2, "").await;
+    let gone = Publication::new("a", "k0 is gone").key("k0").tombstone();
+    hub.publish_all([gone]).await.unwrap();
+    assert_eq!(ready(&mut reader), ["1", "k0 is gone"]);
+    let mut new = hub.subscribe(topics(&["a"]).with_state());
+    assert_eq!(ready(&mut new), ["1"]);
+    // And it may come again.
+    keyed(&hub, 0..1, " again").await;
+    assert_eq!(ready(&mut new), ["0 again"]);
+    assert_eq!(ready(&mut hub.subscribe(topics(&["a"]).with_state())), ["1", "0 again"]);
+    assert_eq!(hub.stats().events, 2);
 }
 
 #[tokio::test]

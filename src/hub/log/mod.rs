@@ -140,6 +140,8 @@ pub(super) struct Session {
 pub(super) struct Prepared {
     pub(super) topic: Topic,
     pub(super) key: Option<Arc<str>>,
+    /// It is of the state as long as it is kept.
+    pub(super) is_state: bool,
     /// The encoded event, behind room for an id line.
     pub(super) event: BytesMut,
 }

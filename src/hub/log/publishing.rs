@@ -25,7 +25,7 @@ impl Log {
         now: Instant,
         wakers: &mut Vec<Waker>,
     ) -> Arc<Record> {
-        let Prepared { topic, key, event } = prepared;
+        let Prepared { topic, key, is_state, event } = prepared;
         self.head += 1;
         let position = self.head;
         let topic_key = self.living(&topic);
@@ -36,6 +36,7 @@ impl Log {
             topic: log.topic.clone(),
             topic_key,
             key: key.clone(),
+            is_state,
             bytes,
             id,
             at: now,

@@ -42,7 +42,7 @@ impl Log {
             return batch;
         }
         let take = |batch: &mut Batch, record: &Arc<Record>| {
-            let wanted = state_to.is_none() || record.key.is_some();
+            let wanted = state_to.is_none() || record.is_state;
             if wanted && !batch.takes(record, most) {
                 return false;
             }
