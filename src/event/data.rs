@@ -35,11 +35,25 @@ impl EventData {
         self.0.as_bytes()
     }
 
-    /// Takes a part of a text that a parser has checked: a copy if it is short, else a share of it.
+    /// Sets a slot to a part of a text that a parser has checked: a copy if it is short, else a share
+    /// of it.
     #[inline]
+    pub(crate) fn receive(slot: &mut Option<Self>, whole: &Bytes, part: Range<usize>) {
+        slot.insert(Self(Text::EMPTY)).become_part_of(whole, part);
+    }
+
+    #[inline]
+    fn become_part_of(&mut self, whole: &Bytes, part: Range<usize>) {
+        if !self.0.become_short(whole, part.clone()) {
+            self.0 = Text::Shared(whole.slice(part));
+        }
+    }
+
+    /// Takes a part of a text that a parser has checked, in the same way.
     pub(crate) fn part_of(whole: &Bytes, part: Range<usize>) -> Self {
-        let short = Text::inline_part(whole, part.clone());
-        Self(short.unwrap_or_else(|| Text::Shared(whole.slice(part))))
+        let mut data = Self(Text::EMPTY);
+        data.become_part_of(whole, part);
+        data
     }
 
     /// Copies a text that a parser has checked.

@@ -1,6 +1,8 @@
 //! Lines that are cut by the end of a piece, and what is over a limit.
 
-use std::mem;
+use std::{mem, ops::Range};
+
+use bytes::Bytes;
 
 use super::{
     block,
@@ -8,6 +10,7 @@ use super::{
     field::{Field, cut_data, field_of},
     lines::{Found, Lines, Wanted},
 };
+use crate::event::{EventData, EventId, EventType};
 
 /// How long a line is that most likely goes on for a chunk more, in bytes.
 const LONG: usize = 4 << 10;
@@ -125,28 +128,58 @@ impl Lines {
             return None;
         }
         let mut line = mem::take(&mut self.cut.text);
-        let (field, value) = field_of(&line);
-        let value = &line[value..];
-        let item = match field {
-            Field::Data => {
-                self.block.begin_data(&[], value, self.limits);
-                None
-            }
-            Field::Event => {
-                self.block.keep_type(value);
-                None
-            }
-            Field::Id => {
-                if !value.contains(&0) {
-                    self.block.keep_id(value);
-                }
-                None
-            }
-            other => self.other_field(other, &line, value, wanted),
+        let (field, start) = field_of(&line);
+        let item = if line.len() > LONG {
+            self.end_long_line(field, mem::take(&mut line), start, wanted)
+        } else {
+            self.end_short_line(field, &line, start, wanted)
         };
         block::empty(&mut line);
         self.cut.text = line;
         item
+    }
+
+    fn end_short_line(
+        &mut self,
+        field: Field,
+        line: &[u8],
+        start: usize,
+        wanted: Wanted,
+    ) -> Option<Found> {
+        match field {
+            Field::Data => self.block.begin_data(&[], &line[start..], self.limits),
+            Field::Event => self.block.keep_type(line, start..line.len()),
+            Field::Id if line[start..].contains(&0) => {}
+            Field::Id => self.block.keep_id(line, start..line.len()),
+            other => {
+                let text = |part: Range<usize>| EventData::copy_of(&line[part]);
+                return self.other_field(other, line, start, wanted, &text);
+            }
+        }
+        None
+    }
+
+    /// The same for a line that is not copied, for there would be twice as much of it then as it may
+    /// have.
+    fn end_long_line(
+        &mut self,
+        field: Field,
+        line: Vec<u8>,
+        start: usize,
+        wanted: Wanted,
+    ) -> Option<Found> {
+        match field {
+            Field::Data => self.block.begin_data(&[], &line[start..], self.limits),
+            Field::Event => self.block.keep_long_type(EventType::rest_of_line(line, start)),
+            Field::Id if line[start..].contains(&0) => {}
+            Field::Id => self.block.keep_long_id(EventId::rest_of_line(line, start)),
+            other => {
+                let line = Bytes::from(line);
+                let text = |part: Range<usize>| EventData::part_of(&line, part);
+                return self.other_field(other, &line, start, wanted, &text);
+            }
+        }
+        None
     }
 
     /// Gives the block up, and tells why.

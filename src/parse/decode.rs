@@ -11,6 +11,8 @@ use std::{collections::VecDeque, mem, str};
 use bytes::{Buf as _, Bytes};
 use memchr::memchr2;
 
+use super::plain::is_plain;
+
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Decodes what is pushed.
@@ -64,19 +66,33 @@ impl Decoder {
         }
     }
 
-    /// Returns the current chunk if all of it is text and no line ends in it: a part of one long
+    /// Returns whether all of the current chunk is text and no line ends in it: a part of one long
     /// line, which need not be kept as a piece.
     #[inline]
-    pub(super) fn within_a_line(&mut self) -> Option<Bytes> {
-        let is_whole = !self.chunk.is_empty() && self.cut.len == 0 && !self.is_faulty;
-        let is_within = is_whole
+    pub(super) fn is_within_a_line(&mut self) -> bool {
+        let is_whole = !self.chunk.is_empty() && self.cut.len == 0;
+        is_whole && (is_plain(&self.chunk) || self.is_other_text_within_a_line())
+    }
+
+    #[inline(never)]
+    fn is_other_text_within_a_line(&mut self) -> bool {
+        !self.is_faulty
             && memchr2(b'\n', b'\r', &self.chunk).is_none()
             && cut_at_the_end(&self.chunk) == 0
-            && self.valid_length(self.chunk.len()) == self.chunk.len();
-        is_within.then(|| {
-            self.offset += self.chunk.len() as u64;
-            mem::take(&mut self.chunk)
-        })
+            && self.valid_length(self.chunk.len()) == self.chunk.len()
+    }
+
+    /// Returns what is left of the current chunk.
+    #[inline]
+    pub(super) fn chunk(&self) -> &[u8] {
+        &self.chunk
+    }
+
+    /// Goes on behind the current chunk, all of which was read as text.
+    #[inline]
+    pub(super) fn pass_chunk(&mut self) {
+        self.offset += self.chunk.len() as u64;
+        self.chunk = Bytes::new();
     }
 
     /// Returns whether the bytes so far end with a part of a character, which, if nothing more

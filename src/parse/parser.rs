@@ -93,11 +93,19 @@ impl EventParser {
     /// Returns [`EventTooLarge`] in place of an event that is over a limit. The next call goes on
     /// with the event after it.
     pub fn next_event(&mut self) -> Option<Result<Event, EventTooLarge>> {
-        match self.find(Wanted::Events)? {
-            Found::TooLarge(error) => Some(Err(error)),
+        // There is one value that is returned, so that the event is written right there.
+        let mut next = None;
+        match self.find(Wanted::Events) {
+            None => {}
+            Some(Found::TooLarge(error)) => next = Some(Err(error)),
             // Nothing else is asked for.
-            Found::Event | Found::Block | Found::Item(_) => self.lines.take(),
+            Some(Found::Event | Found::Block | Found::Item(_)) => {
+                if let Ok(event) = next.insert(Ok(Event::default())) {
+                    self.lines.take(event);
+                }
+            }
         }
+        next
     }
 
     /// Returns the next of everything: events, comments, blocks that only set an id or a
@@ -120,8 +128,8 @@ impl EventParser {
     /// As [`next_event`](Self::next_event).
     pub fn next_item(&mut self) -> Option<Result<Parsed, EventTooLarge>> {
         Some(match self.find(Wanted::All)? {
-            Found::Event => self.lines.take()?.map(Parsed::Event),
-            Found::Block => self.lines.take()?.map(Parsed::Block),
+            Found::Event => Ok(Parsed::Event(self.taken())),
+            Found::Block => Ok(Parsed::Block(self.taken())),
             Found::Item(item) => Ok(*item),
             Found::TooLarge(error) => Err(error),
         })
@@ -158,11 +166,19 @@ impl EventParser {
         self.lines.reset();
     }
 
+    fn taken(&mut self) -> Event {
+        let mut event = Event::default();
+        self.lines.take(&mut event);
+        event
+    }
+
     #[inline]
     fn find(&mut self, wanted: Wanted) -> Option<Found> {
         loop {
-            if let Some(found) = self.lines.read(wanted) {
-                return Some(found);
+            if self.lines.has_piece() {
+                if let Some(found) = self.lines.read(wanted) {
+                    return Some(found);
+                }
             }
             if self.lines.is_in_long_data() {
                 if let Err(error) = self.read_long_data() {
@@ -181,11 +197,12 @@ impl EventParser {
     }
 
     /// Reads the chunks that are within one long line, without a look at each as lines.
-    #[inline(never)]
+    #[inline]
     fn read_long_data(&mut self) -> Result<(), EventTooLarge> {
-        while self.lines.is_in_long_data() {
-            let Some(text) = self.decoder.within_a_line() else { break };
-            self.lines.more_data(&text)?;
+        while self.lines.is_in_long_data() && self.decoder.is_within_a_line() {
+            let read = self.lines.more_data(self.decoder.chunk());
+            self.decoder.pass_chunk();
+            read?;
         }
         Ok(())
     }
