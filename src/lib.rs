@@ -61,7 +61,8 @@
 //! | limit how many there are | [`max_streams`](EventChannelHandler::max_streams), [`max_streams_per`](EventChannelHandler::max_streams_per) |
 //! | see what is going on | [`telemetry`] |
 //! | let a client go on where it was | [`LastEventId`] |
-//! | send one event to many clients | [`EncodedEvent`] |
+//! | fan out to many, with history and replay | [`hub`] |
+//! | send one event to a few streams of my own | [`EncodedEvent`] |
 //! | read a stream, and survive | [`EventSource`], and the guide in [`client`] |
 //! | read one response | [`EventStream`], and the guide in [`stream`] |
 //! | parse bytes that come from elsewhere | [`EventParser`], and the guide in [`parse`] |
@@ -71,6 +72,7 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
+//! | `hub` | yes | [`hub`]: fan-out to many readers, with history, replay and gaps |
 //! | `tracing` | yes | a span for each stream, in which its handler is polled, and logs: see [`telemetry`] |
 //! | `metrics` | no | gauges, counters and histograms of streams and events: see [`telemetry`] |
 //! | `json` | no | [`Event::json`](Event#method.json) and [`Event::parse_json`](Event#method.parse_json); typed streams: [`EventStreamExt::json`](EventStreamExt#method.json) |
@@ -96,6 +98,8 @@ pub mod connect;
 pub mod encode;
 pub mod event;
 pub mod handler;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod layer;
 mod metrics;
 pub mod parse;
@@ -109,6 +113,9 @@ mod trace;
 #[cfg(feature = "json")]
 #[doc(inline)]
 pub use self::event::JsonError;
+#[cfg(feature = "hub")]
+#[doc(inline)]
+pub use self::hub::Hub;
 #[doc(inline)]
 pub use self::{
     body::{Disconnect, EndReason, EventBody, EventBodyError, KeepAlive, StreamOptions},

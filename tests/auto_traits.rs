@@ -71,6 +71,12 @@ yes!(InvalidLastEventId: Send, Sync, Unpin, Error, Clone);
 
 // Whatever the request's body is.
 yes!(EventChannelHandler<Local>: Send, Sync, Unpin, Clone);
+yes!(tower_sse::Hub: Send, Sync, Unpin, Clone);
+yes!(tower_sse::hub::HubHandler: Send, Sync, Unpin, Clone);
+yes!(tower_sse::hub::HubFuture: Send, Unpin);
+yes!(tower_sse::hub::Subscription: Send, Sync, Unpin);
+yes!(tower_sse::hub::Entry: Send, Sync, Unpin, Clone);
+yes!(tower_sse::hub::PublishError: Send, Sync, Unpin);
 yes!(HandlerFuture<Vec<u8>>: Send, Unpin);
 no!(HandlerFuture<Local>: Send);
 

@@ -1,5 +1,5 @@
-//! Who gets a stream when there may only be so many: limits that count living streams, in all and
-//! by a key.
+//! Who gets a stream: what a request goes through before it is one, and limits that count living
+//! streams, in all and by a key.
 //!
 //! A place is taken before `on_connect` where its key is known by then, else after it has accepted,
 //! and is kept by a permit, which moves from the response's future to the body and is given back
@@ -7,6 +7,11 @@
 
 #[expect(clippy::module_inception, reason = "`Admission` is what the module is about")]
 mod admission;
+mod entrance;
 mod limit;
 
-pub(crate) use self::admission::{Admission, Permits, default_away, refuse_at_shutdown, refused};
+use self::admission::{Admission, Permits};
+pub(crate) use self::{
+    admission::{default_away, refuse_at_shutdown, refused},
+    entrance::{Entered, Entering, Entrance, Open, entrance_settings},
+};

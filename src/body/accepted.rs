@@ -17,7 +17,7 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
-    pub(super) fn without_request() -> Self {
+    pub(crate) fn without_request() -> Self {
         Self {
             extensions: Extensions::new(),
             deadline: None,

@@ -23,11 +23,11 @@ use super::{
     accepted::Accepted,
     live::{End, Live},
     options::{StreamOptions, stream_settings},
-    source::{BoxHandler, Handler, StreamItem, forward},
+    source::{BoxHandler, Feed, Handler, StreamItem, forward},
 };
 use crate::{
     BoxError,
-    channel::{Buffer, EventReceiver, EventSender, event_channel},
+    channel::{Buffer, Control, EventReceiver, EventSender, event_channel},
     shutdown::Shutdown,
 };
 
@@ -147,6 +147,19 @@ impl EventBody {
     ) -> Self {
         let (events, receiver) = event_channel(Buffer::default());
         let handler = Handler::new(handler(events));
+        Live::with_handler(handler, receiver, options, accepted).into()
+    }
+
+    /// Creates a stream of what a feed gives, which is made with what can cut the stream.
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "for the hub"))]
+    pub(crate) fn with_feed(
+        options: Arc<StreamOptions>,
+        accepted: Accepted,
+        feed: impl FnOnce(Control) -> Box<dyn Feed>,
+    ) -> Self {
+        // Nobody sends: the channel is what the stream is governed by.
+        let (_, receiver) = event_channel(Buffer::default());
+        let handler = Handler::Feed(feed(receiver.control()));
         Live::with_handler(handler, receiver, options, accepted).into()
     }
 

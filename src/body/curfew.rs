@@ -46,14 +46,21 @@ enum Words {
 }
 
 impl Curfew {
-    /// Draws the lifetime of a stream that starts now, if it has one.
-    pub(super) fn of(options: &StreamOptions, deadline: Option<Instant>) -> Option<Self> {
+    /// Draws the lifetime of a stream that starts now, if it has one. What has nothing to finish has
+    /// no grace.
+    pub(super) fn of(
+        options: &StreamOptions,
+        deadline: Option<Instant>,
+        has_grace: bool,
+    ) -> Option<Self> {
         let now = Instant::now();
         let lifetime = options.max_lifetime.map(|lifetime| lifetime.ends_from(now));
         let end = lifetime.into_iter().chain(deadline).min()?;
         let farewell = options.farewell.as_ref();
         Some(Self {
-            begin: farewell.map_or(end, |farewell| farewell.begin_before(now, end)),
+            begin: farewell
+                .filter(|_| has_grace)
+                .map_or(end, |farewell| farewell.begin_before(now, end)),
             end,
             by: EndReason::Expired,
             phase: Phase::Open,
@@ -64,8 +71,9 @@ impl Curfew {
 
     /// Takes what a shutdown asks into account: the earlier end counts. Why a stream has ended does
     /// not change any more, what it says may.
-    pub(super) fn ask(this: &mut Option<Box<Self>>, ask: Ask) {
+    pub(super) fn ask(this: &mut Option<Box<Self>>, ask: Ask, has_grace: bool) {
         let Ask { begin, end, silent } = ask;
+        let end = if has_grace { end } else { begin };
         let this = this.get_or_insert_with(|| {
             Box::new(Self {
                 begin,

@@ -29,10 +29,11 @@ pub enum EndReason {
     /// The stream has reached its lifetime or its deadline.
     Expired,
     /// The client was too slow: it has taken nothing for longer than
-    /// [`send_timeout`](super::EventBody::send_timeout) while a sender waited.
+    /// [`send_timeout`](super::EventBody::send_timeout) while a sender waited, or has fallen behind
+    /// what its hub keeps.
     Evicted,
-    /// The application has cut it, by [`EventSender::revoke`](crate::EventSender::revoke): a token
-    /// that was revoked, say.
+    /// The application has cut it, by [`EventSender::revoke`](crate::EventSender::revoke) or by the
+    /// hub's `disconnect`: a token that was revoked, say.
     Revoked,
 }
 

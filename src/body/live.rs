@@ -28,7 +28,7 @@ use super::{
     curfew::Curfew,
     end::{EndReason, Record},
     options::StreamOptions,
-    source::Handler,
+    source::{Feed, Handler},
 };
 use crate::{
     alarm::Alarm,
@@ -226,6 +226,9 @@ impl Live {
             }
             Some(Ending::Closed | Ending::NoSenders) | None => self.as_mut().overdue(),
         };
+        let lagged = || End::Clean(EndReason::Evicted);
+        let has_lagged = self.as_mut().project().handler.feed().is_some_and(Feed::has_lagged);
+        let end = end.or_else(|| has_lagged.then(lagged));
         if let Some(end) = end {
             self.end(&end);
         }
@@ -235,10 +238,10 @@ impl Live {
     fn overdue(self: Pin<&mut Self>) -> Option<End> {
         let this = self.project();
         if let &mut Opening::NotPolled { deadline: Some(deadline), .. } = this.opening {
-            *this.curfew = Curfew::of(&this.record.options, Some(deadline)).map(Box::new);
+            *this.curfew = Curfew::of(&this.record.options, Some(deadline), true).map(Box::new);
         }
         if let Some(ask) = this.receiver.take_ask() {
-            Curfew::ask(this.curfew, ask);
+            Curfew::ask(this.curfew, ask, this.handler.feed().is_none());
         }
         this.curfew.as_ref()?.overdue(Instant::now()).map(End::Clean)
     }
@@ -291,12 +294,7 @@ impl Live {
             }
             this.handler.poll(this.receiver, &this.record.span, cx);
             let is_opening = matches!(this.opening, Opening::Ready(_));
-            let taken = match this.receiver.take(cx) {
-                // The handler has dropped its sender, and does something else before it returns.
-                Taken::Ended(Ending::NoSenders) if this.handler.is_inside() => Taken::Nothing,
-                taken => taken,
-            };
-            match taken {
+            match this.handler.take(this.receiver, cx) {
                 Taken::Segment(segment) => return Poll::Ready(Ok(segment)),
                 Taken::Asked(ask) => self.as_mut().ask(ask),
                 // The opening goes out alone.
@@ -331,9 +329,10 @@ impl Live {
         if !own_buffer {
             this.receiver.set_buffer(options.buffer);
         }
-        *this.curfew = Curfew::of(options, deadline).map(Box::new);
+        let has_grace = this.handler.feed().is_none();
+        *this.curfew = Curfew::of(options, deadline, has_grace).map(Box::new);
         if let Some(ask) = this.receiver.take_ask() {
-            Curfew::ask(this.curfew, ask);
+            Curfew::ask(this.curfew, ask, has_grace);
         }
         let is_kept_alive = options.keep_alive.as_ref().is_some_and(|it| it.idle().is_some());
         if is_kept_alive || this.curfew.is_some() {
@@ -364,7 +363,7 @@ impl Live {
     /// Takes what a shutdown asks.
     fn ask(self: Pin<&mut Self>, ask: Ask) {
         let this = self.project();
-        Curfew::ask(this.curfew, ask);
+        Curfew::ask(this.curfew, ask, this.handler.feed().is_none());
         let now = Instant::now();
         this.last_left.get_or_insert(now);
         if let Some(curfew) = this.curfew {
@@ -395,11 +394,13 @@ impl Live {
         if this.curfew.as_mut().is_some_and(|curfew| curfew.advance(now, this.receiver)) {
             return Poll::Ready(None);
         }
-        Poll::Ready(keep_alive.map(|(keep_alive, _)| Segment {
-            bytes: keep_alive.bytes(),
-            last_id: keep_alive.id(),
-            ..Segment::default()
-        }))
+        let Some((keep_alive, _)) = keep_alive else { return Poll::Ready(None) };
+        let (mut bytes, mut last_id) = (keep_alive.bytes(), keep_alive.id());
+        if let Some(fresh) = this.handler.feed().and_then(|feed| feed.refresh()) {
+            bytes = [&bytes[..], &fresh.bytes].concat().into();
+            last_id = fresh.last_id;
+        }
+        Poll::Ready(Some(Segment { bytes, last_id, ..Segment::default() }))
     }
 
     fn poll_failed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {

@@ -80,6 +80,8 @@ mod live;
 mod options;
 mod source;
 
+#[cfg(feature = "hub")]
+pub(crate) use self::source::{Fed, Feed};
 pub(crate) use self::{
     accepted::Accepted, body::HEAD, exclusive::Exclusive, options::stream_settings,
     source::BoxHandler,

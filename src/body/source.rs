@@ -1,6 +1,7 @@
 //! What a body takes its events from: a handler's future, which any stream of events can be made.
 
 use std::{
+    fmt,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     task::{Context, Poll},
@@ -13,7 +14,7 @@ use super::exclusive::Exclusive;
 use crate::{
     BoxError,
     caught::{self, CaughtFuture},
-    channel::{Control, EventReceiver, EventSender, is_closed_send},
+    channel::{Control, Ending, EventReceiver, EventSender, Segment, Taken, is_closed_send},
     encode::{Encode, EncodedEvent},
     event::Event,
     trace::{self, Span},
@@ -33,6 +34,31 @@ pub(super) enum Handler {
     Inside(Exclusive<Handled>),
     /// It has a task.
     InTask { _task: AbortOnDrop },
+    /// There is none, but something that gives segments when it is asked.
+    Feed(Box<dyn Feed>),
+}
+
+/// A source that gives segments itself: past the channel, by which the stream is governed still.
+pub(crate) trait Feed: Send + Sync {
+    /// Returns what is ready, at most about 64 KiB or one event.
+    fn poll_feed(&mut self, cx: &mut Context<'_>) -> Poll<Fed>;
+
+    /// Returns what brings the client's last event ID up to date, if that is needed. Asked while
+    /// nothing is ready.
+    fn refresh(&mut self) -> Option<Segment>;
+
+    /// Returns whether the client was too slow for it.
+    fn has_lagged(&mut self) -> bool;
+}
+
+/// What a feed gives.
+#[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "for the hub"))]
+pub(crate) enum Fed {
+    Segment(Segment),
+    /// There will be nothing more.
+    Ended,
+    /// The client was too slow.
+    Lagged,
 }
 
 impl Handler {
@@ -42,6 +68,9 @@ impl Handler {
 
     /// Moves the handler to a task.
     pub(super) fn spawn(&mut self, receiver: &EventReceiver, span: &Span) {
+        if !matches!(self, Self::Inside(_)) {
+            return;
+        }
         let Self::Inside(future) = std::mem::replace(self, Self::None) else { return };
         let control = receiver.control();
         let Ok(runtime) = Handle::try_current() else {
@@ -74,8 +103,41 @@ impl Handler {
         }
     }
 
+    /// Takes the first piece of what is there, or sees to it that the body is woken.
+    pub(super) fn take(&mut self, receiver: &EventReceiver, cx: &mut Context<'_>) -> Taken {
+        match receiver.take(cx) {
+            // The handler has dropped its sender, and does something else before it returns.
+            Taken::Ended(Ending::NoSenders) if self.is_inside() => {}
+            Taken::Nothing => {}
+            taken => return taken,
+        }
+        let Self::Feed(feed) = self else { return Taken::Nothing };
+        match feed.poll_feed(cx) {
+            Poll::Pending => return Taken::Nothing,
+            Poll::Ready(Fed::Segment(segment)) => return Taken::Segment(segment),
+            Poll::Ready(Fed::Ended) => *self = Self::None,
+            Poll::Ready(Fed::Lagged) => receiver.evict(),
+        }
+        // How it has ended; by a cut, if there was one in between.
+        receiver.take(cx)
+    }
+
+    /// Returns whether more can come that is not of the channel.
     pub(super) fn is_inside(&self) -> bool {
-        matches!(self, Self::Inside(_))
+        matches!(self, Self::Inside(_) | Self::Feed(_))
+    }
+
+    pub(super) fn feed(&mut self) -> Option<&mut dyn Feed> {
+        match self {
+            Self::Feed(feed) => Some(&mut **feed),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for dyn Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Feed")
     }
 }
 

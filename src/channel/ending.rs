@@ -92,7 +92,7 @@ impl Shared {
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Evicted => "evicted: the client has taken nothing for longer than `send_timeout`",
+            Self::Evicted => "evicted: the client was too slow",
             Self::Revoked => "revoked by the application",
         })
     }

@@ -63,6 +63,11 @@ impl EventReceiver {
         self.shared.end(Status::Closed)
     }
 
+    /// Cuts the stream because its client is too slow.
+    pub(crate) fn evict(&self) {
+        self.shared.end(Status::Cut(Cut::Evicted));
+    }
+
     /// Tells the senders that a graceful end has begun.
     pub(crate) fn begin_ending(&self) {
         self.shared.begin_ending();

@@ -342,6 +342,12 @@ impl Control {
         (!ended).then_some(error)
     }
 
+    /// Cuts the stream for the application, and returns whether it had not ended before.
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "for the hub"))]
+    pub(crate) fn revoke(&self) -> bool {
+        self.0.end(Status::Cut(Cut::Revoked))
+    }
+
     pub(crate) fn dropped(&self) -> u64 {
         self.0.lock().dropped
     }

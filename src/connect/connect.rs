@@ -157,6 +157,12 @@ impl<T> Accept<T> {
         self.extension(Deadline(deadline))
     }
 
+    /// Says what else the answer must say.
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "for the hub"))]
+    pub(crate) fn with_target<U>(self, target: U) -> Accept<U> {
+        Accept { connect: self.connect, headers: self.headers, target }
+    }
+
     /// Returns the request as it was left.
     pub(crate) fn connect(&self) -> &Connect {
         &self.connect

@@ -1,0 +1,270 @@
+//! A hub as a server of its own: publish with POST, read with GET.
+//!
+//! ```text
+//! cargo run --example hub
+//! curl -N 'http://127.0.0.1:8080/events?topic=orders&pattern=orders.>'
+//! curl -d paid http://127.0.0.1:8080/topics/orders.7 -H 'event-type: order'
+//! curl http://127.0.0.1:8080/stats
+//! ```
+//!
+//! `POST /topics/{topic}` publishes the body as the event's data; `Event-Type` and `Event-Key` are
+//! headers. It answers 201 and `{"id":"…"}`. `GET /events` takes any number of `topic` and `pattern`,
+//! `state=true` for the current entry of each key, and goes on after `Last-Event-ID`, or
+//! `last_event_id` in the query. `/` is a page to watch it all.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, Request, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
+    response::{Html, IntoResponse, Json, Response},
+    routing::{get, post},
+};
+use clap::{Parser, ValueEnum};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tower_sse::{
+    BoxError, Connect, Event, EventType, Farewell, Hub, KeepAlive, Refusal, Shutdown,
+    hub::{History, Lagging, Publication, Topics},
+};
+
+/// A hub server: many publishers, many readers.
+#[derive(Parser)]
+struct Args {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// How many events each topic keeps
+    #[arg(long, default_value_t = 1024)]
+    history: usize,
+    /// The bearer token that publishing takes, if any
+    #[arg(long)]
+    token: Option<String>,
+    /// How long a stream is idle before a keep-alive
+    #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
+    keep_alive: Duration,
+    /// What becomes of readers that are too slow
+    #[arg(long, value_enum, default_value_t = WhenSlow::Evict)]
+    lagging: WhenSlow,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum WhenSlow {
+    Evict,
+    Skip,
+}
+
+/// The largest event, in bytes.
+const MOST: usize = 1 << 20;
+
+#[derive(Clone)]
+struct Publishing {
+    hub: Hub,
+    token: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let args = Args::parse();
+    let hub = Hub::builder()
+        .history(History::events(args.history))
+        .lagging(match args.lagging {
+            WhenSlow::Evict => Lagging::Evict,
+            WhenSlow::Skip => Lagging::Skip,
+        })
+        .build();
+    let shutdown =
+        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
+    let events = hub
+        .handler(|connect: Connect| async move {
+            let topics = topics_of(connect.uri().query().unwrap_or_default());
+            match topics {
+                Ok(topics) => Ok(connect.accept().subscribe(topics)),
+                Err(error) => Err(refusal(StatusCode::BAD_REQUEST, &error.to_string())),
+            }
+        })
+        .keep_alive(KeepAlive::every(args.keep_alive))
+        .shutdown(&shutdown);
+    let publishing = Publishing { hub: hub.clone(), token: args.token };
+    let app = Router::new()
+        .route("/", get(|| async { Html(PAGE) }))
+        .route_service("/events", events)
+        .route("/stats", get(stats))
+        .route("/topics/{topic}", post(publish))
+        .route_layer(middleware::from_fn(no_other_methods))
+        .layer(DefaultBodyLimit::max(MOST))
+        .with_state(publishing);
+    let listener = TcpListener::bind(args.addr).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let stop = shutdown.start_when(async {
+        let _ = tokio::signal::ctrl_c().await;
+    });
+    axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+    Ok(())
+}
+
+/// Reads `topic=a&pattern=b.>&state=true`.
+fn topics_of(query: &str) -> Result<Topics, BoxError> {
+    let mut names = Vec::new();
+    let mut patterns = Vec::new();
+    let mut state = false;
+    for parameter in query.split('&') {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let value = value.replace('+', " ");
+        let value = percent_decode_str(&value).decode_utf8()?.into_owned();
+        match name {
+            "topic" => names.push(value),
+            "pattern" => patterns.push(value),
+            "state" => state = value == "true",
+            _ => {}
+        }
+    }
+    let topics = Topics::new(names)?.patterns(patterns)?;
+    if topics.is_empty() {
+        return Err("name at least one `topic` or `pattern`".into());
+    }
+    Ok(if state { topics.with_state() } else { topics })
+}
+
+async fn publish(
+    State(Publishing { hub, token }): State<Publishing>,
+    Path(topic): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    if let Some(token) = token {
+        let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+        if given != Some(format!("Bearer {token}").as_bytes()) {
+            let mut answer = error(StatusCode::UNAUTHORIZED, "publishing takes a bearer token");
+            answer
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+            return answer;
+        }
+    }
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return error(rejection.status(), &rejection.body_text()),
+    };
+    let event = match event_of(&headers, &body) {
+        Ok(event) => event,
+        Err(why) => return error(StatusCode::BAD_REQUEST, &why.to_string()),
+    };
+    let mut publication = Publication::new(topic, event);
+    match headers.get("event-key").map(|key| std::str::from_utf8(key.as_bytes())) {
+        None => {}
+        Some(Ok(key)) => publication = publication.key(key),
+        Some(Err(_)) => return error(StatusCode::BAD_REQUEST, "header Event-Key: not UTF-8"),
+    }
+    match hub.publish_all([publication]).await {
+        Ok(published) => {
+            let id = published.ids.first().map(|id| id.as_str());
+            (StatusCode::CREATED, Json(json!({ "id": id }))).into_response()
+        }
+        Err(why) if why.is_too_large() => error(StatusCode::PAYLOAD_TOO_LARGE, &why.to_string()),
+        Err(why) => error(StatusCode::BAD_REQUEST, &why.to_string()),
+    }
+}
+
+fn event_of(headers: &HeaderMap, body: &[u8]) -> Result<Event, BoxError> {
+    let data = std::str::from_utf8(body).map_err(|error| format!("the body: {error}"))?;
+    let mut event = Event::new(data);
+    if let Some(event_type) = headers.get("event-type") {
+        let event_type = std::str::from_utf8(event_type.as_bytes())?;
+        event = event.with_type(EventType::try_from(event_type)?);
+    }
+    Ok(event)
+}
+
+async fn stats(State(Publishing { hub, .. }): State<Publishing>) -> Json<Value> {
+    let stats = hub.stats();
+    Json(json!({
+        "topics": stats.topics,
+        "readers": stats.readers,
+        "events": stats.events,
+        "bytes": stats.bytes,
+        "published": stats.published,
+        "lagged": stats.lagged,
+        "gaps": stats.gaps,
+    }))
+}
+
+/// Says in JSON what axum says without words.
+async fn no_other_methods(request: Request, next: Next) -> Response {
+    let answer = next.run(request).await;
+    if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = answer.headers().get(header::ALLOW).cloned();
+        let mut told = error(StatusCode::METHOD_NOT_ALLOWED, "this method does nothing here");
+        told.headers_mut().extend(allow.map(|allow| (header::ALLOW, allow)));
+        return told;
+    }
+    answer
+}
+
+fn error(status: StatusCode, why: &str) -> Response {
+    (status, Json(json!({ "error": why }))).into_response()
+}
+
+fn refusal(status: StatusCode, why: &str) -> Refusal {
+    let json = header::HeaderValue::from_static("application/json");
+    Refusal::new(status)
+        .header(header::CONTENT_TYPE, json)
+        .body(json!({ "error": why }).to_string())
+}
+
+const PAGE: &str = r#"<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>hub</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+form { display: flex; gap: .5rem; flex-wrap: wrap; margin: 1rem 0 } input { font: inherit; padding: .2rem .4rem }
+li { font-family: ui-monospace, monospace; white-space: pre-wrap } .gap { color: #b00 } .state { color: #777 }
+</style>
+<h1>hub</h1>
+<form id="watch"><input name="topic" value="orders" placeholder="topics, with commas">
+<input name="pattern" value="orders.>" placeholder="patterns, with commas">
+<label><input type="checkbox" name="state"> state</label><button>watch</button> <span id="ready">closed</span></form>
+<form id="publish"><input name="topic" value="orders.7" required><input name="type" placeholder="type">
+<input name="key" placeholder="key"><input name="data" value="paid"><input name="token" placeholder="token" type="password">
+<button>publish</button></form>
+<ol id="events" reversed></ol>
+<script>
+const $ = id => document.getElementById(id);
+let source;
+function line(kind, text) {
+  const item = document.createElement('li');
+  item.className = kind;
+  item.textContent = text;
+  $('events').prepend(item);
+  while ($('events').children.length > 500) $('events').lastChild.remove();
+}
+$('watch').onsubmit = event => {
+  event.preventDefault();
+  source?.close();
+  const form = new FormData(event.target), query = new URLSearchParams();
+  for (const name of ['topic', 'pattern'])
+    for (const value of form.get(name).split(',').map(text => text.trim()).filter(Boolean)) query.append(name, value);
+  if (form.get('state')) query.set('state', 'true');
+  source = new EventSource('/events?' + query);
+  source.onopen = () => { $('ready').textContent = 'open'; line('state', 'open'); };
+  source.onerror = () => { $('ready').textContent = source.readyState == 2 ? 'closed' : 'reconnecting'; line('state', $('ready').textContent); };
+  source.onmessage = event => line('', `${event.lastEventId}  ${event.data}`);
+  source.addEventListener('gap', event => line('gap', `${event.lastEventId}  gap ${event.data}`));
+  const type = $('publish').elements.type.value;
+  if (type && type != 'message' && type != 'gap')
+    source.addEventListener(type, event => line('', `${event.lastEventId}  ${type}: ${event.data}`));
+};
+$('publish').onsubmit = async event => {
+  event.preventDefault();
+  const form = new FormData(event.target), headers = {};
+  if (form.get('type')) headers['event-type'] = form.get('type');
+  if (form.get('key')) headers['event-key'] = form.get('key');
+  if (form.get('token')) headers.authorization = 'Bearer ' + form.get('token');
+  const answer = await fetch('/topics/' + encodeURIComponent(form.get('topic')), { method: 'POST', body: form.get('data'), headers });
+  line('state', `published: ${answer.status} ${await answer.text()}`);
+};
+</script>
+"#;

@@ -1,0 +1,133 @@
+//! The service that streams topics.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+use super::{hub::Hub, topics::Topics};
+use crate::{
+    admission::{Entered, Entering, Entrance, Open, entrance_settings},
+    body::{EventBody, StreamOptions, stream_settings},
+    connect::{Accept, Connect, LastEventId, Refusal},
+};
+
+/// A service that answers each request with an event stream of topics, made by
+/// [`Hub::handler`].
+///
+/// It has the settings of an [`EventChannelHandler`](crate::EventChannelHandler). What is about a
+/// handler and its buffer ([`buffer`](Self::buffer), [`in_task`](Self::in_task),
+/// [`send_timeout`](Self::send_timeout)) has no effect: a reader holds nothing. At a shutdown, and when
+/// its lifetime is over, a stream ends when that begins: there is nothing to finish, its client resumes.
+///
+/// Cloning it is cheap, and it serves requests with any body, which it drops.
+#[must_use = "a handler does nothing unless a server calls it"]
+#[derive(Clone)]
+pub struct HubHandler {
+    config: Arc<Config>,
+}
+
+#[derive(Clone)]
+struct Config {
+    hub: Hub,
+    entrance: Entrance<Topics>,
+}
+
+impl HubHandler {
+    pub(super) fn new<F, Fut>(hub: Hub, on_connect: F) -> Self
+    where
+        F: Fn(Connect) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Accept<Topics>, Refusal>> + Send + 'static,
+    {
+        let mut entrance = Entrance::new();
+        entrance.set_on_connect(on_connect);
+        Self { config: Arc::new(Config { hub, entrance }) }
+    }
+
+    fn entrance_mut(&mut self) -> &mut Entrance<Topics> {
+        &mut Arc::make_mut(&mut self.config).entrance
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut StreamOptions)) -> Self {
+        change(self.entrance_mut().options_mut());
+        self
+    }
+}
+
+entrance_settings!(HubHandler);
+stream_settings!(HubHandler);
+
+impl<B> Service<Request<B>> for HubHandler {
+    type Response = Response<EventBody>;
+    type Error = Infallible;
+    type Future = HubFuture;
+
+    /// Is always ready.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> HubFuture {
+        let (parts, _) = request.into_parts();
+        HubFuture(Entering::new(parts, Opening(self.config.clone())))
+    }
+}
+
+struct Opening(Arc<Config>);
+
+impl Open<Topics> for Opening {
+    fn entrance(&self) -> &Entrance<Topics> {
+        &self.0.entrance
+    }
+
+    /// Never comes to it: there is an `on_connect`, always.
+    fn without_on_connect(&self, connect: Connect) -> Accept<Topics> {
+        connect.accept().subscribe(Topics::default())
+    }
+
+    fn open(self, entered: Entered<Topics>) -> EventBody {
+        let Entered { request, accepted, options, target, .. } = entered;
+        let hub = &self.0.hub;
+        let subscription = match request.extensions.get::<LastEventId>() {
+            Some(last) => hub.resume(target, last),
+            None => hub.subscribe(target),
+        };
+        let extensions = Arc::new(request.extensions);
+        EventBody::with_feed(options, accepted, |control| {
+            subscription.into_feed(extensions, control)
+        })
+    }
+}
+
+/// The future of a [`HubHandler`]'s response.
+#[must_use = "futures do nothing unless awaited"]
+pub struct HubFuture(Entering<Topics, Opening>);
+
+impl Future for HubFuture {
+    type Output = Result<Response<EventBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.get_mut().0).poll(cx)
+    }
+}
+
+impl fmt::Debug for HubHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubHandler")
+            .field("entrance", &self.config.entrance)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for HubFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HubFuture").field(&self.0).finish()
+    }
+}

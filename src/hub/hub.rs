@@ -1,0 +1,438 @@
+//! The hub itself.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex},
+};
+
+use bytes::BytesMut;
+use http::Extensions;
+use tokio::time::Instant;
+
+use super::{
+    entry::Record,
+    gap::{Gap, Lagging},
+    handler::HubHandler,
+    history::History,
+    log::{Log, Prepared},
+    position::{Ids, ROOM},
+    publish::{Fault, Publication, PublishError, Published, PublishedAll},
+    shared::{OnGap, OnPresence, Shared},
+    subscription::Subscription,
+    topic::{InvalidTopic, Topic},
+    topics::Topics,
+};
+use crate::{
+    connect::{Accept, Connect, LastEventId, Refusal},
+    encode::{Layout, sealed::Encode as _},
+    event::{Event, EventId},
+};
+
+/// Fans events out to many readers, and replays what a reader has missed.
+///
+/// See the [module docs](crate::hub). Cloning it is cheap, and gives another handle of the same hub.
+/// When the last is gone, its readers get what is published, and end.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    handle: Arc<Handle>,
+}
+
+/// Dropped with the last handle.
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+/// Sets a [`Hub`] up, from [`Hub::builder`].
+#[must_use = "it makes a hub with `build`"]
+pub struct HubBuilder {
+    history: History,
+    total: History,
+    lagging: Lagging,
+    on_gap: Option<Arc<OnGap>>,
+    on_first_reader: Option<Arc<OnPresence>>,
+    on_last_reader: Option<Arc<OnPresence>>,
+}
+
+/// What a hub is doing, as [`Hub::stats`] has found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Topics that have history or are named by a reader.
+    pub topics: usize,
+    /// Subscriptions.
+    pub readers: usize,
+    /// Events in the history.
+    pub events: usize,
+    /// What these take, in bytes, as the bounds of a [`History`] count them.
+    pub bytes: usize,
+    /// Events that were published since the hub was made.
+    pub published: u64,
+    /// How often a reader was found to be too slow.
+    pub lagged: u64,
+    /// How often a subscription was resumed with a gap.
+    pub gaps: u64,
+}
+
+impl Hub {
+    /// Creates a hub that keeps 1,024 events and 16 MiB of each topic, and evicts readers that lag.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Begins to set up a hub.
+    pub fn builder() -> HubBuilder {
+        HubBuilder {
+            history: History::default(),
+            total: History::unlimited_events().max_bytes(1 << 30),
+            lagging: Lagging::Evict,
+            on_gap: None,
+            on_first_reader: None,
+            on_last_reader: None,
+        }
+    }
+
+    /// Publishes an event on a topic, to whoever reads it and to whoever resumes later.
+    ///
+    /// Ids are the hub's: they are positions in its log, and where a reader goes on. The memory
+    /// backend never waits.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
+    /// use tower_sse::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let published = hub.publish("orders", Event::new("paid").with_type("order")).await?;
+    /// assert_eq!(published.woken, 0);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PublishError`] if the topic is none, the event has an id already, or is larger than
+    /// the history. Nothing is published then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, the event may have been published or not.
+    pub async fn publish<T>(
+        &self,
+        topic: T,
+        event: impl Into<Event>,
+    ) -> Result<Published, PublishError>
+    where
+        T: TryInto<Topic>,
+        T::Error: Into<InvalidTopic>,
+    {
+        let publication = Publication::new(topic, event);
+        self.publish_one(publication)
+    }
+
+    /// Publishes an event with a key, the new state of what the key names: see
+    /// [`Publication::key`].
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`publish`](Self::publish).
+    pub async fn publish_keyed<T>(
+        &self,
+        topic: T,
+        key: impl Into<Arc<str>>,
+        event: impl Into<Event>,
+    ) -> Result<Published, PublishError>
+    where
+        T: TryInto<Topic>,
+        T::Error: Into<InvalidTopic>,
+    {
+        let publication = Publication::new(topic, event).key(key);
+        self.publish_one(publication)
+    }
+
+    /// Publishes several events in one step: all or, if one is wrong, none; in this order, with
+    /// nothing of anyone else between them; and each reader is woken once.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish); the error tells which one was wrong, and gives all back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, either all were published or none.
+    pub async fn publish_all(
+        &self,
+        publications: impl IntoIterator<Item = Publication>,
+    ) -> Result<PublishedAll, PublishError> {
+        let publications: Vec<Publication> = publications.into_iter().collect();
+        let mut prepared = Vec::with_capacity(publications.len());
+        for (at, publication) in publications.iter().enumerate() {
+            match self.prepare(publication) {
+                Ok(ready) => prepared.push(ready),
+                Err(fault) => return Err(PublishError::new(fault, at, publications)),
+            }
+        }
+        let (records, woken) = self.append(prepared);
+        Ok(PublishedAll { ids: records.iter().map(|record| id_of(record)).collect(), woken })
+    }
+
+    fn publish_one(&self, publication: Publication) -> Result<Published, PublishError> {
+        let prepared = match self.prepare(&publication) {
+            Ok(prepared) => prepared,
+            Err(fault) => return Err(PublishError::new(fault, 0, vec![publication])),
+        };
+        let (records, woken) = self.append([prepared]);
+        let id = records.first().map_or_else(|| EventId::from_static(""), |it| id_of(it));
+        Ok(Published { id, woken })
+    }
+
+    /// Checks and encodes what is to be published.
+    fn prepare(&self, publication: &Publication) -> Result<Prepared, Fault> {
+        let Publication { topic, event, key } = publication;
+        let topic = topic.clone().map_err(Fault::Topic)?;
+        if let Some(id) = event.id() {
+            return Err(Fault::HasId(id.clone()));
+        }
+        let layout: Layout = event.layout();
+        let bytes = Record::cost(ROOM + layout.len, key.as_ref());
+        let most = self.shared().max_event;
+        if bytes > most {
+            return Err(Fault::TooLarge { bytes, most });
+        }
+        let mut encoded = BytesMut::with_capacity(ROOM + layout.len);
+        encoded.resize(ROOM, 0);
+        event.write(&layout, &mut encoded);
+        Ok(Prepared { topic, key: key.clone(), event: encoded })
+    }
+
+    fn append(&self, prepared: impl IntoIterator<Item = Prepared>) -> (Vec<Arc<Record>>, usize) {
+        let shared = self.shared();
+        let now = Instant::now();
+        let (records, mut wakers) = {
+            let mut log = shared.lock();
+            let mut wakers = log.take_room();
+            let append = |prepared| log.append(&shared.ids, prepared, now, &mut wakers);
+            let records: Vec<_> = prepared.into_iter().map(append).collect();
+            (records, wakers)
+        };
+        let woken = wakers.len();
+        wakers.drain(..).for_each(std::task::Waker::wake);
+        if woken > 0 {
+            shared.lock().give_back(wakers);
+        }
+        (records, woken)
+    }
+
+    /// Subscribes to what is published from now on.
+    pub fn subscribe(&self, topics: Topics) -> Subscription {
+        Subscription::new(self.shared().clone(), topics, None)
+    }
+
+    /// Subscribes to what was published after the event that a reader had last, and to what will be.
+    /// What is known of its completeness, [`Subscription::resumption`] tells.
+    ///
+    /// An id gives no right: only what is of these topics is read.
+    pub fn resume(&self, topics: Topics, last: &LastEventId) -> Subscription {
+        Subscription::new(self.shared().clone(), topics, Some(last))
+    }
+
+    /// Makes a service that answers each request with an event stream of the topics that
+    /// `on_connect` accepts it for, by [`accept().topics(…)`](Accept::topics) or
+    /// [`accept().subscribe(…)`](Accept::subscribe). One with a last event ID is resumed.
+    ///
+    /// ```
+    /// use tower_sse::Hub;
+    ///
+    /// let hub = Hub::new();
+    /// let orders = hub.handler(|connect| async move { connect.accept().topics(["orders"]) });
+    /// # let _ = orders;
+    /// ```
+    ///
+    /// An answer that names no topics does not compile:
+    ///
+    /// ```compile_fail
+    /// # let hub = tower_sse::Hub::new();
+    /// let orders = hub.handler(|connect| async move { Ok(connect.accept()) });
+    /// ```
+    pub fn handler<F, Fut>(&self, on_connect: F) -> HubHandler
+    where
+        F: Fn(Connect) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Accept<Topics>, Refusal>> + Send + 'static,
+    {
+        HubHandler::new(self.clone(), on_connect)
+    }
+
+    /// Cuts the readers whose session is one that the predicate names, and returns how many: their
+    /// streams end, for the reason [`Revoked`](crate::EndReason::Revoked), whatever they have yet to
+    /// read.
+    ///
+    /// The session is the request's extensions as `on_connect` left them, or what
+    /// [`Subscription::session`] was given. Who connects meanwhile is not among them, so see to it
+    /// first that `on_connect` refuses.
+    pub fn disconnect(&self, predicate: impl Fn(&Extensions) -> bool) -> usize {
+        let sessions: Vec<_> = {
+            let log = self.shared().lock();
+            let session = |reader: &super::log::Reader| reader.session.clone();
+            log.readers.iter().filter_map(|(key, it)| Some((key, session(it)?))).collect()
+        };
+        let mut cut = 0;
+        for (key, session) in sessions {
+            if !predicate(&session.extensions) {
+                continue;
+            }
+            let waker = {
+                let mut log = self.shared().lock();
+                // It may have gone, and the number be another's.
+                let same = log.readers.get(key).is_some_and(|reader| {
+                    !reader.is_cut
+                        && reader.session.as_ref().is_some_and(|it| Arc::ptr_eq(it, &session))
+                });
+                if !same {
+                    continue;
+                }
+                log.cut(key)
+            };
+            cut += 1;
+            match &session.control {
+                Some(control) => drop(control.revoke()),
+                None => waker.into_iter().for_each(std::task::Waker::wake),
+            }
+        }
+        cut
+    }
+
+    /// Returns how many readers a topic has, by its name or by a pattern.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidTopic`] if it is none.
+    pub fn readers<T>(&self, topic: T) -> Result<usize, InvalidTopic>
+    where
+        T: TryInto<Topic>,
+        T::Error: Into<InvalidTopic>,
+    {
+        let topic = topic.try_into().map_err(Into::into)?;
+        Ok(self.shared().lock().readers_of(&topic))
+    }
+
+    /// Returns what the hub is doing.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut log = self.shared().lock();
+        log.trim_aged(Instant::now());
+        let (topics, events, bytes) = log.kept();
+        Stats {
+            topics,
+            readers: log.readers.len(),
+            events,
+            bytes,
+            published: log.head,
+            lagged: log.lagged,
+            gaps: log.gaps,
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+}
+
+fn id_of(record: &Record) -> EventId {
+    let id = std::str::from_utf8(&record.bytes[record.id.clone()]).unwrap_or_default();
+    EventId::received(id).unwrap_or_else(|_| EventId::from_static(""))
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let wakers = self.shared.lock().close();
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+}
+
+impl HubBuilder {
+    /// Sets what each topic keeps. Default is 1,024 events and 16 MiB.
+    pub fn history(mut self, history: History) -> Self {
+        self.history = history;
+        self
+    }
+
+    /// Sets what all topics keep together; of all, the oldest goes first. Default is 1 GiB.
+    pub fn total_history(mut self, history: History) -> Self {
+        self.total = history;
+        self
+    }
+
+    /// Sets what becomes of readers that fall behind more than the history keeps. Default is
+    /// [`Lagging::Evict`].
+    pub fn lagging(mut self, lagging: Lagging) -> Self {
+        self.lagging = lagging;
+        self
+    }
+
+    /// Sets what a body tells of a gap, in place of an event of type `gap` (see [`Gap::to_event`]):
+    /// any event, or nothing. Its id is set to where the reader goes on.
+    ///
+    /// It is called where the body is polled, so it must not block.
+    pub fn on_gap(
+        mut self,
+        on_gap: impl Fn(&Gap) -> Option<Event> + Send + Sync + 'static,
+    ) -> Self {
+        self.on_gap = Some(Arc::new(on_gap));
+        self
+    }
+
+    /// Sets the hook that is told when a topic gets its first reader that names it: to start what is
+    /// costly. Readers by a pattern do not count here, since they name no topic.
+    ///
+    /// This hook and the [other](Self::on_last_reader) are called one at a time, in the order in which
+    /// readers have come and gone, where one subscribes or is dropped: so they must not block. They may
+    /// use the hub.
+    pub fn on_first_reader(mut self, hook: impl Fn(&Topic) + Send + Sync + 'static) -> Self {
+        self.on_first_reader = Some(Arc::new(hook));
+        self
+    }
+
+    /// Sets the hook that is told when the last reader that names a topic is gone.
+    pub fn on_last_reader(mut self, hook: impl Fn(&Topic) + Send + Sync + 'static) -> Self {
+        self.on_last_reader = Some(Arc::new(hook));
+        self
+    }
+
+    /// Makes the hub.
+    #[must_use]
+    pub fn build(self) -> Hub {
+        let Self { history, total, lagging, on_gap, on_first_reader, on_last_reader } = self;
+        let keeps_presence = on_first_reader.is_some() || on_last_reader.is_some();
+        let shared = Arc::new(Shared {
+            log: Mutex::new(Log::new(history, total, keeps_presence)),
+            ids: Ids::new(),
+            lagging,
+            is_aging: history.age.or(total.age).is_some(),
+            max_event: history.bytes.min(total.bytes),
+            on_gap,
+            on_first_reader,
+            on_last_reader,
+        });
+        Hub { handle: Arc::new(Handle { shared }) }
+    }
+}
+
+impl fmt::Debug for HubBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubBuilder")
+            .field("history", &self.history)
+            .field("total_history", &self.total)
+            .field("lagging", &self.lagging)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,161 @@
+//! The hub over sockets: a thousand readers whose connections all break in the middle, and the
+//! example server.
+#![cfg(feature = "hub")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use http::{Request, StatusCode, Version};
+use http_body_util::Full;
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioIo},
+    service::TowerToHyperService,
+};
+use serde_json::Value;
+use support::process::{Example, PATIENCE, send};
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tower_sse::{Event, EventSource, Hub, Reconnection};
+
+const READERS: usize = 1000;
+const EVENTS: usize = 100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_readers_lose_nothing_when_all_connections_break() {
+    let hub = Hub::new();
+    let connects = Arc::new(AtomicUsize::new(0));
+    let counted = connects.clone();
+    let handler = hub.handler(move |connect| {
+        counted.fetch_add(1, SeqCst);
+        async move { connect.accept().topics(["a", "b"]) }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}/", listener.local_addr().unwrap());
+    let (restart, mut restarted) = tokio::sync::mpsc::channel::<()>(1);
+    let server = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    let (socket, _) = accepted.unwrap();
+                    let service = TowerToHyperService::new(handler.clone());
+                    let serve = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(socket), service);
+                    connections.spawn(serve);
+                }
+                Some(()) = restarted.recv() => connections.abort_all(),
+            }
+            while connections.try_join_next().is_some() {}
+        }
+    });
+
+    let mut readers = JoinSet::new();
+    for _ in 0..READERS {
+        let client: Client<_, Full<bytes::Bytes>> =
+            Client::builder(TokioExecutor::new()).build_http();
+        let policy = Reconnection::resilient().base(Duration::from_millis(50));
+        let mut source = EventSource::get(client, uri.clone()).reconnection(policy);
+        readers.spawn(async move {
+            let mut seen = Vec::with_capacity(EVENTS);
+            while seen.len() < EVENTS {
+                let event = source.next_event().await.unwrap().unwrap();
+                assert_eq!(event.event_type(), "message", "{}", event.data());
+                seen.push(event.data().parse::<usize>().unwrap());
+            }
+            seen
+        });
+    }
+    timeout(PATIENCE, async {
+        while hub.stats().readers < READERS {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+    for n in 0..EVENTS {
+        hub.publish(["a", "b"][n % 2], Event::new(n)).await.unwrap();
+        if n == EVENTS / 2 {
+            restart.send(()).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    timeout(PATIENCE, async {
+        while let Some(seen) = readers.join_next().await {
+            assert!(seen.unwrap().into_iter().eq(0..EVENTS), "in order, each once");
+        }
+    })
+    .await
+    .unwrap();
+    assert!(connects.load(SeqCst) >= 2 * READERS, "{connects:?}: all have come back");
+    assert_eq!(hub.stats().gaps, 0);
+    server.abort();
+}
+
+async fn json(
+    example: &Example,
+    request: http::request::Builder,
+    body: &str,
+) -> (StatusCode, Value) {
+    let reply = send(example.addr, Version::HTTP_11, request, body.to_owned().into()).await;
+    let status = reply.status();
+    let text = reply.text().await;
+    let value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+    (status, value)
+}
+
+#[tokio::test]
+async fn the_example_publishes_streams_replays_and_says_what_is_wrong() {
+    let hub = Example::start("hub", &["--token", "secret", "--history", "2"]).await;
+    let post = |topic: &str| {
+        Request::post(format!("/topics/{topic}")).header("authorization", "Bearer secret")
+    };
+    let (status, first) = json(&hub, post("orders.7").header("event-type", "order"), "paid").await;
+    assert_eq!(status, 201);
+    let first = first["id"].as_str().unwrap().to_owned();
+    let (_, second) = json(&hub, post("a").header("event-key", "k"), "1").await;
+    json(&hub, post("a").header("event-key", "k"), "2").await;
+    assert!(second["id"].is_string());
+
+    let uri = format!("/events?pattern=orders.%3E&topic=a&last_event_id={first}");
+    let mut reply = hub.get(&uri).await;
+    reply.assert_event_stream();
+    let text = reply.blocks(2).await;
+    assert!(text.ends_with("data: 2\n\n") && !text.contains("gap"), "{text}");
+    let mut reply = hub.get("/events?topic=a&state=true").await;
+    let text = reply.blocks(3).await;
+    assert!(text.contains("data: 2\n\nid: "), "{text}");
+
+    let (_, stats) = json(&hub, Request::get("/stats"), "").await;
+    assert_eq!((&stats["readers"], &stats["published"]), (&2.into(), &3.into()));
+
+    let no_token = json(&hub, Request::post("/topics/a"), "x").await;
+    let large = "x".repeat((1 << 20) + 1);
+    let long = "x".repeat(300);
+    for ((status, said), expected, about) in [
+        (no_token, 401, "token"),
+        (json(&hub, post("a%0Ab"), "x").await, 400, "control character"),
+        (json(&hub, post(&long), "x").await, 400, "255"),
+        (json(&hub, post("a"), &large).await, 413, "limit"),
+        (json(&hub, post("a").header("event-type", "a\u{e4}"), "x").await, 201, ""),
+        (json(&hub, Request::get("/events"), "").await, 400, "at least one"),
+        (json(&hub, Request::get("/events?topic="), "").await, 400, "empty"),
+        (json(&hub, Request::get("/events?pattern=a*"), "").await, 400, "whole segments"),
+        (json(&hub, Request::get("/topics/a"), "").await, 405, "method"),
+    ] {
+        assert_eq!(status.as_u16(), expected, "{said}");
+        if expected != 201 {
+            let why = said["error"].as_str().unwrap();
+            assert!(why.contains(about), "{why:?} is not about {about:?}");
+        }
+    }
+    let page = hub.get("/").await;
+    assert!(page.text().await.contains("new EventSource"));
+}
