@@ -400,3 +400,31 @@ async fn settings_apply_after_new_and_as_a_set() {
     .options(options);
     assert_eq!(read_text(body).await, "data: 0\n\n");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_window_holds_events_back_but_neither_waiting_senders_nor_the_end() {
+    let (events, receiver) = tower_sse::event_channel(tower_sse::Buffer::fixed(2));
+    let body = EventBody::from(receiver).without_greeting().without_keep_alive();
+    let mut body = body.batch_window(Duration::from_secs(1));
+    let start = tokio::time::Instant::now();
+    events.try_send(Event::new(0)).unwrap();
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), "data: 0\n\n");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    events.try_send(Event::new(1)).unwrap();
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), "data: 1\n\n");
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
+    // A sender without room.
+    let sender = tokio::spawn(async move {
+        for n in 2..5 {
+            events.send(Event::new(n)).await.unwrap();
+        }
+        events
+    });
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), "data: 2\n\ndata: 3\n\n");
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
+    // The end.
+    drop(sender.await.unwrap());
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), "data: 4\n\n");
+    assert!(body.next_chunk().await.is_none());
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
+}

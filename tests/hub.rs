@@ -592,3 +592,23 @@ async fn what_is_for_handlers_has_no_effect_on_a_reader() {
     }
     assert_eq!(ready_bytes(&mut body).matches("data: ").count(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_window_joins_what_comes_and_wakes_once() {
+    let hub = Hub::new();
+    let body = hub.subscribe(topics(&["a"])).into_body().without_greeting();
+    let mut body = body.batch_window(Duration::from_millis(10));
+    ready_bytes(&mut body);
+    // After a pause: at once.
+    assert_eq!(hub.publish("a", "0").await.unwrap().woken, 1);
+    assert!(ready_bytes(&mut body).ends_with("data: 0\n\n"));
+    for n in 1..4 {
+        assert_eq!(hub.publish("a", Event::new(n)).await.unwrap().woken, 0);
+        assert_eq!(ready_bytes(&mut body), "");
+    }
+    let before = tokio::time::Instant::now();
+    let chunk = body.next_chunk().await.unwrap().unwrap();
+    let text = std::str::from_utf8(&chunk).unwrap();
+    assert_eq!(text.matches("data: ").count(), 3);
+    assert_eq!(before.elapsed(), Duration::from_millis(10));
+}

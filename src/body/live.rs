@@ -31,7 +31,7 @@ use super::{
     source::{Feed, Handler},
 };
 use crate::{
-    alarm::Alarm,
+    alarm::{Alarm, later},
     channel::{Ask, Cut, Ending, EventReceiver, Segment, Taken},
     event::Event,
     shutdown::Shutdown,
@@ -64,6 +64,8 @@ pin_project! {
         since_pending: usize,
         // When bytes last left, kept only for a keep-alive and a curfew. None without a runtime.
         last_left: Option<Instant>,
+        // Until when what is ready is held back, to be joined with what comes.
+        held_until: Option<Instant>,
         // Boxed, since most streams have none.
         curfew: Option<Box<Curfew>>,
         // Some once the stream has failed and everything else is out.
@@ -134,6 +136,7 @@ impl Live {
             outgoing: Segment::default(),
             since_pending: 0,
             last_left: None,
+            held_until: None,
             curfew: None,
             failed: None,
             record,
@@ -266,6 +269,12 @@ impl Live {
             (std::mem::take(&mut this.outgoing.bytes), Some(this.outgoing))
         };
         *this.since_pending += bytes.len();
+        if let Some(window) = this.record.options.batch_window {
+            let has_events = ended.as_ref().is_some_and(|segment| segment.events > 0);
+            if has_events {
+                *this.held_until = Some(later(Instant::now(), window));
+            }
+        }
         this.record.count(bytes.len(), ended);
         if this.last_left.is_some() {
             *this.last_left = Some(Instant::now());
@@ -294,7 +303,15 @@ impl Live {
             }
             this.handler.poll(this.receiver, &this.record.span, cx);
             let is_opening = matches!(this.opening, Opening::Ready(_));
-            match this.handler.take(this.receiver, cx) {
+            let is_held = this.last_left.is_some()
+                && this.held_until.is_some_and(|until| Instant::now() < until);
+            let taken = if is_held {
+                this.handler.take_pressing(this.receiver, cx)
+            } else {
+                *this.held_until = None;
+                this.handler.take(this.receiver, cx)
+            };
+            match taken {
                 Taken::Segment(segment) => return Poll::Ready(Ok(segment)),
                 Taken::Asked(ask) => self.as_mut().ask(ask),
                 // The opening goes out alone.
@@ -335,7 +352,7 @@ impl Live {
             Curfew::ask(this.curfew, ask, has_grace);
         }
         let is_kept_alive = options.keep_alive.as_ref().is_some_and(|it| it.idle().is_some());
-        if is_kept_alive || this.curfew.is_some() {
+        if is_kept_alive || this.curfew.is_some() || options.batch_window.is_some() {
             *this.last_left = Some(Instant::now());
         }
         // What is over before it has begun has no handler.
@@ -381,10 +398,16 @@ impl Live {
             Some((keep_alive, last_left.checked_add(keep_alive.idle()?)?))
         });
         let curfew = this.curfew.as_ref().and_then(|curfew| curfew.due());
-        let due = keep_alive.map(|(_, at)| at).into_iter().chain(curfew).min();
+        let held = *this.held_until;
+        let due = keep_alive.map(|(_, at)| at).into_iter().chain(curfew).chain(held).min();
         let Some(due) = due else { return Poll::Pending };
         let Some(rung) = this.alarm.poll_at(due, cx) else {
-            trace::no_runtime(if curfew.is_some() { "what limits a stream" } else { "keep_alive" });
+            let what = match (curfew, held) {
+                (Some(_), _) => "what limits a stream",
+                (None, Some(_)) => "batch_window",
+                (None, None) => "keep_alive",
+            };
+            trace::no_runtime(what);
             *this.last_left = None;
             return Poll::Pending;
         };
@@ -392,6 +415,10 @@ impl Live {
         // The alarm's clock counts milliseconds, and may be a little ahead of this one.
         let now = Instant::now().max(due);
         if this.curfew.as_mut().is_some_and(|curfew| curfew.advance(now, this.receiver)) {
+            return Poll::Ready(None);
+        }
+        if held.is_some_and(|until| until <= now) {
+            *this.held_until = None;
             return Poll::Ready(None);
         }
         let Some((keep_alive, _)) = keep_alive else { return Poll::Ready(None) };

@@ -39,6 +39,7 @@ pub struct StreamOptions {
     pub(super) greeting: bool,
     pub(super) buffer: Buffer,
     pub(super) in_task: bool,
+    pub(super) batch_window: Option<Duration>,
     pub(super) retry: Option<Spread>,
     pub(super) send_timeout: Option<Duration>,
     pub(super) max_lifetime: Option<Lifetime>,
@@ -68,6 +69,7 @@ impl StreamOptions {
             greeting: true,
             buffer: Buffer::default(),
             in_task: false,
+            batch_window: None,
             retry: None,
             send_timeout: None,
             max_lifetime: None,
@@ -95,6 +97,10 @@ impl StreamOptions {
 
     pub(crate) fn set_in_task(&mut self) {
         self.in_task = true;
+    }
+
+    pub(crate) fn set_batch_window(&mut self, window: Duration) {
+        self.batch_window = Some(window).filter(|window| !window.is_zero());
     }
 
     pub(crate) fn set_retry(&mut self, retry: Spread) {
@@ -144,6 +150,7 @@ impl fmt::Debug for StreamOptions {
             .field("greeting", &self.greeting)
             .field("buffer", &self.buffer)
             .field("in_task", &self.in_task)
+            .field("batch_window", &self.batch_window)
             .field("retry", &self.retry)
             .field("send_timeout", &self.send_timeout)
             .field("max_lifetime", &self.max_lifetime.map(|Lifetime(most)| most))
@@ -200,6 +207,18 @@ macro_rules! stream_settings {
             /// told a moment before the handler is.
             pub fn in_task(self) -> Self {
                 self.change(|options| options.set_in_task())
+            }
+
+            /// Holds events back for up to so long after events have gone out, so that what comes
+            /// meanwhile goes out together. Default is none: what is ready goes out at once; zero is
+            /// that too.
+            ///
+            /// The first event after a pause still goes out at once. It is for busy streams: a
+            /// thousand events a second are a thousand writes to each client, and with 10
+            /// milliseconds a hundred. What ends the stream, and a sender that waits for room, lets
+            /// what is held go before its time. It needs a tokio runtime.
+            pub fn batch_window(self, window: std::time::Duration) -> Self {
+                self.change(|options| options.set_batch_window(window))
             }
 
             /// Sets the reconnection time that the stream opens with: how long a client waits

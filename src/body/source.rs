@@ -122,6 +122,16 @@ impl Handler {
         receiver.take(cx)
     }
 
+    /// Takes only what cannot wait: what the stream is asked, its end, and what senders wait for
+    /// that have no room. The body is woken for these alone: a feed is not looked at, and so not told
+    /// that anybody waits.
+    pub(super) fn take_pressing(&mut self, receiver: &EventReceiver, cx: &Context<'_>) -> Taken {
+        match receiver.take_pressing(cx) {
+            Taken::Ended(Ending::NoSenders) if self.is_inside() => Taken::Nothing,
+            taken => taken,
+        }
+    }
+
     /// Returns whether more can come that is not of the channel.
     pub(super) fn is_inside(&self) -> bool {
         matches!(self, Self::Inside(_) | Self::Feed(_))

@@ -132,6 +132,27 @@ impl EventReceiver {
         ending.map_or(Taken::Nothing, Taken::Ended)
     }
 
+    /// As [`take`](Self::take), but leaves events where they are that nobody waits with: a sender for
+    /// room, or the end.
+    pub(crate) fn take_pressing(&self, cx: &Context<'_>) -> Taken {
+        let old = {
+            let mut state = self.shared.lock();
+            let can_wait = state.is_open() && state.senders > 0 && state.waiting.is_empty();
+            if can_wait && state.ask.is_none() && !state.queue.is_empty() {
+                Some(match &mut state.receiver {
+                    Some(waker) => renew(waker, cx),
+                    none => none.replace(cx.waker().clone()),
+                })
+            } else {
+                None
+            }
+        };
+        match old {
+            Some(_old) => Taken::Nothing,
+            None => self.take(cx),
+        }
+    }
+
     /// Ends the stream because nobody takes anything any more, and returns how it had ended before
     /// that, if it had.
     pub(crate) fn leave(&self) -> Option<Ending> {
