@@ -61,9 +61,15 @@ impl EventData {
         Self(Text::copied_part(text, 0..text.len()))
     }
 
-    /// Takes a text that a parser has checked and put together.
-    pub(crate) fn checked(text: Vec<u8>) -> Self {
-        Self(Text::Checked(text))
+    /// Sets a slot to such a copy.
+    pub(crate) fn receive_copy(slot: &mut Option<Self>, text: &[u8]) {
+        slot.insert(Self(Text::EMPTY)).0.become_copy_of(text, 0..text.len());
+    }
+
+    /// Sets a slot to a text that a parser has checked and put together.
+    #[inline]
+    pub(crate) fn receive_kept(slot: &mut Option<Self>, kept: &mut Vec<u8>) {
+        slot.insert(Self(Text::EMPTY)).0 = Text::Checked(std::mem::take(kept));
     }
 
     pub(crate) fn is_short(text: &[u8]) -> bool {

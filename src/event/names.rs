@@ -107,6 +107,12 @@ impl EventType {
         slot.insert(Self(Text::EMPTY)).0.become_copy_of(line, part);
     }
 
+    /// Sets a slot to a type that is given up.
+    #[inline]
+    pub(crate) fn receive_kept(slot: &mut Option<Self>, kept: &mut Self) {
+        slot.insert(Self(Text::EMPTY)).0.become_other(&mut kept.0);
+    }
+
     /// Takes the rest of a line.
     pub(crate) fn rest_of_line(line: Vec<u8>, start: usize) -> Self {
         debug_assert!(no_line_end(&line).is_none(), "it is of a line");
@@ -147,6 +153,12 @@ impl EventId {
     #[inline]
     pub(crate) fn receive_clone(slot: &mut Option<Self>, id: &Self) {
         slot.insert(Self(Text::EMPTY)).0.become_clone_of(&id.0);
+    }
+
+    /// Sets a slot to an id that is given up.
+    #[inline]
+    pub(crate) fn receive_kept(slot: &mut Option<Self>, kept: &mut Self) {
+        slot.insert(Self(Text::EMPTY)).0.become_other(&mut kept.0);
     }
 
     /// Takes the rest of a line, which holds no NUL.

@@ -118,10 +118,23 @@ impl Text {
     /// Becomes a copy of another text; a short one is written where it stays.
     #[inline]
     pub(super) fn become_clone_of(&mut self, other: &Self) {
-        *self = match other {
-            Self::Inline { len, bytes } => Self::Inline { len: *len, bytes: *bytes },
-            other => other.clone(),
-        };
+        match other {
+            Self::Inline { len, bytes } => {
+                self.become_short(bytes, 0..usize::from(*len));
+            }
+            other => *self = other.clone(),
+        }
+    }
+
+    /// Becomes another text, which is given up; a short one is written where it stays.
+    #[inline]
+    pub(super) fn become_other(&mut self, other: &mut Self) {
+        match other {
+            Self::Inline { len, bytes } => {
+                self.become_short(bytes, 0..usize::from(*len));
+            }
+            other => *self = std::mem::replace(other, Self::EMPTY),
+        }
     }
 
     /// Takes the text from `start` on of what is checked and nobody else needs.

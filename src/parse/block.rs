@@ -201,14 +201,15 @@ impl Block {
         self.is_kept = false;
         let slots = event.slots();
         if self.data.is_kept() {
-            *slots.data = Some(self.take_kept_data());
+            self.give_kept_data_to(slots.data);
         }
-        let is_named = |event_type: &EventType| !event_type.as_bytes().is_empty();
-        if self.event_type.is_kept() && self.event_type.kept.as_ref().is_some_and(is_named) {
-            *slots.event_type = self.event_type.kept.take();
+        if let (true, Some(kept)) = (self.event_type.is_kept(), &mut self.event_type.kept) {
+            if !kept.as_bytes().is_empty() {
+                EventType::receive_kept(slots.event_type, kept);
+            }
         }
-        if self.id.is_kept() {
-            *slots.id = self.id.kept.take();
+        if let (true, Some(kept)) = (self.id.is_kept(), &mut self.id.kept) {
+            EventId::receive_kept(slots.id, kept);
         }
         // What a later line of the same field has replaced goes too.
         (self.event_type.kept, self.id.kept) = (None, None);
@@ -227,16 +228,16 @@ impl Block {
 
     /// Hands out the buffer itself if the data fills most of it, so that large data is copied no
     /// second time.
-    fn take_kept_data(&mut self) -> EventData {
+    fn give_kept_data_to(&mut self, slot: &mut Option<EventData>) {
         self.data.value = Value::Absent;
         let kept = &mut self.data.kept;
         if EventData::is_short(kept) || kept.capacity() / 2 > kept.len() {
-            let data = EventData::copy_of(kept);
+            EventData::receive_copy(slot, kept);
             empty(kept);
-            return data;
+        } else {
+            self.expected = kept.len();
+            EventData::receive_kept(slot, kept);
         }
-        self.expected = kept.len();
-        EventData::checked(mem::take(kept))
     }
 }
 

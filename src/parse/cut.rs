@@ -9,11 +9,15 @@ use super::{
     error::{EventTooLarge, What},
     field::{Field, cut_data, field_of},
     lines::{Found, Lines, Wanted},
+    plain::plain_length,
 };
 use crate::event::{EventData, EventId, EventType};
 
-/// How long a line is that most likely goes on for a chunk more, in bytes.
+/// How long a line is that is not copied to make a text of it, in bytes.
 const LONG: usize = 4 << 10;
+
+/// How many bytes a processor has near after a look at them.
+const NEAR: usize = 4 << 10;
 
 /// What is known of a line whose end was not found yet.
 #[derive(Clone, Debug, Default)]
@@ -93,11 +97,28 @@ impl Lines {
         Ok(())
     }
 
-    /// Whether a long line of data is cut, and what comes next belongs to it. Most likely all of the
-    /// next chunk does.
+    /// Goes on with a line of data that is cut, if there is one, with the start of a chunk, as far as
+    /// it is surely of it; returns how far. What is left is to be looked at in the usual way.
+    ///
+    /// Each part is copied while it is still near.
     #[inline]
-    pub(super) fn is_in_long_data(&self) -> bool {
-        self.cut.state == State::Data && self.cut.length >= LONG && !self.passing_over
+    pub(super) fn more_plain_data(&mut self, chunk: &[u8]) -> usize {
+        let is_cut = self.cut.state == State::Data && !self.passing_over && !self.has_piece();
+        let room = self.limits.room(self.block.bytes);
+        if !is_cut || self.cut.length + chunk.len() > room {
+            return 0;
+        }
+        let mut read = 0;
+        for part in chunk.chunks(NEAR) {
+            let plain = plain_length(part);
+            self.block.more_data(&part[..plain], self.limits);
+            read += plain;
+            if plain < part.len() {
+                break;
+            }
+        }
+        self.cut.length += read;
+        read
     }
 
     /// Goes on with the line of data that is cut.

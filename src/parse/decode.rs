@@ -9,9 +9,6 @@
 use std::{collections::VecDeque, mem, str};
 
 use bytes::{Buf as _, Bytes};
-use memchr::memchr2;
-
-use super::plain::is_plain;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -66,33 +63,16 @@ impl Decoder {
         }
     }
 
-    /// Returns whether all of the current chunk is text and no line ends in it: a part of one long
-    /// line, which need not be kept as a piece.
+    /// Returns whether all that was pushed was decoded.
     #[inline]
-    pub(super) fn is_within_a_line(&mut self) -> bool {
-        let is_whole = !self.chunk.is_empty() && self.cut.len == 0;
-        is_whole && (is_plain(&self.chunk) || self.is_other_text_within_a_line())
+    pub(super) fn is_done(&self) -> bool {
+        self.chunk.is_empty() && self.cut.len == 0 && self.later.is_empty()
     }
 
-    #[inline(never)]
-    fn is_other_text_within_a_line(&mut self) -> bool {
-        !self.is_faulty
-            && memchr2(b'\n', b'\r', &self.chunk).is_none()
-            && cut_at_the_end(&self.chunk) == 0
-            && self.valid_length(self.chunk.len()) == self.chunk.len()
-    }
-
-    /// Returns what is left of the current chunk.
+    /// Passes over bytes that were read as text before they came here.
     #[inline]
-    pub(super) fn chunk(&self) -> &[u8] {
-        &self.chunk
-    }
-
-    /// Goes on behind the current chunk, all of which was read as text.
-    #[inline]
-    pub(super) fn pass_chunk(&mut self) {
-        self.offset += self.chunk.len() as u64;
-        self.chunk = Bytes::new();
+    pub(super) fn pass(&mut self, length: usize) {
+        self.offset += length as u64;
     }
 
     /// Returns whether the bytes so far end with a part of a character, which, if nothing more

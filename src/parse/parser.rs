@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use super::{
     decode::{Decoded, Decoder},
@@ -83,7 +83,20 @@ impl EventParser {
     /// Takes the next chunk, of any size. Read all events of it before the next is pushed: unread
     /// chunks wait in a queue, as many as there are.
     pub fn push(&mut self, chunk: impl Into<Bytes>) {
-        self.decoder.push(chunk.into());
+        self.push_bytes(chunk.into());
+    }
+
+    /// Takes a chunk. What stands within a long line is read while the chunk passes by.
+    fn push_bytes(&mut self, mut chunk: Bytes) {
+        if self.decoder.is_done() {
+            let read = self.lines.more_plain_data(&chunk);
+            self.decoder.pass(read);
+            if read == chunk.len() {
+                return;
+            }
+            chunk.advance(read);
+        }
+        self.decoder.push(chunk);
     }
 
     /// Returns the next event; `None` if more bytes are needed for one.
@@ -180,11 +193,6 @@ impl EventParser {
                     return Some(found);
                 }
             }
-            if self.lines.is_in_long_data() {
-                if let Err(error) = self.read_long_data() {
-                    return Some(Found::TooLarge(error));
-                }
-            }
             match self.decoder.decode()? {
                 Decoded::Piece(piece, offset) => self.lines.begin(piece, offset),
                 Decoded::Character(character, offset) => {
@@ -194,17 +202,6 @@ impl EventParser {
                 }
             }
         }
-    }
-
-    /// Reads the chunks that are within one long line, without a look at each as lines.
-    #[inline]
-    fn read_long_data(&mut self) -> Result<(), EventTooLarge> {
-        while self.lines.is_in_long_data() && self.decoder.is_within_a_line() {
-            let read = self.lines.more_data(self.decoder.chunk());
-            self.decoder.pass_chunk();
-            read?;
-        }
-        Ok(())
     }
 }
 

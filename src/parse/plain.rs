@@ -1,35 +1,32 @@
-//! Whether bytes are printable ASCII and nothing else, looked at once.
+//! How much text is printable ASCII and nothing else.
 //!
-//! Where that is so no line ends, no character is cut and nothing is to be replaced: one pass says
-//! what else takes two, a search for line ends and a check of UTF-8. It is written so that a compiler
+//! There no line ends, no character is cut and nothing is to be replaced: one look says what else
+//! takes two, a search for the line's end and a check of UTF-8. It is written so that a compiler
 //! makes wide instructions of it, those that every processor of the architecture has.
 
 /// How many bytes are looked at together.
 const BLOCK: usize = 128;
 
-/// Returns whether every byte is printable ASCII.
-///
-/// It stops at the first block that has another, so that text of other kinds costs next to nothing.
-#[inline(never)]
-pub(super) fn is_plain(bytes: &[u8]) -> bool {
-    let Some(last) = bytes.last_chunk::<BLOCK>() else {
-        return bytes.iter().all(|&byte| is_printable(byte));
-    };
-    // The last block overlaps the one before, so that none is shorter.
-    bytes.chunks_exact(BLOCK).all(is_plain_block) && is_plain_block(last)
+/// Returns how many bytes at the start are printable ASCII: all of them, or fewer than there are, by
+/// less than a block.
+#[inline]
+pub(super) fn plain_length(bytes: &[u8]) -> usize {
+    let blocks = bytes.chunks_exact(BLOCK);
+    let rest = blocks.remainder();
+    let length = BLOCK * blocks.take_while(|block| is_plain(block)).count();
+    if length + rest.len() == bytes.len() && is_plain(bytes.last_chunk::<BLOCK>().map_or(rest, |last| last)) {
+        bytes.len()
+    } else {
+        length
+    }
 }
 
+/// Whether all is printable: as a signed number a byte that is not ASCII is less than a space too.
+/// DEL is no matter.
 #[inline]
-fn is_plain_block(block: &[u8]) -> bool {
+fn is_plain(bytes: &[u8]) -> bool {
     // A mask of eight bits is what a comparison of many bytes gives.
-    let others = block.iter().fold(0, |mask, &byte| mask | if is_printable(byte) { 0 } else { 0xff });
-    others == 0_u8
-}
-
-/// As a signed number a byte that is not ASCII is less than a space too. DEL is no matter.
-#[inline]
-fn is_printable(byte: u8) -> bool {
-    byte as i8 >= b' ' as i8
+    bytes.iter().fold(0xff, |mask, &byte| mask & if byte as i8 >= b' ' as i8 { 0xff } else { 0 }) == 0xff_u8
 }
 
 #[cfg(test)]
@@ -40,11 +37,12 @@ mod tests {
     fn one_byte_that_is_not_printable_is_found_wherever_it_is() {
         for length in [0, 1, 127, 128, 129, 255, 256, 257, 300] {
             let mut bytes = vec![b'~'; length];
-            assert!(is_plain(&bytes));
+            assert_eq!(plain_length(&bytes), length);
             for at in 0..length {
                 for byte in 0..=255 {
                     bytes[at] = byte;
-                    assert_eq!(is_plain(&bytes), matches!(byte, b' '..=0x7f), "{byte} at {at}");
+                    let plain = if matches!(byte, b' '..=0x7f) { length } else { at / BLOCK * BLOCK };
+                    assert_eq!(plain_length(&bytes), plain, "{byte} at {at} of {length}");
                 }
                 bytes[at] = b' ';
             }
