@@ -1,6 +1,6 @@
 //! What an event can be made of: any text.
 
-use std::{borrow::Cow, fmt, ops::Range, str::Utf8Error};
+use std::{borrow::Cow, fmt, mem, ops::Range, str::Utf8Error};
 
 use bytes::Bytes;
 
@@ -69,7 +69,9 @@ impl EventData {
     /// Sets a slot to a text that a parser has checked and put together.
     #[inline]
     pub(crate) fn receive_kept(slot: &mut Option<Self>, kept: &mut Vec<u8>) {
-        slot.insert(Self(Text::EMPTY)).0 = Text::Checked(std::mem::take(kept));
+        if let Text::Checked(text) = &mut slot.insert(Self(Text::Checked(Vec::new()))).0 {
+            mem::swap(text, kept);
+        }
     }
 
     pub(crate) fn is_short(text: &[u8]) -> bool {

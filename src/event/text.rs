@@ -2,6 +2,7 @@
 
 use std::{
     fmt::{self, Write as _},
+    mem,
     ops::Range,
     str,
 };
@@ -133,7 +134,7 @@ impl Text {
             Self::Inline { len, bytes } => {
                 self.become_short(bytes, 0..usize::from(*len));
             }
-            other => *self = std::mem::replace(other, Self::EMPTY),
+            other => *self = mem::replace(other, Self::EMPTY),
         }
     }
 

@@ -181,11 +181,11 @@ impl Block {
             self.give_kept_to(event);
         }
         let slots = event.slots();
-        if let Some(part) = self.event_type.take_here().filter(|part| !part.is_empty()) {
-            EventType::receive(slots.event_type, piece, part);
-        }
         if let Some(part) = self.id.take_here() {
             EventId::receive(slots.id, piece, part);
+        }
+        if let Some(part) = self.event_type.take_here().filter(|part| !part.is_empty()) {
+            EventType::receive(slots.event_type, piece, part);
         }
         if let Some(part) = self.data.take_here() {
             EventData::receive(slots.data, piece, part);

@@ -81,14 +81,13 @@ impl Lines {
         if self.passing_over {
             return Ok(());
         }
-        if self.cut.state == State::Data {
-            return self.more_data(text);
-        }
         self.cut.length += text.len();
         if self.cut.length > self.limits.room(self.block.bytes) {
             return Err(self.too_large(self.cut.offset));
         }
-        if let (true, Some(value)) = (self.cut.text.is_empty(), cut_data(text)) {
+        if self.cut.state == State::Data {
+            self.block.more_data(text, self.limits);
+        } else if let (true, Some(value)) = (self.cut.text.is_empty(), cut_data(text)) {
             self.cut.state = State::Data;
             self.block.begin_data(&[], value, self.limits);
         } else {
@@ -119,17 +118,6 @@ impl Lines {
         }
         self.cut.length += read;
         read
-    }
-
-    /// Goes on with the line of data that is cut.
-    #[inline]
-    pub(super) fn more_data(&mut self, text: &[u8]) -> Result<(), EventTooLarge> {
-        self.cut.length += text.len();
-        if self.cut.length > self.limits.room(self.block.bytes) {
-            return Err(self.too_large(self.cut.offset));
-        }
-        self.block.more_data(text, self.limits);
-        Ok(())
     }
 
     fn keep_cut_text(&mut self, text: &[u8]) {

@@ -39,9 +39,17 @@ pub(super) enum Decoded {
 }
 
 impl Decoder {
-    pub(super) fn push(&mut self, chunk: Bytes) {
-        if self.chunk.is_empty() {
+    /// Takes the next chunk, whose first bytes may be read already, if all before it is decoded.
+    #[inline]
+    pub(super) fn push(&mut self, chunk: Bytes, read: usize) {
+        self.offset += read as u64;
+        if read == chunk.len() {
+            return;
+        }
+        if self.chunk.is_empty() && self.later.is_empty() {
             self.chunk = chunk;
+            // Here, for what was just changed is slow to move.
+            self.chunk.advance(read);
             self.is_faulty = false;
         } else {
             self.later.push_back(chunk);
@@ -67,12 +75,6 @@ impl Decoder {
     #[inline]
     pub(super) fn is_done(&self) -> bool {
         self.chunk.is_empty() && self.cut.len == 0 && self.later.is_empty()
-    }
-
-    /// Passes over bytes that were read as text before they came here.
-    #[inline]
-    pub(super) fn pass(&mut self, length: usize) {
-        self.offset += length as u64;
     }
 
     /// Returns whether the bytes so far end with a part of a character, which, if nothing more
@@ -220,7 +222,7 @@ mod tests {
         let mut decoder = Decoder::default();
         let mut text = String::new();
         for chunk in chunks {
-            decoder.push(Bytes::copy_from_slice(chunk));
+            decoder.push(Bytes::copy_from_slice(chunk), 0);
             while let Some(decoded) = decoder.decode() {
                 match decoded {
                     Decoded::Piece(piece, _) => text.push_str(str::from_utf8(&piece).unwrap()),
@@ -269,8 +271,8 @@ mod tests {
     #[test]
     fn offsets_are_those_of_the_bytes() {
         let mut decoder = Decoder::default();
-        decoder.push(Bytes::from_static(b"\xef\xbb\xbfab\xffcd\xe6"));
-        decoder.push(Bytes::from_static(b"\xbc\xa2e"));
+        decoder.push(Bytes::from_static(b"\xef\xbb\xbfab\xffcd\xe6"), 0);
+        decoder.push(Bytes::from_static(b"\xbc\xa2e"), 0);
         let mut all = Vec::new();
         while let Some(decoded) = decoder.decode() {
             all.push(match decoded {

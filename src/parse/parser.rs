@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 
 use super::{
     decode::{Decoded, Decoder},
@@ -86,17 +86,11 @@ impl EventParser {
         self.push_bytes(chunk.into());
     }
 
-    /// Takes a chunk. What stands within a long line is read while the chunk passes by.
-    fn push_bytes(&mut self, mut chunk: Bytes) {
-        if self.decoder.is_done() {
-            let read = self.lines.more_plain_data(&chunk);
-            self.decoder.pass(read);
-            if read == chunk.len() {
-                return;
-            }
-            chunk.advance(read);
-        }
-        self.decoder.push(chunk);
+    /// Takes a chunk. What of it goes on with a line of data is read here, so that a chunk within a
+    /// long line is never put anywhere.
+    fn push_bytes(&mut self, chunk: Bytes) {
+        let read = if self.decoder.is_done() { self.lines.more_plain_data(&chunk) } else { 0 };
+        self.decoder.push(chunk, read);
     }
 
     /// Returns the next event; `None` if more bytes are needed for one.
@@ -106,19 +100,11 @@ impl EventParser {
     /// Returns [`EventTooLarge`] in place of an event that is over a limit. The next call goes on
     /// with the event after it.
     pub fn next_event(&mut self) -> Option<Result<Event, EventTooLarge>> {
-        // There is one value that is returned, so that the event is written right there.
-        let mut next = None;
-        match self.find(Wanted::Events) {
-            None => {}
-            Some(Found::TooLarge(error)) => next = Some(Err(error)),
+        match self.find(Wanted::Events)? {
+            Found::TooLarge(error) => Some(Err(error)),
             // Nothing else is asked for.
-            Some(Found::Event | Found::Block | Found::Item(_)) => {
-                if let Ok(event) = next.insert(Ok(Event::default())) {
-                    self.lines.take(event);
-                }
-            }
+            Found::Event | Found::Block | Found::Item(_) => Some(Ok(self.taken())),
         }
-        next
     }
 
     /// Returns the next of everything: events, comments, blocks that only set an id or a
@@ -179,6 +165,7 @@ impl EventParser {
         self.lines.reset();
     }
 
+    #[inline]
     fn taken(&mut self) -> Event {
         let mut event = Event::default();
         self.lines.take(&mut event);
