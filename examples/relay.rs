@@ -11,7 +11,7 @@ use axum::Router;
 use clap::Parser;
 use http::Uri;
 use tokio::net::TcpListener;
-use tower_sse::{BoxError, EventSource, Farewell, Shutdown, event_channel_handler};
+use tower_sse::{BoxError, EventSource, Farewell, LastEventId, Shutdown, event_channel_handler};
 
 /// Serves another server's stream.
 #[derive(Parser)]
@@ -30,8 +30,12 @@ async fn main() -> Result<(), BoxError> {
     // At Ctrl-C the streams say when to come back, and end.
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
-    let relay = event_channel_handler(move |_, events| {
+    let relay = event_channel_handler(move |request, events| {
         let mut source = EventSource::new(args.upstream.clone());
+        // A reader that comes back goes on where it was, upstream.
+        if let Some(last) = request.extensions().get::<LastEventId>() {
+            source = source.with_last_event_id(last.as_event_id().clone());
+        }
         async move {
             while let Some(event) = source.next_event().await {
                 events.send(event?).await?;

@@ -25,6 +25,7 @@
 //! | `WARN` | `event stream ended` | the client was too slow, and was evicted | the same |
 //! | `ERROR` | `event stream failed` | the handler returned an error or panicked | the same, and `error` |
 //! | `DEBUG` | `event stream refused` | a request did not become a stream | `by`, as below |
+//! | `DEBUG` | `a reader of a hub has a gap` | it resumes or lags, and events are missing | `reason`, as below, and `missed`, if that is known |
 //! | `ERROR` | `on_connect failed: answered with 500` | an error in `on_connect`, or a panic | `error` |
 //! | `ERROR` | `… panicked` | code of the application, a hook say, panicked | `panic` |
 //! | `ERROR` | `handler failed after its event stream had ended` | | `error` |
@@ -43,13 +44,16 @@
 //! | `tower_sse_event_bytes` | histogram | | the encoded length of each event that was sent |
 //! | `tower_sse_events_dropped_total` | counter | | events that dropping and sliding buffers have dropped |
 //! | `tower_sse_send_wait_seconds` | histogram | | how long each send has waited that had to wait |
+//! | `tower_sse_hub_published_total` | counter | | events that were published in hubs |
+//! | `tower_sse_hub_gaps_total` | counter | `reason` | readers of hubs that missed something |
 //!
 //! | label | values |
 //! |---|---|
 //! | `reason` | those of [`EndReason`](crate::EndReason): `client_gone`, `finished`, `failed`, `shut_down`, `expired`, `evicted`, `revoked` |
+//! | `reason` of a gap | those of `hub::GapReason` for a reader that resumes: `trimmed`, `other_epoch`, `unknown`, `other_topic`; `lagged` for one that was too slow |
 //! | `by` | `on_connect`, `max_streams`, `max_streams_per`, `shutdown`, `last_event_id` (one that cannot be an id) |
 //!
-//! A stream looks its metrics up when it is made, so install the recorder before the server starts.
+//! A stream, and a hub, looks its metrics up when it is made, so install the recorder before the server starts.
 
 /// Tells the recorder what each metric is, and in which unit: for recorders that show it, such as
 /// Prometheus' `# HELP`. Call it once, after the recorder was installed.

@@ -290,6 +290,7 @@ async fn relay_keeps_ids_and_types_and_survives_reconnects() {
             b"id: 2\ndata: b\ndata: c\n\ndata: half",
         ]),
         Answer::Holds(&[b"id: 3\nevent: u\ndata: d\n\n"]),
+        Answer::Holds(&[]),
     ])
     .await;
     let relay = Example::start("relay", &["--upstream", &harness.url("/events")]).await;
@@ -303,6 +304,11 @@ async fn relay_keeps_ids_and_types_and_survives_reconnects() {
     assert_eq!(support::decode(text), expected);
     harness.request().await;
     assert_eq!(harness.request().await.0.headers["last-event-id"], "2");
+    // A reader that comes back is resumed upstream.
+    drop(reply);
+    let again = http::Request::get("/relay").header("last-event-id", "3");
+    let _reply = relay.send(again).await;
+    assert_eq!(harness.request().await.0.headers["last-event-id"], "3");
 }
 
 #[tokio::test]

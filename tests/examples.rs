@@ -114,6 +114,7 @@ async fn every_example_ends_on_ctrl_c_with_a_farewell() {
         ("channel", &[], "/thread"),
         ("channel", &[], "/stream"),
         ("hub", &[], "/events?topic=a"),
+        ("dashboard", &[], "/events"),
     ] {
         for version in [Version::HTTP_11, Version::HTTP_2] {
             let example = Example::start(name, args).await;

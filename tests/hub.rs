@@ -226,12 +226,7 @@ async fn a_gap_is_told_with_what_is_known() {
     for n in 0..5 {
         ids.push(hub.publish("a", Event::new(n)).await.unwrap().id);
     }
-    let resume = |id: &str| {
-        let mut headers = http::HeaderMap::new();
-        headers.insert("last-event-id", id.parse().unwrap());
-        let last = tower_sse::LastEventId::from_headers(&headers).unwrap().unwrap();
-        hub.resume(topics(&["a"]), &last)
-    };
+    let resume = |id: &str| hub.resume(topics(&["a"]), id);
     let gap = |feed: &Subscription| match feed.resumption() {
         Resumption::Gap(gap) => gap.clone(),
         other => panic!("{other:?}"),
@@ -353,7 +348,7 @@ async fn history_is_bounded_by_events_bytes_and_age_and_the_oldest_go_first() {
         hub.publish("b", Event::new(n)).await.unwrap();
     }
     assert_eq!(hub.stats().events, 5);
-    let replay = |topic: &'static str| ready(&mut hub.resume(topics(&[topic]), &any_id()));
+    let replay = |topic: &'static str| ready(&mut hub.resume(topics(&[topic]), "x"));
     assert_eq!(replay("a"), ["2", "3"]);
     assert_eq!(replay("b"), ["1", "2", "3"]);
     tokio::time::advance(Duration::from_secs(11)).await;
@@ -366,11 +361,6 @@ async fn history_is_bounded_by_events_bytes_and_age_and_the_oldest_go_first() {
     }
     let stats = hub.stats();
     assert!(stats.bytes <= 2000 && stats.events >= 3, "{stats:?}");
-}
-
-fn any_id() -> tower_sse::LastEventId {
-    let uri = http::Uri::from_static("/?last_event_id=x");
-    tower_sse::LastEventId::from_query(&uri).unwrap().unwrap()
 }
 
 #[tokio::test]

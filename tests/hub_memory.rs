@@ -4,8 +4,10 @@
 #![cfg(feature = "hub")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/heap.rs"]
+mod heap;
+
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     future::Future,
     pin::{Pin, pin},
     sync::{
@@ -20,29 +22,6 @@ use tower_sse::{
     Event, EventBody, Hub,
     hub::{History, Subscription, Topics},
 };
-
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-#[allow(unsafe_code, reason = "a global allocator is")]
-// SAFETY: every call is passed on to the system's allocator, and counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        BYTES.fetch_add(layout.size(), Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size(), Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 /// A waker as a task has one: cloned at the cost of a count.
 struct Woken(AtomicUsize);
@@ -79,13 +58,13 @@ fn wait_for_bytes(body: &mut EventBody, cx: &mut Context<'_>) -> usize {
 
 fn bodies(make: impl Fn() -> EventBody, cx: &mut Context<'_>) -> (Vec<EventBody>, usize) {
     let mut bodies = Vec::with_capacity(10_000);
-    let before = BYTES.load(Relaxed);
+    let before = heap::bytes();
     for _ in 0..10_000 {
         let mut body = make().without_keep_alive();
         wait_for_bytes(&mut body, cx);
         bodies.push(body);
     }
-    (bodies, (BYTES.load(Relaxed) - before) / 10_000)
+    (bodies, (heap::bytes() - before) / 10_000)
 }
 
 #[test]
@@ -104,18 +83,18 @@ fn readers_and_history_cost_what_is_promised() {
 
     // One encoding, one append, one wake a reader. The first round makes room.
     for round in 0..3 {
-        let before = ALLOCATIONS.load(Relaxed);
+        let before = heap::allocations();
         let waking = woken.0.load(Relaxed);
         let event = Event::new("x".repeat(64));
-        let made = ALLOCATIONS.load(Relaxed);
+        let made = heap::allocations();
         assert_eq!(publish(&hub, event), 10_000);
-        let publishing = ALLOCATIONS.load(Relaxed) - made;
+        let publishing = heap::allocations() - made;
         assert_eq!(woken.0.load(Relaxed) - waking, 10_000);
         let mut bytes = 0;
         for reader in &mut readers {
             bytes += wait_for_bytes(reader, &mut cx);
         }
-        let reading = ALLOCATIONS.load(Relaxed) - before - (made - before) - publishing;
+        let reading = heap::allocations() - before - (made - before) - publishing;
         assert!(bytes > 10_000 * 64);
         println!(
             "round {round}: {publishing} allocations to publish, {reading} to read 10,000 times"
@@ -131,22 +110,22 @@ fn readers_and_history_cost_what_is_promised() {
 
     // Readers that never read, and a hundred thousand events.
     const BOUND: usize = 4 << 20;
-    let before = BYTES.load(Relaxed);
+    let before = heap::bytes();
     let hub = Hub::builder().history(History::unlimited_events().max_bytes(BOUND)).build();
     let mut readers: Vec<_> = (0..1000).map(|_| hub.subscribe(topics())).collect();
     for reader in &mut readers {
         wait(reader, &mut cx);
     }
-    let idle = BYTES.load(Relaxed);
+    let idle = heap::bytes();
     for n in 0..100_000 {
         publish(&hub, Event::new(format!("{n} {}", "x".repeat(n % 300))));
     }
-    let full = BYTES.load(Relaxed) - idle;
+    let full = heap::bytes() - idle;
     let stats = hub.stats();
     println!("a history of {BOUND} bytes: {full} on the heap, {stats:?}");
     assert!(stats.bytes <= BOUND);
     assert!(full <= BOUND + BOUND / 10, "{full}");
     drop(readers);
     drop(hub);
-    assert!(BYTES.load(Relaxed) <= before + 4096, "all of it is given back");
+    assert!(heap::bytes() <= before + 4096, "all of it is given back");
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use tower_sse::{
-    Event, EventParser, Hub, LastEventId,
+    Event, EventParser, Hub,
     hub::{History, Lagging, Resumption, Topics},
 };
 
@@ -51,11 +51,6 @@ fn topics() -> Topics {
     names.patterns(["t.2", "t.*"]).unwrap()
 }
 
-fn last(id: &str) -> LastEventId {
-    let uri = format!("/?last_event_id={id}").parse().unwrap();
-    LastEventId::from_query(&uri).unwrap().unwrap()
-}
-
 /// Reads through subscriptions, entry by entry, with pauses, resuming from where it was.
 async fn read_entries(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, number: usize) {
     let mut random = fastrand_like(number);
@@ -63,7 +58,7 @@ async fn read_entries(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, num
     let mut seen = Seen::new();
     while !stop.load(Relaxed) {
         let mut feed = match &at {
-            Some(id) => hub.resume(topics(), &last(id)),
+            Some(id) => hub.resume(topics(), id),
             None => hub.subscribe(topics()),
         };
         seen.told |= matches!(feed.resumption(), Resumption::Gap(_));
@@ -120,7 +115,7 @@ async fn read_bodies(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, numb
     let mut seen = Seen::new();
     while !stop.load(Relaxed) {
         let feed = match parser.last_event_id() {
-            Some(id) => hub.resume(topics(), &last(id.as_str())),
+            Some(id) => hub.resume(topics(), id),
             None => hub.subscribe(topics()),
         };
         parser.reset();

@@ -242,6 +242,38 @@ fn open_streams_payloads_waits_and_drops_are_counted() {
     drop(open);
 }
 
+#[cfg(feature = "hub")]
+#[test]
+fn what_is_published_in_a_hub_and_what_its_readers_miss_is_counted() {
+    use tower_sse::hub::{History, Hub, Lagging, Topics};
+
+    let log = Log::start();
+    let ((), counted) = counting(async {
+        let topics = || Topics::new(["a"]).unwrap();
+        let one = History::events(1);
+        let hub = Hub::builder().history(one).lagging(Lagging::Skip).build();
+        let mut slow = hub.subscribe(topics());
+        let mut body = hub.subscribe(topics()).into_body();
+        body.next_chunk().await.unwrap().unwrap();
+        for n in 0..3 {
+            hub.publish("a", Event::new(n)).await.unwrap();
+        }
+        slow.next().await.unwrap().unwrap_err();
+        slow.next().await.unwrap().unwrap();
+        while !body.next_chunk().await.unwrap().unwrap().starts_with(b"event: gap") {}
+        drop(hub.resume(topics(), "nonsense"));
+        let complete = hub.resume(topics(), slow.position());
+        assert_eq!(*complete.resumption(), tower_sse::hub::Resumption::Complete);
+    });
+    assert_eq!(counted.counter("tower_sse_hub_published_total"), 3);
+    let gaps = |reason| counted.counter(&format!("tower_sse_hub_gaps_total{{reason={reason:?}}}"));
+    assert_eq!((gaps("lagged"), gaps("unknown"), gaps("trimmed")), (2, 1, 0));
+    let lines = log.all_lines();
+    let told = |line: &str| lines.iter().filter(|it| it.contains(line)).count();
+    assert_eq!(told("a reader of a hub has a gap reason=\"lagged\" missed=2"), 2, "{lines:?}");
+    assert_eq!(told("a reader of a hub has a gap reason=\"unknown\""), 1, "{lines:?}");
+}
+
 #[test]
 fn the_docs_name_all_metrics_and_no_others() {
     let docs = include_str!("../src/telemetry.rs");
@@ -255,7 +287,7 @@ fn the_docs_name_all_metrics_and_no_others() {
         .filter_map(|line| line.split("\"tower_sse_").nth(1)?.split('"').next())
         .collect();
     assert_eq!(documented, counted);
-    assert_eq!(documented.len(), 9);
+    assert_eq!(documented.len(), 11);
     // And they can be described, whatever the recorder does with it.
     tower_sse::telemetry::describe_metrics();
 }

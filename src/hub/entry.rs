@@ -45,6 +45,10 @@ impl Record {
         self.bytes.slice(self.id.end + 1..)
     }
 
+    pub(super) fn event_id(&self) -> EventId {
+        EventId::of_line(&self.bytes, self.id.clone())
+    }
+
     pub(super) fn id_bytes(&self) -> Bytes {
         self.bytes.slice(self.id.clone())
     }
@@ -86,8 +90,7 @@ impl Entry {
     /// [state](super::Topics::with_state) have none, for who has one of them may not have the others.
     #[must_use]
     pub fn id(&self) -> Option<EventId> {
-        let id = std::str::from_utf8(self.bytes.get(self.id.clone()?)?).ok()?;
-        EventId::received(id).ok()
+        self.id.is_some().then(|| self.record.event_id())
     }
 
     /// Reads the event out of its bytes, as a client would, with its comments and custom fields. Line

@@ -1,32 +1,28 @@
 //! The hub itself.
 
-use std::{
-    fmt,
-    future::Future,
-    sync::{Arc, Mutex},
-};
+use std::{future::Future, sync::Arc};
 
 use bytes::BytesMut;
 use http::Extensions;
 use tokio::time::Instant;
 
 use super::{
+    builder::HubBuilder,
     entry::Record,
-    gap::{Gap, Lagging},
     handler::HubHandler,
-    history::History,
-    log::{Log, Prepared},
-    position::{Ids, ROOM},
+    log::Prepared,
+    position::ROOM,
     publish::{Fault, Publication, PublishError, Published, PublishedAll},
-    shared::{OnGap, OnPresence, Shared},
+    shared::Shared,
+    stats::Stats,
     subscription::Subscription,
     topic::{InvalidTopic, Topic},
     topics::Topics,
 };
 use crate::{
-    connect::{Accept, Connect, LastEventId, Refusal},
+    connect::{Accept, Connect, Refusal},
     encode::{Layout, sealed::Encode as _},
-    event::{Event, EventId},
+    event::Event,
 };
 
 /// Fans events out to many readers, and replays what a reader has missed.
@@ -44,38 +40,11 @@ struct Handle {
     shared: Arc<Shared>,
 }
 
-/// Sets a [`Hub`] up, from [`Hub::builder`].
-#[must_use = "it makes a hub with `build`"]
-pub struct HubBuilder {
-    history: History,
-    total: History,
-    lagging: Lagging,
-    on_gap: Option<Arc<OnGap>>,
-    on_first_reader: Option<Arc<OnPresence>>,
-    on_last_reader: Option<Arc<OnPresence>>,
-}
-
-/// What a hub is doing, as [`Hub::stats`] has found it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Topics that have history or are named by a reader.
-    pub topics: usize,
-    /// Subscriptions.
-    pub readers: usize,
-    /// Events in the history.
-    pub events: usize,
-    /// What these take, in bytes, as the bounds of a [`History`] count them.
-    pub bytes: usize,
-    /// Events that were published since the hub was made.
-    pub published: u64,
-    /// How often a reader was found to be too slow.
-    pub lagged: u64,
-    /// How often a subscription was resumed with a gap.
-    pub gaps: u64,
-}
-
 impl Hub {
+    pub(super) fn of(shared: Shared) -> Self {
+        Self { handle: Arc::new(Handle { shared: Arc::new(shared) }) }
+    }
+
     /// Creates a hub that keeps 1,024 events and 16 MiB of each topic, and evicts readers that lag.
     #[must_use]
     pub fn new() -> Self {
@@ -84,14 +53,7 @@ impl Hub {
 
     /// Begins to set up a hub.
     pub fn builder() -> HubBuilder {
-        HubBuilder {
-            history: History::default(),
-            total: History::unlimited_events().max_bytes(1 << 30),
-            lagging: Lagging::Evict,
-            on_gap: None,
-            on_first_reader: None,
-            on_last_reader: None,
-        }
+        HubBuilder::new()
     }
 
     /// Publishes an event on a topic, to whoever reads it and to whoever resumes later.
@@ -176,8 +138,9 @@ impl Hub {
                 Err(fault) => return Err(PublishError::new(fault, at, publications)),
             }
         }
-        let (records, woken) = self.append(prepared);
-        Ok(PublishedAll { ids: records.iter().map(|record| id_of(record)).collect(), woken })
+        let (records, woken) = self
+            .append(prepared.len(), |append| prepared.into_iter().map(append).collect::<Vec<_>>());
+        Ok(PublishedAll { ids: records.iter().map(|record| record.event_id()).collect(), woken })
     }
 
     fn publish_one(&self, publication: Publication) -> Result<Published, PublishError> {
@@ -185,9 +148,8 @@ impl Hub {
             Ok(prepared) => prepared,
             Err(fault) => return Err(PublishError::new(fault, 0, vec![publication])),
         };
-        let (records, woken) = self.append([prepared]);
-        let id = records.first().map_or_else(|| EventId::from_static(""), |it| id_of(it));
-        Ok(Published { id, woken })
+        let (record, woken) = self.append(1, |append| append(prepared));
+        Ok(Published { id: record.event_id(), woken })
     }
 
     /// Checks and encodes what is to be published.
@@ -209,22 +171,28 @@ impl Hub {
         Ok(Prepared { topic, key: key.clone(), event: encoded })
     }
 
-    fn append(&self, prepared: impl IntoIterator<Item = Prepared>) -> (Vec<Arc<Record>>, usize) {
+    /// Appends so many events in one step, as the closure appends them, wakes who waits for them, and
+    /// returns how many.
+    fn append<T>(
+        &self,
+        events: usize,
+        appending: impl FnOnce(&mut dyn FnMut(Prepared) -> Arc<Record>) -> T,
+    ) -> (T, usize) {
         let shared = self.shared();
         let now = Instant::now();
-        let (records, mut wakers) = {
+        let (appended, mut wakers) = {
             let mut log = shared.lock();
             let mut wakers = log.take_room();
-            let append = |prepared| log.append(&shared.ids, prepared, now, &mut wakers);
-            let records: Vec<_> = prepared.into_iter().map(append).collect();
-            (records, wakers)
+            let mut append = |prepared| log.append(&shared.ids, prepared, now, &mut wakers);
+            (appending(&mut append), wakers)
         };
+        shared.meters.published(events);
         let woken = wakers.len();
         wakers.drain(..).for_each(std::task::Waker::wake);
         if woken > 0 {
             shared.lock().give_back(wakers);
         }
-        (records, woken)
+        (appended, woken)
     }
 
     /// Subscribes to what is published from now on.
@@ -235,9 +203,11 @@ impl Hub {
     /// Subscribes to what was published after the event that a reader had last, and to what will be.
     /// What is known of its completeness, [`Subscription::resumption`] tells.
     ///
-    /// An id gives no right: only what is of these topics is read.
-    pub fn resume(&self, topics: Topics, last: &LastEventId) -> Subscription {
-        Subscription::new(self.shared().clone(), topics, Some(last))
+    /// The id is what a client says ([`LastEventId`](crate::LastEventId)), or what was kept of
+    /// [`Published::id`], [`Entry::id`](super::Entry::id) or [`Subscription::position`]. It gives no
+    /// right: only what is of these topics is read.
+    pub fn resume(&self, topics: Topics, last: impl AsRef<str>) -> Subscription {
+        Subscription::new(self.shared().clone(), topics, Some(last.as_ref()))
     }
 
     /// Makes a service that answers each request with an event stream of the topics that
@@ -341,11 +311,6 @@ impl Hub {
     }
 }
 
-fn id_of(record: &Record) -> EventId {
-    let id = std::str::from_utf8(&record.bytes[record.id.clone()]).unwrap_or_default();
-    EventId::received(id).unwrap_or_else(|_| EventId::from_static(""))
-}
-
 impl Default for Hub {
     fn default() -> Self {
         Self::new()
@@ -356,83 +321,5 @@ impl Drop for Handle {
     fn drop(&mut self) {
         let wakers = self.shared.lock().close();
         wakers.into_iter().for_each(std::task::Waker::wake);
-    }
-}
-
-impl HubBuilder {
-    /// Sets what each topic keeps. Default is 1,024 events and 16 MiB.
-    pub fn history(mut self, history: History) -> Self {
-        self.history = history;
-        self
-    }
-
-    /// Sets what all topics keep together; of all, the oldest goes first. Default is 1 GiB.
-    pub fn total_history(mut self, history: History) -> Self {
-        self.total = history;
-        self
-    }
-
-    /// Sets what becomes of readers that fall behind more than the history keeps. Default is
-    /// [`Lagging::Evict`].
-    pub fn lagging(mut self, lagging: Lagging) -> Self {
-        self.lagging = lagging;
-        self
-    }
-
-    /// Sets what a body tells of a gap, in place of an event of type `gap` (see [`Gap::to_event`]):
-    /// any event, or nothing. Its id is set to where the reader goes on.
-    ///
-    /// It is called where the body is polled, so it must not block.
-    pub fn on_gap(
-        mut self,
-        on_gap: impl Fn(&Gap) -> Option<Event> + Send + Sync + 'static,
-    ) -> Self {
-        self.on_gap = Some(Arc::new(on_gap));
-        self
-    }
-
-    /// Sets the hook that is told when a topic gets its first reader that names it: to start what is
-    /// costly. Readers by a pattern do not count here, since they name no topic.
-    ///
-    /// This hook and the [other](Self::on_last_reader) are called one at a time, in the order in which
-    /// readers have come and gone, where one subscribes or is dropped: so they must not block. They may
-    /// use the hub.
-    pub fn on_first_reader(mut self, hook: impl Fn(&Topic) + Send + Sync + 'static) -> Self {
-        self.on_first_reader = Some(Arc::new(hook));
-        self
-    }
-
-    /// Sets the hook that is told when the last reader that names a topic is gone.
-    pub fn on_last_reader(mut self, hook: impl Fn(&Topic) + Send + Sync + 'static) -> Self {
-        self.on_last_reader = Some(Arc::new(hook));
-        self
-    }
-
-    /// Makes the hub.
-    #[must_use]
-    pub fn build(self) -> Hub {
-        let Self { history, total, lagging, on_gap, on_first_reader, on_last_reader } = self;
-        let keeps_presence = on_first_reader.is_some() || on_last_reader.is_some();
-        let shared = Arc::new(Shared {
-            log: Mutex::new(Log::new(history, total, keeps_presence)),
-            ids: Ids::new(),
-            lagging,
-            is_aging: history.age.or(total.age).is_some(),
-            max_event: history.bytes.min(total.bytes),
-            on_gap,
-            on_first_reader,
-            on_last_reader,
-        });
-        Hub { handle: Arc::new(Handle { shared }) }
-    }
-}
-
-impl fmt::Debug for HubBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HubBuilder")
-            .field("history", &self.history)
-            .field("total_history", &self.total)
-            .field("lagging", &self.lagging)
-            .finish_non_exhaustive()
     }
 }

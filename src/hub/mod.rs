@@ -63,6 +63,7 @@
 //! elsewhere can take its place.
 
 mod accept;
+mod builder;
 mod entry;
 mod frames;
 mod gap;
@@ -75,18 +76,21 @@ mod position;
 mod publish;
 mod shared;
 mod slab;
+mod stats;
 mod subscription;
 mod topic;
 mod topics;
 mod trie;
 
 pub use self::{
+    builder::HubBuilder,
     entry::Entry,
     gap::{Gap, GapReason, Lagged, Lagging, Resumption},
     handler::{HubFuture, HubHandler},
     history::History,
-    hub::{Hub, HubBuilder, Stats},
+    hub::Hub,
     publish::{Publication, PublishError, Published, PublishedAll},
+    stats::Stats,
     subscription::Subscription,
     topic::{InvalidTopic, Topic},
     topics::Topics,

@@ -14,7 +14,9 @@ use super::{
 };
 use crate::{
     caught::{caught, logged},
-    event::{Event, EventId},
+    event::Event,
+    metrics::{self, HubMeters},
+    trace,
 };
 
 pub(super) type OnGap = dyn Fn(&Gap) -> Option<Event> + Send + Sync;
@@ -23,6 +25,7 @@ pub(super) type OnPresence = dyn Fn(&Topic) + Send + Sync;
 pub(super) struct Shared {
     pub(super) log: Mutex<Log>,
     pub(super) ids: Ids,
+    pub(super) meters: HubMeters,
     pub(super) lagging: Lagging,
     /// Records may get too old.
     pub(super) is_aging: bool,
@@ -39,24 +42,21 @@ impl Shared {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn gap(
-        &self,
-        reason: GapReason,
-        first: Option<Arc<Record>>,
-        missed: Option<u64>,
-    ) -> Gap {
-        let id = |record: Arc<Record>| {
-            let id = std::str::from_utf8(&record.bytes[record.id.clone()]).ok()?;
-            EventId::received(id).ok()
-        };
-        Gap { reason, first: first.and_then(id), missed }
+    pub(super) fn gap(reason: GapReason, first: Option<Arc<Record>>, missed: Option<u64>) -> Gap {
+        Gap { reason, first: first.map(|record| record.event_id()), missed }
+    }
+
+    /// Counts a gap, for whoever watches. Not under the lock: what counts is not ours.
+    pub(super) fn count_gap(reason: &'static str, gap: &Gap) {
+        metrics::gap(reason);
+        trace::gap(reason, gap.missed);
     }
 
     /// Makes the event that tells of a gap; none if the hook silences it.
     pub(super) fn gap_event(&self, gap: &Gap) -> Option<Event> {
         let Some(on_gap) = &self.on_gap else { return Some(gap.to_event()) };
         caught("on_gap", || on_gap(gap)).unwrap_or_else(|panicked| {
-            crate::trace::panicked("on_gap", &panicked.to_string());
+            trace::panicked("on_gap", &panicked.to_string());
             Some(gap.to_event())
         })
     }

@@ -34,4 +34,20 @@ impl Stopwatch {
     pub(crate) fn start(&mut self) {}
 }
 
+#[cfg(feature = "hub")]
+pub(crate) struct HubMeters;
+
+#[cfg(feature = "hub")]
+impl HubMeters {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn published(&self, _: usize) {}
+}
+
+#[cfg(feature = "hub")]
+pub(crate) fn gap(_: &'static str) {}
+
 pub(crate) fn refused(_: &'static str) {}

@@ -17,6 +17,10 @@ const BYTES: &str = "tower_sse_bytes_total";
 const EVENT_BYTES: &str = "tower_sse_event_bytes";
 const DROPPED: &str = "tower_sse_events_dropped_total";
 const SEND_WAIT: &str = "tower_sse_send_wait_seconds";
+#[cfg(feature = "hub")]
+const PUBLISHED: &str = "tower_sse_hub_published_total";
+#[cfg(feature = "hub")]
+const GAPS: &str = "tower_sse_hub_gaps_total";
 
 /// What one stream counts with, looked up once: an event costs no look at the recorder's tables.
 ///
@@ -101,6 +105,27 @@ pub(crate) fn refused(by: &'static str) {
     counter!(REFUSED, "by" => by).increment(1);
 }
 
+/// What a hub counts with.
+#[cfg(feature = "hub")]
+pub(crate) struct HubMeters(AssertUnwindSafe<Counter>);
+
+#[cfg(feature = "hub")]
+impl HubMeters {
+    pub(crate) fn new() -> Self {
+        Self(AssertUnwindSafe(counter!(PUBLISHED)))
+    }
+
+    pub(crate) fn published(&self, events: usize) {
+        self.0.increment(events as u64);
+    }
+}
+
+/// A reader of a hub does not get everything.
+#[cfg(feature = "hub")]
+pub(crate) fn gap(reason: &'static str) {
+    counter!(GAPS, "reason" => reason).increment(1);
+}
+
 /// Tells the recorder what the metrics are, for those that show it.
 pub(crate) fn describe() {
     describe_gauge!(OPEN, Unit::Count, "Event streams that are open");
@@ -112,4 +137,9 @@ pub(crate) fn describe() {
     describe_histogram!(EVENT_BYTES, Unit::Bytes, "Encoded length of events that were sent");
     describe_counter!(DROPPED, Unit::Count, "Events that buffers have dropped by their policy");
     describe_histogram!(SEND_WAIT, Unit::Seconds, "How long sends waited that had to wait");
+    #[cfg(feature = "hub")]
+    {
+        describe_counter!(PUBLISHED, Unit::Count, "Events that were published in hubs");
+        describe_counter!(GAPS, Unit::Count, "Readers of hubs that missed something, by reason");
+    }
 }

@@ -33,6 +33,9 @@ pub(crate) fn on_connect_failed(_: &(dyn Error + Send + Sync + 'static)) {}
 
 pub(crate) fn refused(_: &'static str) {}
 
+#[cfg(feature = "hub")]
+pub(crate) fn gap(_: &'static str, _: Option<u64>) {}
+
 pub(crate) fn panicked(_: &'static str, _: &str) {}
 
 pub(crate) fn no_runtime(_: &'static str) {}

@@ -94,6 +94,11 @@ pub(crate) fn refused(by: &'static str) {
     tracing::debug!(by, "event stream refused");
 }
 
+#[cfg(feature = "hub")]
+pub(crate) fn gap(reason: &'static str, missed: Option<u64>) {
+    tracing::debug!(reason, missed, "a reader of a hub has a gap");
+}
+
 pub(crate) fn panicked(place: &'static str, message: &str) {
     tracing::error!(panic = message, "{place} panicked");
 }

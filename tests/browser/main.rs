@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod chromium;
+#[cfg(feature = "hub")]
+mod dashboard;
+#[cfg(feature = "hub")]
+mod hub;
 mod returns;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,7 @@
 //! A reader: a place in the log, and how it goes on from there.
 
+mod reading;
+
 use std::{
     fmt,
     future::poll_fn,
@@ -8,11 +10,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use futures_core::Stream;
 use http::Extensions;
 use tokio::time::Instant;
 
+use self::reading::Reading;
 use super::{
     entry::Entry,
     frames::Frame,
@@ -24,10 +26,9 @@ use super::{
     topics::Topics,
 };
 use crate::{
-    body::{EventBody, Fed, Feed},
-    channel::{Control, Segment},
-    connect::LastEventId,
-    event::{Event, EventId},
+    body::{EventBody, Feed},
+    channel::Control,
+    event::EventId,
 };
 
 /// A reader of a [`Hub`](super::Hub): a stream of entries for use inside of a handler, or a whole
@@ -106,7 +107,7 @@ enum Found {
 }
 
 impl Subscription {
-    pub(super) fn new(shared: Arc<Shared>, topics: Topics, last: Option<&LastEventId>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, topics: Topics, last: Option<&str>) -> Self {
         let (mut this, presence) = {
             let mut log = shared.lock();
             log.trim_aged(Instant::now());
@@ -127,7 +128,8 @@ impl Subscription {
         if presence {
             this.shared.tell_presence();
         }
-        if let Resumption::Gap(_) = this.resumption {
+        if let Resumption::Gap(gap) = &this.resumption {
+            Shared::count_gap(gap.reason.as_str(), gap);
             // Told again before anything else goes out.
             this.told = 0;
         }
@@ -182,12 +184,7 @@ impl Subscription {
 
     pub(super) fn into_feed(self, extensions: Arc<Extensions>, control: Control) -> Box<dyn Feed> {
         self.set_session(extensions, Some(control));
-        let opening = match (&self.resumption, &self.phase) {
-            (Resumption::Gap(gap), _) => Opening::Gap(gap.clone()),
-            (Resumption::New, Phase::Live) => Opening::Position,
-            (Resumption::New | Resumption::Complete, _) => Opening::None,
-        };
-        Box::new(Reading { subscription: self, opening })
+        Box::new(Reading::new(self))
     }
 
     fn set_session(&self, extensions: Arc<Extensions>, control: Option<Control>) {
@@ -230,7 +227,10 @@ impl Subscription {
                         None => Entry::new(record),
                     })));
                 }
-                Some(Err(Found::Lagged(gap))) => return Poll::Ready(Some(Err(Lagged { gap }))),
+                Some(Err(Found::Lagged(gap))) => {
+                    Shared::count_gap("lagged", &gap);
+                    return Poll::Ready(Some(Err(Lagged { gap })));
+                }
                 Some(Err(Found::Over)) => self.is_over = true,
             }
         }
@@ -329,7 +329,7 @@ impl Subscription {
     fn lag(&mut self, log: &mut Log, missed: Option<u64>) -> Found {
         log.lagged += 1;
         let first = log.first(self.feed, self.cursor.at);
-        let gap = self.shared.gap(GapReason::Trimmed, first, missed);
+        let gap = Shared::gap(GapReason::Trimmed, first, missed);
         self.cursor.forgiven = log.feeds[self.feed].trimmed;
         self.cursor.seen = None;
         self.is_over = self.shared.lagging == Lagging::Evict;
@@ -349,19 +349,14 @@ impl Subscription {
 }
 
 /// Returns where a reader begins, and what it is told about that.
-fn begin(
-    shared: &Shared,
-    log: &mut Log,
-    feed: Key,
-    last: Option<&LastEventId>,
-) -> (Cursor, Resumption) {
+fn begin(shared: &Shared, log: &mut Log, feed: Key, last: Option<&str>) -> (Cursor, Resumption) {
     let (published, trimmed) = (log.feeds[feed].published, log.feeds[feed].trimmed);
     let head = log.head;
     let Some(last) = last else {
         let cursor = Cursor { at: head, forgiven: trimmed, seen: Some(published) };
         return (cursor, Resumption::New);
     };
-    let (at, reason) = match shared.ids.read(last.as_str()) {
+    let (at, reason) = match shared.ids.read(last) {
         Says::Event(at) | Says::Standing(at) if at > head => (0, Some(GapReason::Unknown)),
         Says::Event(at) if log.is_of_another(feed, at) => (at, Some(GapReason::OtherTopic)),
         Says::Event(at) | Says::Standing(at) if trimmed > at => (at, Some(GapReason::Trimmed)),
@@ -375,7 +370,7 @@ fn begin(
     let is_trimmed = reason == GapReason::Trimmed;
     let missed = if is_trimmed { log.missed_since(feed, at) } else { None };
     let first = log.first(feed, at);
-    (cursor, Resumption::Gap(shared.gap(reason, first, missed)))
+    (cursor, Resumption::Gap(Shared::gap(reason, first, missed)))
 }
 
 impl Stream for Subscription {
@@ -405,74 +400,5 @@ impl fmt::Debug for Subscription {
             .field("position", &self.cursor.at)
             .field("resumption", &self.resumption)
             .finish_non_exhaustive()
-    }
-}
-
-/// A subscription as the source of a body.
-struct Reading {
-    subscription: Subscription,
-    opening: Opening,
-}
-
-/// What goes out before the first event.
-enum Opening {
-    Position,
-    Gap(Gap),
-    None,
-}
-
-impl Reading {
-    /// Makes a block that only tells where the reader stands.
-    fn position(&mut self) -> Segment {
-        self.with_position(Event::default())
-    }
-
-    /// Makes an event with the id of where the reader stands.
-    fn with_position(&mut self, event: Event) -> Segment {
-        self.subscription.told = self.subscription.cursor.at;
-        let id = self.subscription.position();
-        let last_id = Some(Bytes::copy_from_slice(id.as_bytes()));
-        Segment { bytes: event.with_id(id).encode().to_bytes(), last_id, ..Segment::default() }
-    }
-
-    /// Tells of a gap, as the hook says.
-    fn gap(&mut self, gap: &Gap) -> Segment {
-        let event = self.subscription.shared.gap_event(gap);
-        self.with_position(event.unwrap_or_default())
-    }
-}
-
-impl Feed for Reading {
-    fn poll_feed(&mut self, cx: &mut Context<'_>) -> Poll<Fed> {
-        match std::mem::replace(&mut self.opening, Opening::None) {
-            Opening::Position => return Poll::Ready(Fed::Segment(self.position())),
-            Opening::Gap(gap) => return Poll::Ready(Fed::Segment(self.gap(&gap))),
-            Opening::None => {}
-        }
-        self.subscription.poll_frame(cx).map(|found| match found {
-            Found::Frame(frame) => {
-                let Frame { bytes, events, last_id, .. } = frame;
-                if last_id.is_some() {
-                    self.subscription.told = self.subscription.cursor.at;
-                }
-                Fed::Segment(Segment { bytes, events, last_id, ..Segment::default() })
-            }
-            Found::State => Fed::Segment(self.position()),
-            Found::Lagged(_) if self.subscription.is_over => Fed::Lagged,
-            Found::Lagged(gap) => Fed::Segment(self.gap(&gap)),
-            Found::Over => Fed::Ended,
-        })
-    }
-
-    fn refresh(&mut self) -> Option<Segment> {
-        let has_moved = self.subscription.cursor.at != self.subscription.told;
-        let is_live = matches!(self.subscription.phase, Phase::Live);
-        (has_moved && is_live).then(|| self.position())
-    }
-
-    fn has_lagged(&mut self) -> bool {
-        let Subscription { shared, feed, cursor, is_over, .. } = &self.subscription;
-        let trimmed = shared.lock().feeds[*feed].trimmed;
-        shared.lagging == Lagging::Evict && (*is_over || trimmed > cursor.at.max(cursor.forgiven))
     }
 }
