@@ -27,9 +27,9 @@ pub struct Event {
     extra: Option<Box<Extra>>,
 }
 
-/// What a parser fills in where it is, rather than make it and move it: moved right after it was
-/// written, short text would be read in words that no single write has written, for which a
-/// processor waits.
+/// What a parser fills in where it is, rather than make it and move it: right after it was written,
+/// short text is slow to move, for a processor waits where it reads a word that several writes have
+/// written.
 #[derive(Debug)]
 pub(crate) struct Slots<'a> {
     pub(crate) event_type: &'a mut Option<EventType>,

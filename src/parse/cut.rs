@@ -13,10 +13,10 @@ use super::{
 };
 use crate::event::{EventData, EventId, EventType};
 
-/// How long a line is that is not copied to make a text of it, in bytes.
+/// How long a cut line is at most that is copied to make a text of it, in bytes.
 const LONG: usize = 4 << 10;
 
-/// How many bytes a processor has near after a look at them.
+/// How many bytes a processor still has near after a look at them.
 const NEAR: usize = 4 << 10;
 
 /// What is known of a line whose end was not found yet.
