@@ -142,6 +142,13 @@ impl EventId {
         Self::checked(Text::display(&value))
     }
 
+    /// Wraps what stands in a line of an event stream and holds no NUL.
+    #[cfg(feature = "hub")]
+    pub(crate) fn of_line(line: &[u8], part: Range<usize>) -> Self {
+        debug_assert!(legal_id(&line[part.clone()]).is_none(), "it is of a line");
+        Self(Text::copied_part(line, part))
+    }
+
     /// Sets a slot to what stands in a line of an event stream and holds no NUL.
     #[inline]
     pub(crate) fn receive(slot: &mut Option<Self>, line: &[u8], part: Range<usize>) {
