@@ -138,14 +138,13 @@ impl Text {
         }
     }
 
-    /// Takes the text from `start` on of what is checked and nobody else needs.
-    pub(super) fn rest_of(mut text: Vec<u8>, start: usize) -> Self {
+    /// Takes the text from `start` on of what is checked and nobody else needs. Clones share it.
+    pub(super) fn rest_of(text: Vec<u8>, start: usize) -> Self {
         let mut short = Self::EMPTY;
         if short.become_short(&text, start..text.len()) {
             return short;
         }
-        text.drain(..start);
-        Self::Checked(text)
+        Self::Shared(Bytes::from(text).slice(start..))
     }
 
     #[inline]

@@ -14,6 +14,10 @@ use crate::event::{Event, EventData, EventId, EventType};
 /// How much a buffer may keep for the next event, in bytes.
 const KEPT: usize = 128 << 10;
 
+/// How long a text is at most that is copied once more, in bytes: of larger ones there would be twice
+/// as much as there may be.
+pub(super) const LONG: usize = 4 << 10;
+
 /// Where the value of a field is.
 #[derive(Clone, Debug, Default)]
 enum Value {
@@ -162,7 +166,13 @@ impl Block {
 
     /// Makes the id of the block, if it has one, the last event ID. An empty one is none.
     #[inline]
-    pub(super) fn tell_id(&self, piece: &[u8], last_event_id: &mut Option<EventId>) {
+    pub(super) fn tell_id(&mut self, piece: &[u8], last_event_id: &mut Option<EventId>) {
+        if let Value::Here(part) = &self.id.value {
+            if part.len() > LONG {
+                let id = piece[part.clone()].to_vec();
+                self.keep_long_id(EventId::rest_of_line(id, 0));
+            }
+        }
         match &self.id.value {
             Value::Absent => {}
             Value::Here(part) if part.is_empty() => *last_event_id = None,

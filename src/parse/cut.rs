@@ -13,9 +13,6 @@ use super::{
 };
 use crate::event::{EventData, EventId, EventType};
 
-/// How long a cut line is at most that is copied to make a text of it, in bytes.
-const LONG: usize = 4 << 10;
-
 /// How many bytes a processor still has near after a look at them.
 const NEAR: usize = 4 << 10;
 
@@ -138,7 +135,7 @@ impl Lines {
         }
         let mut line = mem::take(&mut self.cut.text);
         let (field, start) = field_of(&line);
-        let item = if line.len() > LONG {
+        let item = if line.len() > block::LONG {
             self.end_long_line(field, mem::take(&mut line), start, wanted)
         } else {
             self.end_short_line(field, &line, start, wanted)
