@@ -4,8 +4,11 @@
 #![cfg(feature = "hub")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/heap.rs"]
+mod heap;
+
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
     future::Future,
     pin::{Pin, pin},
     sync::{
@@ -18,31 +21,8 @@ use std::{
 use futures_core::Stream;
 use tower_sse::{
     Event, EventBody, Hub,
-    hub::{History, Subscription, Topics},
+    hub::{History, Publication, Subscription, Topics},
 };
-
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-#[allow(unsafe_code, reason = "a global allocator is")]
-// SAFETY: every call is passed on to the system's allocator, and counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        BYTES.fetch_add(layout.size(), Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size(), Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 /// A waker as a task has one: cloned at the cost of a count.
 struct Woken(AtomicUsize);
@@ -79,13 +59,13 @@ fn wait_for_bytes(body: &mut EventBody, cx: &mut Context<'_>) -> usize {
 
 fn bodies(make: impl Fn() -> EventBody, cx: &mut Context<'_>) -> (Vec<EventBody>, usize) {
     let mut bodies = Vec::with_capacity(10_000);
-    let before = BYTES.load(Relaxed);
+    let before = heap::bytes();
     for _ in 0..10_000 {
         let mut body = make().without_keep_alive();
         wait_for_bytes(&mut body, cx);
         bodies.push(body);
     }
-    (bodies, (BYTES.load(Relaxed) - before) / 10_000)
+    (bodies, (heap::bytes() - before) / 10_000)
 }
 
 #[test]
@@ -101,21 +81,31 @@ fn readers_and_history_cost_what_is_promised() {
     println!("an idle stream: {with_hub} bytes of a hub, {without} of a handler that does nothing");
     assert!(with_hub < without + 600);
     drop(plain);
+    // Each with a topic of its own.
+    let number = Cell::new(0);
+    let own = || {
+        number.set(number.get() + 1);
+        Topics::new([format!("user.{}", number.get())]).unwrap()
+    };
+    let (apart, with_topic) = bodies(|| hub.subscribe(own()).into_body(), &mut cx);
+    println!("with a topic of its own: {with_topic}");
+    assert!(with_topic < without + 800, "{with_topic}");
+    drop(apart);
 
     // One encoding, one append, one wake a reader. The first round makes room.
     for round in 0..3 {
-        let before = ALLOCATIONS.load(Relaxed);
+        let before = heap::allocations();
         let waking = woken.0.load(Relaxed);
         let event = Event::new("x".repeat(64));
-        let made = ALLOCATIONS.load(Relaxed);
+        let made = heap::allocations();
         assert_eq!(publish(&hub, event), 10_000);
-        let publishing = ALLOCATIONS.load(Relaxed) - made;
+        let publishing = heap::allocations() - made;
         assert_eq!(woken.0.load(Relaxed) - waking, 10_000);
         let mut bytes = 0;
         for reader in &mut readers {
             bytes += wait_for_bytes(reader, &mut cx);
         }
-        let reading = ALLOCATIONS.load(Relaxed) - before - (made - before) - publishing;
+        let reading = heap::allocations() - before - (made - before) - publishing;
         assert!(bytes > 10_000 * 64);
         println!(
             "round {round}: {publishing} allocations to publish, {reading} to read 10,000 times"
@@ -131,22 +121,51 @@ fn readers_and_history_cost_what_is_promised() {
 
     // Readers that never read, and a hundred thousand events.
     const BOUND: usize = 4 << 20;
-    let before = BYTES.load(Relaxed);
+    let before = heap::bytes();
     let hub = Hub::builder().history(History::unlimited_events().max_bytes(BOUND)).build();
     let mut readers: Vec<_> = (0..1000).map(|_| hub.subscribe(topics())).collect();
     for reader in &mut readers {
         wait(reader, &mut cx);
     }
-    let idle = BYTES.load(Relaxed);
+    let idle = heap::bytes();
     for n in 0..100_000 {
         publish(&hub, Event::new(format!("{n} {}", "x".repeat(n % 300))));
     }
-    let full = BYTES.load(Relaxed) - idle;
+    let full = heap::bytes() - idle;
     let stats = hub.stats();
     println!("a history of {BOUND} bytes: {full} on the heap, {stats:?}");
     assert!(stats.bytes <= BOUND);
     assert!(full <= BOUND + BOUND / 10, "{full}");
     drop(readers);
     drop(hub);
-    assert!(BYTES.load(Relaxed) <= before + 4096, "all of it is given back");
+
+    // Many topics count too.
+    for name in [8, 250] {
+        let before = heap::bytes();
+        let total = History::unlimited_events().max_bytes(BOUND);
+        let hub = Hub::builder().total_history(total).build();
+        for n in 0..30_000 {
+            let publication = Publication::new(format!("{n:0name$}"), "x");
+            let publishing = pin!(hub.publish_all([publication.key("key")])).poll(&mut cx);
+            assert!(publishing.is_ready());
+        }
+        let full = heap::bytes() - before;
+        println!("topics of {name} bytes: {full} on the heap, {:?}", hub.stats());
+        assert!(full <= BOUND + BOUND / 10, "{full}");
+    }
+    // What has come and gone leaves nothing.
+    let hub = Hub::new();
+    let stays = hub.subscribe(topics());
+    let one = heap::bytes();
+    drop(
+        (0..100_000)
+            .map(|n| hub.subscribe(Topics::new([n.to_string()]).unwrap()))
+            .collect::<Vec<_>>(),
+    );
+    let left = heap::bytes() as isize - one as isize;
+    println!("{left} bytes more after 100,000 topics");
+    assert!(left < 64 << 10, "{left}");
+    drop(stays);
+    drop(hub);
+    assert!(heap::bytes() <= before + 4096, "all of it is given back");
 }

@@ -2,10 +2,12 @@
 //! policy's envelope, and a spread that is one.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/heap.rs"]
+mod heap;
+
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     convert::Infallible,
-    sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -13,40 +15,9 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Request, Response};
 use http_body_util::Full;
-use tower_sse::{BoxError, EventSource, EventStream, EventStreamExt as _, Reconnection, Update};
-
-/// Counts what is allocated and not given back, and the most there ever was.
-struct Counting;
-
-static BYTES: AtomicIsize = AtomicIsize::new(0);
-static MOST: AtomicIsize = AtomicIsize::new(0);
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn count(change: isize) {
-    let now = BYTES.fetch_add(change, Relaxed) + change;
-    MOST.fetch_max(now, Relaxed);
-}
-
-#[allow(unsafe_code, reason = "a global allocator is")]
-// SAFETY: every call is passed on to the system's allocator, and counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use tower_sse::{
+    BoxError, EventParser, EventSource, EventStream, EventStreamExt as _, Reconnection, Update,
+};
 
 const RECONNECTS: usize = 10_000;
 
@@ -66,6 +37,7 @@ async fn answer(n: usize) -> Result<Response<Full<Bytes>>, BoxError> {
 async fn ten_thousand_reconnects_and_a_flood_cost_no_memory() {
     ten_thousand_reconnects().await;
     a_flood().await;
+    just_within();
 }
 
 async fn ten_thousand_reconnects() {
@@ -94,13 +66,13 @@ async fn ten_thousand_reconnects() {
                     growth = (growth + 1).min(3);
                 }
                 if shares.len() == 100 {
-                    warm = BYTES.load(Relaxed);
+                    warm = heap::bytes();
                 }
             }
             _ => {}
         }
     }
-    let grown = BYTES.load(Relaxed) - warm;
+    let grown = heap::bytes() as isize - warm as isize;
     println!("{grown} bytes more after {RECONNECTS} reconnects than after 100");
     assert!(grown.abs() < 16 << 10, "{grown} bytes");
     even(&mut shares);
@@ -121,6 +93,31 @@ fn even(shares: &mut [f64]) {
     assert!(distance < 2.2 / count.sqrt(), "{distance}");
 }
 
+/// Lines that are just not too long, in chunks of two sizes: what is handed out is not there twice.
+fn just_within() {
+    const LIMIT: usize = 1 << 20;
+    for chunk in [1460, 64 << 10] {
+        for field in ["data: ", "event: ", "id: ", ":", "x: "] {
+            let line = [field, &"x".repeat(LIMIT - 100), "\ndata\n\n"].concat();
+            let mut parser = EventParser::new().max_event_bytes(LIMIT).max_line_bytes(LIMIT);
+            let before = heap::bytes();
+            heap::forget_most();
+            let mut items = 0;
+            for part in line.as_bytes().chunks(chunk) {
+                parser.push(Bytes::copy_from_slice(part));
+                while let Some(item) = parser.next_item() {
+                    item.unwrap();
+                    items += 1;
+                }
+            }
+            assert!(items > 0);
+            let most = heap::most() - before;
+            println!("{field:?}: {most} bytes at most, of a line of {LIMIT} in chunks of {chunk}");
+            assert!(most < LIMIT + chunk + (8 << 10), "{field:?}: {most}");
+        }
+    }
+}
+
 /// Without a line end, in chunks of 64 KiB, at limits of 1 MiB: memory stays below a limit and a
 /// chunk, whichever field it is.
 async fn a_flood() {
@@ -136,15 +133,15 @@ async fn a_flood() {
         });
         let events = EventStream::from_bytes(chunks).max_event_bytes(LIMIT).max_line_bytes(LIMIT);
         let mut events = events.until_data("never");
-        let before = BYTES.load(Relaxed);
-        MOST.store(before, Relaxed);
+        let before = heap::bytes();
+        heap::forget_most();
         let mut errors = 0;
         while let Some(event) = events.next().await {
             assert!(event.unwrap_err().as_too_large().is_some());
             errors += 1;
         }
         assert_eq!(errors, 1, "{field}");
-        let most = usize::try_from(MOST.load(Relaxed) - before).unwrap();
+        let most = heap::most() - before;
         println!("{field:?}: {most} bytes at most, with a limit of {LIMIT}");
         assert!(most < LIMIT + CHUNK + (8 << 10), "{field:?}: {most}");
     }

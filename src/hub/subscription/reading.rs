@@ -35,9 +35,9 @@ enum Opening {
 impl Reading {
     pub(super) fn new(subscription: Subscription) -> Self {
         let opening = match (&subscription.resumption, &subscription.phase) {
-            (Resumption::Gap(_), _) => Opening::Gap,
+            (Resumption::Gap(_), _) if !subscription.has_read => Opening::Gap,
             (Resumption::New, Phase::Live) => Opening::Position,
-            (Resumption::New | Resumption::Complete, _) => Opening::None,
+            _ => Opening::None,
         };
         Self { opening, subscription }
     }
