@@ -44,9 +44,8 @@ pub struct EventBody {
     state: State,
 }
 
-#[expect(clippy::large_enum_variant, reason = "servers box bodies, and most are live")]
 enum State {
-    Live(Live),
+    Live(Box<Live>),
     /// Plain bytes: the body of a refusal.
     Full(Bytes),
     Ended,
@@ -120,7 +119,7 @@ impl EventBody {
     ///
     /// For an event channel handler, [`Accept::deadline`](crate::Accept::deadline) is the same.
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        if let State::Live(live) = &mut self.state {
+        if let State::Live(Box::new(live)) = &mut self.state {
             live.set_deadline(deadline.into());
         }
         self
