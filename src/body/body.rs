@@ -119,7 +119,7 @@ impl EventBody {
     ///
     /// For an event channel handler, [`Accept::deadline`](crate::Accept::deadline) is the same.
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        if let State::Live(Box::new(live)) = &mut self.state {
+        if let State::Live(live) = &mut self.state {
             live.set_deadline(deadline.into());
         }
         self
@@ -262,7 +262,7 @@ impl From<EventReceiver> for EventBody {
 
 impl From<Live> for EventBody {
     fn from(live: Live) -> Self {
-        Self { state: State::Live(live) }
+        Self { state: State::Live(Box::new(live)) }
     }
 }
 
