@@ -68,8 +68,8 @@ pub(super) struct Driver {
     request: Request,
     state: Exclusive<State>,
     alarm: Pin<Box<Alarm>>,
-    /// When the last byte has come, or the connection was opened.
-    last_byte: Instant,
+    /// Since when the open connection is waited for without a byte.
+    silent_since: Option<Instant>,
 }
 
 type Item = Result<Update, EventSourceError>;
@@ -94,7 +94,7 @@ impl Driver {
             request,
             state: Exclusive::new(state),
             alarm: Box::pin(Alarm::default()),
-            last_byte: Instant::now(),
+            silent_since: None,
         }
     }
 
@@ -203,8 +203,8 @@ impl Driver {
                 if let Some(next) = attempt.take_next() {
                     self.request = next;
                 }
-                self.last_byte = Instant::now();
-                self.core.handle_open(self.last_byte);
+                self.silent_since = None;
+                self.core.handle_open(Instant::now());
                 *self.state.get_mut() = State::Open(body);
                 let attempt = self.core.attempts;
                 Some(Ok(Update::Opened(Opened {
@@ -223,16 +223,18 @@ impl Driver {
         let State::Open(body) = self.state.get_mut() else { return Poll::Ready(None) };
         match body.as_mut().poll_chunk(cx) {
             Poll::Ready(Some(Ok(chunk))) => {
-                if !chunk.is_empty() && self.idle_timeout.is_some() {
-                    self.last_byte = Instant::now();
-                }
+                self.silent_since = None;
                 self.parser.push(chunk);
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(self.lost(Loss::of(Kind::Body(error)))),
             Poll::Ready(None) => Poll::Ready(self.lost(Loss::of(Kind::Ended))),
             Poll::Pending => {
-                let deadline = self.idle_timeout.and_then(|time| self.last_byte.checked_add(time));
+                let deadline = self.idle_timeout.and_then(|time| {
+                    // Not since the last byte: whoever reads may have been busy for long, while
+                    // bytes came that have not been handed over yet.
+                    self.silent_since.get_or_insert_with(Instant::now).checked_add(time)
+                });
                 self.poll_timeout(deadline, self.idle_timeout, Kind::IdleTimeout, cx)
             }
         }

@@ -165,6 +165,9 @@ impl EventSource {
 
     /// Sets how long no byte may come before the connection is taken for dead and made again.
     /// Comments are bytes: three times the server's keep-alive is a good value. Default is none.
+    ///
+    /// The time counts from when the source is polled and finds nothing to read, so what is done
+    /// between two events is no silence.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.driver.idle_timeout = Some(timeout);
         self
