@@ -222,6 +222,11 @@ impl Driver {
         }
         let State::Open(body) = self.state.get_mut() else { return Poll::Ready(None) };
         match body.as_mut().poll_chunk(cx) {
+            // Nothing has come: only the time is looked at, for the body will be polled again.
+            Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => match self.poll_silence(cx) {
+                Poll::Pending => Poll::Ready(None),
+                lost => lost,
+            },
             Poll::Ready(Some(Ok(chunk))) => {
                 self.silent_since = None;
                 self.parser.push(chunk);
@@ -229,15 +234,18 @@ impl Driver {
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(self.lost(Loss::of(Kind::Body(error)))),
             Poll::Ready(None) => Poll::Ready(self.lost(Loss::of(Kind::Ended))),
-            Poll::Pending => {
-                let deadline = self.idle_timeout.and_then(|time| {
-                    // Not since the last byte: whoever reads may have been busy for long, while
-                    // bytes came that have not been handed over yet.
-                    self.silent_since.get_or_insert_with(Instant::now).checked_add(time)
-                });
-                self.poll_timeout(deadline, self.idle_timeout, Kind::IdleTimeout, cx)
-            }
+            Poll::Pending => self.poll_silence(cx),
         }
+    }
+
+    /// Waits for the idle timeout, while there is no byte.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        let deadline = self.idle_timeout.and_then(|time| {
+            // Not since the last byte: whoever reads may have been busy for long, while bytes came
+            // that have not been handed over yet.
+            self.silent_since.get_or_insert_with(Instant::now).checked_add(time)
+        });
+        self.poll_timeout(deadline, self.idle_timeout, Kind::IdleTimeout, cx)
     }
 
     /// Returns what has come and was not told yet.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
+use http::HeaderMap;
+use http_body::Frame;
 use tower_sse::{EventSource, Reconnection, Update, client::ReadyState};
 
 use super::mock::{Answer, Mock, body, told};
@@ -231,7 +234,7 @@ async fn silence_is_a_loss_after_the_idle_timeout_and_comments_are_no_silence() 
     let ticking = |count: usize| {
         let ticks = futures_util::stream::unfold(0, move |n| async move {
             tokio::time::sleep(9 * SECOND).await;
-            (n < count).then(|| (Ok(http_body::Frame::data(":\n\n".into())), n + 1))
+            (n < count).then(|| (Ok(Frame::data(":\n\n".into())), n + 1))
         });
         Answer::Body(body(["data: a\n\n"], ticks.chain(futures_util::stream::pending())))
     };
@@ -250,6 +253,21 @@ async fn silence_is_a_loss_after_the_idle_timeout_and_comments_are_no_silence() 
     assert_eq!(started.elapsed().as_secs(), 5 * 9 + 10);
     assert!(again.cause.is_timeout());
     assert_eq!(again.cause.to_string(), "no byte for 10s");
+}
+
+/// On a clock that runs: a paused one stands still as long as something is ready.
+#[tokio::test]
+async fn chunks_without_bytes_are_silence() {
+    let kinds: [fn() -> Frame<Bytes>; 2] =
+        [|| Frame::data(Bytes::new()), || Frame::trailers(HeaderMap::new())];
+    for frame in kinds {
+        let frames = futures_util::stream::repeat_with(move || Ok(frame()));
+        let mock = Mock::new([Answer::Body(body([], frames)), Answer::Stays("data: x\n\n")]);
+        let policy = steady().base(Duration::ZERO);
+        let mut source = mock.source().reconnection(policy).idle_timeout(SECOND / 10);
+        let event = tokio::time::timeout(20 * SECOND, source.next_event()).await;
+        assert_eq!(event.unwrap().unwrap().unwrap().data(), "x");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -356,7 +374,7 @@ fn futures_executor_free<F: std::future::Future>(future: F) -> F::Output {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_always_ready_lets_others_run() {
-    let comments = futures_util::stream::repeat_with(|| Ok(http_body::Frame::data(":\n".into())));
+    let comments = futures_util::stream::repeat_with(|| Ok(Frame::data(":\n".into())));
     let mut source: EventSource = Mock::new([Answer::Body(body([], comments))]).source();
     let waited = tokio::time::timeout(SECOND, async {
         tokio::select! {
