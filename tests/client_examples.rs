@@ -236,6 +236,11 @@ async fn sse_cat_ends_badly_at_a_fatal_error() {
 
     let (lines, ended_well) = cat(&["http://", "--no-reconnect"], b"").await;
     assert!(lines.len() == 1 && lines[0].starts_with(r#"{"error":""#) && !ended_well, "{lines:?}");
+    for wrong in ["localhost:8080", "/events", "ftp://localhost/events"] {
+        let (lines, ended_well) = cat(&[wrong], b"").await;
+        let error = r#"{"error":"invalid uri: no URL of http or https with a host"}"#;
+        assert_eq!((lines, ended_well), (vec![error.to_owned()], false), "{wrong}");
+    }
 
     let harness = Harness::start([Answer::Status(500, &[])]).await;
     let (lines, ended_well) = cat(&[&harness.url("/"), "--standard"], b"").await;

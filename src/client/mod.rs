@@ -79,6 +79,7 @@ mod source;
 mod transport;
 mod update;
 mod updates;
+mod url;
 
 pub use self::{
     error::EventSourceError,

@@ -22,6 +22,7 @@ use super::{
     transport::transport,
     update::{Attempt, ReadyState, Update},
     updates::Updates,
+    url::{is_path, url},
 };
 use crate::{
     BoxError,
@@ -64,8 +65,11 @@ impl EventSource {
     /// Makes a source that gets a URL with a service: an HTTP client, a stack of layers around one,
     /// or a server in the same process.
     ///
-    /// Attempts are made one after the other, so the service need not be `Clone`. A URI that is
-    /// invalid is told by the first item.
+    /// Attempts are made one after the other, so the service need not be `Clone`.
+    ///
+    /// The URI is of `http` or `https` and names a host, or is a path, for a service in the same
+    /// process. Any other (`localhost:8080`, `ftp://…`) is invalid, as the first item tells. A user
+    /// and a password in it are left out: set `Authorization` instead.
     pub fn get<S, B, R, U>(service: S, uri: U) -> Self
     where
         S: Service<Request<B>, Response = Response<R>> + Send + 'static,
@@ -83,7 +87,7 @@ impl EventSource {
     /// body of bytes that is sent again at each attempt.
     ///
     /// `Accept` and `Cache-Control` are set unless the request has them. A `Last-Event-ID` of the
-    /// request is the last event ID to start with.
+    /// request is the last event ID to start with. Its URI is one that [`get`](Self::get) takes.
     pub fn request<S, B, R, T>(service: S, request: Request<T>) -> Self
     where
         S: Service<Request<B>, Response = Response<R>> + Send + 'static,
@@ -108,7 +112,7 @@ impl EventSource {
         R: Body<Error: Into<BoxError>> + Send + 'static,
     {
         let mut last_event_id = None;
-        let request = request.map(|request| {
+        let request = request.and_then(checked).map(|request| {
             let (request, id) = request::Request::new(request);
             last_event_id = id;
             request
@@ -293,6 +297,18 @@ where
     let mut request = Request::new(Bytes::new());
     *request.uri_mut() = uri;
     Ok(request)
+}
+
+/// Refuses a URI that no service can ever answer: it would be tried again and again.
+fn checked(mut request: Request<Bytes>) -> Result<Request<Bytes>, EventSourceError> {
+    if !is_path(request.uri()) {
+        *request.uri_mut() = url(request.uri().clone()).ok_or_else(invalid_uri)?;
+    }
+    Ok(request)
+}
+
+pub(super) fn invalid_uri() -> EventSourceError {
+    Kind::InvalidUri("no URL of http or https with a host".into()).into()
 }
 
 impl Stream for EventSource {

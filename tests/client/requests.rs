@@ -50,7 +50,31 @@ async fn a_bad_uri_is_the_first_item() {
     let mock = Mock::new([]);
     let source = EventSource::get(mock.clone(), "http://server/ not a uri");
     assert_eq!(told(source).await, ["fatal: invalid uri"]);
+    // Nor does anything that could never be requested get as far as the service.
+    for uri in ["server:8080", "server", "ftp://server/"] {
+        let source = EventSource::get(mock.clone(), uri);
+        assert_eq!(told(source).await, ["fatal: invalid uri"], "{uri}");
+        let request = Request::get(uri).body("").unwrap();
+        let error = EventSource::request(mock.clone(), request).next_event().await;
+        let error = error.unwrap().unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "no URL of http or https with a host", "{uri}");
+    }
     assert!(mock.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_is_enough_for_a_service_in_the_same_process_and_a_user_is_left_out() {
+    for (uri, asked) in [
+        ("/events?x", "/events?x"),
+        ("HTTP://server", "http://server/"),
+        ("https://user:secret@server:8443/events", "https://server:8443/events"),
+    ] {
+        let mock = Mock::new([Answer::Stays("")]);
+        assert_eq!(told(EventSource::get(mock.clone(), uri)).await, ["opened 1"]);
+        assert_eq!(mock.asked()[0].uri, asked);
+        assert!(mock.asked().is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]
