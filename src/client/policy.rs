@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::StatusCode;
 
 /// The delay after the second failure, if there is none after the first.
-const GROWS_FROM: Duration = Duration::from_millis(100);
+pub(super) const GROWS_FROM: Duration = Duration::from_millis(100);
 
 /// How an [`EventSource`](super::EventSource) reconnects.
 ///
@@ -32,9 +32,14 @@ const GROWS_FROM: Duration = Duration::from_millis(100);
 /// and `Retry-After`. Above a minimum jitter goes upward only, so that clients that were told the
 /// same do not come back together. Nothing is below the floor.
 ///
-/// A stream that ends well after at least one event is no failure: the delay does not grow by it.
-/// Nor does it grow beyond a connection that lasted as long as [`reset_after`](Self::reset_after):
-/// the next failure is the first again.
+/// The delay starts again, so that the loss counts as the first failure, after a connection that
+///
+/// - ended well after at least one event: that is no failure, and the delay does not grow by it;
+/// - or gave an event and was cut, but lasted longer than the delay before it (and 100 ms): behind a
+///   proxy that cuts everything after 30 s, a source waits a second or two each time;
+/// - or lasted as long as [`reset_after`](Self::reset_after), with events or without.
+///
+/// What gives one event and breaks at once is waited for longer and longer, as what never answers.
 #[derive(Clone)]
 pub struct Reconnection {
     pub(super) base: Duration,
@@ -61,7 +66,7 @@ type StopOn = Arc<dyn Fn(StatusCode) -> bool + Send + Sync>;
 
 impl Reconnection {
     /// Survives what can be survived: 1 s, doubled up to 60 s, with full jitter and a floor of 100
-    /// ms; from the start again after 60 s of health. Goes on for ever, but for a status of 4xx other
+    /// ms; from the start again after a connection that was healthy, or lasted 60 s. Goes on for ever, but for a status of 4xx other
     /// than 408 and 429, and every other status that is neither 200 nor 5xx. A server's reconnection
     /// time or `Retry-After` counts up to an hour.
     #[must_use]
@@ -150,7 +155,8 @@ impl Reconnection {
         self
     }
 
-    /// Sets how long a connection must last for the next failure to be the first again.
+    /// Sets how long a connection must last for its loss to be the first failure again, if it gave no
+    /// event or not for longer than the delay before it.
     #[must_use]
     pub fn reset_after(mut self, health: Duration) -> Self {
         self.reset_after = health;

@@ -79,12 +79,23 @@ async fn a_partial_event_is_dropped_by_a_reconnect() {
     assert_eq!((event.event_type().as_str(), event.data()), ("message", "whole"));
 }
 
+/// The delays that were told, in milliseconds.
+fn delays(told: &[String]) -> Vec<u64> {
+    let delays = told.iter().filter_map(|told| told.split(" in ").nth(1)?.split(':').next());
+    delays.map(|delay| delay.parse().unwrap()).collect()
+}
+
+/// A connection that gives this and, so many seconds later, ends or is cut.
+fn lasts(seconds: u32, text: &'static str, cut: bool) -> Answer {
+    let end = futures_util::stream::once(async move {
+        tokio::time::sleep(seconds * SECOND).await;
+        cut.then(|| Err(std::io::Error::other("cut")))
+    });
+    Answer::Body(body([text], end.filter_map(std::future::ready)))
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_delay_doubles_up_to_the_cap_and_starts_again_after_health() {
-    let delays = |told: &[String]| -> Vec<u64> {
-        let delays = told.iter().filter_map(|told| told.split(" in ").nth(1)?.split(':').next());
-        delays.map(|delay| delay.parse().unwrap()).collect()
-    };
     let policy = Reconnection::resilient().jitter(0.0);
     let mock = Mock::new((0..8).map(|_| Answer::Refused));
     let all = told(mock.source().reconnection(policy.clone())).await;
@@ -94,20 +105,45 @@ async fn the_delay_doubles_up_to_the_cap_and_starts_again_after_health() {
     let mock =
         Mock::new(["", ":\n\n", "data: x\n\n", "data: y\n\n", ""].map(Answer::Ends).into_iter());
     let all = told(mock.source().reconnection(policy.clone())).await;
-    assert_eq!(delays(&all), [1000, 2000, 4000, 4000, 4000]);
+    assert_eq!(delays(&all), [1000, 2000, 1000, 1000, 1000]);
 
-    // One that was cut is, however many events it has given, until it has lasted.
-    let mut script: Vec<_> = (0..4).map(|_| Answer::Cut("data: x\n\n")).collect();
-    script.push(Answer::Body(body(
-        ["data: x\n\n"],
-        futures_util::stream::once(async {
-            tokio::time::sleep(60 * SECOND).await;
-            Err(std::io::Error::other("cut"))
-        }),
-    )));
-    script.push(Answer::Cut(""));
+    // One that is cut at once is, however many events it has given; and so is one that has given
+    // none, until it has lasted.
+    let cut = || lasts(0, "data: x\n\n", true);
+    let silent = |seconds| lasts(seconds, ":\n\n", true);
+    let script = [cut(), cut(), cut(), cut(), silent(59), silent(60), cut()];
     let all = told(Mock::new(script).source().reconnection(policy)).await;
-    assert_eq!(delays(&all), [1000, 2000, 4000, 8000, 1000, 2000]);
+    assert_eq!(delays(&all), [1000, 2000, 4000, 8000, 16_000, 1000, 2000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_delay_starts_again_after_health_behind_what_cuts_every_connection() {
+    let outage = || (0..7).map(|_| Answer::Refused);
+    let policy = Reconnection::resilient().jitter(0.0);
+    // Ends that are clean, however soon they come.
+    let script = outage().chain((0..3).map(|_| lasts(5, "data: x\n\n", false)));
+    let all = told(Mock::new(script).source().reconnection(policy.clone())).await;
+    assert_eq!(delays(&all)[6..], [60_000, 1000, 1000, 1000]);
+    // Cuts, if the connection was worth the delay before it.
+    let script = (0..9).map(|_| lasts(30, "data: x\n\n", true));
+    let all = told(Mock::new(script).source().reconnection(policy.clone())).await;
+    assert_eq!(delays(&all), [1000; 9]);
+    let script = (0..4).map(|_| Answer::Refused);
+    let script = script.chain([7, 15, 33].map(|seconds| lasts(seconds, "data: x\n\n", true)));
+    let all = told(Mock::new(script).source().reconnection(policy)).await;
+    assert_eq!(delays(&all), [1000, 2000, 4000, 8000, 16_000, 32_000, 1000]);
+    // With jitter a delay is short sooner or later, and then all of them are.
+    let script = outage().chain((0..200).map(|_| lasts(30, "data: x\n\n", true)));
+    let all = told(Mock::new(script).source()).await;
+    assert!(delays(&all)[107..].iter().all(|&delay| delay <= 1000), "{all:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_first_delay_what_breaks_at_once_is_not_asked_without_a_pause() {
+    let policy = Reconnection::resilient().jitter(0.0).base(Duration::ZERO);
+    let script = (0..4).map(|_| lasts(0, "data: x\n\n", true));
+    let all = told(Mock::new(script).source().reconnection(policy)).await;
+    assert_eq!(delays(&all), [0, 100, 200, 400]);
 }
 
 #[tokio::test(start_paused = true)]
