@@ -202,7 +202,8 @@ impl EventSource {
         self
     }
 
-    /// Returns the last event ID, which the next attempt will tell.
+    /// Returns the last event ID, which the next attempt will tell, unless it is one that a header
+    /// cannot carry: then it [is left out](Update::LastEventIdLeftOut).
     #[must_use]
     pub fn last_event_id(&self) -> Option<&EventId> {
         self.driver.parser.last_event_id()

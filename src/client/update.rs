@@ -20,7 +20,8 @@ pub enum Update {
     Comment(EventData),
     /// The connection was lost, or not opened, and is tried again after a delay.
     Reconnecting(Reconnecting),
-    /// The last event ID holds what a header cannot carry, so this attempt is made without it.
+    /// The last event ID is one that a header cannot carry, so this attempt is made without it: it
+    /// holds a control character, or is longer than 8 KiB, which servers refuse.
     LastEventIdLeftOut(EventId),
 }
 

@@ -132,6 +132,20 @@ async fn an_id_that_no_header_can_carry_is_left_out_and_told() {
     assert_eq!(updates.get_ref().last_event_id().unwrap(), &"a\u{1}b");
 }
 
+/// A server that answers 431 to it would have ended the source, by an id of its own.
+#[tokio::test(start_paused = true)]
+async fn an_id_that_no_server_would_take_is_left_out_and_told() {
+    for (length, is_sent) in [(8 << 10, true), ((8 << 10) + 1, false)] {
+        let id = "x".repeat(length);
+        let event: &'static str = Box::leak(format!("id: {id}\ndata: x\n\n").into_boxed_str());
+        let mock = Mock::new([Answer::Ends(event), Answer::Stays("id: 2\ndata: y\n\n")]);
+        let told = told(mock.source()).await;
+        assert_eq!(told.iter().any(|told| told.starts_with("LastEventIdLeftOut")), !is_sent);
+        assert_eq!(told.last().unwrap(), "event y");
+        assert_eq!(mock.ids(), [None, Some(id).filter(|_| is_sent)]);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_source_starts_with_the_id_it_is_given_even_one_that_only_a_parser_makes() {
     let mut parser = EventParser::new();
