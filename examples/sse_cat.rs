@@ -59,7 +59,7 @@ struct Args {
     /// How long the head of a response may take: 10s
     #[arg(long)]
     header_timeout: Option<humantime::Duration>,
-    /// How large an event may be, in bytes
+    /// How large an event may be, in bytes, be it one line or many
     #[arg(long)]
     max_event_bytes: Option<usize>,
     /// Reconnects to the letter of the standard
@@ -199,7 +199,8 @@ fn source(args: &Args) -> Result<EventSource, BoxError> {
         source = source.header_timeout(timeout.into());
     }
     if let Some(bytes) = args.max_event_bytes {
-        source = source.max_event_bytes(bytes);
+        // A line is of an event, so one limit is enough.
+        source = source.max_event_bytes(bytes).max_line_bytes(usize::MAX);
     }
     Ok(source)
 }
@@ -243,7 +244,7 @@ fn read_stdin(args: &Args, mut output: Output) -> io::Result<()> {
         parser = parser.with_last_event_id(id);
     }
     if let Some(bytes) = args.max_event_bytes {
-        parser = parser.max_event_bytes(bytes);
+        parser = parser.max_event_bytes(bytes).max_line_bytes(usize::MAX);
     }
     let mut chunk = vec![0; 64 << 10];
     loop {

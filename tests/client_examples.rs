@@ -256,6 +256,21 @@ async fn sse_cat_has_timeouts_a_limit_and_one_connection() {
     assert_eq!(lines, [OPENED, error, r#"{"event":"message","data":"1","id":""}"#, CLOSED]);
     assert!(ended_well);
 
+    // Larger than a line may be by default, with a limit above that, and just below it.
+    let line: &'static [u8] = Vec::leak([b"data: ", &vec![b'x'; 17 << 20][..], b"\n\n"].concat());
+    let text = std::str::from_utf8(line).unwrap().trim_end();
+    let harness = Harness::start([Answer::Ends(Box::leak(Box::new([line])))]).await;
+    let limit = text.len().to_string();
+    let args = [&harness.url("/"), "--no-reconnect", "--raw", "--max-event-bytes", &*limit];
+    let (lines, ended_well) = cat(&args, b"").await;
+    assert!(ended_well && lines == [&text["data: ".len()..]]);
+    let (lines, ended_well) = cat(&["-", "--raw", "--max-event-bytes", &limit], line).await;
+    assert!(ended_well && lines == [&text["data: ".len()..]]);
+    let less = (text.len() - 1).to_string();
+    let (lines, _) = cat(&["-", "--max-event-bytes", &less], line).await;
+    let error = format!(r#"{{"error":"the event that starts at byte 0 is larger than {less} bytes"}}"#);
+    assert_eq!(lines, [error]);
+
     let harness = Harness::start([Answer::Holds(&[])]).await;
     let args = [&harness.url("/"), "--idle-timeout", "200ms", "--no-reconnect"];
     let (lines, ended_well) = cat(&args, b"").await;

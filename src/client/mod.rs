@@ -63,7 +63,8 @@
 //!
 //! Delays and timeouts need a tokio runtime with its timer enabled; where there is none, the first
 //! of them is a fatal error. A source holds one event at most, of 16 MiB unless
-//! [`max_event_bytes`](EventSource::max_event_bytes) says otherwise, and a chunk.
+//! [`max_event_bytes`](EventSource::max_event_bytes) and
+//! [`max_line_bytes`](EventSource::max_line_bytes) say otherwise, and a chunk.
 
 mod attempt;
 mod core;

@@ -61,6 +61,9 @@ impl<B> EventStream<B> {
     }
 
     /// Sets how many bytes the lines of one event may have together. Default is 16 MiB.
+    ///
+    /// Each line has a limit of its own: for data of more than 16 MiB in one line, raise
+    /// [`max_line_bytes`](Self::max_line_bytes) too.
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.parser = self.parser.max_event_bytes(bytes);
         self
