@@ -54,7 +54,8 @@ pub enum ReconnectTo {
     /// The URL that the source was made with.
     #[default]
     Original,
-    /// Where the redirects led to that were permanent, before the first that was not.
+    /// Where the redirects led to that were permanent, before the first that was not. The original
+    /// URL is not tried again, even if there is nobody any more at the other.
     PermanentTarget,
     /// Where the last redirect led to. Headers of the source that name its origin, `Authorization`
     /// among them, stay left out if that is another origin; a header provider sets them again.
@@ -142,7 +143,8 @@ impl EventSource {
     }
 
     /// Sets what gives headers to each attempt, in place of those of the request with the same
-    /// names: tokens that expire. An error is a failed attempt, and tried again.
+    /// names: tokens that expire. They are of that attempt alone. An error is a failed attempt, and
+    /// tried again.
     ///
     /// ```
     /// use http::{HeaderMap, header::AUTHORIZATION};

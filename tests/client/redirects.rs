@@ -168,3 +168,30 @@ async fn a_provider_is_asked_once_an_attempt_and_its_secrets_stay_within_the_ori
         mock.asked().iter().map(|asked| asked.header("authorization").is_some()).collect();
     assert_eq!(sent, [true, true, false]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_provider_gives_to_one_attempt_is_not_of_the_next() {
+    for choice in [ReconnectTo::Original, ReconnectTo::PermanentTarget, ReconnectTo::LastTarget] {
+        let mock = Mock::new([
+            Answer::Status(308, &[("location", "/moved")]),
+            Answer::Ends("data: x\n\n"),
+            Answer::Stays(""),
+        ]);
+        let request = Request::get("http://server/events").header("x-token", "own").body("");
+        let source = EventSource::request(mock.clone(), request.unwrap());
+        let source = source.reconnect_to(choice).headers(|attempt| async move {
+            let mut headers = HeaderMap::new();
+            if attempt.number == 1 {
+                headers.insert("authorization", HeaderValue::from_static("once"));
+                headers.insert("x-token", HeaderValue::from_static("once"));
+            }
+            Ok(headers)
+        });
+        told(source).await;
+        let sent: Vec<_> = mock.asked();
+        let sent: Vec<_> =
+            sent.iter().map(|asked| (asked.header("authorization"), asked.header("x-token"))).collect();
+        let once = (Some("once"), Some("once"));
+        assert_eq!(sent, [once, once, (None, Some("own"))], "{choice:?}");
+    }
+}
