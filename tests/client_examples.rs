@@ -304,19 +304,23 @@ async fn sse_cat_reads_standard_input_and_prints_its_events() {
 
 #[tokio::test]
 async fn relay_keeps_ids_and_types_and_survives_reconnects() {
+    // More than an event may be, and an id that no event has.
+    let large: &'static [u8] = Vec::leak([b"data: ", &vec![b'x'; 17 << 20][..], b"\n\n"].concat());
+    let holds: &'static [&'static [u8]] = Vec::leak(vec![large, b"id: 3\nevent: u\ndata: d\n\nid: 4\n\n"]);
     let mut harness = Harness::start([
         Answer::Ends(&[
             b"retry: 1\n\nid: 1\nevent: t\ndata: a\n\n",
             b"id: 2\ndata: b\ndata: c\n\ndata: half",
         ]),
-        Answer::Holds(&[b"id: 3\nevent: u\ndata: d\n\n"]),
+        Answer::Holds(holds),
         Answer::Holds(&[]),
     ])
     .await;
     let relay = Example::start("relay", &["--upstream", &harness.url("/events")]).await;
     let mut reply = relay.get("/relay").await;
     reply.assert_event_stream();
-    let text = reply.blocks(4).await;
+    let text = reply.blocks(6).await;
+    assert!(text.ends_with("\n\nid: 4\n\n"), "{text}");
     let event = |event_type: &str, data: &str, id: &str| {
         (event_type.to_owned(), data.to_owned(), Some(id.to_owned()))
     };
@@ -326,9 +330,9 @@ async fn relay_keeps_ids_and_types_and_survives_reconnects() {
     assert_eq!(harness.request().await.0.headers["last-event-id"], "2");
     // A reader that comes back is resumed upstream.
     drop(reply);
-    let again = http::Request::get("/relay").header("last-event-id", "3");
+    let again = http::Request::get("/relay").header("last-event-id", "4");
     let _reply = relay.send(again).await;
-    assert_eq!(harness.request().await.0.headers["last-event-id"], "3");
+    assert_eq!(harness.request().await.0.headers["last-event-id"], "4");
 }
 
 #[tokio::test]

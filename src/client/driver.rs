@@ -258,7 +258,8 @@ impl Driver {
             match self.parser.next_item()? {
                 Ok(Parsed::Event(event)) => return Some(self.dispatched(Ok(event))),
                 Ok(Parsed::Comment(text)) => return Some(Ok(Update::Comment(text))),
-                Ok(Parsed::Block(_) | Parsed::Field { .. }) => {}
+                Ok(Parsed::Block(block)) => return Some(Ok(Update::Block(block))),
+                Ok(Parsed::Field { .. }) => {}
                 Err(error) => return Some(self.dispatched(Err(error))),
             }
         }

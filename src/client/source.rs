@@ -240,8 +240,8 @@ impl EventSource {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// Returns the next update: an event, a comment, or what happened to the connection; `None`
-    /// after the end.
+    /// Returns the next update: an event, a block without data, a comment, or what happened to the
+    /// connection; `None` after the end.
     ///
     /// # Errors
     ///

@@ -16,6 +16,10 @@ pub enum Update {
     Opened(Opened),
     /// An event has come.
     Event(Event),
+    /// A block without data has come, which is no event, but sets the last event ID, the reconnection
+    /// time, or both: what [`Event::id`] and [`Event::retry`] of it tell. Whoever hands a stream on
+    /// sends it as it is.
+    Block(Event),
     /// A comment has come: one line, all of it behind the colon.
     Comment(EventData),
     /// The connection was lost, or not opened, and is tried again after a delay.

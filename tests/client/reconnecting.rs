@@ -53,6 +53,7 @@ async fn the_reconnection_time_survives_too_and_counts_at_once() {
         told,
         [
             "opened 1",
+            "block, id none, retry Some(5000)",
             "event a",
             "again 2 in 5000: the stream ended",
             "again 3 in 5000: the request failed",
@@ -64,6 +65,22 @@ async fn the_reconnection_time_survives_too_and_counts_at_once() {
     let at: Vec<_> = mock.asked().iter().map(|asked| asked.at).collect();
     let waited: Vec<_> = at.windows(2).map(|two| (two[1] - two[0]).as_secs()).collect();
     assert_eq!(waited, [5, 5, 7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn blocks_without_data_are_told_of_for_they_may_set_an_id() {
+    let mock = Mock::new([
+        Answer::Cut("id: 1\n\ndata: x\n\nevent: only\n\nid:\nretry: 5\n\nid: never ended"),
+        Answer::Stays(""),
+    ]);
+    let told = told(mock.source().reconnection(steady())).await;
+    assert_eq!(
+        told[..4],
+        ["opened 1", "block, id 1, retry None", "event x", "block, id , retry Some(5)"]
+    );
+    assert_eq!(mock.ids(), [None, None]);
+    let mut source = Mock::new([Answer::Stays("id: 1\n\ndata: x\n\n")]).source();
+    assert_eq!(source.next_event().await.unwrap().unwrap().data(), "x");
 }
 
 #[tokio::test(start_paused = true)]
