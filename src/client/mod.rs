@@ -26,8 +26,9 @@
 //!
 //! - It sends `Accept: text/event-stream`, `Cache-Control: no-cache`, and, once there is one,
 //!   `Last-Event-ID`, [if a header can carry it](Update::LastEventIdLeftOut).
-//! - It reads a response whose status is 200 and whose content type is `text/event-stream`. Another
-//!   content type is fatal, and so is a content encoding that no layer has undone.
+//! - It reads a response whose status is 200 and whose content type is `text/event-stream` (of
+//!   several the last that is one). Another content type is fatal, and so is a content encoding that
+//!   no layer has undone.
 //! - 204 ends it, without an error: the server wants no further request.
 //! - Redirects (301, 302, 303, 307, 308) are followed, at most 20 in a row, as browsers follow them:
 //!   a POST becomes a GET at 301 and 302, any method does at 303, and `Authorization` and cookies do

@@ -48,7 +48,8 @@ impl<B> EventStream<B> {
     }
 
     /// Reads the body of a response that is an event stream: its status is 200, its content type
-    /// `text/event-stream`, in any case and with any parameters, and its body not compressed.
+    /// `text/event-stream`, in any case and with any parameters, and its body not compressed. Of
+    /// several content types the last counts that is one, as browsers have it.
     ///
     /// # Errors
     ///

@@ -211,6 +211,18 @@ async fn only_an_event_stream_that_is_not_encoded_is_read() {
             &[("content-type", "text/event-stream"), ("content-encoding", "gzip")],
             "the content encoding is \"gzip\", which nothing has undone",
         ),
+        (
+            &[
+                ("content-type", "text/event-stream"),
+                ("content-encoding", "identity"),
+                ("content-encoding", "gzip"),
+            ],
+            "the content encoding is \"gzip\", which nothing has undone",
+        ),
+        (
+            &[("content-type", "text/event-stream"), ("content-type", "text/html")],
+            "the content type is \"text/html\", not text/event-stream",
+        ),
     ] {
         let mock = Mock::new([Answer::Status(200, headers)]);
         assert_eq!(told(mock.source()).await, [format!("fatal: not an event stream: {error}")]);
@@ -223,6 +235,14 @@ async fn only_an_event_stream_that_is_not_encoded_is_read() {
         let mock = Mock::new([Answer::Status(200, headers)]);
         assert_eq!(told(mock.source().reconnection(Reconnection::never())).await, ["opened 1"]);
     }
+    let several = &[
+        ("content-type", "text/html"),
+        ("content-type", "text/event-stream"),
+        ("content-type", ""),
+        ("content-encoding", ""),
+    ];
+    let mock = Mock::new([Answer::Status(200, several)]);
+    assert_eq!(told(mock.source().reconnection(Reconnection::never())).await, ["opened 1"]);
 }
 
 #[tokio::test(start_paused = true)]
