@@ -31,9 +31,14 @@
 //!   no layer has undone.
 //! - 204 ends it, without an error: the server wants no further request.
 //! - Redirects (301, 302, 303, 307, 308) are followed, at most 20 in a row, as browsers follow them:
-//!   a POST becomes a GET at 301 and 302, any method does at 303, and `Authorization` and cookies do
-//!   not go to another origin. A `Location` that is missing or no URL is fatal. Where the next
-//!   attempt begins is a [choice](ReconnectTo).
+//!   a POST becomes a GET at 301 and 302, any method but GET and HEAD does at 303. To another origin
+//!   (scheme, host or port, so from `https` to `http` too, which is followed) go neither
+//!   `Authorization`, `Proxy-Authorization` and `Host` nor cookies; all other headers do. Where the
+//!   next attempt begins is a [choice](ReconnectTo).
+//! - A `Location` may be relative, as RFC 3986 has it, and sloppy, as browsers have it: with spaces,
+//!   tabs, bytes that are not ASCII, or too few or many slashes. What they make of backslashes, of
+//!   `%2e` and of host names that are not ASCII is not done. A `Location` that is missing or no URL
+//!   is fatal, and so are several that differ.
 //! - Everything else is as [`Reconnection`] says: [`resilient`](Reconnection::resilient) by default.
 //!
 //! The last event ID and the reconnection time survive every reconnect. A block that never ended

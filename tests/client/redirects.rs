@@ -51,6 +51,10 @@ async fn a_location_may_be_relative() {
         ("?y=2", "http://server/a/events?y=2"),
         ("//second/x", "http://second/x"),
         ("https://second:8443/x#part", "https://second:8443/x"),
+        ("http:/x", "http://server/x"),
+        ("http:///second/x", "http://second/x"),
+        ("https:/second/x", "https://second/x"),
+        ("/a\tb c/ä", "http://server/ab%20c/%C3%A4"),
     ] {
         assert_eq!(led(307, "GET", location).await[1].1, expected);
     }
@@ -110,6 +114,10 @@ async fn a_location_that_leads_nowhere_is_fatal_and_says_so() {
             &[("location", "ftp://server/")],
             "a redirect to \"ftp://server/\", which is no URL of http or https",
         ),
+        (
+            &[("location", "/a"), ("location", "/b")],
+            "a redirect (301 Moved Permanently) with several Locations that differ",
+        ),
     ] {
         let mock = Mock::new([Answer::Status(301, headers), Answer::Stays("")]);
         let mut source = mock.source();
@@ -118,6 +126,14 @@ async fn a_location_that_leads_nowhere_is_fatal_and_says_so() {
         assert_eq!(met.to_string(), error);
         assert!(source.next_event().await.is_none());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_location_twice_is_one() {
+    let twice = &[("location", "/there"), ("location", "/there")];
+    let mock = Mock::new([Answer::Status(301, twice), Answer::Stays("")]);
+    assert_eq!(told(mock.source()).await, ["opened 1"]);
+    assert_eq!(mock.asked()[1].uri, "http://server/there");
 }
 
 #[tokio::test(start_paused = true)]
