@@ -22,7 +22,7 @@ use super::{
     request::Request,
     source::ReconnectTo,
     transport::{BoxFuture, Transport},
-    update::{self, Opened, Reconnecting, Update},
+    update::{self, Opened, ReadyState, Reconnecting, Update},
 };
 use crate::{
     alarm::{Alarm, later},
@@ -70,6 +70,8 @@ pub(super) struct Driver {
     alarm: Pin<Box<Alarm>>,
     /// Since when the open connection is waited for without a byte.
     silent_since: Option<Instant>,
+    /// Set while it is polled: whoever finds it set comes after a panic of the application's code.
+    is_polled: bool,
 }
 
 type Item = Result<Update, EventSourceError>;
@@ -95,6 +97,7 @@ impl Driver {
             state: Exclusive::new(state),
             alarm: Box::pin(Alarm::default()),
             silent_since: None,
+            is_polled: false,
         }
     }
 
@@ -114,8 +117,24 @@ impl Driver {
         }
     }
 
+    pub(super) fn ready_state(&self) -> ReadyState {
+        if self.is_polled { ReadyState::Closed } else { self.core.ready_state }
+    }
+
     /// Returns the next update. Without interest in any but events, nothing else is made.
+    ///
+    /// It runs code of the application: service, bodies, header provider. A panic of theirs is the
+    /// caller's, once; nothing that has panicked is used again.
     pub(super) fn poll(&mut self, wanted: Wanted, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        if std::mem::replace(&mut self.is_polled, true) {
+            self.close();
+        }
+        let polled = self.poll_unguarded(wanted, cx);
+        self.is_polled = false;
+        polled
+    }
+
+    fn poll_unguarded(&mut self, wanted: Wanted, cx: &mut Context<'_>) -> Poll<Option<Item>> {
         for _ in 0..CHUNKS_AT_ONCE {
             let item = match self.state.get_mut() {
                 State::Closed => return Poll::Ready(None),

@@ -35,8 +35,9 @@ use crate::{
 ///
 /// It is a [`Stream`] of events, and has a [`next_event`](Self::next_event) of its own. Nothing is
 /// sent before it is polled. What it survives it does not tell, unless it is asked for
-/// [`updates`](Self::updates). After a fatal error, or [`close`](Self::close), it is `None` for
-/// ever. Dropping it closes the connection at once: over HTTP/2, it resets its stream.
+/// [`updates`](Self::updates). After a fatal error, [`close`](Self::close), or a panic of its service
+/// that came through, it is `None` for ever. Dropping it closes the connection at once: over HTTP/2,
+/// it resets its stream.
 ///
 /// See the [module docs](crate::client) for examples, and for what it does by default.
 #[must_use = "an event source does nothing unless it is polled"]
@@ -223,7 +224,7 @@ impl EventSource {
     /// Returns what the connection is doing.
     #[must_use]
     pub fn ready_state(&self) -> ReadyState {
-        self.driver.core.ready_state
+        self.driver.ready_state()
     }
 
     /// Returns the next event; `None` after the end.
