@@ -14,6 +14,8 @@
 //! {"closed":true}                               the end, if it is a good one
 //! ```
 //!
+//! A last event ID that no header can carry is told on standard error.
+//!
 //! It exits with 0 at a good end (204, `--max-events`, the end with `--no-reconnect`), with 1 at a
 //! fatal error. From standard input come events alone.
 
@@ -233,6 +235,13 @@ fn tell(update: Update, updates: &tower_sse::Updates, output: &mut Output) -> io
         Update::Reconnecting(again) => {
             let (attempt, delay_ms) = (again.attempt, Duration::as_millis(&again.delay));
             output.line(&Line::Reconnecting { attempt, delay_ms, cause: with_causes(&again.cause) })
+        }
+        Update::LastEventIdLeftOut(id) => {
+            let length = id.as_str().len();
+            eprintln!(
+                "the last event id, of {length} bytes, is not sent: a header cannot carry it"
+            );
+            Ok(())
         }
         _ => Ok(()),
     }

@@ -140,8 +140,14 @@ fn response(
 
 /// Runs `sse_cat` to its end: the lines of its output, and whether it ended well.
 async fn cat(args: &[&str], input: &'static [u8]) -> (Vec<String>, bool) {
+    let (lines, ended_well, _) = cat_with_errors(args, input).await;
+    (lines, ended_well)
+}
+
+/// The same, and its standard error.
+async fn cat_with_errors(args: &[&str], input: &'static [u8]) -> (Vec<String>, bool, String) {
     let mut command = Command::new(executable("sse_cat"));
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let running = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
@@ -149,7 +155,8 @@ async fn cat(args: &[&str], input: &'static [u8]) -> (Vec<String>, bool) {
     });
     let output = timeout(PATIENCE, running).await.expect("its end").unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    (text.lines().map(str::to_owned).collect(), output.status.success())
+    let errors = String::from_utf8(output.stderr).unwrap();
+    (text.lines().map(str::to_owned).collect(), output.status.success(), errors)
 }
 
 const OPENED: &str = r#"{"opened":{"status":200,"attempt":1}}"#;
@@ -268,7 +275,8 @@ async fn sse_cat_has_timeouts_a_limit_and_one_connection() {
     assert!(ended_well && lines == [&text["data: ".len()..]]);
     let less = (text.len() - 1).to_string();
     let (lines, _) = cat(&["-", "--max-event-bytes", &less], line).await;
-    let error = format!(r#"{{"error":"the event that starts at byte 0 is larger than {less} bytes"}}"#);
+    let error =
+        format!(r#"{{"error":"the event that starts at byte 0 is larger than {less} bytes"}}"#);
     assert_eq!(lines, [error]);
 
     let harness = Harness::start([Answer::Holds(&[])]).await;
@@ -283,6 +291,17 @@ async fn sse_cat_has_timeouts_a_limit_and_one_connection() {
         cat(&[&url, "--header-timeout", "200ms", "--no-reconnect"], b"").await;
     assert_eq!(lines, [r#"{"error":"no response head within 200ms"}"#]);
     assert!(!ended_well);
+}
+
+#[tokio::test]
+async fn sse_cat_tells_of_an_id_that_is_not_sent() {
+    let harness = Harness::start([
+        Answer::Ends(&[b"id: a\x01\ndata: x\n\n"]),
+        Answer::Holds(&[b"data: y\n\n"]),
+    ]);
+    let url = harness.await.url("/");
+    let (_, _, errors) = cat_with_errors(&[&url, "--max-events", "2"], b"").await;
+    assert_eq!(errors, "the last event id, of 2 bytes, is not sent: a header cannot carry it\n");
 }
 
 #[tokio::test]
@@ -306,7 +325,8 @@ async fn sse_cat_reads_standard_input_and_prints_its_events() {
 async fn relay_keeps_ids_and_types_and_survives_reconnects() {
     // More than an event may be, and an id that no event has.
     let large: &'static [u8] = Vec::leak([b"data: ", &vec![b'x'; 17 << 20][..], b"\n\n"].concat());
-    let holds: &'static [&'static [u8]] = Vec::leak(vec![large, b"id: 3\nevent: u\ndata: d\n\nid: 4\n\n"]);
+    let holds: &'static [&'static [u8]] =
+        Vec::leak(vec![large, b"id: 3\nevent: u\ndata: d\n\nid: 4\n\n"]);
     let mut harness = Harness::start([
         Answer::Ends(&[
             b"retry: 1\n\nid: 1\nevent: t\ndata: a\n\n",
@@ -396,7 +416,7 @@ async fn contract_service_tells_what_it_can() {
     ] {
         assert_eq!(service.post("/", wrong).await.status(), StatusCode::BAD_REQUEST, "{wrong}");
     }
-    for missing in ["/streams/7", "/streams/0"] {
+    for missing in ["/streams/7", "/streams/0", "/streams/abc", "/streams/-1"] {
         let reply = service.post(missing, r#"{"command": "restart"}"#).await;
         assert_eq!(reply.status(), StatusCode::NOT_FOUND);
         let reply = service.send(Request::delete(missing)).await;

@@ -63,7 +63,8 @@ pub(super) struct Driver {
     pub(super) header_timeout: Option<Duration>,
     pub(super) reconnect_to: ReconnectTo,
     pub(super) provider: Option<Exclusive<Provider>>,
-    transport: Exclusive<Box<dyn Transport>>,
+    /// None once it is closed.
+    transport: Option<Exclusive<Box<dyn Transport>>>,
     /// What an attempt begins with.
     request: Request,
     state: Exclusive<State>,
@@ -92,7 +93,7 @@ impl Driver {
             header_timeout: None,
             reconnect_to: ReconnectTo::Original,
             provider: None,
-            transport: Exclusive::new(transport),
+            transport: Some(Exclusive::new(transport)),
             request,
             state: Exclusive::new(state),
             alarm: Box::pin(Alarm::default()),
@@ -105,6 +106,8 @@ impl Driver {
     pub(super) fn close(&mut self) {
         self.core.handle_close();
         *self.state.get_mut() = State::Closed;
+        self.transport = None;
+        self.provider = None;
     }
 
     /// Drops the connection, and begins the next attempt at once.
@@ -160,8 +163,9 @@ impl Driver {
     }
 
     fn invalid(&mut self) -> EventSourceError {
-        self.core.handle_close();
-        match std::mem::replace(self.state.get_mut(), State::Closed) {
+        let state = std::mem::replace(self.state.get_mut(), State::Closed);
+        self.close();
+        match state {
             State::Invalid(error) => error.fatal(),
             _ => EventSourceError::from(Kind::Ended).fatal(),
         }
@@ -186,11 +190,13 @@ impl Driver {
     }
 
     fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
-        let State::Attempting(attempt, deadline) = self.state.get_mut() else {
+        let (State::Attempting(attempt, deadline), Some(transport)) =
+            (self.state.get_mut(), &mut self.transport)
+        else {
             return Poll::Ready(None);
         };
         let deadline = *deadline;
-        match attempt.poll(&mut **self.transport.get_mut(), cx) {
+        match attempt.poll(&mut **transport.get_mut(), cx) {
             Poll::Ready(Ok(response)) => Poll::Ready(self.answered(response)),
             Poll::Ready(Err(attempt::Failed::Headers(error))) => {
                 Poll::Ready(self.lost(Loss::of(Kind::Headers(error))))

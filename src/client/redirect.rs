@@ -270,7 +270,16 @@ mod tests {
     #[test]
     fn what_cannot_be_requested_is_no_target() {
         let base: Uri = "http://a/".parse().unwrap();
-        for wrong in ["ftp://a/", "http://", "https:", "data:x", "javascript:x", "//", "//:80/", "http://b\u{fc}cher/"] {
+        for wrong in [
+            "ftp://a/",
+            "http://",
+            "https:",
+            "data:x",
+            "javascript:x",
+            "//",
+            "//:80/",
+            "http://b\u{fc}cher/",
+        ] {
             assert_eq!(resolve(&base, wrong.as_bytes()), None, "{wrong}");
         }
     }

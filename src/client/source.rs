@@ -174,16 +174,19 @@ impl EventSource {
     /// Comments are bytes: three times the server's keep-alive is a good value. Default is none.
     ///
     /// The time counts from when the source is polled and finds nothing to read, so what is done
-    /// between two events is no silence.
+    /// between two events is no silence. Zero is none.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.driver.idle_timeout = Some(timeout);
+        self.driver.idle_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
         self
     }
 
     /// Sets how long an attempt may take until its response head is there, header provider and
-    /// redirects included. Default is none.
+    /// redirects included. Default is none, and so is zero.
+    ///
+    /// Interim responses (1xx) are read by the transport: a server that sends nothing else for ever
+    /// may keep its task busy, and this late.
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
-        self.driver.header_timeout = Some(timeout);
+        self.driver.header_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
         self
     }
 
@@ -266,7 +269,7 @@ impl EventSource {
         self.driver.reconnect();
     }
 
-    /// Closes the connection at once, and for good.
+    /// Closes the connection at once, and for good. The service and the header provider are dropped.
     pub fn close(&mut self) {
         self.driver.close();
     }

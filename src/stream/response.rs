@@ -35,9 +35,9 @@ pub(crate) fn check(status: StatusCode, headers: &HeaderMap) -> Result<(), Unexp
 /// Decides as [fetch](https://fetch.spec.whatwg.org/#concept-header-extract-mime-type) does: of
 /// several content types, in one header or in many, the last counts that is one.
 fn is_event_stream<'a>(headers: impl Iterator<Item = &'a [u8]>) -> bool {
-    let essences = headers.flat_map(split).map(|value| {
-        value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii()
-    });
+    let essences = headers
+        .flat_map(split)
+        .map(|value| value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii());
     let last = essences.filter(|essence| is_essence(essence)).last();
     last.is_some_and(|essence| essence.eq_ignore_ascii_case(b"text/event-stream"))
 }

@@ -122,7 +122,8 @@ async fn a_source_is_made_of_a_url_or_a_request_and_a_bad_url_is_its_first_item(
     let event = timeout(LIMIT, source.next_event()).await.unwrap().unwrap().unwrap();
     assert_eq!(event.data(), "h1 POST 3");
     // Each would be asked for again and again, with the policy by default.
-    for wrong in ["http://[", "no url", "localhost:8080", "/events", "ftp://localhost/", "http://"] {
+    for wrong in ["http://[", "no url", "localhost:8080", "/events", "ftp://localhost/", "http://"]
+    {
         let told = timeout(LIMIT, mock::told(EventSource::new(wrong))).await.unwrap();
         assert_eq!(told, ["fatal: invalid uri"], "{wrong}");
     }

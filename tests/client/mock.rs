@@ -75,6 +75,11 @@ impl Mock {
         self.asked().iter().map(|asked| asked.header("last-event-id").map(str::to_owned)).collect()
     }
 
+    /// How many there are that answer by this script.
+    pub(crate) fn copies(&self) -> usize {
+        Arc::strong_count(&self.script)
+    }
+
     pub(crate) fn source(&self) -> EventSource {
         EventSource::get(self.clone(), "http://server/events")
     }

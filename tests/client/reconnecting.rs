@@ -334,6 +334,25 @@ async fn a_head_that_never_comes_is_a_loss_after_the_header_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn timeouts_of_zero_are_none() {
+    let late = body(
+        [],
+        futures_util::stream::once(async {
+            tokio::time::sleep(SECOND).await;
+            Ok(Frame::data("data: x\n\n".into()))
+        })
+        .chain(futures_util::stream::pending()),
+    );
+    let mock = Mock::new([Answer::Body(late)]);
+    let source = mock.source().idle_timeout(Duration::ZERO).header_timeout(Duration::ZERO);
+    let source = source.headers(|_| async {
+        tokio::time::sleep(SECOND).await;
+        Ok(HeaderMap::new())
+    });
+    assert_eq!(told(source).await, ["opened 1", "event x"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn retry_after_is_honored_in_both_forms() {
     let mock = Mock::new([
         Answer::Status(503, &[("retry-after", "30")]),
@@ -397,6 +416,7 @@ async fn closing_ends_it_and_drops_the_connection_at_once() {
     assert!(futures_util::FutureExt::now_or_never(source.next_event()).is_none());
     source.close();
     assert!(gone.await.is_err(), "the body was dropped");
+    assert_eq!(mock.copies(), 1, "the service was dropped");
     assert_eq!(source.ready_state(), ReadyState::Closed);
     for _ in 0..3 {
         assert!(source.next_event().await.is_none());

@@ -205,8 +205,10 @@ async fn what_a_provider_gives_to_one_attempt_is_not_of_the_next() {
         });
         told(source).await;
         let sent: Vec<_> = mock.asked();
-        let sent: Vec<_> =
-            sent.iter().map(|asked| (asked.header("authorization"), asked.header("x-token"))).collect();
+        let sent: Vec<_> = sent
+            .iter()
+            .map(|asked| (asked.header("authorization"), asked.header("x-token")))
+            .collect();
         let once = (Some("once"), Some("once"));
         assert_eq!(sent, [once, once, (None, Some("own"))], "{choice:?}");
     }
