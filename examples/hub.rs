@@ -21,7 +21,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Json, Response},
-    routing::{get, post},
+    routing::{get, get_service, post},
 };
 use clap::{Parser, ValueEnum};
 use percent_encoding::percent_decode_str;
@@ -84,7 +84,7 @@ async fn main() -> Result<(), BoxError> {
             let topics = topics_of(connect.uri().query().unwrap_or_default());
             match topics {
                 Ok(topics) => Ok(connect.accept().subscribe(topics)),
-                Err(error) => Err(refusal(StatusCode::BAD_REQUEST, &error.to_string())),
+                Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST).body(error.to_string())),
             }
         })
         .keep_alive(KeepAlive::every(args.keep_alive))
@@ -92,11 +92,11 @@ async fn main() -> Result<(), BoxError> {
     let publishing = Publishing { hub: hub.clone(), token: args.token };
     let app = Router::new()
         .route("/", get(|| async { Html(PAGE) }))
-        .route_service("/events", events)
+        .route("/events", get_service(events))
         .route("/stats", get(stats))
         .route("/topics/{topic}", post(publish))
-        .route_layer(middleware::from_fn(no_other_methods))
         .layer(DefaultBodyLimit::max(MOST))
+        .layer(middleware::from_fn(errors_in_json))
         .with_state(publishing);
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
@@ -123,6 +123,9 @@ fn topics_of(query: &str) -> Result<Topics, BoxError> {
             _ => {}
         }
     }
+    if names.len() > 100 || patterns.len() > 20 {
+        return Err("at most 100 topics and 20 patterns".into());
+    }
     let topics = Topics::new(names)?.patterns(patterns)?;
     if topics.is_empty() {
         return Err("name at least one `topic` or `pattern`".into());
@@ -136,15 +139,18 @@ async fn publish(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    if let Some(token) = token {
-        let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-        if given != Some(format!("Bearer {token}").as_bytes()) {
+    match token {
+        Some(token) if !has_token(&headers, &token) => {
             let mut answer = error(StatusCode::UNAUTHORIZED, "publishing takes a bearer token");
-            answer
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+            let bearer = header::HeaderValue::from_static("Bearer");
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
             return answer;
         }
+        // Anybody may publish, but not by a page of another site that somebody here looks at.
+        None if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") => {
+            return error(StatusCode::FORBIDDEN, "a page of another site cannot publish");
+        }
+        _ => {}
     }
     let body = match body {
         Ok(body) => body,
@@ -170,11 +176,23 @@ async fn publish(
     }
 }
 
+/// Looks at all of the token, however much of it is right: how long it takes tells nothing.
+fn has_token(headers: &HeaderMap, token: &str) -> bool {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some((scheme, given)) = given.and_then(|value| value.split_once(' ')) else { return false };
+    let differs = given.bytes().zip(token.bytes()).fold(0, |all, (one, other)| all | (one ^ other));
+    scheme.eq_ignore_ascii_case("bearer") && given.len() == token.len() && differs == 0
+}
+
 fn event_of(headers: &HeaderMap, body: &[u8]) -> Result<Event, BoxError> {
     let data = std::str::from_utf8(body).map_err(|error| format!("the body: {error}"))?;
     let mut event = Event::new(data);
     if let Some(event_type) = headers.get("event-type") {
-        let event_type = std::str::from_utf8(event_type.as_bytes())?;
+        let event_type = std::str::from_utf8(event_type.as_bytes())
+            .map_err(|error| format!("header Event-Type: {error}"))?;
+        if event_type == "gap" {
+            return Err("header Event-Type: `gap` is what the hub itself tells".into());
+        }
         event = event.with_type(EventType::try_from(event_type)?);
     }
     Ok(event)
@@ -193,27 +211,28 @@ async fn stats(State(Publishing { hub, .. }): State<Publishing>) -> Json<Value> 
     }))
 }
 
-/// Says in JSON what axum says without words.
-async fn no_other_methods(request: Request, next: Next) -> Response {
+/// Says in JSON what is said in words, or without any.
+async fn errors_in_json(request: Request, next: Next) -> Response {
     let answer = next.run(request).await;
-    if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
-        let allow = answer.headers().get(header::ALLOW).cloned();
-        let mut told = error(StatusCode::METHOD_NOT_ALLOWED, "this method does nothing here");
-        told.headers_mut().extend(allow.map(|allow| (header::ALLOW, allow)));
-        return told;
+    let (status, headers) = (answer.status(), answer.headers());
+    let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|it| it == "application/json");
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return answer;
     }
-    answer
+    let (mut head, body) = answer.into_parts();
+    let words = axum::body::to_bytes(body, 4096).await.unwrap_or_default();
+    let why = match std::str::from_utf8(&words) {
+        Ok("") | Err(_) => status.canonical_reason().unwrap_or("it does not work"),
+        Ok(words) => words,
+    };
+    let told = error(status, why);
+    head.headers.remove(header::CONTENT_LENGTH);
+    head.headers.extend(told.headers().clone());
+    Response::from_parts(head, told.into_body())
 }
 
 fn error(status: StatusCode, why: &str) -> Response {
     (status, Json(json!({ "error": why }))).into_response()
-}
-
-fn refusal(status: StatusCode, why: &str) -> Refusal {
-    let json = header::HeaderValue::from_static("application/json");
-    Refusal::new(status)
-        .header(header::CONTENT_TYPE, json)
-        .body(json!({ "error": why }).to_string())
 }
 
 const PAGE: &str = r#"<!doctype html>
@@ -226,8 +245,9 @@ li { font-family: ui-monospace, monospace; white-space: pre-wrap } .gap { color:
 <h1>hub</h1>
 <form id="watch"><input name="topic" value="orders" placeholder="topics, with commas">
 <input name="pattern" value="orders.>" placeholder="patterns, with commas">
+<input name="type" value="order" placeholder="event types, with commas">
 <label><input type="checkbox" name="state"> state</label><button>watch</button> <span id="ready">closed</span></form>
-<form id="publish"><input name="topic" value="orders.7" required><input name="type" placeholder="type">
+<form id="publish"><input name="topic" value="orders.7" required><input name="type" value="order" placeholder="type">
 <input name="key" placeholder="key"><input name="data" value="paid"><input name="token" placeholder="token" type="password">
 <button>publish</button></form>
 <ol id="events" reversed></ol>
@@ -245,16 +265,16 @@ $('watch').onsubmit = event => {
   event.preventDefault();
   source?.close();
   const form = new FormData(event.target), query = new URLSearchParams();
-  for (const name of ['topic', 'pattern'])
-    for (const value of form.get(name).split(',').map(text => text.trim()).filter(Boolean)) query.append(name, value);
+  const list = name => form.get(name).split(',').map(text => text.trim()).filter(Boolean);
+  for (const name of ['topic', 'pattern']) for (const value of list(name)) query.append(name, value);
   if (form.get('state')) query.set('state', 'true');
   source = new EventSource('/events?' + query);
   source.onopen = () => { $('ready').textContent = 'open'; line('state', 'open'); };
   source.onerror = () => { $('ready').textContent = source.readyState == 2 ? 'closed' : 'reconnecting'; line('state', $('ready').textContent); };
   source.onmessage = event => line('', `${event.lastEventId}  ${event.data}`);
   source.addEventListener('gap', event => line('gap', `${event.lastEventId}  gap ${event.data}`));
-  const type = $('publish').elements.type.value;
-  if (type && type != 'message' && type != 'gap')
+  // A browser hands over the types that it was asked for.
+  for (const type of new Set(list('type').filter(type => !['message', 'gap', 'open', 'error'].includes(type))))
     source.addEventListener(type, event => line('', `${event.lastEventId}  ${type}: ${event.data}`));
 };
 $('publish').onsubmit = async event => {
@@ -263,8 +283,12 @@ $('publish').onsubmit = async event => {
   if (form.get('type')) headers['event-type'] = form.get('type');
   if (form.get('key')) headers['event-key'] = form.get('key');
   if (form.get('token')) headers.authorization = 'Bearer ' + form.get('token');
-  const answer = await fetch('/topics/' + encodeURIComponent(form.get('topic')), { method: 'POST', body: form.get('data'), headers });
-  line('state', `published: ${answer.status} ${await answer.text()}`);
+  try {
+    const answer = await fetch('/topics/' + encodeURIComponent(form.get('topic')), { method: 'POST', body: form.get('data'), headers });
+    line('state', `published: ${answer.status} ${await answer.text()}`);
+  } catch (error) {
+    line('gap', `not published: ${error}`);
+  }
 };
 </script>
 "#;

@@ -139,6 +139,11 @@ async fn the_example_publishes_streams_replays_and_says_what_is_wrong() {
     let no_token = json(&hub, Request::post("/topics/a"), "x").await;
     let large = "x".repeat((1 << 20) + 1);
     let long = "x".repeat(300);
+    let bearer = |value: &'static str| {
+        let request = Request::post("/topics/a").header("authorization", value);
+        let hub = &hub;
+        async move { json(hub, request, "x").await }
+    };
     for ((status, said), expected, about) in [
         (no_token, 401, "token"),
         (json(&hub, post("a%0Ab"), "x").await, 400, "control character"),
@@ -148,7 +153,22 @@ async fn the_example_publishes_streams_replays_and_says_what_is_wrong() {
         (json(&hub, Request::get("/events"), "").await, 400, "at least one"),
         (json(&hub, Request::get("/events?topic="), "").await, 400, "empty"),
         (json(&hub, Request::get("/events?pattern=a*"), "").await, 400, "whole segments"),
-        (json(&hub, Request::get("/topics/a"), "").await, 405, "method"),
+        (json(&hub, Request::get("/topics/a"), "").await, 405, "Method"),
+        (json(&hub, Request::post("/events?topic=a"), "").await, 405, "Method"),
+        (json(&hub, post("%FF"), "x").await, 400, "UTF-8"),
+        (json(&hub, post(""), "x").await, 404, "Not Found"),
+        (json(&hub, Request::get("/nothing"), "").await, 404, "Not Found"),
+        (json(&hub, Request::get("/events?topic=a&last_event_id=%FF"), "").await, 400, "UTF-8"),
+        (json(&hub, post("a").header("event-type", "gap"), "x").await, 400, "Event-Type"),
+        (
+            json(&hub, Request::get(format!("/events?{}", "pattern=a&".repeat(21))), "").await,
+            400,
+            "at most",
+        ),
+        (bearer("bearer secret").await, 201, ""),
+        (bearer("bearer secrets").await, 401, "token"),
+        (bearer("bearer secreT").await, 401, "token"),
+        (bearer("Basic secret").await, 401, "token"),
     ] {
         assert_eq!(status.as_u16(), expected, "{said}");
         if expected != 201 {
@@ -156,6 +176,12 @@ async fn the_example_publishes_streams_replays_and_says_what_is_wrong() {
             assert!(why.contains(about), "{why:?} is not about {about:?}");
         }
     }
+    // Without a token anybody may publish, but for pages of other sites.
+    let open = Example::start("hub", &[]).await;
+    let cross = Request::post("/topics/a").header("sec-fetch-site", "cross-site");
+    assert_eq!(json(&open, cross, "x").await.0, 403);
+    let same = Request::post("/topics/a").header("sec-fetch-site", "same-origin");
+    assert_eq!(json(&open, same, "x").await.0, 201);
     let page = hub.get("/").await;
     assert!(page.text().await.contains("new EventSource"));
 }

@@ -8,6 +8,7 @@
 mod heap;
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::{Pin, pin},
     sync::{
@@ -20,7 +21,7 @@ use std::{
 use futures_core::Stream;
 use tower_sse::{
     Event, EventBody, Hub,
-    hub::{History, Subscription, Topics},
+    hub::{History, Publication, Subscription, Topics},
 };
 
 /// A waker as a task has one: cloned at the cost of a count.
@@ -80,6 +81,16 @@ fn readers_and_history_cost_what_is_promised() {
     println!("an idle stream: {with_hub} bytes of a hub, {without} of a handler that does nothing");
     assert!(with_hub < without + 600);
     drop(plain);
+    // Each with a topic of its own.
+    let number = Cell::new(0);
+    let own = || {
+        number.set(number.get() + 1);
+        Topics::new([format!("user.{}", number.get())]).unwrap()
+    };
+    let (apart, with_topic) = bodies(|| hub.subscribe(own()).into_body(), &mut cx);
+    println!("with a topic of its own: {with_topic}");
+    assert!(with_topic < without + 800, "{with_topic}");
+    drop(apart);
 
     // One encoding, one append, one wake a reader. The first round makes room.
     for round in 0..3 {
@@ -126,6 +137,35 @@ fn readers_and_history_cost_what_is_promised() {
     assert!(stats.bytes <= BOUND);
     assert!(full <= BOUND + BOUND / 10, "{full}");
     drop(readers);
+    drop(hub);
+
+    // Many topics count too.
+    for name in [8, 250] {
+        let before = heap::bytes();
+        let total = History::unlimited_events().max_bytes(BOUND);
+        let hub = Hub::builder().total_history(total).build();
+        for n in 0..30_000 {
+            let publication = Publication::new(format!("{n:0name$}"), "x");
+            let publishing = pin!(hub.publish_all([publication.key("key")])).poll(&mut cx);
+            assert!(publishing.is_ready());
+        }
+        let full = heap::bytes() - before;
+        println!("topics of {name} bytes: {full} on the heap, {:?}", hub.stats());
+        assert!(full <= BOUND + BOUND / 10, "{full}");
+    }
+    // What has come and gone leaves nothing.
+    let hub = Hub::new();
+    let stays = hub.subscribe(topics());
+    let one = heap::bytes();
+    drop(
+        (0..100_000)
+            .map(|n| hub.subscribe(Topics::new([n.to_string()]).unwrap()))
+            .collect::<Vec<_>>(),
+    );
+    let left = heap::bytes() as isize - one as isize;
+    println!("{left} bytes more after 100,000 topics");
+    assert!(left < 64 << 10, "{left}");
+    drop(stays);
     drop(hub);
     assert!(heap::bytes() <= before + 4096, "all of it is given back");
 }

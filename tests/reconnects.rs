@@ -15,7 +15,9 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Request, Response};
 use http_body_util::Full;
-use tower_sse::{BoxError, EventSource, EventStream, EventStreamExt as _, Reconnection, Update};
+use tower_sse::{
+    BoxError, EventParser, EventSource, EventStream, EventStreamExt as _, Reconnection, Update,
+};
 
 const RECONNECTS: usize = 10_000;
 
@@ -35,6 +37,7 @@ async fn answer(n: usize) -> Result<Response<Full<Bytes>>, BoxError> {
 async fn ten_thousand_reconnects_and_a_flood_cost_no_memory() {
     ten_thousand_reconnects().await;
     a_flood().await;
+    just_within();
 }
 
 async fn ten_thousand_reconnects() {
@@ -93,6 +96,31 @@ fn even(shares: &mut [f64]) {
     let distance = distance.fold(0.0, f64::max);
     println!("the distance from an even spread is {distance:.4}");
     assert!(distance < 2.2 / count.sqrt(), "{distance}");
+}
+
+/// Lines that are just not too long, in chunks of two sizes: what is handed out is not there twice.
+fn just_within() {
+    const LIMIT: usize = 1 << 20;
+    for chunk in [1460, 64 << 10] {
+        for field in ["data: ", "event: ", "id: ", ":", "x: "] {
+            let line = [field, &"x".repeat(LIMIT - 100), "\ndata\n\n"].concat();
+            let mut parser = EventParser::new().max_event_bytes(LIMIT).max_line_bytes(LIMIT);
+            let before = heap::bytes();
+            heap::forget_most();
+            let mut items = 0;
+            for part in line.as_bytes().chunks(chunk) {
+                parser.push(Bytes::copy_from_slice(part));
+                while let Some(item) = parser.next_item() {
+                    item.unwrap();
+                    items += 1;
+                }
+            }
+            assert!(items > 0);
+            let most = heap::most() - before;
+            println!("{field:?}: {most} bytes at most, of a line of {LIMIT} in chunks of {chunk}");
+            assert!(most < LIMIT + chunk + (8 << 10), "{field:?}: {most}");
+        }
+    }
 }
 
 /// Without a line end, in chunks of 64 KiB, at limits of 1 MiB: memory stays below a limit and a

@@ -16,7 +16,9 @@ use told::{Outcome, Told, cut, parse};
 
 fuzz_target!(|input: &[u8]| {
     let Some((control, bytes)) = input.split_at_checked(5) else { return };
-    let lengths: Vec<_> = control[..3].iter().map(|&length| usize::from(length % 16)).collect();
+    let length = |byte: u8| if byte < 192 { byte % 16 } else { byte - 128 };
+    let long = if control[0] < 192 { 1 } else { 16 };
+    let lengths: Vec<_> = control[..3].iter().map(|&byte| long * usize::from(length(byte))).collect();
     let lengths = if lengths.iter().sum::<usize>() == 0 { vec![1] } else { lengths };
 
     let expected = oracle::interpret(bytes);

@@ -1,6 +1,6 @@
 //! What an event can be made of: any text.
 
-use std::{borrow::Cow, fmt, ops::Range, str::Utf8Error};
+use std::{borrow::Cow, fmt, mem, ops::Range, str::Utf8Error};
 
 use bytes::Bytes;
 
@@ -35,11 +35,25 @@ impl EventData {
         self.0.as_bytes()
     }
 
-    /// Takes a part of a text that a parser has checked: a copy if it is short, else a share of it.
+    /// Sets a slot to a part of a text that a parser has checked: a copy if it is short, else a share
+    /// of it.
     #[inline]
+    pub(crate) fn receive(slot: &mut Option<Self>, whole: &Bytes, part: Range<usize>) {
+        slot.insert(Self(Text::EMPTY)).become_part_of(whole, part);
+    }
+
+    #[inline]
+    fn become_part_of(&mut self, whole: &Bytes, part: Range<usize>) {
+        if !self.0.become_short(whole, part.clone()) {
+            self.0 = Text::Shared(whole.slice(part));
+        }
+    }
+
+    /// Takes a part of a text that a parser has checked, in the same way.
     pub(crate) fn part_of(whole: &Bytes, part: Range<usize>) -> Self {
-        let short = Text::inline_part(whole, part.clone());
-        Self(short.unwrap_or_else(|| Text::Shared(whole.slice(part))))
+        let mut data = Self(Text::EMPTY);
+        data.become_part_of(whole, part);
+        data
     }
 
     /// Copies a text that a parser has checked.
@@ -47,9 +61,17 @@ impl EventData {
         Self(Text::copied_part(text, 0..text.len()))
     }
 
-    /// Takes a text that a parser has checked and put together.
-    pub(crate) fn checked(text: Vec<u8>) -> Self {
-        Self(Text::Checked(text))
+    /// Sets a slot to such a copy.
+    pub(crate) fn receive_copy(slot: &mut Option<Self>, text: &[u8]) {
+        slot.insert(Self(Text::EMPTY)).0.become_copy_of(text, 0..text.len());
+    }
+
+    /// Sets a slot to a text that a parser has checked and put together.
+    #[inline]
+    pub(crate) fn receive_kept(slot: &mut Option<Self>, kept: &mut Vec<u8>) {
+        if let Text::Checked(text) = &mut slot.insert(Self(Text::Checked(Vec::new()))).0 {
+            mem::swap(text, kept);
+        }
     }
 
     pub(crate) fn is_short(text: &[u8]) -> bool {

@@ -27,6 +27,16 @@ pub struct Event {
     extra: Option<Box<Extra>>,
 }
 
+/// What a parser fills in where it is, rather than make it and move it: right after it was written,
+/// short text is slow to move, for a processor waits where it reads a word that several writes have
+/// written.
+#[derive(Debug)]
+pub(crate) struct Slots<'a> {
+    pub(crate) event_type: &'a mut Option<EventType>,
+    pub(crate) data: &'a mut Option<EventData>,
+    pub(crate) id: &'a mut Option<EventId>,
+}
+
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 struct Extra {
     /// Whole milliseconds, as they go out.
@@ -207,16 +217,15 @@ impl Event {
         self
     }
 
-    /// Puts together what a parser has found.
+    /// Returns where a parser puts what it finds.
     #[inline]
-    pub(crate) fn received(
-        event_type: Option<EventType>,
-        data: Option<EventData>,
-        id: Option<EventId>,
-        retry: Option<u64>,
-    ) -> Self {
-        let extra = retry.map(|_| Box::new(Extra { retry, ..Extra::default() }));
-        Self { event_type, data, id, extra }
+    pub(crate) fn slots(&mut self) -> Slots<'_> {
+        Slots { event_type: &mut self.event_type, data: &mut self.data, id: &mut self.id }
+    }
+
+    /// Sets the reconnection time that a parser has found, in milliseconds.
+    pub(crate) fn receive_retry(&mut self, milliseconds: u64) {
+        self.extra = Some(Box::new(Extra { retry: Some(milliseconds), ..Extra::default() }));
     }
 
     /// Returns the type if it makes a line.

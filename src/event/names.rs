@@ -100,11 +100,23 @@ impl EventType {
     /// The type of an event that names none: `message`.
     pub const MESSAGE: Self = Self::from_static("message");
 
-    /// Wraps what stands in a line of an event stream, and so holds no line end.
+    /// Sets a slot to what stands in a line of an event stream, and so holds no line end.
     #[inline]
-    pub(crate) fn of_line(whole: &[u8], part: Range<usize>) -> Self {
-        debug_assert!(no_line_end(&whole[part.clone()]).is_none(), "it is of a line");
-        Self(Text::copied_part(whole, part))
+    pub(crate) fn receive(slot: &mut Option<Self>, line: &[u8], part: Range<usize>) {
+        debug_assert!(no_line_end(&line[part.clone()]).is_none(), "it is of a line");
+        slot.insert(Self(Text::EMPTY)).0.become_copy_of(line, part);
+    }
+
+    /// Sets a slot to a type that is given up.
+    #[inline]
+    pub(crate) fn receive_kept(slot: &mut Option<Self>, kept: &mut Self) {
+        slot.insert(Self(Text::EMPTY)).0.become_other(&mut kept.0);
+    }
+
+    /// Takes the rest of a line.
+    pub(crate) fn rest_of_line(line: Vec<u8>, start: usize) -> Self {
+        debug_assert!(no_line_end(&line).is_none(), "it is of a line");
+        Self(Text::rest_of(line, start))
     }
 }
 
@@ -131,10 +143,35 @@ impl EventId {
     }
 
     /// Wraps what stands in a line of an event stream and holds no NUL.
+    #[cfg(feature = "hub")]
+    pub(crate) fn of_line(line: &[u8], part: Range<usize>) -> Self {
+        debug_assert!(legal_id(&line[part.clone()]).is_none(), "it is of a line");
+        Self(Text::copied_part(line, part))
+    }
+
+    /// Sets a slot to what stands in a line of an event stream and holds no NUL.
     #[inline]
-    pub(crate) fn of_line(whole: &[u8], part: Range<usize>) -> Self {
-        debug_assert!(legal_id(&whole[part.clone()]).is_none(), "it is of a line");
-        Self(Text::copied_part(whole, part))
+    pub(crate) fn receive(slot: &mut Option<Self>, line: &[u8], part: Range<usize>) {
+        debug_assert!(legal_id(&line[part.clone()]).is_none(), "it is of a line");
+        slot.insert(Self(Text::EMPTY)).0.become_copy_of(line, part);
+    }
+
+    /// Sets a slot to a copy of an id.
+    #[inline]
+    pub(crate) fn receive_clone(slot: &mut Option<Self>, id: &Self) {
+        slot.insert(Self(Text::EMPTY)).0.become_clone_of(&id.0);
+    }
+
+    /// Sets a slot to an id that is given up.
+    #[inline]
+    pub(crate) fn receive_kept(slot: &mut Option<Self>, kept: &mut Self) {
+        slot.insert(Self(Text::EMPTY)).0.become_other(&mut kept.0);
+    }
+
+    /// Takes the rest of a line, which holds no NUL.
+    pub(crate) fn rest_of_line(line: Vec<u8>, start: usize) -> Self {
+        debug_assert!(legal_id(&line[start..]).is_none(), "it is of a line");
+        Self(Text::rest_of(line, start))
     }
 
     /// Wraps an id that came over the wire: legal by the standard, so free of NUL and of line ends.

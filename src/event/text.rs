@@ -2,6 +2,7 @@
 
 use std::{
     fmt::{self, Write as _},
+    mem,
     ops::Range,
     str,
 };
@@ -45,8 +46,17 @@ impl Text {
     /// Copies a part of a larger text, which is checked, without an allocation if it is short.
     #[inline]
     pub(super) fn copied_part(whole: &[u8], part: Range<usize>) -> Self {
-        let inline = Self::inline_part(whole, part.clone());
-        inline.unwrap_or_else(|| Self::Checked(whole[part].to_vec()))
+        let mut text = Self::EMPTY;
+        text.become_copy_of(whole, part);
+        text
+    }
+
+    /// Becomes a copy of a part of a larger text, which is checked.
+    #[inline]
+    pub(super) fn become_copy_of(&mut self, whole: &[u8], part: Range<usize>) {
+        if !self.become_short(whole, part.clone()) {
+            *self = Self::Checked(whole[part].to_vec());
+        }
     }
 
     /// Formats `value`, without an allocation if the result is short.
@@ -83,25 +93,58 @@ impl Text {
         }
     }
 
-    /// Copies a part of a larger text, which is checked, if it is short.
+    /// Becomes a copy of a part of a larger text, which is checked, if that is short; returns whether
+    /// it is.
     ///
     /// What stands behind the part is copied along where there is enough of it, for a copy of a
     /// known length takes a third of the time; it is behind `len` and never looked at.
     #[inline]
-    pub(super) fn inline_part(whole: &[u8], part: Range<usize>) -> Option<Self> {
+    pub(super) fn become_short(&mut self, whole: &[u8], part: Range<usize>) -> bool {
         debug_assert!(str::from_utf8(&whole[part.clone()]).is_ok(), "it is checked");
         let length = part.end - part.start;
         if length > Self::INLINE {
-            return None;
+            return false;
         }
-        let len = length as u8;
-        let rest = &whole[part.start..];
-        let Some(bytes) = rest.first_chunk() else {
-            let mut bytes = [0; Self::INLINE];
-            bytes[..length].copy_from_slice(&rest[..length]);
-            return Some(Self::Inline { len, bytes });
-        };
-        Some(Self::Inline { len, bytes: *bytes })
+        *self = Self::Inline { len: length as u8, bytes: [0; Self::INLINE] };
+        if let Self::Inline { bytes, .. } = self {
+            let rest = &whole[part.start..];
+            match rest.first_chunk() {
+                Some(chunk) => *bytes = *chunk,
+                None => bytes[..length].copy_from_slice(&rest[..length]),
+            }
+        }
+        true
+    }
+
+    /// Becomes a copy of another text; a short one is written where it stays.
+    #[inline]
+    pub(super) fn become_clone_of(&mut self, other: &Self) {
+        match other {
+            Self::Inline { len, bytes } => {
+                self.become_short(bytes, 0..usize::from(*len));
+            }
+            other => *self = other.clone(),
+        }
+    }
+
+    /// Becomes another text, which is given up; a short one is written where it stays.
+    #[inline]
+    pub(super) fn become_other(&mut self, other: &mut Self) {
+        match other {
+            Self::Inline { len, bytes } => {
+                self.become_short(bytes, 0..usize::from(*len));
+            }
+            other => *self = mem::replace(other, Self::EMPTY),
+        }
+    }
+
+    /// Takes the text from `start` on of what is checked and nobody else needs. Clones share it.
+    pub(super) fn rest_of(text: Vec<u8>, start: usize) -> Self {
+        let mut short = Self::EMPTY;
+        if short.become_short(&text, start..text.len()) {
+            return short;
+        }
+        Self::Shared(Bytes::from(text).slice(start..))
     }
 
     #[inline]

@@ -45,7 +45,8 @@ impl HubBuilder {
         self
     }
 
-    /// Sets what all topics keep together; of all, the oldest goes first. Default is 1 GiB.
+    /// Sets what all topics keep together; of all, the oldest goes first. Default is 1 GiB, and any
+    /// number of events. A history of so many events has a bound in bytes too, of 16 MiB.
     pub fn total_history(mut self, history: History) -> Self {
         self.total = history;
         self
@@ -92,13 +93,14 @@ impl HubBuilder {
     pub fn build(self) -> Hub {
         let Self { history, total, lagging, on_gap, on_first_reader, on_last_reader } = self;
         let keeps_presence = on_first_reader.is_some() || on_last_reader.is_some();
+        let ids = Arc::new(Ids::new());
         Hub::of(Shared {
-            log: Mutex::new(Log::new(history, total, keeps_presence)),
-            ids: Ids::new(),
+            log: Mutex::new(Log::new(ids.clone(), history, total, keeps_presence)),
+            ids,
             meters: HubMeters::new(),
             lagging,
             is_aging: history.age.or(total.age).is_some(),
-            max_event: history.bytes.min(total.bytes),
+            max_event: Log::largest(&history, &total),
             on_gap,
             on_first_reader,
             on_last_reader,

@@ -19,6 +19,8 @@ pub(super) struct Record {
     pub(super) topic: Topic,
     pub(super) topic_key: Key,
     pub(super) key: Option<Arc<str>>,
+    /// It is the current entry of its key, and no tombstone.
+    pub(super) is_state: bool,
     /// The whole event, its id line first.
     pub(super) bytes: Bytes,
     /// Where the id stands in `bytes`.

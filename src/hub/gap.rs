@@ -29,8 +29,8 @@ pub enum GapReason {
     /// The last event ID is not one that a hub gives, or not one that it has given yet. The reader
     /// gets all of its topics that is kept.
     Unknown,
-    /// The last event ID is of an event of another topic, so nothing tells what the reader has of its
-    /// own. It gets what comes after that event.
+    /// The last event ID is of another topic, or of where a reader of other topics stood, so nothing
+    /// tells what this one has of its own. It gets what comes after that place.
     OtherTopic,
 }
 
@@ -112,6 +112,10 @@ impl Error for Lagged {}
 pub enum Lagging {
     /// Its stream ends, for the reason [`Evicted`](crate::EndReason::Evicted). A browser comes back by
     /// itself, and is told of the gap then. The default.
+    ///
+    /// A body is found to lag when the server asks it for more. A client that takes nothing is not
+    /// come to: its stream stays, with the one frame that it does not take, until the server gives
+    /// its connection up. Bound that by the server's own write timeout.
     #[default]
     Evict,
     /// It is told of the gap, and goes on with the oldest that is kept.

@@ -35,15 +35,16 @@ impl History {
         Self::events(usize::MAX)
     }
 
-    /// Keeps so many bytes: of encoded events, and about 256 for each to keep it. An event that is
-    /// larger cannot be published. Default is 16 MiB.
+    /// Keeps so many bytes: of encoded events, about 256 for each to keep it, and about 512 and its
+    /// name for a topic. An event that is larger cannot be published. Default is 16 MiB.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
     }
 
     /// Keeps events for so long. Default is for ever. What is older is not given to anyone any
-    /// more; its memory is freed when something is published or somebody subscribes.
+    /// more; its memory is freed when something is published, somebody subscribes or reads, or
+    /// [`Hub::stats`](super::Hub::stats) is asked: some thousand events at a time.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.age = Some(age);
         self

@@ -28,7 +28,8 @@ use crate::{
 /// Fans events out to many readers, and replays what a reader has missed.
 ///
 /// See the [module docs](crate::hub). Cloning it is cheap, and gives another handle of the same hub.
-/// When the last is gone, its readers get what is published, and end.
+/// When the last is gone, its readers get what is published, and end. A [`HubHandler`] has a handle, and
+/// so has a hook that the hub is moved into.
 #[derive(Clone, Debug)]
 pub struct Hub {
     handle: Arc<Handle>,
@@ -45,7 +46,8 @@ impl Hub {
         Self { handle: Arc::new(Handle { shared: Arc::new(shared) }) }
     }
 
-    /// Creates a hub that keeps 1,024 events and 16 MiB of each topic, and evicts readers that lag.
+    /// Creates a hub that keeps 1,024 events and 16 MiB of each topic, 1 GiB of all, and evicts readers
+    /// that lag.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -59,7 +61,7 @@ impl Hub {
     /// Publishes an event on a topic, to whoever reads it and to whoever resumes later.
     ///
     /// Ids are the hub's: they are positions in its log, and where a reader goes on. The memory
-    /// backend never waits.
+    /// backend never waits, and so lets no other task run.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
@@ -154,7 +156,7 @@ impl Hub {
 
     /// Checks and encodes what is to be published.
     fn prepare(&self, publication: &Publication) -> Result<Prepared, Fault> {
-        let Publication { topic, event, key } = publication;
+        let Publication { topic, event, key, is_tombstone } = publication;
         let topic = topic.clone().map_err(Fault::Topic)?;
         if let Some(id) = event.id() {
             return Err(Fault::HasId(id.clone()));
@@ -168,7 +170,8 @@ impl Hub {
         let mut encoded = BytesMut::with_capacity(ROOM + layout.len);
         encoded.resize(ROOM, 0);
         event.write(&layout, &mut encoded);
-        Ok(Prepared { topic, key: key.clone(), event: encoded })
+        let is_state = key.is_some() && !is_tombstone;
+        Ok(Prepared { topic, key: key.clone(), is_state, event: encoded })
     }
 
     /// Appends so many events in one step, as the closure appends them, wakes who waits for them, and
@@ -183,12 +186,12 @@ impl Hub {
         let (appended, mut wakers) = {
             let mut log = shared.lock();
             let mut wakers = log.take_room();
-            let mut append = |prepared| log.append(&shared.ids, prepared, now, &mut wakers);
+            let mut append = |prepared| log.append(prepared, now, &mut wakers);
             (appending(&mut append), wakers)
         };
         shared.meters.published(events);
         let woken = wakers.len();
-        wakers.drain(..).for_each(std::task::Waker::wake);
+        Shared::wake(&mut wakers);
         if woken > 0 {
             shared.lock().give_back(wakers);
         }
@@ -241,8 +244,9 @@ impl Hub {
     /// read.
     ///
     /// The session is the request's extensions as `on_connect` left them, or what
-    /// [`Subscription::session`] was given. Who connects meanwhile is not among them, so see to it
-    /// first that `on_connect` refuses.
+    /// [`Subscription::session`] was given. Who has no stream yet is not among them: see to it first
+    /// that `on_connect` refuses, and that it looks last, behind whatever it waits for; or disconnect
+    /// once more when those that it had let in have come.
     pub fn disconnect(&self, predicate: impl Fn(&Extensions) -> bool) -> usize {
         let sessions: Vec<_> = {
             let log = self.shared().lock();
@@ -319,7 +323,7 @@ impl Default for Hub {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        let wakers = self.shared.lock().close();
-        wakers.into_iter().for_each(std::task::Waker::wake);
+        let mut wakers = self.shared.lock().close();
+        Shared::wake(&mut wakers);
     }
 }

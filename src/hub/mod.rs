@@ -17,8 +17,8 @@
 //! # A log with cursors
 //!
 //! A hub is a log, not a set of queues. What is published is encoded once and appended; a reader is
-//! a place in the log and a waker. So a reader costs little, a slow one holds nobody up and holds no
-//! memory, and one that comes back is a reader that begins earlier: there is no seam between what it
+//! a place in the log and a waker. So a reader costs little, a slow one holds nobody up and no memory
+//! but the frame that its client does not take, and one that comes back is a reader that begins earlier: there is no seam between what it
 //! has missed and what is new. All readers see the order of publication, over all their topics.
 //! Readers of the same topics at the same place are given the same bytes.
 //!
@@ -31,6 +31,7 @@
 //! another.
 //!
 //! An id is what a client says. It gives no right to anything: a reader gets its own topics only.
+//! But positions count the events of all topics, so whoever sees ids sees how much is published.
 //!
 //! # Gaps
 //!
@@ -38,6 +39,8 @@
 //! lost what it needs, the id is of another hub, of another topic, or of none. A body tells it by an
 //! event of type `gap`, before anything else, with JSON as its data (see [`Gap::to_event`]);
 //! [`HubBuilder::on_gap`] replaces or silences that. In a handler, [`Subscription::resumption`] tells.
+//!
+//! A publisher can use the type `gap` as any other: where strangers choose types, refuse it.
 //!
 //! A reader that is slower than the history is long has a gap as well. By default it is evicted: its
 //! stream ends, a browser comes back by itself, and is told. With [`Lagging::Skip`] it is told on
@@ -49,7 +52,7 @@
 //! whoever has not read that yet: so a slow reader gets the latest of each key, not the backlog. A new
 //! reader that asks for the [state](Topics::with_state) gets the current entry of each key first.
 //! These go out without ids, and an id follows when they are through: who is cut in between begins
-//! anew.
+//! anew. What a key names may be gone: a [tombstone](Publication::tombstone) says so.
 //!
 //! # Topics and patterns
 //!

@@ -20,6 +20,7 @@ pub struct Publication {
     pub(super) topic: Result<Topic, InvalidTopic>,
     pub(super) event: Event,
     pub(super) key: Option<Arc<str>>,
+    pub(super) is_tombstone: bool,
 }
 
 impl Publication {
@@ -29,13 +30,22 @@ impl Publication {
         T: TryInto<Topic>,
         T::Error: Into<InvalidTopic>,
     {
-        Self { topic: topic.try_into().map_err(Into::into), event: event.into(), key: None }
+        let topic = topic.try_into().map_err(Into::into);
+        Self { topic, event: event.into(), key: None, is_tombstone: false }
     }
 
     /// Sets the key. What was published before with the same key on the same topic is superseded:
     /// whoever has not read it yet will not get it any more.
     pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// Says that what the key names is gone: readers get this event, as any other, and the
+    /// [state](super::Topics::with_state) of new ones has no entry of the key. Without a key it has no
+    /// effect.
+    pub fn tombstone(mut self) -> Self {
+        self.is_tombstone = true;
         self
     }
 

@@ -3,6 +3,7 @@
 use std::{
     fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
 };
 
 use super::{
@@ -24,7 +25,7 @@ pub(super) type OnPresence = dyn Fn(&Topic) + Send + Sync;
 
 pub(super) struct Shared {
     pub(super) log: Mutex<Log>,
-    pub(super) ids: Ids,
+    pub(super) ids: Arc<Ids>,
     pub(super) meters: HubMeters,
     pub(super) lagging: Lagging,
     /// Records may get too old.
@@ -44,6 +45,14 @@ impl Shared {
 
     pub(super) fn gap(reason: GapReason, first: Option<Arc<Record>>, missed: Option<u64>) -> Gap {
         Gap { reason, first: first.map(|record| record.event_id()), missed }
+    }
+
+    /// Wakes all, and lets none that panics keep the others from it.
+    pub(super) fn wake(wakers: &mut Vec<Waker>) {
+        let mut rest = wakers.drain(..);
+        while rest.len() > 0 {
+            logged("a waker", || rest.by_ref().for_each(Waker::wake));
+        }
     }
 
     /// Counts a gap, for whoever watches. Not under the lock: what counts is not ours.

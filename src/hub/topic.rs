@@ -2,11 +2,8 @@
 
 use std::{convert::Infallible, error::Error, fmt, str::FromStr, sync::Arc};
 
-/// The longest topic or pattern, in bytes.
-const LONGEST: usize = 255;
-
 /// What an event is published on, and readers subscribe to: any text of 1 to 255 bytes without
-/// control characters.
+/// [control characters](char::is_control).
 ///
 /// Its segments stand between dots, which matters to [patterns](super::Topics::patterns) alone. There is
 /// nothing in a topic that makes it a pattern: `*` and `>` are characters as others.
@@ -23,6 +20,9 @@ const LONGEST: usize = 255;
 pub struct Topic(Arc<str>);
 
 impl Topic {
+    /// The longest topic or pattern, in bytes.
+    pub(super) const LONGEST: usize = 255;
+
     /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -35,8 +35,15 @@ impl Topic {
 pub(super) struct Pattern(Arc<str>);
 
 impl Pattern {
+    pub(super) const MOST_SEGMENTS: usize = 32;
+
     pub(super) fn new(text: &str) -> Result<Self, InvalidTopic> {
         check(Kind::Pattern, text)?;
+        let number = text.split('.').count();
+        if number > Self::MOST_SEGMENTS {
+            let fault = Fault::TooManySegments(number);
+            return Err(InvalidTopic { kind: Kind::Pattern, fault });
+        }
         let mut segments = text.split('.').peekable();
         while let Some(segment) = segments.next() {
             let is_last = segments.peek().is_none();
@@ -67,6 +74,7 @@ impl Pattern {
         &self.0[..wildcard]
     }
 
+    #[cfg(test)]
     pub(super) fn matches(&self, topic: &Topic) -> bool {
         let mut segments = topic.0.split('.');
         for wanted in self.segments() {
@@ -83,13 +91,12 @@ impl Pattern {
 }
 
 fn check(kind: Kind, text: &str) -> Result<(), InvalidTopic> {
-    let is_control = |byte: &u8| byte.is_ascii_control();
     let fault = if text.is_empty() {
         Fault::Empty
-    } else if text.len() > LONGEST {
+    } else if text.len() > Topic::LONGEST {
         Fault::TooLong(text.len())
-    } else if let Some(at) = text.bytes().position(|byte| is_control(&byte)) {
-        Fault::Control { at, byte: text.as_bytes()[at] }
+    } else if let Some((at, control)) = text.char_indices().find(|(_, char)| char.is_control()) {
+        Fault::Control { at, control }
     } else {
         return Ok(());
     };
@@ -199,7 +206,8 @@ enum Kind {
 enum Fault {
     Empty,
     TooLong(usize),
-    Control { at: usize, byte: u8 },
+    Control { at: usize, control: char },
+    TooManySegments(usize),
     RestNotLast,
     WildcardInSegment,
     TooMany,
@@ -215,10 +223,15 @@ impl fmt::Display for InvalidTopic {
         match self.fault {
             Fault::Empty => write!(f, "invalid {kind}: it is empty"),
             Fault::TooLong(len) => {
-                write!(f, "invalid {kind}: it has {len} bytes, and {LONGEST} is the most")
+                write!(f, "invalid {kind}: it has {len} bytes, and {} is the most", Topic::LONGEST)
             }
-            Fault::Control { at, byte } => {
-                write!(f, "invalid {kind}: control character 0x{byte:02x} at byte {at}")
+            Fault::Control { at, control } => {
+                let control = u32::from(control);
+                write!(f, "invalid {kind}: control character 0x{control:02x} at byte {at}")
+            }
+            Fault::TooManySegments(number) => {
+                let most = Pattern::MOST_SEGMENTS;
+                write!(f, "invalid {kind}: it has {number} segments, and {most} is the most")
             }
             Fault::RestNotLast => f.write_str("invalid pattern: `>` can only be its last segment"),
             Fault::WildcardInSegment => {
@@ -250,7 +263,7 @@ mod tests {
         for fine in ["a", "orders.7", "*", "orders.>", "a..b", ".", "ä\u{1f600}", " "] {
             assert_eq!(Topic::try_from(fine).unwrap(), fine);
         }
-        for wrong in ["", "\n", "a\0", "a\u{7f}", &"x".repeat(256)] {
+        for wrong in ["", "\n", "a\0", "a\u{7f}", "a\u{85}b", &"x".repeat(256)] {
             assert!(Topic::try_from(wrong).is_err(), "{wrong:?}");
         }
         assert!(Topic::try_from("x".repeat(255)).is_ok());
@@ -288,7 +301,7 @@ mod tests {
 
     #[test]
     fn wildcards_are_whole_segments() {
-        for wrong in ["", "a*", "a.b>", ">.a", "a.>.b", "**", "\n"] {
+        for wrong in ["", "a*", "a.b>", ">.a", "a.>.b", "**", "\n", &"*.".repeat(32)] {
             assert!(Pattern::new(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -48,12 +48,16 @@ impl Topics {
         }
         this.spec.names.sort_unstable();
         this.spec.names.dedup();
+        this.spec.names.shrink_to_fit();
         Ok(this)
     }
 
     /// Adds patterns: of the segments between dots, `*` stands for one, and `>`, at the end, for one
     /// or more. `orders.*` is for `orders.7`, `orders.>` for `orders.7.paid` as well, and neither
-    /// for `orders`.
+    /// for `orders`. A pattern has at most 32 segments.
+    ///
+    /// A new subscription looks at the topics that start like its patterns. If clients choose
+    /// patterns, let them choose few.
     ///
     /// # Errors
     ///
@@ -70,11 +74,13 @@ impl Topics {
         }
         self.spec.patterns.sort_unstable();
         self.spec.patterns.dedup();
+        self.spec.patterns.shrink_to_fit();
         Ok(self)
     }
 
     /// Begins a new subscription with the current entry of each key, then goes on with what comes.
-    /// One that is resumed gets what it has missed of them, as without.
+    /// One that is resumed gets what it has missed of them, as without. What the history has let go
+    /// of is not of the state, so let it be longer than there are keys.
     #[must_use]
     pub fn with_state(mut self) -> Self {
         self.state = true;

@@ -1,16 +1,20 @@
 //! Lines that are cut by the end of a piece, and what is over a limit.
 
-use std::mem;
+use std::{mem, ops::Range};
+
+use bytes::Bytes;
 
 use super::{
     block,
     error::{EventTooLarge, What},
     field::{Field, cut_data, field_of},
     lines::{Found, Lines, Wanted},
+    plain::plain_length,
 };
+use crate::event::{EventData, EventId, EventType};
 
-/// How long a line is that most likely goes on for a chunk more, in bytes.
-const LONG: usize = 4 << 10;
+/// How many bytes a processor still has near after a look at them.
+const NEAR: usize = 4 << 10;
 
 /// What is known of a line whose end was not found yet.
 #[derive(Clone, Debug, Default)]
@@ -74,14 +78,13 @@ impl Lines {
         if self.passing_over {
             return Ok(());
         }
-        if self.cut.state == State::Data {
-            return self.more_data(text);
-        }
         self.cut.length += text.len();
         if self.cut.length > self.limits.room(self.block.bytes) {
             return Err(self.too_large(self.cut.offset));
         }
-        if let (true, Some(value)) = (self.cut.text.is_empty(), cut_data(text)) {
+        if self.cut.state == State::Data {
+            self.block.more_data(text, self.limits);
+        } else if let (true, Some(value)) = (self.cut.text.is_empty(), cut_data(text)) {
             self.cut.state = State::Data;
             self.block.begin_data(&[], value, self.limits);
         } else {
@@ -90,22 +93,28 @@ impl Lines {
         Ok(())
     }
 
-    /// Whether a long line of data is cut, and what comes next belongs to it. Most likely all of the
-    /// next chunk does.
+    /// Goes on with a line of data that is cut, if there is one, with the start of a chunk, as far as
+    /// it is surely of it; returns how far. What is left is to be looked at in the usual way.
+    ///
+    /// Each part is copied while it is still near.
     #[inline]
-    pub(super) fn is_in_long_data(&self) -> bool {
-        self.cut.state == State::Data && self.cut.length >= LONG && !self.passing_over
-    }
-
-    /// Goes on with the line of data that is cut.
-    #[inline]
-    pub(super) fn more_data(&mut self, text: &[u8]) -> Result<(), EventTooLarge> {
-        self.cut.length += text.len();
-        if self.cut.length > self.limits.room(self.block.bytes) {
-            return Err(self.too_large(self.cut.offset));
+    pub(super) fn more_plain_data(&mut self, chunk: &[u8]) -> usize {
+        let is_cut = self.cut.state == State::Data && !self.passing_over && !self.has_piece();
+        let room = self.limits.room(self.block.bytes);
+        if !is_cut || self.cut.length + chunk.len() > room {
+            return 0;
         }
-        self.block.more_data(text, self.limits);
-        Ok(())
+        let mut read = 0;
+        for part in chunk.chunks(NEAR) {
+            let plain = plain_length(part);
+            self.block.more_data(&part[..plain], self.limits);
+            read += plain;
+            if plain < part.len() {
+                break;
+            }
+        }
+        self.cut.length += read;
+        read
     }
 
     fn keep_cut_text(&mut self, text: &[u8]) {
@@ -125,28 +134,58 @@ impl Lines {
             return None;
         }
         let mut line = mem::take(&mut self.cut.text);
-        let (field, value) = field_of(&line);
-        let value = &line[value..];
-        let item = match field {
-            Field::Data => {
-                self.block.begin_data(&[], value, self.limits);
-                None
-            }
-            Field::Event => {
-                self.block.keep_type(value);
-                None
-            }
-            Field::Id => {
-                if !value.contains(&0) {
-                    self.block.keep_id(value);
-                }
-                None
-            }
-            other => self.other_field(other, &line, value, wanted),
+        let (field, start) = field_of(&line);
+        let item = if line.len() > block::LONG {
+            self.end_long_line(field, mem::take(&mut line), start, wanted)
+        } else {
+            self.end_short_line(field, &line, start, wanted)
         };
         block::empty(&mut line);
         self.cut.text = line;
         item
+    }
+
+    fn end_short_line(
+        &mut self,
+        field: Field,
+        line: &[u8],
+        start: usize,
+        wanted: Wanted,
+    ) -> Option<Found> {
+        match field {
+            Field::Data => self.block.begin_data(&[], &line[start..], self.limits),
+            Field::Event => self.block.keep_type(line, start..line.len()),
+            Field::Id if line[start..].contains(&0) => {}
+            Field::Id => self.block.keep_id(line, start..line.len()),
+            other => {
+                let text = |part: Range<usize>| EventData::copy_of(&line[part]);
+                return self.other_field(other, line, start, wanted, &text);
+            }
+        }
+        None
+    }
+
+    /// The same for a line that is not copied, for there would be twice as much of it then as it may
+    /// have.
+    fn end_long_line(
+        &mut self,
+        field: Field,
+        line: Vec<u8>,
+        start: usize,
+        wanted: Wanted,
+    ) -> Option<Found> {
+        match field {
+            Field::Data => self.block.begin_data(&[], &line[start..], self.limits),
+            Field::Event => self.block.keep_long_type(EventType::rest_of_line(line, start)),
+            Field::Id if line[start..].contains(&0) => {}
+            Field::Id => self.block.keep_long_id(EventId::rest_of_line(line, start)),
+            other => {
+                let line = Bytes::from(line);
+                let text = |part: Range<usize>| EventData::part_of(&line, part);
+                return self.other_field(other, &line, start, wanted, &text);
+            }
+        }
+        None
     }
 
     /// Gives the block up, and tells why.

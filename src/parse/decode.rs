@@ -9,7 +9,6 @@
 use std::{collections::VecDeque, mem, str};
 
 use bytes::{Buf as _, Bytes};
-use memchr::memchr2;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -40,9 +39,17 @@ pub(super) enum Decoded {
 }
 
 impl Decoder {
-    pub(super) fn push(&mut self, chunk: Bytes) {
-        if self.chunk.is_empty() {
+    /// Takes the next chunk, whose first bytes may be read already, if all before it is decoded.
+    #[inline]
+    pub(super) fn push(&mut self, chunk: Bytes, read: usize) {
+        self.offset += read as u64;
+        if read == chunk.len() {
+            return;
+        }
+        if self.chunk.is_empty() && self.later.is_empty() {
             self.chunk = chunk;
+            // Here, for what was just changed is slow to move.
+            self.chunk.advance(read);
             self.is_faulty = false;
         } else {
             self.later.push_back(chunk);
@@ -64,19 +71,10 @@ impl Decoder {
         }
     }
 
-    /// Returns the current chunk if all of it is text and no line ends in it: a part of one long
-    /// line, which need not be kept as a piece.
+    /// Returns whether all that was pushed was decoded.
     #[inline]
-    pub(super) fn within_a_line(&mut self) -> Option<Bytes> {
-        let is_whole = !self.chunk.is_empty() && self.cut.len == 0 && !self.is_faulty;
-        let is_within = is_whole
-            && memchr2(b'\n', b'\r', &self.chunk).is_none()
-            && cut_at_the_end(&self.chunk) == 0
-            && self.valid_length(self.chunk.len()) == self.chunk.len();
-        is_within.then(|| {
-            self.offset += self.chunk.len() as u64;
-            mem::take(&mut self.chunk)
-        })
+    pub(super) fn is_done(&self) -> bool {
+        self.chunk.is_empty() && self.cut.len == 0 && self.later.is_empty()
     }
 
     /// Returns whether the bytes so far end with a part of a character, which, if nothing more
@@ -224,7 +222,7 @@ mod tests {
         let mut decoder = Decoder::default();
         let mut text = String::new();
         for chunk in chunks {
-            decoder.push(Bytes::copy_from_slice(chunk));
+            decoder.push(Bytes::copy_from_slice(chunk), 0);
             while let Some(decoded) = decoder.decode() {
                 match decoded {
                     Decoded::Piece(piece, _) => text.push_str(str::from_utf8(&piece).unwrap()),
@@ -273,8 +271,8 @@ mod tests {
     #[test]
     fn offsets_are_those_of_the_bytes() {
         let mut decoder = Decoder::default();
-        decoder.push(Bytes::from_static(b"\xef\xbb\xbfab\xffcd\xe6"));
-        decoder.push(Bytes::from_static(b"\xbc\xa2e"));
+        decoder.push(Bytes::from_static(b"\xef\xbb\xbfab\xffcd\xe6"), 0);
+        decoder.push(Bytes::from_static(b"\xbc\xa2e"), 0);
         let mut all = Vec::new();
         while let Some(decoded) = decoder.decode() {
             all.push(match decoded {

@@ -2,11 +2,13 @@
 //!
 //! A line that stands in one piece is looked at where it stands. Of a line that is cut, the
 //! beginning is kept: data goes right where it will be handed out from, anything else to a buffer.
-//! The search for the line's end goes on with the next piece and never looks at a byte twice, which
-//! is what makes the parser linear in its input, whatever the chunks.
+//! The search for the line's end goes on with the next piece and never goes back over what was cut,
+//! which is what makes the parser linear in its input, whatever the chunks.
 //!
 //! Whoever changes this: nothing here may depend on where pieces end. `tests/conformance` cuts
 //! everything everywhere, and holds it against the algorithm as the standard has it.
+
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -106,7 +108,14 @@ impl Lines {
         }
     }
 
+    /// Whether there is a piece that is not read to its end.
+    #[inline]
+    pub(super) fn has_piece(&self) -> bool {
+        !self.piece.is_empty()
+    }
+
     /// Reads on to the next item; none at the end of the piece, which is given up then.
+    #[inline]
     pub(super) fn read(&mut self, wanted: Wanted) -> Option<Found> {
         while let Some(length) = line_end(&self.piece[self.position..]) {
             let start = self.position;
@@ -138,7 +147,9 @@ impl Lines {
         if self.cut.state != State::None {
             self.end_cut_line(Wanted::Events);
         }
-        self.take::<EventTooLarge>()?.ok().filter(Event::has_data)
+        let mut event = Event::default();
+        self.take(&mut event);
+        Some(event).filter(Event::has_data)
     }
 
     #[inline]
@@ -178,22 +189,26 @@ impl Lines {
             }
             Field::Retry | Field::Comment | Field::Unknown(_) => {
                 let piece = self.piece.clone();
-                return self.other_field(field, &piece[start..end], &piece[value], wanted);
+                let line = &piece[start..end];
+                let text = |part: Range<usize>| EventData::copy_of(&line[part]);
+                return self.other_field(field, line, value.start - start, wanted, &text);
             }
         }
         None
     }
 
-    /// A line of a field other than those that most events have.
+    /// A line of a field other than those that most events have, whose value starts where it is
+    /// said; `text` makes of a part of it what is handed out.
     #[cold]
     pub(super) fn other_field(
         &mut self,
         field: Field,
         line: &[u8],
-        value: &[u8],
+        start: usize,
         wanted: Wanted,
+        text: &dyn Fn(Range<usize>) -> EventData,
     ) -> Option<Found> {
-        if let (Field::Retry, Some(milliseconds)) = (field, milliseconds(value)) {
+        if let (Field::Retry, Some(milliseconds)) = (field, milliseconds(&line[start..])) {
             self.block.set_retry(milliseconds);
             self.reconnection_time = Some(milliseconds);
         }
@@ -205,11 +220,10 @@ impl Lines {
             return None;
         }
         let item = match field {
-            Field::Comment => Parsed::Comment(EventData::copy_of(value)),
-            Field::Unknown(name) => Parsed::Field {
-                name: EventData::copy_of(&line[..name]),
-                value: EventData::copy_of(value),
-            },
+            Field::Comment => Parsed::Comment(text(start..line.len())),
+            Field::Unknown(name) => {
+                Parsed::Field { name: text(0..name), value: text(start..line.len()) }
+            }
             Field::Data | Field::Event | Field::Id | Field::Retry => return None,
         };
         Some(Found::Item(Box::new(item)))
@@ -234,21 +248,17 @@ impl Lines {
         if wanted == Wanted::All {
             return Some(Found::Block);
         }
-        let block = self.take::<EventTooLarge>();
-        debug_assert!(block.is_some(), "it is there");
+        self.take(&mut Event::default());
         None
     }
 
     /// Takes the event of the block that was found. Its id, if it has one, is the last event ID from
     /// now on: the block has ended.
+    ///
+    /// Each field is written into the event, which takes less than to make it and move it there.
     #[inline]
-    pub(super) fn take<E>(&mut self) -> Option<Result<Event, E>> {
-        let event = self.block.take(&self.piece);
-        if let Some(Ok(event)) = &event {
-            if let Some(id) = event.id() {
-                self.last_event_id = (!id.as_bytes().is_empty()).then(|| id.clone());
-            }
-        }
-        event
+    pub(super) fn take(&mut self, event: &mut Event) {
+        self.block.tell_id(&self.piece, &mut self.last_event_id);
+        self.block.give_to(event, &self.piece);
     }
 }

@@ -60,5 +60,6 @@ mod limits;
 mod lines;
 mod parsed;
 mod parser;
+mod plain;
 
 pub use self::{error::EventTooLarge, parsed::Parsed, parser::EventParser};

@@ -83,7 +83,14 @@ impl EventParser {
     /// Takes the next chunk, of any size. Read all events of it before the next is pushed: unread
     /// chunks wait in a queue, as many as there are.
     pub fn push(&mut self, chunk: impl Into<Bytes>) {
-        self.decoder.push(chunk.into());
+        self.push_bytes(chunk.into());
+    }
+
+    /// Takes a chunk. What of it goes on with a line of data is read here, so that a chunk within a
+    /// long line is never put anywhere.
+    fn push_bytes(&mut self, chunk: Bytes) {
+        let read = if self.decoder.is_done() { self.lines.more_plain_data(&chunk) } else { 0 };
+        self.decoder.push(chunk, read);
     }
 
     /// Returns the next event; `None` if more bytes are needed for one.
@@ -96,7 +103,7 @@ impl EventParser {
         match self.find(Wanted::Events)? {
             Found::TooLarge(error) => Some(Err(error)),
             // Nothing else is asked for.
-            Found::Event | Found::Block | Found::Item(_) => self.lines.take(),
+            Found::Event | Found::Block | Found::Item(_) => Some(Ok(self.taken())),
         }
     }
 
@@ -120,8 +127,8 @@ impl EventParser {
     /// As [`next_event`](Self::next_event).
     pub fn next_item(&mut self) -> Option<Result<Parsed, EventTooLarge>> {
         Some(match self.find(Wanted::All)? {
-            Found::Event => self.lines.take()?.map(Parsed::Event),
-            Found::Block => self.lines.take()?.map(Parsed::Block),
+            Found::Event => Ok(Parsed::Event(self.taken())),
+            Found::Block => Ok(Parsed::Block(self.taken())),
             Found::Item(item) => Ok(*item),
             Found::TooLarge(error) => Err(error),
         })
@@ -159,14 +166,18 @@ impl EventParser {
     }
 
     #[inline]
+    fn taken(&mut self) -> Event {
+        let mut event = Event::default();
+        self.lines.take(&mut event);
+        event
+    }
+
+    #[inline]
     fn find(&mut self, wanted: Wanted) -> Option<Found> {
         loop {
-            if let Some(found) = self.lines.read(wanted) {
-                return Some(found);
-            }
-            if self.lines.is_in_long_data() {
-                if let Err(error) = self.read_long_data() {
-                    return Some(Found::TooLarge(error));
+            if self.lines.has_piece() {
+                if let Some(found) = self.lines.read(wanted) {
+                    return Some(found);
                 }
             }
             match self.decoder.decode()? {
@@ -178,16 +189,6 @@ impl EventParser {
                 }
             }
         }
-    }
-
-    /// Reads the chunks that are within one long line, without a look at each as lines.
-    #[inline(never)]
-    fn read_long_data(&mut self) -> Result<(), EventTooLarge> {
-        while self.lines.is_in_long_data() {
-            let Some(text) = self.decoder.within_a_line() else { break };
-            self.lines.more_data(&text)?;
-        }
-        Ok(())
     }
 }
 

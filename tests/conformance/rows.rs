@@ -299,6 +299,17 @@ fn an_event_comes_with_the_byte_that_ends_it() {
 }
 
 #[test]
+fn chunks_are_read_in_their_order() {
+    let mut parser = EventParser::new();
+    parser.push("data: 1\n\n");
+    parser.push("data: 2\n\n");
+    assert_eq!(parser.next_event().unwrap().unwrap().data(), "1");
+    parser.push("data: 3\n\n");
+    assert_eq!(parser.next_event().unwrap().unwrap().data(), "2");
+    assert_eq!(parser.next_event().unwrap().unwrap().data(), "3");
+}
+
+#[test]
 fn what_an_application_is_not_told_is_told_on_request() {
     let input = b": hi\nid: 7\n\nretry: 5\n\nevent: x\n\nfoo: bar\nbaz\ndata: y\n:\n\nid: 8\nretry: 1\n\ndata: cut";
     let outcome = everywhere("items", input);

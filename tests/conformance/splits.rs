@@ -123,6 +123,22 @@ proptest! {
     }
 
     #[test]
+    fn chunks_may_be_pushed_while_others_are_read(bytes in bytes(), lengths in vec(1..9_usize, 1..6)) {
+        let mut parser = EventParser::new();
+        let mut told = Vec::new();
+        for (at, chunk) in cut(&bytes, &lengths).into_iter().enumerate() {
+            parser.push(chunk.to_vec());
+            if at % 2 == 1 {
+                told.extend(parser.next_item().map(|item| super::tell(item, &parser)));
+            }
+        }
+        while let Some(item) = parser.next_item() {
+            told.push(super::tell(item, &parser));
+        }
+        prop_assert_eq!(told, interpret(&bytes).told);
+    }
+
+    #[test]
     fn events_alone_are_the_events_among_all(bytes in bytes(), lengths in vec(1..9_usize, 1..6)) {
         let mut parser = EventParser::new();
         let mut events = Vec::new();

@@ -12,7 +12,7 @@
 //! `tests/allocations.rs`; of 17 that browsers are told to come back by admission and shutdown, and
 //! of 18 that a HEAD takes no place, by `tests/admission.rs` and `tests/govern.rs`.
 //!
-//! Of the hub: 24, 26 and 27 by `tests/hub.rs`, and by a browser in `tests/browser/hub.rs`; 25 by
+//! Of the hub: 24, 26 and 27 by `tests/hub/`, and by a browser in `tests/browser/hub.rs`; 25 by
 //! `tests/hub_model.rs`. Of the client: 28 by `tests/client/reconnecting.rs`, 29 by
 //! `tests/client/redirects.rs`, 30 by `tests/client/misbehaving.rs`. 31–38 are about crates and
 //! tools: `ci/` holds them.

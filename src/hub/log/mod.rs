@@ -36,7 +36,7 @@ use super::{
     entry::Record,
     frames::Frames,
     history::History,
-    position::Position,
+    position::{Ids, Position, Tag},
     slab::{Key, Slab},
     topic::Topic,
     topics::Spec,
@@ -44,7 +44,13 @@ use super::{
 };
 use crate::channel::Control;
 
+/// The most records that are looked at under the lock at a time.
+const STEPS: usize = 4096;
+/// What a topic takes beside its name: itself, and its places in maps and sets.
+const TOPIC: usize = 512;
+
 pub(super) struct Log {
+    ids: Arc<Ids>,
     per_topic: History,
     total: History,
     pub(super) head: Position,
@@ -83,9 +89,11 @@ pub(super) enum Presence {
 
 struct TopicLog {
     topic: Topic,
+    tag: Tag,
     records: BTreeSet<Position>,
     bytes: usize,
-    keys: HashMap<Arc<str>, Position>,
+    keys: BTreeMap<Arc<str>, Position>,
+    /// Sorted.
     feeds: Vec<Key>,
     /// Readers that name it.
     named: usize,
@@ -95,7 +103,11 @@ struct TopicLog {
 
 pub(super) struct Feed {
     spec: Arc<Spec>,
-    topics: BTreeSet<Key>,
+    pub(super) tag: Tag,
+    /// The topics that it names, which live as long as it does.
+    named: Box<[Key]>,
+    /// The others, of its patterns.
+    matched: BTreeSet<Key>,
     pub(super) readers: usize,
     waiting: Vec<Key>,
     /// The position of the last record for it.
@@ -106,8 +118,6 @@ pub(super) struct Feed {
     pub(super) superseded: Position,
     /// How many records there were for it, since it is there.
     pub(super) published: u64,
-    /// How many records with a key were trimmed.
-    pub(super) state_trimmed: u64,
 }
 
 pub(super) struct Reader {
@@ -130,13 +140,38 @@ pub(super) struct Session {
 pub(super) struct Prepared {
     pub(super) topic: Topic,
     pub(super) key: Option<Arc<str>>,
+    /// It is of the state as long as it is kept.
+    pub(super) is_state: bool,
     /// The encoded event, behind room for an id line.
     pub(super) event: BytesMut,
 }
 
+impl TopicLog {
+    /// About how much memory a topic takes that has records, beside these, in bytes.
+    const fn cost(name: usize) -> usize {
+        TOPIC + name
+    }
+
+    fn own_cost(&self) -> usize {
+        Self::cost(self.topic.as_str().len())
+    }
+}
+
+impl Feed {
+    fn topics(&self) -> impl Iterator<Item = Key> + '_ {
+        self.named.iter().chain(&self.matched).copied()
+    }
+}
+
 impl Log {
-    pub(super) fn new(per_topic: History, total: History, keeps_presence: bool) -> Self {
+    pub(super) fn new(
+        ids: Arc<Ids>,
+        per_topic: History,
+        total: History,
+        keeps_presence: bool,
+    ) -> Self {
         Self {
+            ids,
             per_topic,
             total,
             head: 0,
@@ -159,6 +194,12 @@ impl Log {
             lagged: 0,
             gaps: 0,
         }
+    }
+
+    /// Returns the most that an event may take, in bytes, so that it is within the bounds alone.
+    pub(super) fn largest(per_topic: &History, total: &History) -> usize {
+        let topic = TopicLog::cost(Topic::LONGEST);
+        per_topic.bytes.min(total.bytes.saturating_sub(topic))
     }
 
     /// Returns how many readers a topic has, by name or by a pattern.

@@ -1,7 +1,7 @@
 //! What is published is appended, and whoever waits for it is found.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     mem,
     sync::Arc,
     task::Waker,
@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Log, Prepared, TopicLog};
-use crate::hub::{entry::Record, position::Ids, slab::Key, topic::Topic};
+use crate::hub::{entry::Record, slab::Key, topic::Topic};
 
 impl Log {
     /// Returns an empty vector to gather wakers in, with the room that was needed before.
@@ -21,27 +21,30 @@ impl Log {
     /// Appends an event, and takes the wakers of all who wait for it.
     pub(in crate::hub) fn append(
         &mut self,
-        ids: &Ids,
         prepared: Prepared,
         now: Instant,
         wakers: &mut Vec<Waker>,
     ) -> Arc<Record> {
-        let Prepared { topic, key, event } = prepared;
+        let Prepared { topic, key, is_state, event } = prepared;
         self.head += 1;
         let position = self.head;
-        let (bytes, id) = ids.put_in_front(position, event);
         let topic_key = self.living(&topic);
         let log = &mut self.topics[topic_key];
+        let (bytes, id) = self.ids.put_in_front(position, log.tag, event);
         let record = Arc::new(Record {
             position,
             topic: log.topic.clone(),
             topic_key,
             key: key.clone(),
+            is_state,
             bytes,
             id,
             at: now,
         });
         log.last = position;
+        if log.records.is_empty() {
+            self.bytes += log.own_cost();
+        }
         log.records.insert(position);
         let old = key.and_then(|key| log.keys.insert(key, position));
         for feed in &log.feeds {
@@ -84,16 +87,17 @@ impl Log {
         let feeds = self.patterns.matches(topic);
         let key = self.topics.insert(TopicLog {
             topic: topic.clone(),
+            tag: self.ids.tag(topic),
             records: BTreeSet::new(),
             bytes: 0,
-            keys: HashMap::new(),
+            keys: BTreeMap::new(),
             feeds,
             named: 0,
             last: 0,
             trimmed: self.freed,
         });
         for feed in &self.topics[key].feeds {
-            self.feeds[*feed].topics.insert(key);
+            self.feeds[*feed].matched.insert(key);
         }
         self.names.insert(topic.clone(), key);
         key

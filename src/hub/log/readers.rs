@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Feed, Log, Presence, Reader};
-use crate::hub::{slab::Key, topics::Spec};
+use crate::hub::{slab::Key, topic::Pattern, topics::Spec, trie::Trie};
 
 impl Log {
     pub(in crate::hub) fn enter(&mut self, spec: Spec) -> Key {
@@ -29,46 +29,68 @@ impl Log {
         self.readers.insert(Reader { feed, waker: None, place: None, is_cut: false, session: None })
     }
 
-    fn add_feed(&mut self, spec: Spec) -> Key {
+    fn add_feed(&mut self, mut spec: Spec) -> Key {
+        let tag = self.ids.tag(&spec);
+        let mut named = Vec::with_capacity(spec.names.len());
+        for name in &mut spec.names {
+            let topic = self.living(name);
+            // One copy of the text.
+            *name = self.topics[topic].topic.clone();
+            named.push(topic);
+        }
+        let mut matched = self.matching(&spec);
+        for topic in &named {
+            matched.remove(topic);
+        }
         let spec = Arc::new(spec);
+        let has_patterns = !spec.patterns.is_empty();
         let key = self.feeds.insert(Feed {
             spec: spec.clone(),
-            topics: BTreeSet::new(),
+            tag,
+            named: named.into(),
+            matched,
             readers: 0,
             waiting: Vec::new(),
             last: 0,
-            trimmed: 0,
-            superseded: 0,
+            trimmed: if has_patterns { self.freed } else { 0 },
+            // What was superseded before is not told apart.
+            superseded: self.superseded,
             published: 0,
-            state_trimmed: 0,
         });
-        self.specs.insert(spec.clone(), key);
-        let mut topics = BTreeSet::new();
-        for name in &spec.names {
-            topics.insert(self.living(name));
-        }
         for pattern in &spec.patterns {
-            let prefix = pattern.prefix();
-            let from = self.names.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-            let same = from.take_while(|(topic, _)| topic.as_str().starts_with(prefix));
-            let matching = same.filter(|(topic, _)| pattern.matches(topic));
-            topics.extend(matching.map(|(_, key)| *key));
             self.patterns.insert(pattern, key);
         }
-        let feed = &mut self.feeds[key];
-        if !spec.patterns.is_empty() {
-            feed.trimmed = self.freed;
-        }
-        for topic in &topics {
+        let Feed { named, matched, last, trimmed, .. } = &mut self.feeds[key];
+        for topic in named.iter().chain(&*matched) {
             let log = &mut self.topics[*topic];
-            log.feeds.push(key);
-            feed.last = feed.last.max(log.last);
-            feed.trimmed = feed.trimmed.max(log.trimmed);
+            if let Err(place) = log.feeds.binary_search(&key) {
+                log.feeds.insert(place, key);
+            }
+            *last = log.last.max(*last);
+            *trimmed = log.trimmed.max(*trimmed);
         }
-        // What was superseded before is not told apart.
-        feed.superseded = self.superseded;
-        feed.topics = topics;
+        self.specs.insert(spec, key);
         key
+    }
+
+    /// Finds the topics that match patterns, and looks at each that may no more than once.
+    fn matching(&self, spec: &Spec) -> BTreeSet<Key> {
+        let mut patterns = Trie::default();
+        for pattern in &spec.patterns {
+            patterns.insert(pattern, 0);
+        }
+        let mut prefixes: Vec<&str> = spec.patterns.iter().map(Pattern::prefix).collect();
+        prefixes.sort_unstable();
+        prefixes.dedup_by(|prefix, before| prefix.starts_with(&**before));
+        let mut found = BTreeSet::new();
+        for prefix in prefixes {
+            let from = (Bound::Included(prefix), Bound::Unbounded);
+            let same = self.names.range::<str, _>(from);
+            let same = same.take_while(|(topic, _)| topic.as_str().starts_with(prefix));
+            let matching = same.filter(|(topic, _)| !patterns.matches(topic).is_empty());
+            found.extend(matching.map(|(_, key)| *key));
+        }
+        found
     }
 
     /// Removes a reader, and returns what is to be dropped without the lock.
@@ -99,13 +121,19 @@ impl Log {
 
     fn remove_feed(&mut self, key: Key) {
         let Some(feed) = self.feeds.remove(key) else { return };
-        for topic in feed.topics {
-            self.topics[topic].feeds.retain(|feed| *feed != key);
+        for topic in feed.topics() {
+            let feeds = &mut self.topics[topic].feeds;
+            if let Ok(place) = feeds.binary_search(&key) {
+                feeds.remove(place);
+            }
         }
         for pattern in &feed.spec.patterns {
             self.patterns.remove(pattern, key);
         }
         self.specs.remove(&*feed.spec);
+        if self.specs.capacity() > 8 * self.specs.len() + 64 {
+            self.specs.shrink_to(2 * self.specs.len());
+        }
         self.frames.forget_feed(key);
     }
 

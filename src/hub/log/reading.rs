@@ -2,11 +2,13 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, iter, sync::Arc};
 
-use super::{Feed, Log};
-use crate::hub::{entry::Record, position::Position, slab::Key};
+use super::{Feed, Log, STEPS};
+use crate::hub::{
+    entry::Record,
+    position::{Position, Tag},
+    slab::Key,
+};
 
-/// The most records that are looked at under the lock at a time.
-const STEPS: usize = 4096;
 /// How many bytes are joined into one frame.
 const FRAME: usize = 64 << 10;
 
@@ -31,36 +33,47 @@ pub(in crate::hub) struct Batch {
 
 impl Log {
     /// Collects what is in a range for a feed: at most so many records, and as much as a frame holds.
-    pub(in crate::hub) fn collect(&self, feed: Key, range: Range, most: usize) -> Batch {
+    pub(in crate::hub) fn collect(&self, key: Key, range: Range, most: usize) -> Batch {
         let Range { after, state_to } = range;
         let to = state_to.unwrap_or(self.head);
-        let feed = &self.feeds[feed];
+        let feed = &self.feeds[key];
         let mut batch = Batch { upto: after, ..Batch::default() };
         if after >= to {
             return batch;
         }
-        let mut left = STEPS;
-        let mut take = |record: &Arc<Record>| {
-            let wanted = state_to.is_none() || record.key.is_some();
+        let take = |batch: &mut Batch, record: &Arc<Record>| {
+            let wanted = state_to.is_none() || record.is_state;
             if wanted && !batch.takes(record, most) {
                 return false;
             }
             batch.upto = record.position;
-            left -= 1;
-            left > 0
+            true
         };
-        // Whatever is in the range, or the records of its own topics only: what promises less.
-        let topics = u64::try_from(feed.topics.len()).unwrap_or(u64::MAX);
-        let everything = if to - after <= topics.saturating_mul(16) {
-            let own = |record: &&Arc<Record>| feed.topics.contains(&record.topic_key);
-            self.order.range(after + 1..=to).map(|(_, record)| record).filter(own).all(&mut take)
-        } else {
-            self.merged(feed, after, to).all(take)
-        };
-        if everything {
+        // A feed of many topics finds its own among all records soon. One of few goes on with theirs
+        // alone.
+        let steps = STEPS.min(16 * (feed.named.len() + feed.matched.len()));
+        let mut all = self.order.range(after + 1..=to).map(|(_, record)| record);
+        for record in all.by_ref().take(steps) {
+            if !self.is_for(record, key) {
+                batch.upto = record.position;
+            } else if !take(&mut batch, record) {
+                return batch;
+            }
+        }
+        if all.next().is_none() {
             batch.upto = to;
+        } else if steps < STEPS {
+            let mut own = self.merged(feed, batch.upto, to);
+            let is_full = own.by_ref().take(STEPS).any(|record| !take(&mut batch, record));
+            if !is_full && own.next().is_none() {
+                batch.upto = to;
+            }
         }
         batch
+    }
+
+    fn is_for(&self, record: &Record, feed: Key) -> bool {
+        self.topics[record.topic_key].feeds.binary_search(&feed).is_ok()
     }
 
     /// Walks the records of a feed's topics, in their order.
@@ -77,7 +90,7 @@ impl Log {
             let mut records = self.topics[topic].records.range(after + 1..=to);
             records.next().map(|position| Reverse((*position, topic)))
         };
-        let firsts = feed.topics.iter().filter_map(|topic| next(*topic, after));
+        let firsts = feed.topics().filter_map(|topic| next(topic, after));
         let mut heap: BinaryHeap<_> = firsts.collect();
         iter::from_fn(move || {
             let Reverse((position, topic)) = heap.pop()?;
@@ -95,8 +108,7 @@ impl Log {
     /// Returns how many records of a feed were trimmed behind a position, if that can be told: if
     /// none of another topic was, and nothing was superseded.
     pub(in crate::hub) fn missed_since(&self, feed: Key, after: Position) -> Option<u64> {
-        let topics = &self.feeds[feed].topics;
-        let others = self.topics.iter().filter(|(key, _)| !topics.contains(key));
+        let others = self.topics.iter().filter(|(_, log)| log.feeds.binary_search(&feed).is_err());
         if self.superseded > after || self.freed > after || self.topics.len() > 64 {
             return None;
         }
@@ -107,10 +119,16 @@ impl Log {
         (kept < STEPS).then(|| (self.head - after) - kept as u64)
     }
 
-    /// Returns whether the record at a position is of another topic than a feed's.
-    pub(in crate::hub) fn is_of_another(&self, feed: Key, position: Position) -> bool {
-        let record = self.order.get(&position);
-        record.is_some_and(|record| !self.feeds[feed].topics.contains(&record.topic_key))
+    /// Returns whether an event of a position and a tag may be of a feed's topics. If it is not said
+    /// to be, it is not.
+    pub(in crate::hub) fn may_be_of(&self, feed: Key, position: Position, tag: Tag) -> bool {
+        let feed = &self.feeds[feed];
+        if feed.topics().take(STEPS).any(|topic| self.topics[topic].tag == tag) {
+            return true;
+        }
+        // A topic of a pattern may be gone, with all that was trimmed of it.
+        let may_be_gone = !feed.spec.patterns.is_empty() && position <= feed.trimmed;
+        may_be_gone || feed.matched.len() > STEPS
     }
 
     /// Returns the first record of a feed behind a position.

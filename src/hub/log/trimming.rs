@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::Log;
+use super::{Log, STEPS};
 use crate::hub::{history::History, position::Position, slab::Key};
 
 impl Log {
@@ -11,7 +11,8 @@ impl Log {
         loop {
             let log = &self.topics[key];
             // The newest is the last to go, and is never larger than the bounds.
-            if log.records.len() <= 1 || (log.records.len() <= events && log.bytes <= bytes) {
+            let is_within = log.bytes + log.own_cost() <= bytes;
+            if log.records.len() <= 1 || (log.records.len() <= events && is_within) {
                 return;
             }
             let Some(&oldest) = log.records.first() else { return };
@@ -28,11 +29,12 @@ impl Log {
         self.trim_aged(now);
     }
 
-    /// Trims what is too old.
+    /// Trims what is too old: not more of it at a time than may be looked at.
     pub(in crate::hub) fn trim_aged(&mut self, now: Instant) {
         let age = [self.per_topic.age, self.total.age].into_iter().flatten().min();
         let Some(age) = age else { return };
-        while let Some((&position, oldest)) = self.order.first_key_value() {
+        for _ in 0..STEPS {
+            let Some((&position, oldest)) = self.order.first_key_value() else { return };
             if now.saturating_duration_since(oldest.at) < age {
                 return;
             }
@@ -42,13 +44,12 @@ impl Log {
 
     fn trim(&mut self, position: Position) {
         let Some(record) = self.order.get(&position) else { return };
-        let (topic, has_key) = (record.topic_key, record.key.is_some());
+        let topic = record.topic_key;
         let log = &mut self.topics[topic];
         log.trimmed = log.trimmed.max(position);
         for feed in &log.feeds {
             let feed = &mut self.feeds[*feed];
             feed.trimmed = feed.trimmed.max(position);
-            feed.state_trimmed += u64::from(has_key);
         }
         self.remove(position);
         self.free_if_unused(topic);
@@ -62,6 +63,9 @@ impl Log {
         let cost = record.own_cost();
         log.bytes -= cost;
         self.bytes -= cost;
+        if log.records.is_empty() {
+            self.bytes -= log.own_cost();
+        }
         if let Some(key) = &record.key {
             if log.keys.get(key) == Some(&position) {
                 log.keys.remove(key);
@@ -79,7 +83,7 @@ impl Log {
         self.names.remove(&log.topic);
         self.freed = self.freed.max(log.trimmed);
         for feed in log.feeds {
-            self.feeds[feed].topics.remove(&key);
+            self.feeds[feed].matched.remove(&key);
         }
     }
 }

@@ -4,15 +4,15 @@ mod reading;
 
 use std::{
     fmt,
-    future::poll_fn,
-    pin::Pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use futures_core::Stream;
 use http::Extensions;
-use tokio::time::Instant;
+use tokio::{task::consume_budget, time::Instant};
 
 use self::reading::Reading;
 use super::{
@@ -20,7 +20,7 @@ use super::{
     frames::Frame,
     gap::{Gap, GapReason, Lagged, Lagging, Resumption},
     log::{Log, Range, Session},
-    position::{Position, Says},
+    position::{Position, Says, Tag},
     shared::Shared,
     slab::Key,
     topics::Topics,
@@ -74,6 +74,9 @@ pub struct Subscription {
     is_over: bool,
     /// The last position that was told as an id.
     told: Position,
+    tag: Tag,
+    /// It has given something.
+    has_read: bool,
 }
 
 /// Where a reader stands, and what it has been told.
@@ -92,7 +95,6 @@ enum Phase {
     /// The current entries of keys, up to where the reader began.
     State {
         at: Position,
-        trimmed: u64,
     },
     Live,
 }
@@ -115,15 +117,30 @@ impl Subscription {
             let feed = log.readers[reader].feed;
             let (cursor, resumption) = begin(&shared, &mut log, feed, last);
             let phase = if topics.state && resumption == Resumption::New {
-                Phase::State { at: 0, trimmed: log.feeds[feed].state_trimmed }
+                Phase::State { at: 0 }
             } else {
                 Phase::Live
             };
             let presence = !log.presence.is_empty();
+            let tag = log.feeds[feed].tag;
             drop(log);
             let told = cursor.at;
-            let is_over = false;
-            (Self { shared, reader, feed, cursor, phase, resumption, is_over, told }, presence)
+            let (is_over, has_read) = (false, false);
+            (
+                Self {
+                    shared,
+                    reader,
+                    feed,
+                    cursor,
+                    phase,
+                    resumption,
+                    is_over,
+                    told,
+                    tag,
+                    has_read,
+                },
+                presence,
+            )
         };
         if presence {
             this.shared.tell_presence();
@@ -144,10 +161,14 @@ impl Subscription {
     }
 
     /// Returns the id that stands for where it is: who resumes from there gets what this has not
-    /// read yet.
+    /// read yet. While it reads the [state](Topics::with_state), that is all that is kept.
     #[must_use]
     pub fn position(&self) -> EventId {
-        self.shared.ids.standing(self.cursor.at)
+        let at = match self.phase {
+            Phase::State { .. } => 0,
+            Phase::Live => self.cursor.at,
+        };
+        self.shared.ids.standing(at, self.tag)
     }
 
     /// Sets whose it is, so that [`Hub::disconnect`](super::Hub::disconnect) can tell.
@@ -188,19 +209,27 @@ impl Subscription {
     }
 
     fn set_session(&self, extensions: Arc<Extensions>, control: Option<Control>) {
-        let _old = {
+        let (session, _old, is_cut) = {
             let mut log = self.shared.lock();
-            let session = &mut log.readers[self.reader].session;
+            let reader = &mut log.readers[self.reader];
             // Its own, if it has one, is kept.
-            let extensions = match &*session {
+            let extensions = match &reader.session {
                 Some(before) if extensions.is_empty() => before.extensions.clone(),
                 _ => extensions,
             };
-            session.replace(Arc::new(Session { extensions, control }))
+            let session = Arc::new(Session { extensions, control });
+            let old = reader.session.replace(session.clone());
+            (session, old, reader.is_cut)
         };
+        // Cut before it was a body.
+        if let Some(control) = session.control.as_ref().filter(|_| is_cut) {
+            control.revoke();
+        }
     }
 
-    fn poll_entry(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Entry, Lagged>>> {
+    fn poll_entry(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Entry, Lagged>>> {
+        // A reader that is far behind lets others run.
+        ready!(pin!(consume_budget()).poll(cx));
         loop {
             if self.is_over {
                 return Poll::Ready(None);
@@ -222,6 +251,7 @@ impl Subscription {
                 None => return Poll::Pending,
                 Some(Ok((None, _))) | Some(Err(Found::State | Found::Frame(_))) => {}
                 Some(Ok((Some(record), range))) => {
+                    self.has_read = true;
                     return Poll::Ready(Some(Ok(match range.state_to {
                         Some(_) => Entry::of_state(record),
                         None => Entry::new(record),
@@ -292,11 +322,8 @@ impl Subscription {
             log.trim_aged(Instant::now());
         }
         let feed = &log.feeds[self.feed];
-        if let Phase::State { at, trimmed } = self.phase {
-            if feed.state_trimmed != trimmed {
-                self.phase = Phase::State { at, trimmed: feed.state_trimmed };
-                return Some(Err(self.lag(log, None)));
-            }
+        // What is trimmed of the state is left out, as it is for whoever comes later.
+        if let Phase::State { at } = self.phase {
             if at < self.cursor.at {
                 return Some(Ok(Range { after: at, state_to: Some(self.cursor.at) }));
             }
@@ -337,7 +364,7 @@ impl Subscription {
     }
 
     fn advance(&mut self, upto: Position, range: Range, events: usize, log: &Log) {
-        if let (Phase::State { at, .. }, Some(_)) = (&mut self.phase, range.state_to) {
+        if let (Phase::State { at }, Some(_)) = (&mut self.phase, range.state_to) {
             *at = upto;
             return;
         }
@@ -357,10 +384,13 @@ fn begin(shared: &Shared, log: &mut Log, feed: Key, last: Option<&str>) -> (Curs
         return (cursor, Resumption::New);
     };
     let (at, reason) = match shared.ids.read(last) {
-        Says::Event(at) | Says::Standing(at) if at > head => (0, Some(GapReason::Unknown)),
-        Says::Event(at) if log.is_of_another(feed, at) => (at, Some(GapReason::OtherTopic)),
-        Says::Event(at) | Says::Standing(at) if trimmed > at => (at, Some(GapReason::Trimmed)),
-        Says::Event(at) | Says::Standing(at) => (at, None),
+        Says::Event(at, _) | Says::Standing(at, _) if at > head => (0, Some(GapReason::Unknown)),
+        Says::Event(at, tag) if !log.may_be_of(feed, at, tag) => (at, Some(GapReason::OtherTopic)),
+        Says::Standing(at, tag) if tag != log.feeds[feed].tag => (at, Some(GapReason::OtherTopic)),
+        Says::Event(at, _) | Says::Standing(at, _) if trimmed > at => {
+            (at, Some(GapReason::Trimmed))
+        }
+        Says::Event(at, _) | Says::Standing(at, _) => (at, None),
         Says::OtherEpoch => (0, Some(GapReason::OtherEpoch)),
         Says::Unknown => (0, Some(GapReason::Unknown)),
     };

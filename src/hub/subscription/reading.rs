@@ -28,16 +28,16 @@ pub(super) struct Reading {
 /// What goes out before the first event.
 enum Opening {
     Position,
-    Gap(Gap),
+    Gap,
     None,
 }
 
 impl Reading {
     pub(super) fn new(subscription: Subscription) -> Self {
         let opening = match (&subscription.resumption, &subscription.phase) {
-            (Resumption::Gap(gap), _) => Opening::Gap(gap.clone()),
+            (Resumption::Gap(_), _) if !subscription.has_read => Opening::Gap,
             (Resumption::New, Phase::Live) => Opening::Position,
-            (Resumption::New | Resumption::Complete, _) => Opening::None,
+            _ => Opening::None,
         };
         Self { subscription, opening }
     }
@@ -66,7 +66,11 @@ impl Feed for Reading {
     fn poll_feed(&mut self, cx: &mut Context<'_>) -> Poll<Fed> {
         match mem::replace(&mut self.opening, Opening::None) {
             Opening::Position => return Poll::Ready(Fed::Segment(self.position())),
-            Opening::Gap(gap) => return Poll::Ready(Fed::Segment(self.gap(&gap))),
+            Opening::Gap => {
+                if let Resumption::Gap(gap) = self.subscription.resumption.clone() {
+                    return Poll::Ready(Fed::Segment(self.gap(&gap)));
+                }
+            }
             Opening::None => {}
         }
         let found = self.subscription.poll_frame(cx);
