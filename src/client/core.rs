@@ -181,8 +181,8 @@ impl Core {
     /// Whether the connection that is lost did what it was for, so that the delay starts again.
     fn was_healthy(&self, ended_well: bool, now: Instant) -> bool {
         let lasted = self.opened.map_or(Duration::ZERO, |opened| now.duration_since(opened));
-        // Less than the second is no health, even if there was no delay: a server that gives an
-        // event and breaks must not be asked without a pause.
+        // After no delay it takes some time all the same: a server that gives an event and breaks
+        // must not be asked without a pause.
         let pays_off = lasted > self.delay.max(GROWS_FROM);
         lasted >= self.policy.reset_after || self.has_dispatched && (ended_well || pays_off)
     }

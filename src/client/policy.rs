@@ -39,7 +39,7 @@ const FLOOR: Duration = Duration::from_millis(100);
 ///
 /// - ended well after at least one event: that is no failure, and the delay does not grow by it;
 /// - or gave an event and was cut, but lasted longer than the delay before it (and 100 ms): behind a
-///   proxy that cuts everything after 30 s, a source waits a second or two each time;
+///   proxy that cuts everything after 30 s, a source waits for the base each time;
 /// - or lasted as long as [`reset_after`](Self::reset_after), with events or without.
 ///
 /// What gives one event and breaks at once is waited for longer and longer, as what never answers.
