@@ -298,9 +298,9 @@ async fn sse_cat_tells_of_an_id_that_is_not_sent() {
     let harness = Harness::start([
         Answer::Ends(&[b"id: a\x01\ndata: x\n\n"]),
         Answer::Holds(&[b"data: y\n\n"]),
-    ]);
-    let url = harness.await.url("/");
-    let (_, _, errors) = cat_with_errors(&[&url, "--max-events", "2"], b"").await;
+    ])
+    .await;
+    let (_, _, errors) = cat_with_errors(&[&harness.url("/"), "--max-events", "2"], b"").await;
     assert_eq!(errors, "the last event id, of 2 bytes, is not sent: a header cannot carry it\n");
 }
 
