@@ -250,7 +250,7 @@ impl Driver {
             // Nothing has come: only the time is looked at, for the body will be polled again.
             Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => match self.poll_silence(cx) {
                 Poll::Pending => Poll::Ready(None),
-                lost => lost,
+                Poll::Ready(lost) => Poll::Ready(lost),
             },
             Poll::Ready(Some(Ok(chunk))) => {
                 self.silent_since = None;
