@@ -1,6 +1,6 @@
 //! What a hub says of itself.
 
-/// What a hub is doing, as [`Hub::stats`] has found it.
+/// What a hub is doing, as [`Hub::stats`](super::Hub::stats) has found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -10,7 +10,7 @@ pub struct Stats {
     pub readers: usize,
     /// Events in the history.
     pub events: usize,
-    /// What these take, in bytes, as the bounds of a [`History`] count them.
+    /// What these take, in bytes, as the bounds of a [`History`](super::History) count them.
     pub bytes: usize,
     /// Events that were published since the hub was made.
     pub published: u64,
