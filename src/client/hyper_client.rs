@@ -24,8 +24,10 @@ type HyperClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 impl EventSource {
     /// Makes a source that gets a URL, `http` or `https`, over HTTP/1.1 or HTTP/2; certificates are
-    /// checked against the system's roots. It must be polled in a tokio runtime. What is no URL with
-    /// scheme and host is invalid, as the first item tells.
+    /// checked against the system's roots. It must be polled in a tokio runtime.
+    ///
+    /// What is no URL with scheme and host is invalid, as the first item tells. A user and a password
+    /// in it are left out: set `Authorization` instead.
     ///
     /// Each source has connections of its own. What is to be set otherwise (a proxy, other roots)
     /// takes a service of one's own, and [`EventSource::get`].

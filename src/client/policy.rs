@@ -39,7 +39,7 @@ const FLOOR: Duration = Duration::from_millis(100);
 ///
 /// - ended well after at least one event: that is no failure, and the delay does not grow by it;
 /// - or gave an event and was cut, but lasted longer than the delay before it (and 100 ms): behind a
-///   proxy that cuts everything after 30 s, a source waits for the base each time;
+///   proxy that cuts everything after 30 s, a source waits no longer than the base each time;
 /// - or lasted as long as [`reset_after`](Self::reset_after), with events or without.
 ///
 /// What gives one event and breaks at once is waited for longer and longer, as what never answers.
@@ -70,9 +70,9 @@ type StopOn = Arc<dyn Fn(StatusCode) -> bool + Send + Sync>;
 
 impl Reconnection {
     /// Survives what can be survived: 1 s, doubled up to 60 s, with full jitter and a floor of 100
-    /// ms; from the start again after a connection that was healthy, or lasted 60 s. Goes on for ever, but for a status of 4xx other
-    /// than 408 and 429, and every other status that is neither 200 nor 5xx. A server's reconnection
-    /// time or `Retry-After` counts up to an hour.
+    /// ms; from the start again after a connection that was healthy, or lasted 60 s. Goes on for
+    /// ever, but for a status of 4xx other than 408 and 429, and every other status that is neither
+    /// 200 nor 5xx. A server's reconnection time or `Retry-After` counts up to an hour.
     #[must_use]
     pub fn resilient() -> Self {
         Self {
