@@ -17,7 +17,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -187,9 +187,13 @@ fn source(client: HttpClient, create: &Create) -> Result<EventSource, BoxError> 
     Ok(source)
 }
 
-async fn command(State(service): State<Service>, Path(id): Path<u64>, body: Bytes) -> StatusCode {
+/// The number of a stream; what is none is not found either.
+type Id = Result<Path<u64>, PathRejection>;
+
+async fn command(State(service): State<Service>, id: Id, body: Bytes) -> StatusCode {
     let streams = service.streams.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(stream) = streams.open.get(&id) else { return StatusCode::NOT_FOUND };
+    let stream = id.ok().and_then(|Path(id)| streams.open.get(&id));
+    let Some(stream) = stream else { return StatusCode::NOT_FOUND };
     match serde_json::from_slice::<Command>(&body) {
         Ok(Command { command }) if command == "restart" => {
             // A stream that has ended is not restarted.
@@ -202,9 +206,9 @@ async fn command(State(service): State<Service>, Path(id): Path<u64>, body: Byte
     }
 }
 
-async fn delete(State(service): State<Service>, Path(id): Path<u64>) -> StatusCode {
+async fn delete(State(service): State<Service>, id: Id) -> StatusCode {
     let mut streams = service.streams.lock().unwrap_or_else(PoisonError::into_inner);
-    match streams.open.remove(&id) {
+    match id.ok().and_then(|Path(id)| streams.open.remove(&id)) {
         Some(_) => StatusCode::NO_CONTENT,
         None => StatusCode::NOT_FOUND,
     }

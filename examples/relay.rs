@@ -1,4 +1,5 @@
 //! One server's stream, served on: ids and types are kept, and whatever happens upstream is survived.
+//! An event that is too large is left out.
 //!
 //! ```text
 //! cargo run --example relay --features hyper-client -- --upstream http://127.0.0.1:8080/events
@@ -11,7 +12,9 @@ use axum::Router;
 use clap::Parser;
 use http::Uri;
 use tokio::net::TcpListener;
-use tower_sse::{BoxError, EventSource, Farewell, LastEventId, Shutdown, event_channel_handler};
+use tower_sse::{
+    BoxError, EventSource, Farewell, LastEventId, Shutdown, Update, event_channel_handler,
+};
 
 /// Serves another server's stream.
 #[derive(Parser)]
@@ -37,8 +40,13 @@ async fn main() -> Result<(), BoxError> {
             source = source.with_last_event_id(last.as_event_id().clone());
         }
         async move {
-            while let Some(event) = source.next_event().await {
-                events.send(event?).await?;
+            while let Some(update) = source.next_update().await {
+                match update {
+                    // A block without data may set the id to resume from.
+                    Ok(Update::Event(event) | Update::Block(event)) => events.send(event).await?,
+                    Err(error) if error.is_fatal() => return Err(error.into()),
+                    _ => {}
+                }
             }
             Ok(())
         }

@@ -14,6 +14,8 @@
 //! {"closed":true}                               the end, if it is a good one
 //! ```
 //!
+//! A last event ID that no header can carry is told on standard error.
+//!
 //! It exits with 0 at a good end (204, `--max-events`, the end with `--no-reconnect`), with 1 at a
 //! fatal error. From standard input come events alone.
 
@@ -59,7 +61,7 @@ struct Args {
     /// How long the head of a response may take: 10s
     #[arg(long)]
     header_timeout: Option<humantime::Duration>,
-    /// How large an event may be, in bytes
+    /// How large an event may be, in bytes, be it one line or many
     #[arg(long)]
     max_event_bytes: Option<usize>,
     /// Reconnects to the letter of the standard
@@ -199,7 +201,8 @@ fn source(args: &Args) -> Result<EventSource, BoxError> {
         source = source.header_timeout(timeout.into());
     }
     if let Some(bytes) = args.max_event_bytes {
-        source = source.max_event_bytes(bytes);
+        // A line is of an event, so one limit is enough.
+        source = source.max_event_bytes(bytes).max_line_bytes(usize::MAX);
     }
     Ok(source)
 }
@@ -233,6 +236,13 @@ fn tell(update: Update, updates: &tower_sse::Updates, output: &mut Output) -> io
             let (attempt, delay_ms) = (again.attempt, Duration::as_millis(&again.delay));
             output.line(&Line::Reconnecting { attempt, delay_ms, cause: with_causes(&again.cause) })
         }
+        Update::LastEventIdLeftOut(id) => {
+            let length = id.as_str().len();
+            eprintln!(
+                "the last event id, of {length} bytes, is not sent: a header cannot carry it"
+            );
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -243,7 +253,7 @@ fn read_stdin(args: &Args, mut output: Output) -> io::Result<()> {
         parser = parser.with_last_event_id(id);
     }
     if let Some(bytes) = args.max_event_bytes {
-        parser = parser.max_event_bytes(bytes);
+        parser = parser.max_event_bytes(bytes).max_line_bytes(usize::MAX);
     }
     let mut chunk = vec![0; 64 << 10];
     loop {

@@ -140,8 +140,14 @@ fn response(
 
 /// Runs `sse_cat` to its end: the lines of its output, and whether it ended well.
 async fn cat(args: &[&str], input: &'static [u8]) -> (Vec<String>, bool) {
+    let (lines, ended_well, _) = cat_with_errors(args, input).await;
+    (lines, ended_well)
+}
+
+/// The same, and its standard error.
+async fn cat_with_errors(args: &[&str], input: &'static [u8]) -> (Vec<String>, bool, String) {
     let mut command = Command::new(executable("sse_cat"));
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let running = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
@@ -149,7 +155,8 @@ async fn cat(args: &[&str], input: &'static [u8]) -> (Vec<String>, bool) {
     });
     let output = timeout(PATIENCE, running).await.expect("its end").unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    (text.lines().map(str::to_owned).collect(), output.status.success())
+    let errors = String::from_utf8(output.stderr).unwrap();
+    (text.lines().map(str::to_owned).collect(), output.status.success(), errors)
 }
 
 const OPENED: &str = r#"{"opened":{"status":200,"attempt":1}}"#;
@@ -236,6 +243,11 @@ async fn sse_cat_ends_badly_at_a_fatal_error() {
 
     let (lines, ended_well) = cat(&["http://", "--no-reconnect"], b"").await;
     assert!(lines.len() == 1 && lines[0].starts_with(r#"{"error":""#) && !ended_well, "{lines:?}");
+    for wrong in ["localhost:8080", "/events", "ftp://localhost/events"] {
+        let (lines, ended_well) = cat(&[wrong], b"").await;
+        let error = r#"{"error":"invalid uri: no URL of http or https with a host"}"#;
+        assert_eq!((lines, ended_well), (vec![error.to_owned()], false), "{wrong}");
+    }
 
     let harness = Harness::start([Answer::Status(500, &[])]).await;
     let (lines, ended_well) = cat(&[&harness.url("/"), "--standard"], b"").await;
@@ -251,6 +263,22 @@ async fn sse_cat_has_timeouts_a_limit_and_one_connection() {
     assert_eq!(lines, [OPENED, error, r#"{"event":"message","data":"1","id":""}"#, CLOSED]);
     assert!(ended_well);
 
+    // Larger than a line may be by default, with a limit above that, and just below it.
+    let line: &'static [u8] = Vec::leak([b"data: ", &vec![b'x'; 17 << 20][..], b"\n\n"].concat());
+    let text = std::str::from_utf8(line).unwrap().trim_end();
+    let harness = Harness::start([Answer::Ends(Box::leak(Box::new([line])))]).await;
+    let limit = text.len().to_string();
+    let args = [&harness.url("/"), "--no-reconnect", "--raw", "--max-event-bytes", &*limit];
+    let (lines, ended_well) = cat(&args, b"").await;
+    assert!(ended_well && lines == [&text["data: ".len()..]]);
+    let (lines, ended_well) = cat(&["-", "--raw", "--max-event-bytes", &limit], line).await;
+    assert!(ended_well && lines == [&text["data: ".len()..]]);
+    let less = (text.len() - 1).to_string();
+    let (lines, _) = cat(&["-", "--max-event-bytes", &less], line).await;
+    let error =
+        format!(r#"{{"error":"the event that starts at byte 0 is larger than {less} bytes"}}"#);
+    assert_eq!(lines, [error]);
+
     let harness = Harness::start([Answer::Holds(&[])]).await;
     let args = [&harness.url("/"), "--idle-timeout", "200ms", "--no-reconnect"];
     let (lines, ended_well) = cat(&args, b"").await;
@@ -263,6 +291,17 @@ async fn sse_cat_has_timeouts_a_limit_and_one_connection() {
         cat(&[&url, "--header-timeout", "200ms", "--no-reconnect"], b"").await;
     assert_eq!(lines, [r#"{"error":"no response head within 200ms"}"#]);
     assert!(!ended_well);
+}
+
+#[tokio::test]
+async fn sse_cat_tells_of_an_id_that_is_not_sent() {
+    let harness = Harness::start([
+        Answer::Ends(&[b"id: a\x01\ndata: x\n\n"]),
+        Answer::Holds(&[b"data: y\n\n"]),
+    ])
+    .await;
+    let (_, _, errors) = cat_with_errors(&[&harness.url("/"), "--max-events", "2"], b"").await;
+    assert_eq!(errors, "the last event id, of 2 bytes, is not sent: a header cannot carry it\n");
 }
 
 #[tokio::test]
@@ -284,19 +323,24 @@ async fn sse_cat_reads_standard_input_and_prints_its_events() {
 
 #[tokio::test]
 async fn relay_keeps_ids_and_types_and_survives_reconnects() {
+    // More than an event may be, and an id that no event has.
+    let large: &'static [u8] = Vec::leak([b"data: ", &vec![b'x'; 17 << 20][..], b"\n\n"].concat());
+    let holds: &'static [&'static [u8]] =
+        Vec::leak(vec![large, b"id: 3\nevent: u\ndata: d\n\nid: 4\n\n"]);
     let mut harness = Harness::start([
         Answer::Ends(&[
             b"retry: 1\n\nid: 1\nevent: t\ndata: a\n\n",
             b"id: 2\ndata: b\ndata: c\n\ndata: half",
         ]),
-        Answer::Holds(&[b"id: 3\nevent: u\ndata: d\n\n"]),
+        Answer::Holds(holds),
         Answer::Holds(&[]),
     ])
     .await;
     let relay = Example::start("relay", &["--upstream", &harness.url("/events")]).await;
     let mut reply = relay.get("/relay").await;
     reply.assert_event_stream();
-    let text = reply.blocks(4).await;
+    let text = reply.blocks(6).await;
+    assert!(text.ends_with("\n\nid: 4\n\n"), "{text}");
     let event = |event_type: &str, data: &str, id: &str| {
         (event_type.to_owned(), data.to_owned(), Some(id.to_owned()))
     };
@@ -306,9 +350,9 @@ async fn relay_keeps_ids_and_types_and_survives_reconnects() {
     assert_eq!(harness.request().await.0.headers["last-event-id"], "2");
     // A reader that comes back is resumed upstream.
     drop(reply);
-    let again = http::Request::get("/relay").header("last-event-id", "3");
+    let again = http::Request::get("/relay").header("last-event-id", "4");
     let _reply = relay.send(again).await;
-    assert_eq!(harness.request().await.0.headers["last-event-id"], "3");
+    assert_eq!(harness.request().await.0.headers["last-event-id"], "4");
 }
 
 #[tokio::test]
@@ -372,7 +416,7 @@ async fn contract_service_tells_what_it_can() {
     ] {
         assert_eq!(service.post("/", wrong).await.status(), StatusCode::BAD_REQUEST, "{wrong}");
     }
-    for missing in ["/streams/7", "/streams/0"] {
+    for missing in ["/streams/7", "/streams/0", "/streams/abc", "/streams/-1"] {
         let reply = service.post(missing, r#"{"command": "restart"}"#).await;
         assert_eq!(reply.status(), StatusCode::NOT_FOUND);
         let reply = service.send(Request::delete(missing)).await;

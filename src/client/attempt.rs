@@ -26,6 +26,8 @@ enum Step {
 pub(super) struct Attempt {
     step: Step,
     request: Request,
+    /// The same without the headers that are of this attempt alone.
+    lasting: Request,
     /// How many redirects were followed.
     pub(super) redirects: u32,
     /// Whether all of them were permanent ones.
@@ -48,7 +50,8 @@ impl Attempt {
         reconnect_to: ReconnectTo,
     ) -> Self {
         let step = headers.map_or(Step::Ready, Step::Headers);
-        Self { step, request, redirects: 0, permanent: true, reconnect_to, next: None }
+        let lasting = request.clone();
+        Self { step, request, lasting, redirects: 0, permanent: true, reconnect_to, next: None }
     }
 
     /// Polls for the response, of the last request if there were redirects.
@@ -76,6 +79,7 @@ impl Attempt {
     /// Goes where a response points to.
     pub(super) fn redirect(&mut self, head: &response::Parts) -> Result<(), RedirectError> {
         redirect::follow(&mut self.request, head)?;
+        redirect::follow(&mut self.lasting, head)?;
         self.redirects += 1;
         self.permanent &= redirect::is_permanent(head.status);
         let remembered = match self.reconnect_to {
@@ -84,7 +88,7 @@ impl Attempt {
             ReconnectTo::LastTarget => true,
         };
         if remembered {
-            self.next = Some(self.request.clone());
+            self.next = Some(self.lasting.clone());
         }
         self.step = Step::Ready;
         Ok(())

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     error::{EventSourceError, Kind},
-    policy::{After, Reconnection},
+    policy::{After, GROWS_FROM, Reconnection},
     redirect,
     retry_after::retry_after,
     update::ReadyState,
@@ -24,6 +24,8 @@ pub(super) struct Core {
     pub(super) attempts: u64,
     /// How many times the delay has grown.
     growth: u32,
+    /// The delay before the last attempt.
+    delay: Duration,
     /// How many attempts have failed since a connection was open.
     failures: u32,
     /// When the connection was opened that is open or was last.
@@ -79,6 +81,7 @@ impl Core {
             ready_state: ReadyState::Connecting,
             attempts: 0,
             growth: 0,
+            delay: Duration::ZERO,
             failures: 0,
             opened: None,
             has_dispatched: false,
@@ -155,13 +158,13 @@ impl Core {
             return if ended_well { Next::End } else { Next::Fail(loss.cause.fatal()) };
         }
         let lost = *self.lost.get_or_insert(now);
-        let healthy = |opened| now.duration_since(opened) >= self.policy.reset_after;
-        if was_open && self.opened.is_some_and(healthy) {
+        if was_open && self.was_healthy(ended_well, now) {
             self.growth = 0;
         }
         self.failures += u32::from(!was_open);
         let (least, most) = self.policy.envelope(self.growth, reconnection_time, loss.retry_after);
         let delay = self.draw(least, most);
+        self.delay = delay;
         if !(ended_well && self.has_dispatched) {
             self.growth = self.growth.saturating_add(1);
         }
@@ -175,10 +178,20 @@ impl Core {
         Next::Reconnect(delay, loss.cause)
     }
 
+    /// Whether the connection that is lost did what it was for, so that the delay starts again.
+    fn was_healthy(&self, ended_well: bool, now: Instant) -> bool {
+        let lasted = self.opened.map_or(Duration::ZERO, |opened| now.duration_since(opened));
+        // After no delay it takes some time all the same: a server that gives an event and breaks
+        // must not be asked without a pause.
+        let pays_off = lasted > self.delay.max(GROWS_FROM);
+        lasted >= self.policy.reset_after || self.has_dispatched && (ended_well || pays_off)
+    }
+
     /// The connection is made again because someone wants so, not because it was lost.
     pub(super) fn handle_reconnect(&mut self) {
         self.ready_state = ReadyState::Connecting;
         self.growth = 0;
+        self.delay = Duration::ZERO;
     }
 
     pub(super) fn handle_close(&mut self) {

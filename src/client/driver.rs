@@ -21,7 +21,7 @@ use super::{
     request::Request,
     source::ReconnectTo,
     transport::{BoxFuture, Transport},
-    update::{self, Opened, Reconnecting, Update},
+    update::{self, Opened, ReadyState, Reconnecting, Update},
 };
 use crate::{
     alarm::{Alarm, later},
@@ -62,13 +62,16 @@ pub(super) struct Driver {
     pub(super) header_timeout: Option<Duration>,
     pub(super) reconnect_to: ReconnectTo,
     pub(super) provider: Option<Exclusive<Provider>>,
-    transport: Exclusive<Box<dyn Transport>>,
+    /// None once it is closed.
+    transport: Option<Exclusive<Box<dyn Transport>>>,
     /// What an attempt begins with.
     request: Request,
     state: Exclusive<State>,
     alarm: Alarm,
-    /// When the last byte has come, or the connection was opened.
-    last_byte: Instant,
+    /// Since when the open connection is waited for without a byte.
+    silent_since: Option<Instant>,
+    /// Set while it is polled: whoever finds it set comes after a panic of the application's code.
+    is_polled: bool,
 }
 
 type Item = Result<Update, EventSourceError>;
@@ -89,11 +92,12 @@ impl Driver {
             header_timeout: None,
             reconnect_to: ReconnectTo::Original,
             provider: None,
-            transport: Exclusive::new(transport),
+            transport: Some(Exclusive::new(transport)),
             request,
             state: Exclusive::new(state),
             alarm: Alarm::default(),
-            last_byte: Instant::now(),
+            silent_since: None,
+            is_polled: false,
         }
     }
 
@@ -101,6 +105,8 @@ impl Driver {
     pub(super) fn close(&mut self) {
         self.core.handle_close();
         *self.state.get_mut() = State::Closed;
+        self.transport = None;
+        self.provider = None;
     }
 
     /// Drops the connection, and begins the next attempt at once.
@@ -113,8 +119,24 @@ impl Driver {
         }
     }
 
+    pub(super) fn ready_state(&self) -> ReadyState {
+        if self.is_polled { ReadyState::Closed } else { self.core.ready_state }
+    }
+
     /// Returns the next update. Without interest in any but events, nothing else is made.
+    ///
+    /// It runs code of the application: service, bodies, header provider. A panic of theirs is the
+    /// caller's, once; nothing that has panicked is used again.
     pub(super) fn poll(&mut self, wanted: Wanted, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        if std::mem::replace(&mut self.is_polled, true) {
+            self.close();
+        }
+        let polled = self.poll_unguarded(wanted, cx);
+        self.is_polled = false;
+        polled
+    }
+
+    fn poll_unguarded(&mut self, wanted: Wanted, cx: &mut Context<'_>) -> Poll<Option<Item>> {
         for _ in 0..CHUNKS_AT_ONCE {
             let item = match self.state.get_mut() {
                 State::Closed => return Poll::Ready(None),
@@ -140,8 +162,9 @@ impl Driver {
     }
 
     fn invalid(&mut self) -> EventSourceError {
-        self.core.handle_close();
-        match std::mem::replace(self.state.get_mut(), State::Closed) {
+        let state = std::mem::replace(self.state.get_mut(), State::Closed);
+        self.close();
+        match state {
             State::Invalid(error) => error.fatal(),
             _ => EventSourceError::from(Kind::Ended).fatal(),
         }
@@ -166,11 +189,13 @@ impl Driver {
     }
 
     fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
-        let State::Attempting(attempt, deadline) = self.state.get_mut() else {
+        let (State::Attempting(attempt, deadline), Some(transport)) =
+            (self.state.get_mut(), &mut self.transport)
+        else {
             return Poll::Ready(None);
         };
         let deadline = *deadline;
-        match attempt.poll(&mut **self.transport.get_mut(), cx) {
+        match attempt.poll(&mut **transport.get_mut(), cx) {
             Poll::Ready(Ok(response)) => Poll::Ready(self.answered(response)),
             Poll::Ready(Err(attempt::Failed::Headers(error))) => {
                 Poll::Ready(self.lost(Loss::of(Kind::Headers(error))))
@@ -202,8 +227,8 @@ impl Driver {
                 if let Some(next) = attempt.take_next() {
                     self.request = next;
                 }
-                self.last_byte = Instant::now();
-                self.core.handle_open(self.last_byte);
+                self.silent_since = None;
+                self.core.handle_open(Instant::now());
                 *self.state.get_mut() = State::Open(body);
                 let attempt = self.core.attempts;
                 Some(Ok(Update::Opened(Opened {
@@ -221,20 +246,30 @@ impl Driver {
         }
         let State::Open(body) = self.state.get_mut() else { return Poll::Ready(None) };
         match body.as_mut().poll_chunk(cx) {
+            // Nothing has come: only the time is looked at, for the body will be polled again.
+            Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => match self.poll_silence(cx) {
+                Poll::Pending => Poll::Ready(None),
+                Poll::Ready(lost) => Poll::Ready(lost),
+            },
             Poll::Ready(Some(Ok(chunk))) => {
-                if !chunk.is_empty() && self.idle_timeout.is_some() {
-                    self.last_byte = Instant::now();
-                }
+                self.silent_since = None;
                 self.parser.push(chunk);
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(self.lost(Loss::of(Kind::Body(error)))),
             Poll::Ready(None) => Poll::Ready(self.lost(Loss::of(Kind::Ended))),
-            Poll::Pending => {
-                let deadline = self.idle_timeout.and_then(|time| self.last_byte.checked_add(time));
-                self.poll_timeout(deadline, self.idle_timeout, Kind::IdleTimeout, cx)
-            }
+            Poll::Pending => self.poll_silence(cx),
         }
+    }
+
+    /// Waits for the idle timeout, while there is no byte.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        let deadline = self.idle_timeout.and_then(|time| {
+            // Not since the last byte: whoever reads may have been busy for long, while bytes came
+            // that have not been handed over yet.
+            self.silent_since.get_or_insert_with(Instant::now).checked_add(time)
+        });
+        self.poll_timeout(deadline, self.idle_timeout, Kind::IdleTimeout, cx)
     }
 
     /// Returns what has come and was not told yet.
@@ -247,7 +282,8 @@ impl Driver {
             match self.parser.next_item()? {
                 Ok(Parsed::Event(event)) => return Some(self.dispatched(Ok(event))),
                 Ok(Parsed::Comment(text)) => return Some(Ok(Update::Comment(text))),
-                Ok(Parsed::Block(_) | Parsed::Field { .. }) => {}
+                Ok(Parsed::Block(block)) => return Some(Ok(Update::Block(block))),
+                Ok(Parsed::Field { .. }) => {}
                 Err(error) => return Some(self.dispatched(Err(error))),
             }
         }

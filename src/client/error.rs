@@ -73,7 +73,7 @@ impl EventSourceError {
     }
 
     /// Returns whether a redirect could not be followed: there were too many, or its `Location` is
-    /// missing or no URL.
+    /// missing, ambiguous or no URL.
     #[must_use]
     pub fn is_redirect(&self) -> bool {
         matches!(*self.kind, Kind::Redirect(_))

@@ -15,7 +15,8 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use super::{
     error::{EventSourceError, Kind},
-    source::{EventSource, get_request},
+    source::{EventSource, get_request, invalid_uri},
+    url::is_path,
 };
 use crate::BoxError;
 
@@ -24,6 +25,9 @@ type HyperClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 impl EventSource {
     /// Makes a source that gets a URL, `http` or `https`, over HTTP/1.1 or HTTP/2; certificates are
     /// checked against the system's roots. It must be polled in a tokio runtime.
+    ///
+    /// What is no URL with scheme and host is invalid, as the first item tells. A user and a password
+    /// in it are left out: set `Authorization` instead.
     ///
     /// Each source has connections of its own. What is to be set otherwise (a proxy, other roots)
     /// takes a service of one's own, and [`EventSource::get`].
@@ -69,6 +73,8 @@ impl EventSource {
 fn with_hyper(request: Result<Request<Bytes>, EventSourceError>) -> EventSource {
     let tls = tls();
     let request = request.and_then(|request| match &tls.missing {
+        // There is nobody in this process to ask for a path.
+        _ if is_path(request.uri()) => Err(invalid_uri()),
         Some(error) if request.uri().scheme_str() == Some("https") => {
             Err(Kind::Roots(error.clone().into()).into())
         }

@@ -25,14 +25,20 @@
 //! # What it does by default
 //!
 //! - It sends `Accept: text/event-stream`, `Cache-Control: no-cache`, and, once there is one,
-//!   `Last-Event-ID`.
-//! - It reads a response whose status is 200 and whose content type is `text/event-stream`. Another
-//!   content type is fatal, and so is a content encoding that no layer has undone.
+//!   `Last-Event-ID`, [if a header can carry it](Update::LastEventIdLeftOut).
+//! - It reads a response whose status is 200 and whose content type is `text/event-stream` (of
+//!   several the last that is one). Another content type is fatal, and so is a content encoding that
+//!   no layer has undone.
 //! - 204 ends it, without an error: the server wants no further request.
 //! - Redirects (301, 302, 303, 307, 308) are followed, at most 20 in a row, as browsers follow them:
-//!   a POST becomes a GET at 301 and 302, any method does at 303, and `Authorization` and cookies do
-//!   not go to another origin. A `Location` that is missing or no URL is fatal. Where the next
-//!   attempt begins is a [choice](ReconnectTo).
+//!   a POST becomes a GET at 301 and 302, any method but GET and HEAD does at 303. To another origin
+//!   (scheme, host or port, so from `https` to `http` too, which is followed) go neither
+//!   `Authorization`, `Proxy-Authorization` and `Host` nor cookies; all other headers do. Where the
+//!   next attempt begins is a [choice](ReconnectTo).
+//! - A `Location` may be relative, as RFC 3986 has it, and sloppy, as browsers have it: with spaces,
+//!   tabs, bytes that are not ASCII, or too few or many slashes. What they make of backslashes, of
+//!   `%2e` and of host names that are not ASCII is not done. A `Location` that is missing or no URL
+//!   is fatal, and so are several that differ.
 //! - Everything else is as [`Reconnection`] says: [`resilient`](Reconnection::resilient) by default.
 //!
 //! The last event ID and the reconnection time survive every reconnect. A block that never ended
@@ -63,7 +69,8 @@
 //!
 //! Delays and timeouts need a tokio runtime with its timer enabled; where there is none, the first
 //! of them is a fatal error. A source holds one event at most, of 16 MiB unless
-//! [`max_event_bytes`](EventSource::max_event_bytes) says otherwise, and a chunk.
+//! [`max_event_bytes`](EventSource::max_event_bytes) and
+//! [`max_line_bytes`](EventSource::max_line_bytes) say otherwise, and a chunk.
 
 mod attempt;
 mod core;
@@ -79,6 +86,7 @@ mod source;
 mod transport;
 mod update;
 mod updates;
+mod url;
 
 pub use self::{
     error::EventSourceError,

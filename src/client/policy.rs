@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::StatusCode;
 
 /// The delay after the second failure, if there is none after the first.
-const GROWS_FROM: Duration = Duration::from_millis(100);
+pub(super) const GROWS_FROM: Duration = Duration::from_millis(100);
+
+/// The least delay by default.
+const FLOOR: Duration = Duration::from_millis(100);
 
 /// How an [`EventSource`](super::EventSource) reconnects.
 ///
@@ -32,16 +35,22 @@ const GROWS_FROM: Duration = Duration::from_millis(100);
 /// and `Retry-After`. Above a minimum jitter goes upward only, so that clients that were told the
 /// same do not come back together. Nothing is below the floor.
 ///
-/// A stream that ends well after at least one event is no failure: the delay does not grow by it.
-/// Nor does it grow beyond a connection that lasted as long as [`reset_after`](Self::reset_after):
-/// the next failure is the first again.
+/// The delay starts again, so that the loss counts as the first failure, after a connection that
+///
+/// - ended well after at least one event: that is no failure, and the delay does not grow by it;
+/// - or gave an event and was cut, but lasted longer than the delay before it (and 100 ms): behind a
+///   proxy that cuts everything after 30 s, a source waits no longer than the base each time;
+/// - or lasted as long as [`reset_after`](Self::reset_after), with events or without.
+///
+/// What gives one event and breaks at once is waited for longer and longer, as what never answers.
 #[derive(Clone)]
 pub struct Reconnection {
     pub(super) base: Duration,
     pub(super) factor: f64,
     pub(super) cap: Duration,
     pub(super) jitter: f64,
-    pub(super) floor: Duration,
+    /// None is the default, which depends on the base.
+    pub(super) floor: Option<Duration>,
     pub(super) longest_told: Duration,
     pub(super) reset_after: Duration,
     pub(super) attempts: Option<u32>,
@@ -61,9 +70,9 @@ type StopOn = Arc<dyn Fn(StatusCode) -> bool + Send + Sync>;
 
 impl Reconnection {
     /// Survives what can be survived: 1 s, doubled up to 60 s, with full jitter and a floor of 100
-    /// ms; from the start again after 60 s of health. Goes on for ever, but for a status of 4xx other
-    /// than 408 and 429, and every other status that is neither 200 nor 5xx. A server's reconnection
-    /// time or `Retry-After` counts up to an hour.
+    /// ms; from the start again after a connection that was healthy, or lasted 60 s. Goes on for
+    /// ever, but for a status of 4xx other than 408 and 429, and every other status that is neither
+    /// 200 nor 5xx. A server's reconnection time or `Retry-After` counts up to an hour.
     #[must_use]
     pub fn resilient() -> Self {
         Self {
@@ -71,7 +80,7 @@ impl Reconnection {
             factor: 2.0,
             cap: Duration::from_secs(60),
             jitter: 1.0,
-            floor: Duration::from_millis(100),
+            floor: None,
             longest_told: Duration::from_secs(60 * 60),
             reset_after: Duration::from_secs(60),
             attempts: None,
@@ -103,14 +112,14 @@ impl Reconnection {
         Self { after: After::Nothing, ..Self::resilient() }
     }
 
-    /// Sets the delay after the first failure, until a server tells another. Zero also takes the
-    /// floor away: the first reconnect is at once, and the delay grows from 100 ms.
+    /// Sets the delay after the first failure, until a server tells another.
+    ///
+    /// With zero the first reconnect is at once, and the delay grows from 100 ms; there is no
+    /// [`floor`](Self::floor) then unless one is set. Mind that a stream that ends well after an
+    /// event is no failure: from a server that ends each after one, they come without a pause.
     #[must_use]
     pub fn base(mut self, base: Duration) -> Self {
         self.base = base;
-        if base.is_zero() {
-            self.floor = Duration::ZERO;
-        }
         self
     }
 
@@ -136,10 +145,11 @@ impl Reconnection {
         self
     }
 
-    /// Sets the shortest delay, whatever a server tells.
+    /// Sets the shortest delay, whatever a server tells. Default is 100 ms, or none with a base of
+    /// zero.
     #[must_use]
     pub fn floor(mut self, floor: Duration) -> Self {
-        self.floor = floor;
+        self.floor = Some(floor);
         self
     }
 
@@ -150,7 +160,8 @@ impl Reconnection {
         self
     }
 
-    /// Sets how long a connection must last for the next failure to be the first again.
+    /// Sets how long a connection must last for its loss to be the first failure again, if it gave no
+    /// event or not for longer than the delay before it.
     #[must_use]
     pub fn reset_after(mut self, health: Duration) -> Self {
         self.reset_after = health;
@@ -194,17 +205,22 @@ impl Reconnection {
         retry_after: Option<Duration>,
     ) -> (Duration, Duration) {
         let told = reconnection_time.map(|time| time.min(self.longest_told));
-        let base = told.unwrap_or(self.base).max(self.floor);
+        let floor = self.least();
+        let base = told.unwrap_or(self.base).max(floor);
         let grown = self.grown(base, failures);
         let after = retry_after.unwrap_or_default().min(self.longest_told);
-        let minimum = told.unwrap_or_default().max(after).max(self.floor);
+        let minimum = told.unwrap_or_default().max(after).max(floor);
         let least = minimum.max(scaled(grown, 1.0 - self.jitter));
         let most = grown.max(scaled(minimum, 1.0 + self.jitter));
         // A minimum of nothing but the floor does not reach beyond the delay.
         if told.is_none() && retry_after.is_none() {
-            return (least.min(grown.max(self.floor)), grown.max(self.floor));
+            return (least.min(grown.max(floor)), grown.max(floor));
         }
         (least, most)
+    }
+
+    fn least(&self) -> Duration {
+        self.floor.unwrap_or(if self.base.is_zero() { Duration::ZERO } else { FLOOR })
     }
 
     fn grown(&self, base: Duration, failures: u32) -> Duration {
@@ -244,7 +260,7 @@ impl fmt::Debug for Reconnection {
             .field("factor", &self.factor)
             .field("cap", &self.cap)
             .field("jitter", &self.jitter)
-            .field("floor", &self.floor)
+            .field("floor", &self.least())
             .field("reset_after", &self.reset_after)
             .field("attempts", &self.attempts)
             .field("give_up_after", &self.give_up_after)
@@ -296,6 +312,14 @@ mod tests {
         let always = zero.clone().factor(1.0);
         assert_eq!(always.envelope(9, None, None), (Duration::ZERO, Duration::ZERO));
         assert_eq!(zero.envelope(0, Some(Duration::ZERO), None), (Duration::ZERO, Duration::ZERO));
+        // It is the base that takes the floor away, and only as long as it is zero.
+        let again = zero.clone().base(1000 * MS);
+        assert_eq!(again.envelope(0, Some(Duration::ZERO), None), (100 * MS, 200 * MS));
+        for floored in
+            [zero.clone().floor(50 * MS), policy.clone().floor(50 * MS).base(Duration::ZERO)]
+        {
+            assert_eq!(floored.envelope(0, None, None), (50 * MS, 50 * MS));
+        }
         let floor = policy.floor(Duration::ZERO);
         assert_eq!(floor.envelope(0, Some(Duration::ZERO), None).0, Duration::ZERO);
     }

@@ -9,10 +9,11 @@ use http::{
         CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, PROXY_AUTHORIZATION, TRANSFER_ENCODING,
     },
     response,
+    uri::{Parts, Scheme},
 };
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
-use super::request::Request;
+use super::{request::Request, url::url};
 
 /// How many redirects are followed one after the other, as fetch does.
 pub(super) const LIMIT: u32 = 20;
@@ -50,6 +51,8 @@ pub(super) enum RedirectError {
     TooMany,
     /// There is no `Location`, or an empty one.
     NoLocation(StatusCode),
+    /// There are several that differ.
+    ManyLocations(StatusCode),
     /// `Location` is no URL that can be requested.
     BadLocation(String),
 }
@@ -59,6 +62,9 @@ impl fmt::Display for RedirectError {
         match self {
             Self::TooMany => write!(f, "more than {LIMIT} redirects in a row"),
             Self::NoLocation(status) => write!(f, "a redirect ({status}) without a Location"),
+            Self::ManyLocations(status) => {
+                write!(f, "a redirect ({status}) with several Locations that differ")
+            }
             Self::BadLocation(location) => {
                 write!(f, "a redirect to {location:?}, which is no URL of http or https")
             }
@@ -81,9 +87,13 @@ pub(super) fn is_permanent(status: StatusCode) -> bool {
 /// A POST that is answered with 301 or 302, and any method but GET and HEAD that is answered with
 /// 303, becomes a GET without a body. Beyond the origin go neither `Authorization` nor cookies.
 pub(super) fn follow(request: &mut Request, head: &response::Parts) -> Result<(), RedirectError> {
-    let location = head.headers.get(LOCATION).map(|value| value.as_bytes().trim_ascii());
+    let mut locations = head.headers.get_all(LOCATION).iter();
+    let location = locations.next().map(|value| value.as_bytes().trim_ascii());
     let location = location.filter(|location| !location.is_empty());
     let location = location.ok_or(RedirectError::NoLocation(head.status))?;
+    if locations.any(|other| other.as_bytes().trim_ascii() != location) {
+        return Err(RedirectError::ManyLocations(head.status));
+    }
     let target = resolve(&request.head.uri, location).ok_or_else(|| {
         RedirectError::BadLocation(String::from_utf8_lossy(location).into_owned())
     })?;
@@ -114,36 +124,42 @@ fn origin(uri: &Uri) -> (Option<&str>, Option<String>, Option<u16>) {
 /// Resolves a reference against the URL that it was found at, as
 /// [RFC 3986, 5.2](https://www.rfc-editor.org/rfc/rfc3986#section-5.2) has it. The fragment is left
 /// out, for it is never sent.
-fn resolve(base: &Uri, reference: &[u8]) -> Option<Uri> {
-    let reference = std::str::from_utf8(reference).ok()?;
-    let reference = utf8_percent_encode(reference, NOT_IN_A_URL).to_string();
+///
+/// It goes beyond the RFC where browsers do and servers rely on it: tabs are skipped, what a URL may
+/// not hold is percent-encoded, how many slashes there are before a host makes no difference, and a
+/// scheme that is the base's own says nothing without two of them.
+fn resolve(base: &Uri, location: &[u8]) -> Option<Uri> {
+    let location: Vec<u8> = location.iter().copied().filter(|&byte| byte != b'\t').collect();
+    let reference = percent_encode(&location, NOT_IN_A_URL).to_string();
     let reference = reference.split('#').next().unwrap_or_default();
-    if has_scheme(reference) {
-        let uri: Uri = reference.parse().ok()?;
-        let is_http = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
-        return is_http.then_some(uri);
-    }
-    let (authority, path) = match reference.strip_prefix("//") {
-        Some(rest) => {
-            let end = rest.find(['/', '?']).unwrap_or(rest.len());
-            (Some(&rest[..end]), &rest[end..])
-        }
-        None => (base.authority().map(http::uri::Authority::as_str), reference),
+    let (scheme, reference) = match split_scheme(reference) {
+        Some((scheme, rest)) => (Some(http_scheme(scheme)?), rest),
+        None => (None, reference),
     };
-    let mut parts = http::uri::Parts::default();
-    if let Some(authority) = authority {
-        parts.scheme = Some(base.scheme().cloned()?);
-        parts.authority = Some(authority.parse().ok()?);
+    let is_elsewhere = scheme.is_some() && scheme.as_ref() != base.scheme();
+    if !reference.starts_with("//") && !is_elsewhere {
+        let mut parts = base.clone().into_parts();
+        parts.path_and_query = Some(merged(base, reference).parse().ok()?);
+        return Uri::from_parts(parts).ok();
     }
-    let path = if reference.starts_with("//") { absolute(path) } else { merged(base, path) };
-    parts.path_and_query = Some(path.parse().ok()?);
-    Uri::from_parts(parts).ok()
+    let rest = reference.trim_start_matches('/');
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let mut parts = Parts::default();
+    parts.scheme = Some(scheme.or_else(|| base.scheme().cloned())?);
+    parts.authority = Some(authority.parse().ok()?);
+    parts.path_and_query = Some(absolute(path).parse().ok()?);
+    url(Uri::from_parts(parts).ok()?)
 }
 
-fn has_scheme(reference: &str) -> bool {
-    let Some((scheme, _)) = reference.split_once(':') else { return false };
-    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+fn split_scheme(reference: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = reference.split_once(':')?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    is_scheme.then_some((scheme, rest))
+}
+
+fn http_scheme(scheme: &str) -> Option<Scheme> {
+    [Scheme::HTTP, Scheme::HTTPS].into_iter().find(|http| http == scheme)
 }
 
 /// A path of its own, with its query.
@@ -229,6 +245,16 @@ mod tests {
             ("/a b/ä?c d", "http://a/a%20b/%C3%A4?c%20d"),
             ("x:y", ""),
             ("./x:y", "http://a/b/c/x:y"),
+            ("HTTP://g/../x/./y", "http://g/x/y"),
+            ("http://user:password@g/", "http://g/"),
+            // As browsers read them.
+            ("http:g", "http://a/b/c/g"),
+            ("http:/g", "http://a/g"),
+            ("http:///g/x", "http://g/x"),
+            ("///g", "http://g/"),
+            ("https:g", "https://g/"),
+            ("https:/g/x", "https://g/x"),
+            ("\t/a\tb", "http://a/ab"),
         ] {
             let resolved = resolve(&base, reference.as_bytes()).map(|uri| uri.to_string());
             assert_eq!(resolved.unwrap_or_default(), expected, "{reference}");
@@ -236,15 +262,26 @@ mod tests {
         let here: Uri = "/events?x".parse().unwrap();
         assert_eq!(resolve(&here, b"/other").unwrap(), "/other");
         assert_eq!(resolve(&here, b"other").unwrap(), "/other");
+        assert_eq!(resolve(&here, b"http:/a").unwrap(), "http://a/");
+        // Neither UTF-8 nor anything else that is to be known.
+        assert_eq!(resolve(&base, b"/\xe4").unwrap(), "http://a/%E4");
     }
 
     #[test]
     fn what_cannot_be_requested_is_no_target() {
         let base: Uri = "http://a/".parse().unwrap();
-        for wrong in ["ftp://a/", "http://", "https:", "data:x", "javascript:x", "//"] {
+        for wrong in [
+            "ftp://a/",
+            "http://",
+            "https:",
+            "data:x",
+            "javascript:x",
+            "//",
+            "//:80/",
+            "http://b\u{fc}cher/",
+        ] {
             assert_eq!(resolve(&base, wrong.as_bytes()), None, "{wrong}");
         }
-        assert_eq!(resolve(&base, b"\xff"), None);
     }
 
     #[test]

@@ -11,6 +11,10 @@ use crate::event::EventId;
 
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
+/// The longest id that is sent. Servers refuse heads that are much larger, with a status that would
+/// end a source: one id, and it could never connect again.
+const LONGEST_ID: usize = 8 << 10;
+
 /// A request that can be sent again: its body is bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
@@ -58,10 +62,13 @@ impl Request {
     }
 
     /// Sets the last event ID, if there is one. Returns whether a header can carry it: line ends and
-    /// most controls it cannot, and such an id is left out.
+    /// most controls it cannot, nor too much of anything, and such an id is left out.
     pub(super) fn set_last_event_id(&mut self, id: Option<&EventId>) -> bool {
         self.head.headers.remove(LAST_EVENT_ID);
         let Some(id) = id else { return true };
+        if id.as_bytes().len() > LONGEST_ID {
+            return false;
+        }
         let value = HeaderValue::from_bytes(id.as_bytes());
         value.map(|value| self.head.headers.insert(LAST_EVENT_ID, value)).is_ok()
     }

@@ -22,6 +22,7 @@ use super::{
     transport::transport,
     update::{Attempt, ReadyState, Update},
     updates::Updates,
+    url::{is_path, url},
 };
 use crate::{
     BoxError,
@@ -34,8 +35,9 @@ use crate::{
 ///
 /// It is a [`Stream`] of events, and has a [`next_event`](Self::next_event) of its own. Nothing is
 /// sent before it is polled. What it survives it does not tell, unless it is asked for
-/// [`updates`](Self::updates). After a fatal error, or [`close`](Self::close), it is `None` for
-/// ever. Dropping it closes the connection at once: over HTTP/2, it resets its stream.
+/// [`updates`](Self::updates). After a fatal error, [`close`](Self::close), or a panic of its service
+/// that came through, it is `None` for ever. Dropping it closes the connection at once: over HTTP/2,
+/// it resets its stream.
 ///
 /// See the [module docs](crate::client) for examples, and for what it does by default.
 #[must_use = "an event source does nothing unless it is polled"]
@@ -53,7 +55,8 @@ pub enum ReconnectTo {
     /// The URL that the source was made with.
     #[default]
     Original,
-    /// Where the redirects led to that were permanent, before the first that was not.
+    /// Where the redirects led to that were permanent, before the first that was not. The original
+    /// URL is not tried again, even if there is nobody any more at the other.
     PermanentTarget,
     /// Where the last redirect led to. Headers of the source that name its origin, `Authorization`
     /// among them, stay left out if that is another origin; a header provider sets them again.
@@ -64,8 +67,11 @@ impl EventSource {
     /// Makes a source that gets a URL with a service: an HTTP client, a stack of layers around one,
     /// or a server in the same process.
     ///
-    /// Attempts are made one after the other, so the service need not be `Clone`. A URI that is
-    /// invalid is told by the first item.
+    /// Attempts are made one after the other, so the service need not be `Clone`.
+    ///
+    /// The URI is of `http` or `https` and names a host, or is a path, for a service in the same
+    /// process. Any other (`localhost:8080`, `ftp://…`) is invalid, as the first item tells. A user
+    /// and a password in it are left out: set `Authorization` instead.
     pub fn get<S, B, R, U>(service: S, uri: U) -> Self
     where
         S: Service<Request<B>, Response = Response<R>> + Send + 'static,
@@ -83,7 +89,7 @@ impl EventSource {
     /// body of bytes that is sent again at each attempt.
     ///
     /// `Accept` and `Cache-Control` are set unless the request has them. A `Last-Event-ID` of the
-    /// request is the last event ID to start with.
+    /// request is the last event ID to start with. Its URI is one that [`get`](Self::get) takes.
     pub fn request<S, B, R, T>(service: S, request: Request<T>) -> Self
     where
         S: Service<Request<B>, Response = Response<R>> + Send + 'static,
@@ -108,7 +114,7 @@ impl EventSource {
         R: Body<Error: Into<BoxError>> + Send + 'static,
     {
         let mut last_event_id = None;
-        let request = request.map(|request| {
+        let request = request.and_then(checked).map(|request| {
             let (request, id) = request::Request::new(request);
             last_event_id = id;
             request
@@ -138,7 +144,8 @@ impl EventSource {
     }
 
     /// Sets what gives headers to each attempt, in place of those of the request with the same
-    /// names: tokens that expire. An error is a failed attempt, and tried again.
+    /// names: tokens that expire. They are of that attempt alone. An error is a failed attempt, and
+    /// tried again.
     ///
     /// ```
     /// use http::{HeaderMap, header::AUTHORIZATION};
@@ -165,15 +172,21 @@ impl EventSource {
 
     /// Sets how long no byte may come before the connection is taken for dead and made again.
     /// Comments are bytes: three times the server's keep-alive is a good value. Default is none.
+    ///
+    /// The time counts from when the source is polled and finds nothing to read, so what is done
+    /// between two events is no silence. Zero is none.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.driver.idle_timeout = Some(timeout);
+        self.driver.idle_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
         self
     }
 
     /// Sets how long an attempt may take until its response head is there, header provider and
-    /// redirects included. Default is none.
+    /// redirects included. Default is none, and so is zero.
+    ///
+    /// Interim responses (1xx) are read by the transport: a server that sends nothing else for ever
+    /// may keep its task busy, and this late.
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
-        self.driver.header_timeout = Some(timeout);
+        self.driver.header_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
         self
     }
 
@@ -184,6 +197,9 @@ impl EventSource {
     }
 
     /// Sets how many bytes the lines of one event may have together. Default is 16 MiB.
+    ///
+    /// Each line has a limit of its own: for data of more than 16 MiB in one line, raise
+    /// [`max_line_bytes`](Self::max_line_bytes) too.
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.driver.parser = std::mem::take(&mut self.driver.parser).max_event_bytes(bytes);
         self
@@ -195,7 +211,8 @@ impl EventSource {
         self
     }
 
-    /// Returns the last event ID, which the next attempt will tell.
+    /// Returns the last event ID, which the next attempt will tell, unless it is one that a header
+    /// cannot carry: then it [is left out](Update::LastEventIdLeftOut).
     #[must_use]
     pub fn last_event_id(&self) -> Option<&EventId> {
         self.driver.parser.last_event_id()
@@ -210,7 +227,7 @@ impl EventSource {
     /// Returns what the connection is doing.
     #[must_use]
     pub fn ready_state(&self) -> ReadyState {
-        self.driver.core.ready_state
+        self.driver.ready_state()
     }
 
     /// Returns the next event; `None` after the end.
@@ -227,8 +244,8 @@ impl EventSource {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// Returns the next update: an event, a comment, or what happened to the connection; `None`
-    /// after the end.
+    /// Returns the next update: an event, a block without data, a comment, or what happened to the
+    /// connection; `None` after the end.
     ///
     /// # Errors
     ///
@@ -252,7 +269,7 @@ impl EventSource {
         self.driver.reconnect();
     }
 
-    /// Closes the connection at once, and for good.
+    /// Closes the connection at once, and for good. The service and the header provider are dropped.
     pub fn close(&mut self) {
         self.driver.close();
     }
@@ -290,6 +307,18 @@ where
     let mut request = Request::new(Bytes::new());
     *request.uri_mut() = uri;
     Ok(request)
+}
+
+/// Refuses a URI that no service can ever answer: it would be tried again and again.
+fn checked(mut request: Request<Bytes>) -> Result<Request<Bytes>, EventSourceError> {
+    if !is_path(request.uri()) {
+        *request.uri_mut() = url(request.uri().clone()).ok_or_else(invalid_uri)?;
+    }
+    Ok(request)
+}
+
+pub(super) fn invalid_uri() -> EventSourceError {
+    Kind::InvalidUri("no URL of http or https with a host".into()).into()
 }
 
 impl Stream for EventSource {

@@ -16,11 +16,16 @@ pub enum Update {
     Opened(Opened),
     /// An event has come.
     Event(Event),
+    /// A block without data has come, which is no event, but sets the last event ID, the reconnection
+    /// time, or both: what [`Event::id`] and [`Event::retry`] of it tell. Whoever hands a stream on
+    /// sends it as it is.
+    Block(Event),
     /// A comment has come: one line, all of it behind the colon.
     Comment(EventData),
     /// The connection was lost, or not opened, and is tried again after a delay.
     Reconnecting(Reconnecting),
-    /// The last event ID holds what a header cannot carry, so this attempt is made without it.
+    /// The last event ID is one that a header cannot carry, so this attempt is made without it: it
+    /// holds a control character, or is longer than 8 KiB, which servers refuse.
     LastEventIdLeftOut(EventId),
 }
 

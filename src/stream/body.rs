@@ -45,22 +45,17 @@ where
     }
 }
 
-/// Polls a body for its next data, past whatever else its frames are.
+/// Polls a body for its next data. A frame of something else is a chunk without bytes, so that who
+/// counts chunks counts it.
 pub(super) fn poll_chunk<B: Body>(
-    mut body: Pin<&mut B>,
+    body: Pin<&mut B>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Bytes, B::Error>>> {
-    loop {
-        match ready!(body.as_mut().poll_frame(cx)) {
-            None => return Poll::Ready(None),
-            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-            Some(Ok(frame)) => {
-                if let Ok(mut data) = frame.into_data() {
-                    return Poll::Ready(Some(Ok(data.copy_to_bytes(data.remaining()))));
-                }
-            }
-        }
-    }
+    let frame = ready!(body.poll_frame(cx));
+    Poll::Ready(frame.map(|frame| {
+        let data = frame?.into_data();
+        Ok(data.map_or_else(|_| Bytes::new(), |mut data| data.copy_to_bytes(data.remaining())))
+    }))
 }
 
 /// A body of any type, as the chunks that it is made of.

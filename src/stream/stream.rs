@@ -48,7 +48,8 @@ impl<B> EventStream<B> {
     }
 
     /// Reads the body of a response that is an event stream: its status is 200, its content type
-    /// `text/event-stream`, in any case and with any parameters, and its body not compressed.
+    /// `text/event-stream`, in any case and with any parameters, and its body not compressed. Of
+    /// several content types the last counts that is one, as browsers have it.
     ///
     /// # Errors
     ///
@@ -61,6 +62,9 @@ impl<B> EventStream<B> {
     }
 
     /// Sets how many bytes the lines of one event may have together. Default is 16 MiB.
+    ///
+    /// Each line has a limit of its own: for data of more than 16 MiB in one line, raise
+    /// [`max_line_bytes`](Self::max_line_bytes) too.
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.parser = self.parser.max_event_bytes(bytes);
         self

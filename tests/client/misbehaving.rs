@@ -258,6 +258,31 @@ async fn a_head_and_then_silence() {
     assert_eq!(told(source, 4).await, ["opened", "again: no byte for 300ms", "opened", "event x"]);
 }
 
+/// Who blocks the runtime for longer than the idle timeout finds nothing to read at first, although
+/// bytes wait in the socket.
+#[tokio::test]
+async fn a_reader_that_blocks_its_runtime_is_no_silence() {
+    let text = stream(&"data: x\n\n".repeat(200));
+    let (sender, address) = std::sync::mpsc::channel();
+    // The server has a thread of its own, for this one is blocked.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (url, _) = server([Act::Drips(text, Duration::from_millis(10))]).await;
+            sender.send(url).unwrap();
+            sleep(LIMIT).await;
+        });
+    });
+    let url = address.recv().unwrap();
+    let mut updates = source(&url).idle_timeout(Duration::from_millis(1000)).updates();
+    assert_eq!(next(&mut updates).await, "opened");
+    assert_eq!(next(&mut updates).await, "event x");
+    for _ in 0..2 {
+        std::thread::sleep(Duration::from_millis(1200));
+        assert_eq!(next(&mut updates).await, "event x");
+    }
+}
+
 #[tokio::test]
 async fn one_byte_now_and_then() {
     let text = stream("data: slow\n\n");

@@ -75,6 +75,11 @@ impl Mock {
         self.asked().iter().map(|asked| asked.header("last-event-id").map(str::to_owned)).collect()
     }
 
+    /// How many there are that answer by this script.
+    pub(crate) fn copies(&self) -> usize {
+        Arc::strong_count(&self.script)
+    }
+
     pub(crate) fn source(&self) -> EventSource {
         EventSource::get(self.clone(), "http://server/events")
     }
@@ -147,6 +152,10 @@ pub(crate) async fn told(source: EventSource) -> Vec<String> {
         told.push(match update {
             Ok(Update::Opened(opened)) => format!("opened {}", opened.attempt),
             Ok(Update::Event(event)) => format!("event {}", event.data()),
+            Ok(Update::Block(block)) => {
+                let id = block.id().map_or("none", |id| id.as_str());
+                format!("block, id {id}, retry {:?}", block.retry().map(|time| time.as_millis()))
+            }
             Ok(Update::Comment(text)) => format!("comment{}", text.as_str()),
             Ok(Update::Reconnecting(again)) => {
                 format!("again {} in {}: {}", again.attempt, again.delay.as_millis(), again.cause)

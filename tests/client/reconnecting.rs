@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use tower_sse::{EventSource, Reconnection, Update, client::ReadyState};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _};
+use http::{HeaderMap, Response};
+use http_body::Frame;
+use http_body_util::{Full, StreamBody};
+use tower_sse::{BoxError, EventSource, Reconnection, Update, client::ReadyState};
 
 use super::mock::{Answer, Mock, body, told};
 
@@ -50,6 +54,7 @@ async fn the_reconnection_time_survives_too_and_counts_at_once() {
         told,
         [
             "opened 1",
+            "block, id none, retry Some(5000)",
             "event a",
             "again 2 in 5000: the stream ended",
             "again 3 in 5000: the request failed",
@@ -61,6 +66,22 @@ async fn the_reconnection_time_survives_too_and_counts_at_once() {
     let at: Vec<_> = mock.asked().iter().map(|asked| asked.at).collect();
     let waited: Vec<_> = at.windows(2).map(|two| (two[1] - two[0]).as_secs()).collect();
     assert_eq!(waited, [5, 5, 7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn blocks_without_data_are_told_of_for_they_may_set_an_id() {
+    let mock = Mock::new([
+        Answer::Cut("id: 1\n\ndata: x\n\nevent: only\n\nid:\nretry: 5\n\nid: never ended"),
+        Answer::Stays(""),
+    ]);
+    let told = told(mock.source().reconnection(steady())).await;
+    assert_eq!(
+        told[..4],
+        ["opened 1", "block, id 1, retry None", "event x", "block, id , retry Some(5)"]
+    );
+    assert_eq!(mock.ids(), [None, None]);
+    let mut source = Mock::new([Answer::Stays("id: 1\n\ndata: x\n\n")]).source();
+    assert_eq!(source.next_event().await.unwrap().unwrap().data(), "x");
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,12 +97,23 @@ async fn a_partial_event_is_dropped_by_a_reconnect() {
     assert_eq!((event.event_type().as_str(), event.data()), ("message", "whole"));
 }
 
+/// The delays that were told, in milliseconds.
+fn delays(told: &[String]) -> Vec<u64> {
+    let delays = told.iter().filter_map(|told| told.split(" in ").nth(1)?.split(':').next());
+    delays.map(|delay| delay.parse().unwrap()).collect()
+}
+
+/// A connection that gives this and, so many seconds later, ends or is cut.
+fn lasts(seconds: u32, text: &'static str, cut: bool) -> Answer {
+    let end = futures_util::stream::once(async move {
+        tokio::time::sleep(seconds * SECOND).await;
+        cut.then(|| Err(std::io::Error::other("cut")))
+    });
+    Answer::Body(body([text], end.filter_map(std::future::ready)))
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_delay_doubles_up_to_the_cap_and_starts_again_after_health() {
-    let delays = |told: &[String]| -> Vec<u64> {
-        let delays = told.iter().filter_map(|told| told.split(" in ").nth(1)?.split(':').next());
-        delays.map(|delay| delay.parse().unwrap()).collect()
-    };
     let policy = Reconnection::resilient().jitter(0.0);
     let mock = Mock::new((0..8).map(|_| Answer::Refused));
     let all = told(mock.source().reconnection(policy.clone())).await;
@@ -91,20 +123,45 @@ async fn the_delay_doubles_up_to_the_cap_and_starts_again_after_health() {
     let mock =
         Mock::new(["", ":\n\n", "data: x\n\n", "data: y\n\n", ""].map(Answer::Ends).into_iter());
     let all = told(mock.source().reconnection(policy.clone())).await;
-    assert_eq!(delays(&all), [1000, 2000, 4000, 4000, 4000]);
+    assert_eq!(delays(&all), [1000, 2000, 1000, 1000, 1000]);
 
-    // One that was cut is, however many events it has given, until it has lasted.
-    let mut script: Vec<_> = (0..4).map(|_| Answer::Cut("data: x\n\n")).collect();
-    script.push(Answer::Body(body(
-        ["data: x\n\n"],
-        futures_util::stream::once(async {
-            tokio::time::sleep(60 * SECOND).await;
-            Err(std::io::Error::other("cut"))
-        }),
-    )));
-    script.push(Answer::Cut(""));
+    // One that is cut at once is, however many events it has given; and so is one that has given
+    // none, until it has lasted.
+    let cut = || lasts(0, "data: x\n\n", true);
+    let silent = |seconds| lasts(seconds, ":\n\n", true);
+    let script = [cut(), cut(), cut(), cut(), silent(59), silent(60), cut()];
     let all = told(Mock::new(script).source().reconnection(policy)).await;
-    assert_eq!(delays(&all), [1000, 2000, 4000, 8000, 1000, 2000]);
+    assert_eq!(delays(&all), [1000, 2000, 4000, 8000, 16_000, 1000, 2000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_delay_starts_again_after_health_behind_what_cuts_every_connection() {
+    let outage = || (0..7).map(|_| Answer::Refused);
+    let policy = Reconnection::resilient().jitter(0.0);
+    // Ends that are clean, however soon they come.
+    let script = outage().chain((0..3).map(|_| lasts(5, "data: x\n\n", false)));
+    let all = told(Mock::new(script).source().reconnection(policy.clone())).await;
+    assert_eq!(delays(&all)[6..], [60_000, 1000, 1000, 1000]);
+    // Cuts, if the connection was worth the delay before it.
+    let script = (0..9).map(|_| lasts(30, "data: x\n\n", true));
+    let all = told(Mock::new(script).source().reconnection(policy.clone())).await;
+    assert_eq!(delays(&all), [1000; 9]);
+    let script = (0..4).map(|_| Answer::Refused);
+    let script = script.chain([7, 15, 33].map(|seconds| lasts(seconds, "data: x\n\n", true)));
+    let all = told(Mock::new(script).source().reconnection(policy)).await;
+    assert_eq!(delays(&all), [1000, 2000, 4000, 8000, 16_000, 32_000, 1000]);
+    // With jitter a delay is short sooner or later, and then all of them are.
+    let script = outage().chain((0..200).map(|_| lasts(30, "data: x\n\n", true)));
+    let all = told(Mock::new(script).source()).await;
+    assert!(delays(&all)[107..].iter().all(|&delay| delay <= 1000), "{all:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_first_delay_what_breaks_at_once_is_not_asked_without_a_pause() {
+    let policy = Reconnection::resilient().jitter(0.0).base(Duration::ZERO);
+    let script = (0..4).map(|_| lasts(0, "data: x\n\n", true));
+    let all = told(Mock::new(script).source().reconnection(policy)).await;
+    assert_eq!(delays(&all), [0, 100, 200, 400]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,7 +288,7 @@ async fn silence_is_a_loss_after_the_idle_timeout_and_comments_are_no_silence() 
     let ticking = |count: usize| {
         let ticks = futures_util::stream::unfold(0, move |n| async move {
             tokio::time::sleep(9 * SECOND).await;
-            (n < count).then(|| (Ok(http_body::Frame::data(":\n\n".into())), n + 1))
+            (n < count).then(|| (Ok(Frame::data(":\n\n".into())), n + 1))
         });
         Answer::Body(body(["data: a\n\n"], ticks.chain(futures_util::stream::pending())))
     };
@@ -252,6 +309,21 @@ async fn silence_is_a_loss_after_the_idle_timeout_and_comments_are_no_silence() 
     assert_eq!(again.cause.to_string(), "no byte for 10s");
 }
 
+/// On a clock that runs: a paused one stands still as long as something is ready.
+#[tokio::test]
+async fn chunks_without_bytes_are_silence() {
+    let kinds: [fn() -> Frame<Bytes>; 2] =
+        [|| Frame::data(Bytes::new()), || Frame::trailers(HeaderMap::new())];
+    for frame in kinds {
+        let frames = futures_util::stream::repeat_with(move || Ok(frame()));
+        let mock = Mock::new([Answer::Body(body([], frames)), Answer::Stays("data: x\n\n")]);
+        let policy = steady().base(Duration::ZERO);
+        let mut source = mock.source().reconnection(policy).idle_timeout(SECOND / 10);
+        let event = tokio::time::timeout(20 * SECOND, source.next_event()).await;
+        assert_eq!(event.unwrap().unwrap().unwrap().data(), "x");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_head_that_never_comes_is_a_loss_after_the_header_timeout() {
     let mock = Mock::new([Answer::Never, Answer::Stays("data: x\n\n")]);
@@ -259,6 +331,25 @@ async fn a_head_that_never_comes_is_a_loss_after_the_header_timeout() {
     assert_eq!(all, ["again 2 in 1000: no response head within 10s", "opened 2", "event x"]);
     let asked = mock.asked();
     assert_eq!((asked[1].at - asked[0].at).as_secs(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn timeouts_of_zero_are_none() {
+    let late = body(
+        [],
+        futures_util::stream::once(async {
+            tokio::time::sleep(SECOND).await;
+            Ok(Frame::data("data: x\n\n".into()))
+        })
+        .chain(futures_util::stream::pending()),
+    );
+    let mock = Mock::new([Answer::Body(late)]);
+    let source = mock.source().idle_timeout(Duration::ZERO).header_timeout(Duration::ZERO);
+    let source = source.headers(|_| async {
+        tokio::time::sleep(SECOND).await;
+        Ok(HeaderMap::new())
+    });
+    assert_eq!(told(source).await, ["opened 1", "event x"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -325,10 +416,73 @@ async fn closing_ends_it_and_drops_the_connection_at_once() {
     assert!(futures_util::FutureExt::now_or_never(source.next_event()).is_none());
     source.close();
     assert!(gone.await.is_err(), "the body was dropped");
+    assert_eq!(mock.copies(), 1, "the service was dropped");
     assert_eq!(source.ready_state(), ReadyState::Closed);
     for _ in 0..3 {
         assert!(source.next_event().await.is_none());
         assert!(source.next_update().await.is_none());
+    }
+}
+
+/// Whoever catches it can go on polling, as a task that reads many sources may.
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_application_comes_through_once_and_is_the_end() {
+    for place in ["provider", "its future", "ready", "call", "future", "body"] {
+        let panics = move |here| assert!(place != here, "on purpose");
+        let open = move || {
+            let body = futures_util::stream::poll_fn(move |_| {
+                panics("body");
+                std::task::Poll::Pending::<Option<std::io::Result<Frame<Bytes>>>>
+            });
+            let response = Response::builder().header("content-type", "text/event-stream");
+            response.body(StreamBody::new(body)).map_err(BoxError::from)
+        };
+        let service = tower::service_fn(move |_: http::Request<Full<Bytes>>| {
+            panics("call");
+            async move {
+                panics("future");
+                open()
+            }
+        });
+        let service = Unready { service, panics: place == "ready" };
+        let mut source = EventSource::get(service, "/events").headers(move |_| {
+            panics("provider");
+            async move {
+                panics("its future");
+                Ok(HeaderMap::new())
+            }
+        });
+        let polled = std::panic::AssertUnwindSafe(source.next_event()).catch_unwind().await;
+        assert!(polled.is_err(), "{place}");
+        assert_eq!(source.ready_state(), ReadyState::Closed);
+        source.reconnect();
+        for _ in 0..2 {
+            assert!(source.next_event().await.is_none(), "{place}");
+            assert!(source.next_update().await.is_none(), "{place}");
+        }
+    }
+}
+
+struct Unready<S> {
+    service: S,
+    panics: bool,
+}
+
+impl<S: tower::Service<R>, R> tower::Service<R> for Unready<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), S::Error>> {
+        assert!(!self.panics, "on purpose");
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.service.call(request)
     }
 }
 
@@ -356,7 +510,7 @@ fn futures_executor_free<F: std::future::Future>(future: F) -> F::Output {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_always_ready_lets_others_run() {
-    let comments = futures_util::stream::repeat_with(|| Ok(http_body::Frame::data(":\n".into())));
+    let comments = futures_util::stream::repeat_with(|| Ok(Frame::data(":\n".into())));
     let mut source: EventSource = Mock::new([Answer::Body(body([], comments))]).source();
     let waited = tokio::time::timeout(SECOND, async {
         tokio::select! {

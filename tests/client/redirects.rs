@@ -51,6 +51,10 @@ async fn a_location_may_be_relative() {
         ("?y=2", "http://server/a/events?y=2"),
         ("//second/x", "http://second/x"),
         ("https://second:8443/x#part", "https://second:8443/x"),
+        ("http:/x", "http://server/x"),
+        ("http:///second/x", "http://second/x"),
+        ("https:/second/x", "https://second/x"),
+        ("/a\tb c/ä", "http://server/ab%20c/%C3%A4"),
     ] {
         assert_eq!(led(307, "GET", location).await[1].1, expected);
     }
@@ -110,6 +114,10 @@ async fn a_location_that_leads_nowhere_is_fatal_and_says_so() {
             &[("location", "ftp://server/")],
             "a redirect to \"ftp://server/\", which is no URL of http or https",
         ),
+        (
+            &[("location", "/a"), ("location", "/b")],
+            "a redirect (301 Moved Permanently) with several Locations that differ",
+        ),
     ] {
         let mock = Mock::new([Answer::Status(301, headers), Answer::Stays("")]);
         let mut source = mock.source();
@@ -118,6 +126,14 @@ async fn a_location_that_leads_nowhere_is_fatal_and_says_so() {
         assert_eq!(met.to_string(), error);
         assert!(source.next_event().await.is_none());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_location_twice_is_one() {
+    let twice = &[("location", "/there"), ("location", "/there")];
+    let mock = Mock::new([Answer::Status(301, twice), Answer::Stays("")]);
+    assert_eq!(told(mock.source()).await, ["opened 1"]);
+    assert_eq!(mock.asked()[1].uri, "http://server/there");
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,4 +183,33 @@ async fn a_provider_is_asked_once_an_attempt_and_its_secrets_stay_within_the_ori
     let sent: Vec<_> =
         mock.asked().iter().map(|asked| asked.header("authorization").is_some()).collect();
     assert_eq!(sent, [true, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_provider_gives_to_one_attempt_is_not_of_the_next() {
+    for choice in [ReconnectTo::Original, ReconnectTo::PermanentTarget, ReconnectTo::LastTarget] {
+        let mock = Mock::new([
+            Answer::Status(308, &[("location", "/moved")]),
+            Answer::Ends("data: x\n\n"),
+            Answer::Stays(""),
+        ]);
+        let request = Request::get("http://server/events").header("x-token", "own").body("");
+        let source = EventSource::request(mock.clone(), request.unwrap());
+        let source = source.reconnect_to(choice).headers(|attempt| async move {
+            let mut headers = HeaderMap::new();
+            if attempt.number == 1 {
+                headers.insert("authorization", HeaderValue::from_static("once"));
+                headers.insert("x-token", HeaderValue::from_static("once"));
+            }
+            Ok(headers)
+        });
+        told(source).await;
+        let sent: Vec<_> = mock.asked();
+        let sent: Vec<_> = sent
+            .iter()
+            .map(|asked| (asked.header("authorization"), asked.header("x-token")))
+            .collect();
+        let once = (Some("once"), Some("once"));
+        assert_eq!(sent, [once, once, (None, Some("own"))], "{choice:?}");
+    }
 }

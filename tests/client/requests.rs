@@ -50,7 +50,31 @@ async fn a_bad_uri_is_the_first_item() {
     let mock = Mock::new([]);
     let source = EventSource::get(mock.clone(), "http://server/ not a uri");
     assert_eq!(told(source).await, ["fatal: invalid uri"]);
+    // Nor does anything that could never be requested get as far as the service.
+    for uri in ["server:8080", "server", "ftp://server/"] {
+        let source = EventSource::get(mock.clone(), uri);
+        assert_eq!(told(source).await, ["fatal: invalid uri"], "{uri}");
+        let request = Request::get(uri).body("").unwrap();
+        let error = EventSource::request(mock.clone(), request).next_event().await;
+        let error = error.unwrap().unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "no URL of http or https with a host", "{uri}");
+    }
     assert!(mock.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_is_enough_for_a_service_in_the_same_process_and_a_user_is_left_out() {
+    for (uri, asked) in [
+        ("/events?x", "/events?x"),
+        ("HTTP://server", "http://server/"),
+        ("https://user:secret@server:8443/events", "https://server:8443/events"),
+    ] {
+        let mock = Mock::new([Answer::Stays("")]);
+        assert_eq!(told(EventSource::get(mock.clone(), uri)).await, ["opened 1"]);
+        assert_eq!(mock.asked()[0].uri, asked);
+        assert!(mock.asked().is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,6 +130,20 @@ async fn an_id_that_no_header_can_carry_is_left_out_and_told() {
     let Some(Ok(Update::Opened(_))) = updates.next().await else { panic!() };
     assert_eq!(mock.ids(), [None, None]);
     assert_eq!(updates.get_ref().last_event_id().unwrap(), &"a\u{1}b");
+}
+
+/// A server that answers 431 to it would have ended the source, by an id of its own.
+#[tokio::test(start_paused = true)]
+async fn an_id_that_no_server_would_take_is_left_out_and_told() {
+    for (length, is_sent) in [(8 << 10, true), ((8 << 10) + 1, false)] {
+        let id = "x".repeat(length);
+        let event: &'static str = Box::leak(format!("id: {id}\ndata: x\n\n").into_boxed_str());
+        let mock = Mock::new([Answer::Ends(event), Answer::Stays("id: 2\ndata: y\n\n")]);
+        let told = told(mock.source()).await;
+        assert_eq!(told.iter().any(|told| told.starts_with("LastEventIdLeftOut")), !is_sent);
+        assert_eq!(told.last().unwrap(), "event y");
+        assert_eq!(mock.ids(), [None, Some(id).filter(|_| is_sent)]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,6 +211,18 @@ async fn only_an_event_stream_that_is_not_encoded_is_read() {
             &[("content-type", "text/event-stream"), ("content-encoding", "gzip")],
             "the content encoding is \"gzip\", which nothing has undone",
         ),
+        (
+            &[
+                ("content-type", "text/event-stream"),
+                ("content-encoding", "identity"),
+                ("content-encoding", "gzip"),
+            ],
+            "the content encoding is \"gzip\", which nothing has undone",
+        ),
+        (
+            &[("content-type", "text/event-stream"), ("content-type", "text/html")],
+            "the content type is \"text/html\", not text/event-stream",
+        ),
     ] {
         let mock = Mock::new([Answer::Status(200, headers)]);
         assert_eq!(told(mock.source()).await, [format!("fatal: not an event stream: {error}")]);
@@ -185,6 +235,14 @@ async fn only_an_event_stream_that_is_not_encoded_is_read() {
         let mock = Mock::new([Answer::Status(200, headers)]);
         assert_eq!(told(mock.source().reconnection(Reconnection::never())).await, ["opened 1"]);
     }
+    let several = &[
+        ("content-type", "text/html"),
+        ("content-type", "text/event-stream"),
+        ("content-type", ""),
+        ("content-encoding", ""),
+    ];
+    let mock = Mock::new([Answer::Status(200, several)]);
+    assert_eq!(told(mock.source().reconnection(Reconnection::never())).await, ["opened 1"]);
 }
 
 #[tokio::test(start_paused = true)]
