@@ -429,8 +429,7 @@
 //! // A handler is always ready, so it can be called without being asked.
 //! let service = service_fn(move |request: http::Request<Incoming>| events.clone().call(request));
 //! let mut server = http1::Builder::new();
-//! // Events are small: one buffer costs less than a list of three.
-//! server.timer(TokioTimer::new()).writev(false);
+//! server.timer(TokioTimer::new());
 //! let listener = TcpListener::bind("127.0.0.1:8080").await?;
 //! loop {
 //!     let (stream, _) = listener.accept().await?;

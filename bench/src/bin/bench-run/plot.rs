@@ -53,6 +53,8 @@ pub(crate) fn draw(
     let y =
         points().fold((f64::MAX, f64::MIN), |(least, most), it| (least.min(it.1), most.max(it.3)));
 
+    // Room for the names of the lines above them.
+    let top = y.1 * (y.1 / y.0).powf(0.6).max(1.5);
     let area = SVGBackend::new(path, (860, 480)).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
@@ -62,12 +64,14 @@ pub(crate) fn draw(
         .y_label_area_size(56)
         .build_cartesian_2d(
             (x.0 * 0.9..x.1 * 1.1).log_scale(),
-            (y.0 * 0.8..y.1 * 1.25).log_scale(),
+            (y.0 * 0.8..top).log_scale(),
         )?;
     chart
         .configure_mesh()
         .x_desc(axis.label)
         .y_desc(axis.value)
+        .y_labels(16)
+        .y_label_formatter(&|it| format!("{it}"))
         .x_label_formatter(&|it| format!("{it:.0}"))
         .light_line_style(WHITE.mix(0.0))
         .draw()?;

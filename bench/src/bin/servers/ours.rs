@@ -60,7 +60,7 @@ where
     // A handler is always ready.
     let service = service_fn(move |request| service.clone().call(request));
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).writev(false);
+    server.timer(TokioTimer::new());
     loop {
         let (stream, _) = listener.accept().await?;
         let connection = server.serve_connection(TokioIo::new(stream), service.clone());
