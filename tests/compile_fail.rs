@@ -11,7 +11,7 @@ fn check(name: &str, program: &str) -> Option<String> {
     fs::create_dir_all(folder.join("src")).unwrap();
     let manifest = format!(
         "[package]\nname = \"{name}\"\nedition = \"2024\"\n\n[workspace]\n\n\
-         [dependencies]\ntower-sse = {{ path = {root:?}, default-features = false }}\nfutures-core = \"*\"\n"
+         [dependencies]\ntower-sse = {{ path = {root:?}, default-features = false, features = [\"hub\"] }}\nfutures-core = \"*\"\n"
     );
     fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     fs::write(folder.join("src/main.rs"), program).unwrap();
@@ -56,6 +56,27 @@ fn text_known_only_at_run_time_is_refused_with_the_way_out() {
     // Borrowed text is no literal.
     let said = check("str_as_type", &with("Event::new(1).with_type(text.as_str())")).unwrap();
     assert!(said.contains("does not live long enough") || said.contains("borrowed"), "{said}");
+}
+
+#[test]
+fn a_hub_takes_an_answer_with_topics_and_nothing_else_does() {
+    let fine = "Hub::new().handler(|connect| async move { connect.accept().topics([\"a\"]) })";
+    assert_eq!(check("with_topics", &with(fine)), None);
+    let handler = "event_channel_handler::<_, _, ()>(|_, _| async { Ok(()) })";
+    for (name, expression) in [
+        ("no_topics", "Hub::new().handler(|connect| async move { Ok(connect.accept()) })".into()),
+        (
+            "topics_of_no_hub",
+            format!(
+                "{handler}.on_connect(|it: Connect| async move {{ it.accept().topics([\"a\"]) }})"
+            ),
+        ),
+    ] {
+        let said =
+            check(name, &with(&expression)).unwrap_or_else(|| panic!("{expression} compiles"));
+        assert!(said.contains("E0271") || said.contains("E0308"), "{said}");
+        assert!(said.contains("Accept<Topics>"), "{said}");
+    }
 }
 
 #[test]

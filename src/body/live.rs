@@ -56,7 +56,8 @@ pub(crate) struct Live {
     receiver: EventReceiver,
     /// Bytes given since the body was last pending.
     since_pending: usize,
-    /// When bytes last left, kept only for a keep-alive and a curfew. None without a runtime.
+    /// When bytes last left, kept only for a keep-alive, a curfew and a window. None without a
+    /// runtime.
     last_left: Option<Instant>,
     /// Until when what is ready is held back, to be joined with what comes.
     held_until: Option<Instant>,

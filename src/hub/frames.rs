@@ -12,7 +12,7 @@ use super::{
 /// How many frames are kept: readers at the same place come one after the other.
 const KEPT: usize = 8;
 /// Up to which length a record may be kept for its id alone, in bytes.
-const SMALL: usize = 1 << 10;
+const SMALL: usize = 256;
 
 /// Records of one reader, joined.
 #[derive(Clone, Debug)]
