@@ -3,7 +3,7 @@
 use tower_sse_bench::{Mode, Report};
 
 /// All servers, in the order of the tables. Those behind `PEERS` are measured if they are there.
-pub(crate) const SERVERS: [&str; 13] = [
+pub(crate) const SERVERS: [&str; 14] = [
     "ours-hub-hyper",
     "ours-hub-axum",
     "ours-hyper",
@@ -16,6 +16,7 @@ pub(crate) const SERVERS: [&str; 13] = [
     "sse-starlette",
     "nchan",
     "hyper-ring",
+    "axum-ring",
     "epoll",
 ];
 /// Those that are not Rust, and come from `bench/peers`.

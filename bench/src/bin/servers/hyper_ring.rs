@@ -9,6 +9,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use axum::{Router, routing::get};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{Response, header::CONTENT_TYPE};
 use http_body::{Body, Frame};
@@ -35,13 +36,29 @@ struct Ring {
 
 type Shared = Arc<Mutex<Ring>>;
 
-pub(super) async fn run(workload: Workload) -> Result<()> {
+/// The same under `axum::serve`: what that takes itself.
+pub(super) async fn on_axum(workload: Workload) -> Result<()> {
     let listener = listen_tokio(&workload)?;
+    let ring = ring(&workload);
+    let stream = async move || {
+        ([(CONTENT_TYPE, "text/event-stream")], axum::body::Body::new(Stream::new(&workload, &ring)))
+    };
+    axum::serve(listener, Router::new().route("/", get(stream))).await?;
+    Ok(())
+}
+
+fn ring(workload: &Workload) -> Shared {
     let ring = Shared::default();
     if workload.mode == Mode::Fanout {
         let (workload, ring) = (workload.clone(), ring.clone());
         tokio::spawn(async move { workload.publish(|burst| publish(&ring, burst)).await });
     }
+    ring
+}
+
+pub(super) async fn run(workload: Workload) -> Result<()> {
+    let listener = listen_tokio(&workload)?;
+    let ring = ring(&workload);
     let workload = Arc::new(workload);
     let server = http1::Builder::new();
     loop {

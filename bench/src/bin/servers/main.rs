@@ -52,6 +52,8 @@ enum Server {
     Actix(Workload),
     /// hyper with bytes that are encoded already, in a ring that all streams share
     HyperRing(Workload),
+    /// The same ring under axum::serve
+    AxumRing(Workload),
     /// No HTTP server at all: what the kernel can do
     Epoll(Workload),
 }
@@ -76,6 +78,7 @@ fn main() -> Result<()> {
             Server::Warp(workload) => warp_sse::run(workload).await,
             Server::Salvo(workload) => salvo_sse::run(workload).await,
             Server::HyperRing(workload) => hyper_ring::run(workload).await,
+            Server::AxumRing(workload) => hyper_ring::on_axum(workload).await,
             Server::Epoll(_) | Server::Actix(_) => unreachable!("they have no such runtime"),
         }
     })
