@@ -62,10 +62,7 @@ pub(crate) fn draw(
         .margin(12)
         .x_label_area_size(42)
         .y_label_area_size(56)
-        .build_cartesian_2d(
-            (x.0 * 0.9..x.1 * 1.1).log_scale(),
-            (y.0 * 0.8..top).log_scale(),
-        )?;
+        .build_cartesian_2d((x.0 * 0.9..x.1 * 1.1).log_scale(), (y.0 * 0.8..top).log_scale())?;
     chart
         .configure_mesh()
         .x_desc(axis.label)

@@ -41,7 +41,10 @@ pub(super) async fn on_axum(workload: Workload) -> Result<()> {
     let listener = listen_tokio(&workload)?;
     let ring = ring(&workload);
     let stream = async move || {
-        ([(CONTENT_TYPE, "text/event-stream")], axum::body::Body::new(Stream::new(&workload, &ring)))
+        (
+            [(CONTENT_TYPE, "text/event-stream")],
+            axum::body::Body::new(Stream::new(&workload, &ring)),
+        )
     };
     axum::serve(listener, Router::new().route("/", get(stream))).await?;
     Ok(())
