@@ -108,19 +108,20 @@ impl Log {
     /// Returns how many records of a feed were trimmed behind a position, if that can be told: if
     /// none of another topic was, and nothing was superseded.
     pub(in crate::hub) fn missed_since(&self, feed: Key, after: Position) -> Option<u64> {
-        let others = self.topics.iter().filter(|(_, log)| log.feeds.binary_search(&feed).is_err());
         if self.superseded > after || self.freed > after || self.topics.len() > 64 {
             return None;
         }
-        if others.into_iter().any(|(_, log)| log.trimmed > after) {
+        let mut others =
+            self.topics.iter().filter(|(_, log)| log.feeds.binary_search(&feed).is_err());
+        if others.any(|(_, log)| log.trimmed > after) {
             return None;
         }
         let kept = self.order.range(after + 1..).take(STEPS).count();
         (kept < STEPS).then(|| (self.head - after) - kept as u64)
     }
 
-    /// Returns whether an event of a position and a tag may be of a feed's topics. If it is not said
-    /// to be, it is not.
+    /// Returns whether an event of a position and a tag may be of a feed's topics; if not, it surely
+    /// is of another.
     pub(in crate::hub) fn may_be_of(&self, feed: Key, position: Position, tag: Tag) -> bool {
         let feed = &self.feeds[feed];
         if feed.topics().take(STEPS).any(|topic| self.topics[topic].tag == tag) {
