@@ -23,13 +23,13 @@ pub(super) const LONG: usize = 4 << 10;
 enum Value {
     #[default]
     Absent,
-    /// In the current piece.
+    /// In the current chunk.
     Here(Range<usize>),
     /// Kept beside it.
     Kept,
 }
 
-/// A value, and what is kept of it beyond its piece.
+/// A value, and what is kept of it beyond its chunk.
 #[derive(Clone, Debug, Default)]
 struct Slot<K> {
     value: Value,

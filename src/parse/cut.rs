@@ -40,27 +40,20 @@ pub(super) enum State {
 }
 
 impl Lines {
-    /// The end of a line that began in an earlier piece, or that is passed over.
-    pub(super) fn line_goes_on(
-        &mut self,
-        start: usize,
-        end: usize,
-        wanted: Wanted,
-    ) -> Option<Found> {
+    /// The end of a line that began in an earlier piece, or that is passed over; its end is passed,
+    /// and what comes next is at this offset.
+    pub(super) fn line_goes_on(&mut self, rest: &[u8], next: u64, wanted: Wanted) -> Option<Found> {
         if self.passing_over {
-            let is_empty = start == end && self.cut.state == State::None;
+            let is_empty = rest.is_empty() && self.cut.state == State::None;
             self.cut.state = State::None;
             if is_empty {
                 self.passing_over = false;
-                self.block_offset = self.offset + self.position as u64;
+                self.block_offset = next;
             }
             return None;
         }
-        // Taken out while it is looked at, rather than counted once more.
-        let piece = mem::take(&mut self.piece);
-        let cut = self.cut_line(&piece[start..end], self.offset);
-        self.piece = piece;
-        if let Err(error) = cut {
+        // It has begun, so where it begins does not matter.
+        if let Err(error) = self.cut_line(rest, 0) {
             self.cut.state = State::None;
             return Some(Found::TooLarge(error));
         }
@@ -99,7 +92,7 @@ impl Lines {
     /// Each part is copied while it is still near.
     #[inline]
     pub(super) fn more_plain_data(&mut self, chunk: &[u8]) -> usize {
-        let is_cut = self.cut.state == State::Data && !self.passing_over && !self.has_piece();
+        let is_cut = self.cut.state == State::Data && !self.passing_over;
         let room = self.limits.room(self.block.bytes);
         if !is_cut || self.cut.length + chunk.len() > room {
             return 0;

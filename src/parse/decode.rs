@@ -1,30 +1,27 @@
 //! Chunks of bytes as pieces of text: the UTF-8 decode of the
 //! [Encoding standard](https://encoding.spec.whatwg.org/#utf-8-decode), over chunks.
 //!
-//! A piece is a part of a chunk that is text as it stands, most often all of it, and shares its
-//! memory. It is checked as a whole, once, which costs less than a check of each line. What stands
-//! between pieces is given as single characters: replaced bytes, and characters that are cut by the
-//! edge of a chunk.
+//! A piece is a part of a chunk that is text as it stands, most often all of it. It is checked as a
+//! whole, once, which costs less than a check of each line. What stands between pieces is given as
+//! single characters: replaced bytes, and characters that are cut by the edge of a chunk.
 
 use std::{collections::VecDeque, mem, str};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
+
+use super::input::Input;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Decodes what is pushed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Decoder {
-    /// What is left of the current chunk.
-    chunk: Bytes,
     /// Whether the current chunk holds what is not UTF-8.
     is_faulty: bool,
     /// The chunks behind it.
     later: VecDeque<Bytes>,
     /// The first bytes of a character whose rest is in the next chunk.
     cut: Cut,
-    /// How many bytes were decoded.
-    offset: u64,
     /// Whether a byte order mark would be behind the start.
     started: bool,
 }
@@ -32,8 +29,8 @@ pub(super) struct Decoder {
 /// The next of the text.
 #[derive(Debug)]
 pub(super) enum Decoded {
-    /// Bytes that are UTF-8 and not empty, and the offset of its first byte.
-    Piece(Bytes, u64),
+    /// A piece: what the input has for text, not empty.
+    Piece,
     /// One character, which ends no line, and the offset of its first byte.
     Character(char, u64),
 }
@@ -41,40 +38,50 @@ pub(super) enum Decoded {
 impl Decoder {
     /// Takes the next chunk, whose first bytes may be read already, if all before it is decoded.
     #[inline]
-    pub(super) fn push(&mut self, chunk: Bytes, read: usize) {
-        self.offset += read as u64;
+    pub(super) fn push(&mut self, input: &mut Input, chunk: Bytes, read: usize) {
         if read == chunk.len() {
-            return;
-        }
-        if self.chunk.is_empty() && self.later.is_empty() {
-            self.chunk = chunk;
-            // Here, for what was just changed is slow to move.
-            self.chunk.advance(read);
+            input.pass(read);
+        } else if input.is_empty() && self.later.is_empty() {
+            input.put(chunk, read);
             self.is_faulty = false;
         } else {
             self.later.push_back(chunk);
         }
     }
 
-    /// Returns the next of the text; none if another chunk is needed.
-    pub(super) fn decode(&mut self) -> Option<Decoded> {
+    /// Returns whether there is no chunk.
+    #[inline]
+    pub(super) fn is_waiting(&self, input: &Input) -> bool {
+        input.is_empty() && self.later.is_empty()
+    }
+
+    /// Goes on behind what was read; returns none if another chunk is needed.
+    #[inline]
+    pub(super) fn decode(&mut self, input: &mut Input) -> Option<Decoded> {
+        if self.is_waiting(input) { None } else { self.decode_on(input) }
+    }
+
+    /// Apart, so that the look whether there is a chunk stays small.
+    #[inline(never)]
+    fn decode_on(&mut self, input: &mut Input) -> Option<Decoded> {
         loop {
-            if self.chunk.is_empty() {
-                self.chunk = self.later.pop_front()?;
+            if input.rest().is_empty() {
+                input.give_up();
+                input.put(self.later.pop_front()?, 0);
                 self.is_faulty = false;
                 continue;
             }
-            let decoded = if self.cut.len == 0 { self.piece() } else { self.character() };
+            let decoded = if self.cut.len == 0 { self.piece(input) } else { self.character(input) };
             if let Some(decoded) = decoded {
                 return Some(decoded);
             }
         }
     }
 
-    /// Returns whether all that was pushed was decoded.
+    /// Returns whether all that was pushed was decoded, and is given up.
     #[inline]
-    pub(super) fn is_done(&self) -> bool {
-        self.chunk.is_empty() && self.cut.len == 0 && self.later.is_empty()
+    pub(super) fn is_done(&self, input: &Input) -> bool {
+        self.is_waiting(input) && self.cut.len == 0
     }
 
     /// Returns whether the bytes so far end with a part of a character, which, if nothing more
@@ -83,81 +90,55 @@ impl Decoder {
         self.cut.len > 0
     }
 
-    /// Takes what is text at the start of the chunk, and sets aside a character that its end cuts.
-    fn piece(&mut self) -> Option<Decoded> {
-        let whole = self.chunk.len() - cut_at_the_end(&self.chunk);
-        let length = self.valid_length(whole);
+    /// Looks how far there is text, and sets aside a character that the chunk's end cuts.
+    fn piece(&mut self, input: &mut Input) -> Option<Decoded> {
+        let length = self.valid_length(input.rest());
         if length == 0 {
-            self.cut.take_from(&mut self.chunk);
+            self.cut.take_from(input);
             return None;
         }
-        let piece = if length == self.chunk.len() {
-            mem::take(&mut self.chunk)
-        } else {
-            self.chunk.split_to(length)
-        };
-        let offset = self.offset;
-        self.offset += length as u64;
-        self.without_mark(piece, offset)
+        input.text_end = input.position + length;
+        if !mem::replace(&mut self.started, true) {
+            let mut bytes = [0; 4];
+            let mark = BYTE_ORDER_MARK.encode_utf8(&mut bytes).as_bytes();
+            if input.text().starts_with(mark) {
+                input.position += mark.len();
+            }
+        }
+        (!input.text().is_empty()).then_some(Decoded::Piece)
     }
 
-    /// How many bytes at the start of the chunk are UTF-8, of so many.
+    /// How many bytes at the start of what is left of a chunk are UTF-8.
     ///
     /// The fast check looks at all of them before it says no, so it is asked once a chunk; the slow
     /// one stops where it fails.
-    fn valid_length(&mut self, whole: usize) -> usize {
-        let bytes = &self.chunk[..whole];
+    fn valid_length(&mut self, rest: &[u8]) -> usize {
+        let bytes = &rest[..rest.len() - cut_at_the_end(rest)];
         self.is_faulty = self.is_faulty || simdutf8::basic::from_utf8(bytes).is_err();
         if !self.is_faulty {
-            return whole;
+            return bytes.len();
         }
         str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len)
     }
 
-    fn without_mark(&mut self, mut piece: Bytes, offset: u64) -> Option<Decoded> {
-        let mut mark = 0;
-        if !self.started {
-            self.started = true;
-            let mut bytes = [0; 4];
-            let encoded = BYTE_ORDER_MARK.encode_utf8(&mut bytes).as_bytes();
-            if piece.starts_with(encoded) {
-                mark = encoded.len();
-                piece.advance(mark);
-            }
-        }
-        (!piece.is_empty()).then_some(Decoded::Piece(piece, offset + mark as u64))
-    }
-
     /// Completes the character that is cut, or replaces what cannot be one.
-    fn character(&mut self) -> Option<Decoded> {
+    fn character(&mut self, input: &mut Input) -> Option<Decoded> {
         let (character, length) = loop {
             match self.cut.decode() {
                 Some(decoded) => break decoded,
-                None => match self.chunk.first() {
+                None => match input.rest().first() {
                     None => return None,
-                    Some(0x80..=0xbf) => self.cut.take_from(&mut self.chunk),
+                    Some(0x80..=0xbf) => self.cut.take_from(input),
                     Some(_) => break (char::REPLACEMENT_CHARACTER, self.cut.len),
                 },
             }
         };
+        let offset = input.offset_of(input.position) - self.cut.len as u64;
         self.cut.remove(length);
-        let offset = self.offset;
-        self.offset += length as u64;
-        if !self.started {
-            self.started = true;
-            if character == BYTE_ORDER_MARK {
-                return None;
-            }
+        if !mem::replace(&mut self.started, true) && character == BYTE_ORDER_MARK {
+            return None;
         }
         Some(Decoded::Character(character, offset))
-    }
-}
-
-/// Gives up what is read to its end: an empty rest would keep all of its chunk alive.
-#[inline]
-fn let_go(chunk: &mut Bytes) {
-    if chunk.is_empty() {
-        *chunk = Bytes::new();
     }
 }
 
@@ -185,11 +166,13 @@ struct Cut {
 }
 
 impl Cut {
-    fn take_from(&mut self, chunk: &mut Bytes) {
-        if chunk.has_remaining() {
-            self.bytes[self.len] = chunk.get_u8();
+    /// Takes the next byte.
+    fn take_from(&mut self, input: &mut Input) {
+        if let Some(&byte) = input.rest().first() {
+            self.bytes[self.len] = byte;
             self.len += 1;
-            let_go(chunk);
+            input.position += 1;
+            input.text_end = input.position;
         }
     }
 
@@ -219,13 +202,13 @@ mod tests {
 
     /// Decodes chunks to their text, an unfinished character at the end included.
     fn decoded<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> String {
-        let mut decoder = Decoder::default();
+        let (mut decoder, mut input) = (Decoder::default(), Input::default());
         let mut text = String::new();
         for chunk in chunks {
-            decoder.push(Bytes::copy_from_slice(chunk), 0);
-            while let Some(decoded) = decoder.decode() {
+            decoder.push(&mut input, Bytes::copy_from_slice(chunk), 0);
+            while let Some(decoded) = decoder.decode(&mut input) {
                 match decoded {
-                    Decoded::Piece(piece, _) => text.push_str(str::from_utf8(&piece).unwrap()),
+                    Decoded::Piece => text.push_str(&read(&mut input)),
                     Decoded::Character(character, _) => text.push(character),
                 }
             }
@@ -234,6 +217,13 @@ mod tests {
             text.push(char::REPLACEMENT_CHARACTER);
         }
         text
+    }
+
+    /// Reads the piece that there is.
+    fn read(input: &mut Input) -> String {
+        let piece = str::from_utf8(input.text()).unwrap().to_owned();
+        input.position = input.text_end;
+        piece
     }
 
     #[test]
@@ -270,15 +260,14 @@ mod tests {
 
     #[test]
     fn offsets_are_those_of_the_bytes() {
-        let mut decoder = Decoder::default();
-        decoder.push(Bytes::from_static(b"\xef\xbb\xbfab\xffcd\xe6"), 0);
-        decoder.push(Bytes::from_static(b"\xbc\xa2e"), 0);
+        let (mut decoder, mut input) = (Decoder::default(), Input::default());
+        decoder.push(&mut input, Bytes::from_static(b"\xef\xbb\xbfab\xffcd\xe6"), 0);
+        decoder.push(&mut input, Bytes::from_static(b"\xbc\xa2e"), 0);
         let mut all = Vec::new();
-        while let Some(decoded) = decoder.decode() {
+        while let Some(decoded) = decoder.decode(&mut input) {
+            let offset = input.offset_of(input.position);
             all.push(match decoded {
-                Decoded::Piece(piece, offset) => {
-                    (String::from_utf8(piece.to_vec()).unwrap(), offset)
-                }
+                Decoded::Piece => (read(&mut input), offset),
                 Decoded::Character(character, offset) => (character.to_string(), offset),
             });
         }

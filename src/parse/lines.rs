@@ -8,7 +8,7 @@
 //! Whoever changes this: nothing here may depend on where pieces end. `tests/conformance` cuts
 //! everything everywhere, and holds it against the algorithm as the standard has it.
 
-use std::ops::Range;
+use std::{mem, ops::Range};
 
 use bytes::Bytes;
 
@@ -17,6 +17,7 @@ use super::{
     cut::{Cut, State},
     error::EventTooLarge,
     field::{Field, field_of, line_end, milliseconds},
+    input::Input,
     limits::Limits,
     parsed::Parsed,
 };
@@ -45,11 +46,6 @@ pub(super) enum Found {
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
     pub(super) limits: Limits,
-    /// The piece that is being read, and how much of it was.
-    pub(super) piece: Bytes,
-    pub(super) position: usize,
-    /// The offset of the piece in the stream.
-    pub(super) offset: u64,
     /// Whether the last line ended with a CR at the end of its piece: a LF that follows belongs to
     /// it.
     pub(super) after_cr: bool,
@@ -67,9 +63,6 @@ impl Lines {
     pub(super) fn new() -> Self {
         Self {
             limits: Limits::DEFAULT,
-            piece: Bytes::new(),
-            position: 0,
-            offset: 0,
             after_cr: false,
             cut: Cut::default(),
             block: Block::default(),
@@ -94,45 +87,36 @@ impl Lines {
         self.last_event_id = Some(id).filter(|id| !id.as_bytes().is_empty());
     }
 
-    /// Goes on with the next piece, once the one before is read.
-    pub(super) fn begin(&mut self, piece: Bytes, offset: u64) {
-        self.piece = piece;
-        self.offset = offset;
-        self.position = 0;
-        if self.after_cr {
-            self.after_cr = false;
-            self.position = usize::from(self.piece.starts_with(b"\n"));
-            if self.cut.state == State::None && self.block_offset == offset {
-                self.block_offset += self.position as u64;
+    /// Begins with the next piece, once the one before is read.
+    #[inline]
+    pub(super) fn begin(&mut self, input: &mut Input) {
+        if mem::take(&mut self.after_cr) && input.text().starts_with(b"\n") {
+            let at = input.offset_of(input.position);
+            input.position += 1;
+            if self.cut.state == State::None && self.block_offset == at {
+                self.block_offset += 1;
             }
         }
     }
 
-    /// Whether there is a piece that is not read to its end.
+    /// Reads on to the next item; none at the end of the piece, of which nothing is needed then.
     #[inline]
-    pub(super) fn has_piece(&self) -> bool {
-        !self.piece.is_empty()
-    }
-
-    /// Reads on to the next item; none at the end of the piece, which is given up then.
-    #[inline]
-    pub(super) fn read(&mut self, wanted: Wanted) -> Option<Found> {
-        while let Some(length) = line_end(&self.piece[self.position..]) {
-            let start = self.position;
+    pub(super) fn read(&mut self, input: &mut Input, wanted: Wanted) -> Option<Found> {
+        while let Some(length) = line_end(input.text()) {
+            let start = input.position;
             let end = start + length;
-            self.pass_line_end(end);
-            if let Some(item) = self.line(start, end, wanted) {
+            self.pass_line_end(input, end);
+            if let Some(item) = self.line(input, start..end, wanted) {
                 return Some(item);
             }
         }
-        let piece = std::mem::take(&mut self.piece);
-        self.block.keep(&piece, self.limits);
-        let start = std::mem::take(&mut self.position);
-        let rest = &piece[start..];
+        self.block.keep(&input.chunk, self.limits);
+        let start = mem::replace(&mut input.position, input.text_end);
+        let rest = &input.chunk[start..input.text_end];
         if rest.is_empty() {
             return None;
         }
-        self.cut_line(rest, self.offset + start as u64).err().map(Found::TooLarge)
+        self.cut_line(rest, input.offset_of(start)).err().map(Found::TooLarge)
     }
 
     /// Appends one character, which ends no line, from between pieces.
@@ -143,55 +127,54 @@ impl Lines {
 
     /// Returns the event of the block that has not ended, if it has data; its last line is taken as
     /// one.
-    pub(super) fn unfinished(mut self) -> Option<Event> {
+    pub(super) fn unfinished(mut self, chunk: &Bytes) -> Option<Event> {
         if self.cut.state != State::None {
             self.end_cut_line(Wanted::Events);
         }
         let mut event = Event::default();
-        self.take(&mut event);
+        self.take(&mut event, chunk);
         Some(event).filter(Event::has_data)
     }
 
     #[inline]
-    fn pass_line_end(&mut self, end: usize) {
-        self.position = end + 1;
-        if self.piece[end] == b'\r' {
-            match self.piece.get(end + 1) {
-                Some(b'\n') => self.position = end + 2,
+    fn pass_line_end(&mut self, input: &mut Input, end: usize) {
+        input.position = end + 1;
+        if input.chunk[end] == b'\r' {
+            match input.text().first() {
+                Some(b'\n') => input.position = end + 2,
                 Some(_) => {}
                 None => self.after_cr = true,
             }
         }
     }
 
+    /// A line of the chunk, whose end is passed.
     #[inline]
-    fn line(&mut self, start: usize, end: usize, wanted: Wanted) -> Option<Found> {
+    fn line(&mut self, input: &Input, place: Range<usize>, wanted: Wanted) -> Option<Found> {
+        let line = &input.chunk[place.clone()];
         if self.cut.state != State::None || self.passing_over {
-            return self.line_goes_on(start, end, wanted);
+            return self.line_goes_on(line, input.offset_of(input.position), wanted);
         }
-        if start == end {
-            return self.end_block(wanted);
+        if line.is_empty() {
+            return self.end_block(input, wanted);
         }
-        let length = end - start;
-        if length > self.limits.room(self.block.bytes) {
-            return Some(Found::TooLarge(self.too_large(self.offset + start as u64)));
+        if line.len() > self.limits.room(self.block.bytes) {
+            return Some(Found::TooLarge(self.too_large(input.offset_of(place.start))));
         }
-        self.block.bytes += length;
-        let (field, value) = field_of(&self.piece[start..end]);
-        let value = start + value..end;
+        self.block.bytes += line.len();
+        let (field, start) = field_of(line);
+        let value = place.start + start..place.end;
         match field {
-            Field::Data => self.block.data_here(&self.piece, value, self.limits),
+            Field::Data => self.block.data_here(&input.chunk, value, self.limits),
             Field::Event => self.block.type_here(value),
             Field::Id => {
-                if !self.piece[value.clone()].contains(&0) {
+                if !line[start..].contains(&0) {
                     self.block.id_here(value);
                 }
             }
             Field::Retry | Field::Comment | Field::Unknown(_) => {
-                let piece = self.piece.clone();
-                let line = &piece[start..end];
                 let text = |part: Range<usize>| EventData::copy_of(&line[part]);
-                return self.other_field(field, line, value.start - start, wanted, &text);
+                return self.other_field(field, line, start, wanted, &text);
             }
         }
         None
@@ -231,16 +214,16 @@ impl Lines {
 
     /// An empty line: the block is an event, if it has data. It is to be taken, or is cleared.
     #[inline]
-    fn end_block(&mut self, wanted: Wanted) -> Option<Found> {
-        self.block_offset = self.offset + self.position as u64;
+    fn end_block(&mut self, input: &Input, wanted: Wanted) -> Option<Found> {
+        self.block_offset = input.offset_of(input.position);
         if self.block.has_data() {
             return Some(Found::Event);
         }
-        self.end_block_without_data(wanted)
+        self.end_block_without_data(&input.chunk, wanted)
     }
 
     #[cold]
-    fn end_block_without_data(&mut self, wanted: Wanted) -> Option<Found> {
+    fn end_block_without_data(&mut self, chunk: &Bytes, wanted: Wanted) -> Option<Found> {
         if !self.block.sets_something() {
             self.block.clear();
             return None;
@@ -248,7 +231,7 @@ impl Lines {
         if wanted == Wanted::All {
             return Some(Found::Block);
         }
-        self.take(&mut Event::default());
+        self.take(&mut Event::default(), chunk);
         None
     }
 
@@ -257,8 +240,8 @@ impl Lines {
     ///
     /// Each field is written into the event, which takes less than to make it and move it there.
     #[inline]
-    pub(super) fn take(&mut self, event: &mut Event) {
-        self.block.tell_id(&self.piece, &mut self.last_event_id);
-        self.block.give_to(event, &self.piece);
+    pub(super) fn take(&mut self, event: &mut Event, chunk: &Bytes) {
+        self.block.tell_id(chunk, &mut self.last_event_id);
+        self.block.give_to(event, chunk);
     }
 }

@@ -56,6 +56,7 @@ mod cut;
 mod decode;
 mod error;
 mod field;
+mod input;
 mod limits;
 mod lines;
 mod parsed;

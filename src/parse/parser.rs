@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{
     decode::{Decoded, Decoder},
     error::EventTooLarge,
+    input::Input,
     lines::{Found, Lines, Wanted},
     parsed::Parsed,
 };
@@ -29,6 +30,7 @@ use crate::event::{Event, EventId, IntoEventId};
 /// ```
 #[derive(Clone, Debug)]
 pub struct EventParser {
+    input: Input,
     decoder: Decoder,
     lines: Lines,
 }
@@ -37,7 +39,7 @@ impl EventParser {
     /// Creates a parser at the start of a stream, without a last event ID, with limits of 16 MiB.
     #[must_use]
     pub fn new() -> Self {
-        Self { decoder: Decoder::default(), lines: Lines::new() }
+        Self { input: Input::default(), decoder: Decoder::default(), lines: Lines::new() }
     }
 
     /// Sets how many bytes the lines of one event may have together, their ends not counted, nor
@@ -89,8 +91,9 @@ impl EventParser {
     /// Takes a chunk. What of it goes on with a line of data is read here, so that a chunk within a
     /// long line is never put anywhere.
     fn push_bytes(&mut self, chunk: Bytes) {
-        let read = if self.decoder.is_done() { self.lines.more_plain_data(&chunk) } else { 0 };
-        self.decoder.push(chunk, read);
+        let is_next = self.decoder.is_done(&self.input);
+        let read = if is_next { self.lines.more_plain_data(&chunk) } else { 0 };
+        self.decoder.push(&mut self.input, chunk, read);
     }
 
     /// Returns the next event; `None` if more bytes are needed for one.
@@ -154,13 +157,14 @@ impl EventParser {
         if self.decoder.is_cut() {
             lines.character(char::REPLACEMENT_CHARACTER, 0).ok()?;
         }
-        lines.unfinished()
+        lines.unfinished(&self.input.chunk)
     }
 
     /// Begins a new stream, as after a reconnect: what was not read and what has not ended is
     /// discarded, a byte order mark may come again, offsets count from 0. The last event ID, the
     /// reconnection time and the limits stay.
     pub fn reset(&mut self) {
+        self.input = Input::default();
         self.decoder = Decoder::default();
         self.lines.reset();
     }
@@ -168,20 +172,20 @@ impl EventParser {
     #[inline]
     fn taken(&mut self) -> Event {
         let mut event = Event::default();
-        self.lines.take(&mut event);
+        self.lines.take(&mut event, &self.input.chunk);
         event
     }
 
     #[inline]
     fn find(&mut self, wanted: Wanted) -> Option<Found> {
         loop {
-            if self.lines.has_piece() {
-                if let Some(found) = self.lines.read(wanted) {
+            if self.input.text_end > 0 {
+                if let Some(found) = self.lines.read(&mut self.input, wanted) {
                     return Some(found);
                 }
             }
-            match self.decoder.decode()? {
-                Decoded::Piece(piece, offset) => self.lines.begin(piece, offset),
+            match self.decoder.decode(&mut self.input)? {
+                Decoded::Piece => self.lines.begin(&mut self.input),
                 Decoded::Character(character, offset) => {
                     if let Err(error) = self.lines.character(character, offset) {
                         return Some(Found::TooLarge(error));

@@ -17,9 +17,10 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
     if plain + rest.len() < bytes.len() {
         return plain;
     }
-    // The last block overlaps the one before, so that it is no shorter.
-    let last = bytes.last_chunk::<BLOCK>().map_or(rest, |block| block);
-    if is_plain(last) { bytes.len() } else { plain }
+    // The last block overlaps the one before, so that it is no shorter: of a known length.
+    let is_plain_to_the_end =
+        bytes.last_chunk::<BLOCK>().map_or_else(|| is_plain(rest), |last| is_plain(last));
+    if is_plain_to_the_end { bytes.len() } else { plain }
 }
 
 /// Whether all is printable: as a signed number a byte that is not ASCII is less than a space too.
