@@ -70,21 +70,21 @@ impl Block {
         !self.id.is_absent() || self.retry.is_some()
     }
 
-    /// Appends a line of data that stands in the piece.
+    /// Appends a line of data that stands in the chunk.
     #[inline]
-    pub(super) fn data_here(&mut self, piece: &[u8], value: Range<usize>, limits: Limits) {
+    pub(super) fn data_here(&mut self, chunk: &[u8], value: Range<usize>, limits: Limits) {
         if self.data.is_absent() {
             self.data.value = Value::Here(value);
             return;
         }
-        self.begin_data(piece, &piece[value], limits);
+        self.begin_data(chunk, &chunk[value], limits);
     }
 
     /// Appends the beginning of a line of data, or all of it, to what is kept of data; with the
     /// line feed that ends the line before it.
-    pub(super) fn begin_data(&mut self, piece: &[u8], value: &[u8], limits: Limits) {
+    pub(super) fn begin_data(&mut self, chunk: &[u8], value: &[u8], limits: Limits) {
         let first = self.data.is_absent();
-        self.keep_data(piece, value.len() + 1, limits);
+        self.keep_data(chunk, value.len() + 1, limits);
         if !first {
             self.data.kept.push(b'\n');
         }
@@ -136,23 +136,23 @@ impl Block {
     }
 
     /// Keeps what stands in a piece that is given up.
-    pub(super) fn keep(&mut self, piece: &[u8], limits: Limits) {
+    pub(super) fn keep(&mut self, chunk: &[u8], limits: Limits) {
         if let Some(part) = self.event_type.here() {
-            self.keep_type(piece, part);
+            self.keep_type(chunk, part);
         }
         if let Some(part) = self.id.here() {
-            self.keep_id(piece, part);
+            self.keep_id(chunk, part);
         }
         if let Value::Here(_) = &self.data.value {
-            self.keep_data(piece, 0, limits);
+            self.keep_data(chunk, 0, limits);
         }
     }
 
     /// Makes data a kept one, with room for so much more.
-    fn keep_data(&mut self, piece: &[u8], more: usize, limits: Limits) {
+    fn keep_data(&mut self, chunk: &[u8], more: usize, limits: Limits) {
         self.is_kept = true;
         let here = match &self.data.value {
-            Value::Here(range) => &piece[range.clone()],
+            Value::Here(range) => &chunk[range.clone()],
             Value::Absent | Value::Kept => &[],
         };
         let kept = &mut self.data.kept;
@@ -166,17 +166,17 @@ impl Block {
 
     /// Makes the id of the block, if it has one, the last event ID. An empty one is none.
     #[inline]
-    pub(super) fn tell_id(&mut self, piece: &[u8], last_event_id: &mut Option<EventId>) {
+    pub(super) fn tell_id(&mut self, chunk: &[u8], last_event_id: &mut Option<EventId>) {
         if let Value::Here(part) = &self.id.value {
             if part.len() > LONG {
-                let id = piece[part.clone()].to_vec();
+                let id = chunk[part.clone()].to_vec();
                 self.keep_long_id(EventId::rest_of_line(id, 0));
             }
         }
         match &self.id.value {
             Value::Absent => {}
             Value::Here(part) if part.is_empty() => *last_event_id = None,
-            Value::Here(part) => EventId::receive(last_event_id, piece, part.clone()),
+            Value::Here(part) => EventId::receive(last_event_id, chunk, part.clone()),
             Value::Kept => match &self.id.kept {
                 Some(id) if !id.as_bytes().is_empty() => EventId::receive_clone(last_event_id, id),
                 _ => *last_event_id = None,
@@ -186,19 +186,19 @@ impl Block {
 
     /// Gives what the block has to an event that has nothing yet, and makes ready for the next.
     #[inline]
-    pub(super) fn give_to(&mut self, event: &mut Event, piece: &Bytes) {
+    pub(super) fn give_to(&mut self, event: &mut Event, chunk: &Bytes) {
         if self.is_kept {
             self.give_kept_to(event);
         }
         let slots = event.slots();
         if let Some(part) = self.id.take_here() {
-            EventId::receive(slots.id, piece, part);
+            EventId::receive(slots.id, chunk, part);
         }
         if let Some(part) = self.event_type.take_here().filter(|part| !part.is_empty()) {
-            EventType::receive(slots.event_type, piece, part);
+            EventType::receive(slots.event_type, chunk, part);
         }
         if let Some(part) = self.data.take_here() {
-            EventData::receive(slots.data, piece, part);
+            EventData::receive(slots.data, chunk, part);
         }
         if let Some(milliseconds) = self.retry.take() {
             event.receive_retry(milliseconds);
