@@ -27,20 +27,28 @@ pub(crate) struct Browser {
     _profile: Profile,
 }
 
+/// Starts the driver, and returns its port. It takes a free port of IPv4, and ends if the same of
+/// IPv6 is taken: then it is started anew.
+async fn start_driver() -> (Process, u16) {
+    let started = "ChromeDriver was started successfully on port ";
+    for _ in 0..5 {
+        let mut driver = Process::start(Command::new("chromedriver").arg("--port=0"));
+        while let Some(line) = driver.line_or_end().await {
+            if let Some(port) = line.strip_prefix(started) {
+                return (driver, port.trim_end_matches('.').parse().unwrap());
+            }
+        }
+    }
+    panic!("chromedriver ended five times before it told its port");
+}
+
 impl Browser {
     pub(crate) async fn start() -> Self {
         assert!(
             Command::new("chromedriver").arg("--version").output().is_ok(),
             "chromedriver is missing; ./ci/test installs it with the browser (Debian: chromium, chromium-driver)"
         );
-        let mut driver = Process::start(Command::new("chromedriver").arg("--port=0"));
-        let started = "ChromeDriver was started successfully on port ";
-        let port = loop {
-            let line = driver.line().await;
-            if let Some(port) = line.strip_prefix(started) {
-                break port.trim_end_matches('.').parse().unwrap();
-            }
-        };
+        let (driver, port) = start_driver().await;
         let driver_addr = SocketAddr::from(([127, 0, 0, 1], port));
         let profile = Profile::new();
         let options = json!({"goog:chromeOptions": {"args": [

@@ -48,8 +48,12 @@ impl Process {
 
     /// Waits for the next line of stdout.
     pub(crate) async fn line(&mut self) -> String {
-        let line = timeout(PATIENCE, self.lines.recv()).await.expect("a line on stdout");
-        line.expect("a line on stdout before its end")
+        self.line_or_end().await.expect("a line on stdout before its end")
+    }
+
+    /// The same; none if it has ended.
+    pub(crate) async fn line_or_end(&mut self) -> Option<String> {
+        timeout(PATIENCE, self.lines.recv()).await.expect("a line on stdout")
     }
 }
 
