@@ -47,6 +47,12 @@ impl Input {
         self.chunk.is_empty()
     }
 
+    /// Whether there is a piece, be it read to its end.
+    #[inline]
+    pub(super) fn has_piece(&self) -> bool {
+        self.text_end > 0
+    }
+
     /// What is not read, be it text or not.
     #[inline]
     pub(super) fn rest(&self) -> &[u8] {

@@ -179,7 +179,7 @@ impl EventParser {
     #[inline]
     fn find(&mut self, wanted: Wanted) -> Option<Found> {
         loop {
-            if self.input.text_end > 0 {
+            if self.input.has_piece() {
                 if let Some(found) = self.lines.read(&mut self.input, wanted) {
                     return Some(found);
                 }
