@@ -96,7 +96,7 @@ fn plain(events_to_send: u64) -> EventChannelHandler<()> {
 
 /// The same with every setting that governs a stream.
 fn governed(events_to_send: u64) -> EventChannelHandler<()> {
-    let farewell = Farewell::new().retry(HOUR).finish_within(HOUR).paced_over(HOUR);
+    let farewell = Farewell::new().retry(HOUR).grace_period(HOUR).stagger_over(HOUR);
     plain(events_to_send)
         .shutdown(&Shutdown::new(farewell.clone()))
         .max_lifetime(24 * HOUR)

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::interval};
 use tower_sse::{
     BoxError, Farewell, Hub, Shutdown,
-    hub::{Lagging, Publication, Topics},
+    hub::{Lagging, Publication, Selection},
 };
 
 /// Live charts of many keys.
@@ -46,7 +46,7 @@ pub(crate) fn app(rate: usize, window: Duration, shutdown: &Shutdown) -> Router 
     tokio::spawn(publish(hub.clone(), rate));
     let events = hub
         .handler(|connect| async move {
-            let all = Topics::default().patterns(["load.*"])?.with_state();
+            let all = Selection::default().patterns(["load.*"])?.with_state();
             Ok(connect.accept().subscribe(all))
         })
         .batch_window(window)

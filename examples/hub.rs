@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower_sse::{
     BoxError, Connect, Event, EventType, Farewell, Hub, KeepAlive, Refusal, Shutdown,
-    hub::{History, Lagging, Publication, Topics},
+    hub::{History, Lagging, Publication, Selection},
 };
 
 /// A hub server: many publishers, many readers.
@@ -108,7 +108,7 @@ async fn main() -> Result<(), BoxError> {
 }
 
 /// Reads `topic=a&pattern=b.>&state=true`.
-fn topics_of(query: &str) -> Result<Topics, BoxError> {
+fn topics_of(query: &str) -> Result<Selection, BoxError> {
     let mut names = Vec::new();
     let mut patterns = Vec::new();
     let mut state = false;
@@ -126,7 +126,7 @@ fn topics_of(query: &str) -> Result<Topics, BoxError> {
     if names.len() > 100 || patterns.len() > 20 {
         return Err("at most 100 topics and 20 patterns".into());
     }
-    let topics = Topics::new(names)?.patterns(patterns)?;
+    let topics = Selection::new(names)?.patterns(patterns)?;
     if topics.is_empty() {
         return Err("name at least one `topic` or `pattern`".into());
     }

@@ -59,7 +59,7 @@ struct Message {
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
     // An answer cannot be resumed, so at Ctrl-C it has time to finish.
-    let shutdown = Shutdown::new(Farewell::new().finish_within(Duration::from_secs(30)));
+    let shutdown = Shutdown::new(Farewell::new().grace_period(Duration::from_secs(30)));
     let answers = Arc::default();
     let app = Router::new()
         .route("/v1/chat/completions", post(completions))

@@ -67,8 +67,8 @@ impl Mode {
         match self {
             Self::Now => Farewell::new(),
             Self::Farewell => bye,
-            Self::Finish => bye.finish_within(Duration::from_secs(10)),
-            Self::Paced => bye.paced_over(Duration::from_secs(10)),
+            Self::Finish => bye.grace_period(Duration::from_secs(10)),
+            Self::Paced => bye.stagger_over(Duration::from_secs(10)),
         }
     }
 }

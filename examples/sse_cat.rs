@@ -236,7 +236,7 @@ fn tell(update: Update, updates: &tower_sse::Updates, output: &mut Output) -> io
             let (attempt, delay_ms) = (again.attempt, Duration::as_millis(&again.delay));
             output.line(&Line::Reconnecting { attempt, delay_ms, cause: with_causes(&again.cause) })
         }
-        Update::LastEventIdLeftOut(id) => {
+        Update::LastEventIdOmitted(id) => {
             let length = id.as_str().len();
             eprintln!(
                 "the last event id, of {length} bytes, is not sent: a header cannot carry it"

@@ -81,7 +81,7 @@
 //!
 //! # Runtimes
 //!
-//! Keep-alives, which are on by default, [`in_task`](EventBody::in_task), whatever ends or cuts a
+//! Keep-alives, which are on by default, [`spawn_handler`](EventBody::spawn_handler), whatever ends or cuts a
 //! stream after some time, and the delays and timeouts of an [`EventSource`] need a tokio runtime.
 //! The rest runs on any executor.
 
@@ -89,14 +89,15 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admission;
-mod alarm;
 pub mod body;
-mod caught;
+mod catch_panic;
 pub mod channel;
 pub mod client;
 pub mod connect;
+mod delay_range;
 pub mod encode;
 pub mod event;
+mod exclusive;
 pub mod handler;
 #[cfg(feature = "hub")]
 pub mod hub;
@@ -105,9 +106,9 @@ mod metrics;
 pub mod parse;
 pub mod recipes;
 pub mod shutdown;
-mod spread;
 pub mod stream;
 pub mod telemetry;
+mod timer;
 mod trace;
 
 #[cfg(feature = "json")]
@@ -118,10 +119,11 @@ pub use self::event::JsonError;
 pub use self::hub::Hub;
 #[doc(inline)]
 pub use self::{
-    body::{Disconnect, EndReason, EventBody, EventBodyError, KeepAlive, StreamOptions},
+    body::{EndReason, EventBody, EventBodyError, KeepAlive, StreamEnd, StreamOptions},
     channel::{Buffer, EventReceiver, EventSender, SendError, event_channel},
     client::{EventSource, EventSourceError, ReconnectTo, Reconnection, Update, Updates},
     connect::{Accept, Connect, InvalidLastEventId, LastEventId, Refusal, ResponseHead},
+    delay_range::DelayRange,
     encode::{Encode, EncodedEvent, InvalidEncoding},
     event::{
         Event, EventData, EventId, EventType, FieldName, InvalidEventId, InvalidEventType,
@@ -130,8 +132,7 @@ pub use self::{
     handler::{EventChannelHandler, event_channel_handler},
     layer::{SseLayer, SseService},
     parse::{EventParser, EventTooLarge, Parsed},
-    shutdown::{Farewell, Shutdown, ShutdownIo, StillOpen},
-    spread::Spread,
+    shutdown::{Farewell, Shutdown, ShutdownIo, ShutdownTimeout},
     stream::{EventStream, EventStreamError, EventStreamExt, UnexpectedResponse},
 };
 

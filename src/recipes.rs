@@ -28,7 +28,7 @@
 //!
 //! ```
 //! use tokio::sync::mpsc;
-//! use tower_sse::{Disconnect, event_channel_handler};
+//! use tower_sse::{StreamEnd, event_channel_handler};
 //!
 //! #[derive(Clone)]
 //! struct Session(u64);
@@ -36,7 +36,7 @@
 //! async fn forget(session: &Session) { /* a query */ }
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
-//! let (ended, mut ends) = mpsc::unbounded_channel::<Disconnect>();
+//! let (ended, mut ends) = mpsc::unbounded_channel::<StreamEnd>();
 //! tokio::spawn(async move {
 //!     while let Some(end) = ends.recv().await {
 //!         if let Some(session) = end.extensions().get::<Session>() {
@@ -98,13 +98,13 @@
 //!         events.send(Event::new(read_sensor())).await?;
 //!     }
 //! })
-//! .in_task()
+//! .spawn_handler()
 //! .buffer(Buffer::sliding(64));
 //! # let _ = latest;
 //! ```
 //!
 //! How many were dropped is told by [`EventSender::dropped`](crate::EventSender::dropped) and, at
-//! the end, by [`Disconnect::dropped`](crate::Disconnect::dropped).
+//! the end, by [`StreamEnd::dropped`](crate::StreamEnd::dropped).
 //!
 //! # Cut a client that has stopped reading
 //!
@@ -208,7 +208,7 @@
 //! | [`retry`](crate::EventBody::retry) | the reconnection time that a stream opens with |
 //! | [`Farewell::retry`](crate::Farewell::retry) | the one that it ends with, at a shutdown or after its lifetime |
 //! | [`max_lifetime`](crate::EventBody::max_lifetime) | the end, in the last fifth of it |
-//! | [`Farewell::paced_over`](crate::Farewell::paced_over) | the ends at a shutdown |
+//! | [`Farewell::stagger_over`](crate::Farewell::stagger_over) | the ends at a shutdown |
 //! | [`retry_after`](crate::EventChannelHandler::retry_after) | how long those stay away for whom there is no place |
 //!
 //! # Go on where the client was
@@ -249,7 +249,7 @@
 //! | 200, an event stream, and later its end | comes back after the reconnection time, about 3 seconds unless `retry` says otherwise |
 //! | 200, an event stream that is cut: failed, evicted, revoked | the same |
 //! | what [`max_streams`](crate::EventChannelHandler::max_streams) and a [shutdown](crate::shutdown) answer | comes back after the time that was drawn for it |
-//! | [`Refusal::come_back`](crate::Refusal::come_back): 200, a `retry`, the end | comes back after that time |
+//! | [`Refusal::retry_later`](crate::Refusal::retry_later): 200, a `retry`, the end | comes back after that time |
 //! | [`Refusal::stop`](crate::Refusal::stop): 204 | never comes back; no error for other clients |
 //! | any other status: 401, 429, 500, 503 | never comes back by itself |
 //!

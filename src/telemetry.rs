@@ -13,7 +13,7 @@
 //! | `method`, `path` | of the request; never the query, for tokens stand there. Both are missing for an [`EventBody`](crate::EventBody) that a handler of a framework has made |
 //! | `last_event_id` | where the client goes on, if it said so |
 //! | `reason` | why the stream ended, as [`EndReason::as_str`](crate::EndReason::as_str) names it |
-//! | `events`, `bytes` | what was handed to the server, as in [`Disconnect`](crate::Disconnect) |
+//! | `events`, `bytes` | what was handed to the server, as in [`StreamEnd`](crate::StreamEnd) |
 //! | `duration` | in seconds |
 //!
 //! # Logs

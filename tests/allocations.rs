@@ -99,14 +99,14 @@ fn a_burst_to_the_readers_of_a_hub_is_one_frame_that_they_share() {
     use http_body::Body as _;
     use tower_sse::{
         Hub,
-        hub::{Publication, Topics},
+        hub::{Publication, Selection},
     };
 
     const READERS: usize = 100;
     const ROUNDS: usize = 20;
     let mut context = Context::from_waker(Waker::noop());
     let hub = Hub::new();
-    let body = || hub.subscribe(Topics::new(["all"]).unwrap()).into_body().without_keep_alive();
+    let body = || hub.subscribe(Selection::new(["all"]).unwrap()).into_body().without_keep_alive();
     let mut bodies: Vec<EventBody> = (0..READERS).map(|_| body()).collect();
     bodies.iter_mut().for_each(|body| while next_chunk(body).is_ready() {});
     for burst in [1, 100] {

@@ -15,13 +15,13 @@ use http_body::Body;
 use http_body_util::Full;
 use static_assertions::{assert_impl_all as yes, assert_not_impl_any as no};
 use tower_sse::{
-    Accept, BoxError, Buffer, Connect, Disconnect, EncodedEvent, EndReason, Event, EventBody,
+    Accept, BoxError, Buffer, Connect, DelayRange, EncodedEvent, EndReason, Event, EventBody,
     EventBodyError, EventChannelHandler, EventData, EventId, EventParser, EventReceiver,
     EventSender, EventSource, EventSourceError, EventStream, EventStreamError, EventTooLarge,
     EventType, Farewell, FieldName, InvalidEncoding, InvalidEventId, InvalidEventType,
     InvalidFieldName, InvalidLastEventId, KeepAlive, LastEventId, Parsed, ReconnectTo,
-    Reconnection, Refusal, ResponseHead, SendError, Shutdown, ShutdownIo, Spread, SseLayer,
-    SseService, StillOpen, StreamOptions, UnexpectedResponse, Update, Updates,
+    Reconnection, Refusal, ResponseHead, SendError, Shutdown, ShutdownIo, ShutdownTimeout,
+    SseLayer, SseService, StreamEnd, StreamOptions, UnexpectedResponse, Update, Updates,
     client::{Attempt, Opened, ReadyState, Reconnecting},
     handler::HandlerFuture,
     layer::{OriginalUri, ResponseFuture, SseBody},
@@ -41,7 +41,7 @@ yes!(InvalidEventId: Send, Sync, Unpin, Error, Clone);
 yes!(InvalidFieldName: Send, Sync, Unpin, Error, Clone);
 yes!(EncodedEvent: Send, Sync, Unpin, Clone, PartialEq, Eq);
 yes!(InvalidEncoding: Send, Sync, Unpin, Error, Clone);
-yes!(Spread: Send, Sync, Unpin, Copy);
+yes!(DelayRange: Send, Sync, Unpin, Copy);
 
 yes!(Buffer: Send, Sync, Unpin, Copy, Default);
 yes!(EventSender: Send, Sync, Unpin, Clone, UnwindSafe, RefUnwindSafe, Sink<Event>, Sink<EncodedEvent>);
@@ -54,12 +54,12 @@ yes!(EventBodyError: Send, Sync, Unpin, Error, Clone);
 yes!(KeepAlive: Send, Sync, Unpin, Clone, Default);
 yes!(StreamOptions: Send, Sync, Unpin, Clone, Default);
 yes!(EndReason: Send, Sync, Unpin, Copy, Hash);
-yes!(Disconnect: Send, Sync, Unpin);
+yes!(StreamEnd: Send, Sync, Unpin);
 
 yes!(Farewell: Send, Sync, Unpin, Clone, Default, PartialEq, Eq);
 yes!(Shutdown: Send, Sync, Unpin, Clone, Default, PartialEq, Eq);
 yes!(ShutdownIo<tokio::net::TcpStream>: Send, Sync, Unpin, tokio::io::AsyncRead, tokio::io::AsyncWrite);
-yes!(StillOpen: Send, Sync, Unpin, Error, Clone);
+yes!(ShutdownTimeout: Send, Sync, Unpin, Error, Clone);
 
 yes!(Connect: Send, Sync, Unpin);
 yes!(Accept: Send, Sync, Unpin);

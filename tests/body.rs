@@ -203,8 +203,8 @@ async fn panics_end_the_stream_as_failed_wherever_they_are() {
     let in_stream = EventBody::from_stream(futures_util::stream::poll_fn(
         |_| -> std::task::Poll<Option<Event>> { panic!("in stream") },
     ));
-    let in_task = EventBody::new(|_| async move { panic!("in task") }).in_task();
-    for body in [in_call, in_poll, in_stream, in_task] {
+    let spawn_handler = EventBody::new(|_| async move { panic!("in task") }).spawn_handler();
+    for body in [in_call, in_poll, in_stream, spawn_handler] {
         let mut ends = Ends::new();
         let (_, error) = read_all(&mut body.on_disconnect(ends.hook())).await;
         let error = error.unwrap().get_ref().to_string();
@@ -347,7 +347,7 @@ async fn in_task_the_handler_goes_on_while_nobody_polls() {
         sleep(SECOND).await;
         Ok(())
     })
-    .in_task()
+    .spawn_handler()
     .buffer(Buffer::sliding(2))
     .without_keep_alive()
     .on_disconnect(ends.hook());
@@ -366,7 +366,7 @@ async fn in_task_the_handler_is_aborted_with_its_body() {
         let _alive = alive;
         std::future::pending().await
     })
-    .in_task();
+    .spawn_handler();
     body.next_chunk().await.unwrap().unwrap();
     drop(body);
     assert!(timeout(SECOND, gone.recv()).await.unwrap().is_none());
@@ -382,9 +382,9 @@ fn a_stream_without_timers_needs_no_runtime() {
     let read = futures_util::FutureExt::now_or_never(read_all(&mut body));
     assert!(read.unwrap().1.is_some());
 
-    let mut body = endless().in_task();
+    let mut body = endless().spawn_handler();
     let read = futures_util::FutureExt::now_or_never(read_all(&mut body));
-    assert!(read.unwrap().1.unwrap().to_string().contains("in_task needs a tokio runtime"));
+    assert!(read.unwrap().1.unwrap().to_string().contains("spawn_handler needs a tokio runtime"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,7 +75,7 @@ fn a_hub_takes_an_answer_with_topics_and_nothing_else_does() {
         let said =
             check(name, &with(&expression)).unwrap_or_else(|| panic!("{expression} compiles"));
         assert!(said.contains("E0271") || said.contains("E0308"), "{said}");
-        assert!(said.contains("Accept<Topics>"), "{said}");
+        assert!(said.contains("Accept<Selection>"), "{said}");
     }
 }
 

@@ -31,7 +31,7 @@ fn silent(ends: &Ends) -> (Handler, mpsc::UnboundedReceiver<()>) {
 }
 
 /// Waits for the hook, which must say that the client is gone, and tells how long that took.
-async fn gone(ends: &mut Ends, left: Instant, what: &str) -> tower_sse::Disconnect {
+async fn gone(ends: &mut Ends, left: Instant, what: &str) -> tower_sse::StreamEnd {
     let end = ends.next().await;
     println!("{what}: the hook was told after {:?}", left.elapsed());
     assert_eq!(end.reason(), EndReason::ClientGone);
@@ -172,7 +172,7 @@ async fn a_client_that_leaves_drops_the_handler_where_it_awaits() {
             let _ = self.0.send("dropped");
         }
     }
-    for in_task in [false, true] {
+    for spawn_handler in [false, true] {
         let (tell, mut told) = mpsc::unbounded_channel();
         let handler: Handler = event_channel_handler(move |_, _| {
             let guard = Guard(tell.clone());
@@ -182,10 +182,11 @@ async fn a_client_that_leaves_drops_the_handler_where_it_awaits() {
             }
         });
         let handler = handler.without_greeting().without_keep_alive();
-        let server = Server::start(if in_task { handler.in_task() } else { handler }).await;
+        let server =
+            Server::start(if spawn_handler { handler.spawn_handler() } else { handler }).await;
         let client = server.get_raw("/").await;
         assert_eq!(soon(told.recv()).await, Some("runs"));
         drop(client);
-        assert_eq!(soon(told.recv()).await, Some("dropped"), "in task: {in_task}");
+        assert_eq!(soon(told.recv()).await, Some("dropped"), "in task: {spawn_handler}");
     }
 }

@@ -103,7 +103,7 @@ async fn every_kind_of_body_is_ended() {
         EventBody::from_stream(stream::iter([Event::new("x")]).chain(stream::pending())),
         EventBody::from(receiver),
         call(&endless(), get("/")).await.into_body(),
-        call(&endless().in_task(), get("/")).await.into_body(),
+        call(&endless().spawn_handler(), get("/")).await.into_body(),
     ];
     events.send(Event::new("x")).await.unwrap();
     let reading: Vec<_> = bodies.map(|body| reading(body.shutdown(&shutdown))).into();
@@ -127,8 +127,8 @@ async fn a_handler_may_finish_within_the_grace_and_the_farewell_follows() {
         events.send(Event::new("b")).await?;
         Ok(())
     });
-    for handler in [handler.clone(), handler.in_task()] {
-        let shutdown = Shutdown::new(bye().finish_within(30 * SECOND));
+    for handler in [handler.clone(), handler.spawn_handler()] {
+        let shutdown = Shutdown::new(bye().grace_period(30 * SECOND));
         let handler = handler.shutdown(&shutdown).on_disconnect(ends.hook());
         let reading = reading(call(&handler, get("/")).await.into_body());
         sleep(SECOND).await;
@@ -143,7 +143,7 @@ async fn a_handler_may_finish_within_the_grace_and_the_farewell_follows() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_does_not_finish_is_dropped_at_the_end_of_the_grace() {
     let mut ends = Ends::new();
-    let shutdown = Shutdown::new(bye().finish_within(30 * SECOND));
+    let shutdown = Shutdown::new(bye().grace_period(30 * SECOND));
     let handler = endless().shutdown(&shutdown).on_disconnect(ends.hook());
     let reading = reading(call(&handler, get("/")).await.into_body());
     sleep(SECOND).await;
@@ -164,7 +164,7 @@ async fn a_handler_that_does_not_finish_is_dropped_at_the_end_of_the_grace() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_within_the_grace_is_one_and_says_no_farewell() {
     let mut ends = Ends::new();
-    let shutdown = Shutdown::new(bye().finish_within(30 * SECOND));
+    let shutdown = Shutdown::new(bye().grace_period(30 * SECOND));
     let handler = event_channel_handler(|_, events: EventSender| async move {
         events.ending().await;
         Err("no more".into())
@@ -181,7 +181,7 @@ async fn a_failure_within_the_grace_is_one_and_says_no_farewell() {
 
 #[tokio::test(start_paused = true)]
 async fn start_now_cuts_the_grace_short_and_says_nothing() {
-    let shutdown = Shutdown::new(bye().finish_within(MINUTE).paced_over(MINUTE));
+    let shutdown = Shutdown::new(bye().grace_period(MINUTE).stagger_over(MINUTE));
     let reading = reading(call(&endless().shutdown(&shutdown), get("/")).await.into_body());
     sleep(SECOND).await;
     shutdown.start();
@@ -242,7 +242,7 @@ async fn what_is_queued_behind_a_slow_client_still_goes_out() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_never_idle_ends_all_the_same() {
-    let shutdown = Shutdown::new(bye().finish_within(10 * SECOND));
+    let shutdown = Shutdown::new(bye().grace_period(10 * SECOND));
     let busy = |events: EventSender| async move {
         loop {
             events.send(Event::new("x")).await?;
@@ -262,7 +262,7 @@ async fn a_stream_that_is_never_idle_ends_all_the_same() {
 #[tokio::test(start_paused = true)]
 async fn the_ends_are_paced() {
     const STREAMS: u32 = 1000;
-    let shutdown = Shutdown::new(Farewell::new().paced_over(100 * SECOND));
+    let shutdown = Shutdown::new(Farewell::new().stagger_over(100 * SECOND));
     let reading: Vec<_> = (0..STREAMS)
         .map(|_| reading(EventBody::new(|_| pending()).shutdown(&shutdown).without_keep_alive()))
         .collect();
@@ -280,7 +280,7 @@ async fn the_ends_are_paced() {
 
 #[tokio::test(start_paused = true)]
 async fn a_paced_handler_is_told_when_its_own_turn_comes() {
-    let shutdown = Shutdown::new(Farewell::new().paced_over(100 * SECOND).finish_within(SECOND));
+    let shutdown = Shutdown::new(Farewell::new().stagger_over(100 * SECOND).grace_period(SECOND));
     let body = || {
         let body = EventBody::new(|events: EventSender| async move {
             events.ending().await;
@@ -418,7 +418,7 @@ async fn a_stalled_stream_that_is_cut_after_the_shutdown_was_shut_down() {
     assert_eq!(ends.only().reason(), EndReason::ShutDown);
 
     // But within its grace the client has left.
-    let shutdown = Shutdown::new(bye().finish_within(SECOND));
+    let shutdown = Shutdown::new(bye().grace_period(SECOND));
     let handler = endless().shutdown(&shutdown).on_disconnect(ends.hook());
     let mut body = call(&handler, get("/")).await.into_body();
     body.next_chunk().await.unwrap().unwrap();
@@ -429,7 +429,7 @@ async fn a_stalled_stream_that_is_cut_after_the_shutdown_was_shut_down() {
 
 #[tokio::test(start_paused = true)]
 async fn overdue_is_when_streams_are_open_that_should_have_ended() {
-    let farewell = bye().finish_within(10 * SECOND).paced_over(5 * SECOND).cut_after(3 * SECOND);
+    let farewell = bye().grace_period(10 * SECOND).stagger_over(5 * SECOND).cut_after(3 * SECOND);
     let shutdown = Shutdown::new(farewell);
     let stuck = EventBody::new(|_| pending()).shutdown(&shutdown);
     let start = Instant::now();
@@ -446,7 +446,7 @@ async fn overdue_is_when_streams_are_open_that_should_have_ended() {
     assert!(timeout(MINUTE, shutdown.overdue()).await.is_err(), "nothing is open");
 
     // Now is now, but for what a connection takes to write.
-    let shutdown = Shutdown::new(Farewell::new().finish_within(MINUTE).cut_after(3 * SECOND));
+    let shutdown = Shutdown::new(Farewell::new().grace_period(MINUTE).cut_after(3 * SECOND));
     let stuck = EventBody::new(|_| pending()).shutdown(&shutdown);
     shutdown.start();
     let start = Instant::now();
@@ -532,7 +532,7 @@ async fn a_handler_is_told_before_its_lifetime_is_over_and_the_lifetime_stands()
         pending().await
     })
     .deadline(std_in(100 * SECOND))
-    .farewell(bye().finish_within(10 * SECOND))
+    .farewell(bye().grace_period(10 * SECOND))
     .on_disconnect(ends.hook());
     let mut body = body.without_keep_alive();
     let start = Instant::now();
@@ -569,14 +569,14 @@ async fn a_deadline_from_on_connect_counts_if_it_is_the_earlier() {
 #[tokio::test(start_paused = true)]
 async fn what_has_expired_before_it_begins_has_no_handler() {
     sleep(MINUTE).await;
-    for in_task in [false, true] {
+    for spawn_handler in [false, true] {
         let mut ends = Ends::new();
         let mut body = EventBody::new(|_| async { panic!("it must not run") })
             .deadline(std_in(Duration::ZERO))
             .farewell(bye())
             .on_disconnect(ends.hook());
-        if in_task {
-            body = body.in_task();
+        if spawn_handler {
+            body = body.spawn_handler();
         }
         assert_eq!(read_text(body).await, format!(": connected\n\n{BYE}"));
         assert_eq!(ends.only().reason(), EndReason::Expired);
@@ -588,7 +588,7 @@ async fn the_earlier_of_shutdown_and_lifetime_counts() {
     let mut ends = Ends::new();
     for (deadline, after, reason) in [(20, 20, EndReason::Expired), (100, 30, EndReason::ShutDown)]
     {
-        let shutdown = Shutdown::new(bye().finish_within(30 * SECOND));
+        let shutdown = Shutdown::new(bye().grace_period(30 * SECOND));
         let body = EventBody::new(|_| pending())
             .shutdown(&shutdown)
             .deadline(std_in(deadline * SECOND))
@@ -616,7 +616,7 @@ async fn a_stream_that_the_application_has_closed_has_finished_whatever_is_due()
 #[tokio::test(start_paused = true)]
 async fn the_longest_times_are_no_panic() {
     let farewell =
-        bye().finish_within(Duration::MAX).paced_over(Duration::MAX).cut_after(Duration::MAX);
+        bye().grace_period(Duration::MAX).stagger_over(Duration::MAX).cut_after(Duration::MAX);
     let shutdown = Shutdown::new(farewell.clone());
     let body = EventBody::new(|_| pending())
         .max_lifetime(Duration::MAX)
@@ -656,7 +656,7 @@ async fn a_send_that_waits_for_too_long_evicts_its_stream() {
             Err(error.into_event().map_or("no event".into(), |event| event.data().into()))
         }
     })
-    .in_task()
+    .spawn_handler()
     .buffer(Buffer::fixed(8))
     .send_timeout(5 * SECOND)
     .on_disconnect(ends.hook());
@@ -765,7 +765,7 @@ async fn a_stream_that_is_revoked_gives_nothing_more() {
 #[tokio::test(start_paused = true)]
 async fn ending_and_closed_tell_all_who_wait() {
     let (events, receiver) = event_channel(Buffer::fixed(4));
-    let shutdown = Shutdown::new(Farewell::new().finish_within(10 * SECOND));
+    let shutdown = Shutdown::new(Farewell::new().grace_period(10 * SECOND));
     let body = EventBody::from(receiver).shutdown(&shutdown).without_keep_alive();
     let reading = reading(body);
     let start = Instant::now();

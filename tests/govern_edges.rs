@@ -37,7 +37,7 @@ fn obeys() -> EventBody {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_comes_late_has_the_grace_of_the_others() {
-    let shutdown = Shutdown::new(bye().finish_within(30 * SECOND));
+    let shutdown = Shutdown::new(bye().grace_period(30 * SECOND));
     shutdown.start();
     sleep(10 * SECOND).await;
     let answer = EventBody::new(|events| async move {
@@ -77,20 +77,20 @@ async fn a_request_that_is_decided_upon_meanwhile_is_sent_away() {
 async fn the_farewell_of_a_shutdown_is_said_whoever_ends_the_stream() {
     let mut ends = Ends::new();
     // Its lifetime would have ended it earlier, and it ends by itself.
-    let shutdown = Shutdown::new(bye().finish_within(60 * SECOND));
+    let shutdown = Shutdown::new(bye().grace_period(60 * SECOND));
     let body = obeys().shutdown(&shutdown).max_lifetime(20 * SECOND).on_disconnect(ends.hook());
     shutdown.start();
     assert_eq!(read_text(body).await, BYE);
     assert_eq!(ends.only().reason(), EndReason::Finished);
     // Its lifetime ends it within the grace.
-    let shutdown = Shutdown::new(bye().finish_within(60 * SECOND));
+    let shutdown = Shutdown::new(bye().grace_period(60 * SECOND));
     let body = EventBody::new(|_| pending()).without_keep_alive().without_greeting();
     let body = body.shutdown(&shutdown).max_lifetime(20 * SECOND).on_disconnect(ends.hook());
     shutdown.start();
     assert_eq!(read_text(body).await, BYE);
     assert_eq!(ends.only().reason(), EndReason::Expired);
     // It ends before its turn has come.
-    let shutdown = Shutdown::new(bye().paced_over(1_000_000 * SECOND));
+    let shutdown = Shutdown::new(bye().stagger_over(1_000_000 * SECOND));
     let body = EventBody::new(|_| async {
         sleep(SECOND).await;
         Ok(())
@@ -141,7 +141,7 @@ async fn a_second_start_does_not_put_off_the_cut() {
 
 #[tokio::test(start_paused = true)]
 async fn senders_elsewhere_are_told_though_nobody_polls_the_body() {
-    let shutdown = Shutdown::new(Farewell::new().finish_within(60 * SECOND));
+    let shutdown = Shutdown::new(Farewell::new().grace_period(60 * SECOND));
     let (events, receiver) = event_channel(Buffer::fixed(1));
     let mut body = EventBody::from(receiver).shutdown(&shutdown);
     body.next_chunk().await.unwrap().unwrap();
@@ -189,7 +189,7 @@ async fn a_body_that_is_never_polled_evicts_too_and_expires() {
 #[tokio::test(start_paused = true)]
 async fn a_grace_that_is_longer_than_a_lifetime_leaves_half_of_it() {
     let start = Instant::now();
-    let farewell = Farewell::new().finish_within(30 * SECOND);
+    let farewell = Farewell::new().grace_period(30 * SECOND);
     read_text(obeys().max_lifetime(20 * SECOND).farewell(farewell)).await;
     assert!(start.elapsed() >= 8 * SECOND, "{:?}", start.elapsed());
 }

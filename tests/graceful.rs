@@ -65,8 +65,8 @@ impl Mode {
         Shutdown::new(match self {
             Self::Now => quick,
             Self::Farewell => bye,
-            Self::Finish => bye.finish_within(Duration::from_secs(5)),
-            Self::Paced => bye.paced_over(Duration::from_millis(500)),
+            Self::Finish => bye.grace_period(Duration::from_secs(5)),
+            Self::Paced => bye.stagger_over(Duration::from_millis(500)),
         })
     }
 

@@ -42,7 +42,7 @@ async fn a_stream_that_had_ended_before_its_client_left_is_told_as_it_ended() {
 
     // While nobody polled the body.
     let mut ends = Ends::new();
-    let mut body = failing().in_task().on_disconnect(ends.hook());
+    let mut body = failing().spawn_handler().on_disconnect(ends.hook());
     body.next_chunk().await.unwrap().unwrap();
     sleep(SECOND).await;
     drop(body);
@@ -122,7 +122,7 @@ async fn a_panic_whose_payload_panics_goes_no_further() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_fails_after_the_end_is_logged_unless_it_only_noticed_the_end() {
-    for (in_task, logged) in [(false, 2), (true, 2)] {
+    for (spawn_handler, logged) in [(false, 2), (true, 2)] {
         let log = Log::start();
         let panics = EventBody::new(|events| async move {
             events.close();
@@ -143,7 +143,7 @@ async fn a_handler_that_fails_after_the_end_is_logged_unless_it_only_noticed_the
         });
         for body in [panics, fails, notices, notices_encoded] {
             let mut ends = Ends::new();
-            let body = if in_task { body.in_task() } else { body };
+            let body = if spawn_handler { body.spawn_handler() } else { body };
             let mut body = body.on_disconnect(ends.hook());
             body.next_chunk().await.unwrap().unwrap();
             sleep(SECOND).await;
@@ -163,7 +163,7 @@ fn a_handler_whose_runtime_shuts_down_has_not_finished() {
         events.send(Event::new("a")).await?;
         std::future::pending().await
     })
-    .in_task()
+    .spawn_handler()
     .without_keep_alive()
     .on_disconnect(ends.hook());
     runtime.block_on(async { body.next_chunk().await.unwrap().unwrap() });

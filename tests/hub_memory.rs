@@ -21,7 +21,7 @@ use std::{
 use futures_core::Stream;
 use tower_sse::{
     Event, EventBody, Hub,
-    hub::{History, Publication, Subscription, Topics},
+    hub::{History, Publication, Selection, Subscription},
 };
 
 /// A waker as a task has one: cloned at the cost of a count.
@@ -33,8 +33,8 @@ impl Wake for Woken {
     }
 }
 
-fn topics() -> Topics {
-    Topics::new(["a"]).unwrap()
+fn topics() -> Selection {
+    Selection::new(["a"]).unwrap()
 }
 
 fn publish(hub: &Hub, event: Event) -> usize {
@@ -85,7 +85,7 @@ fn readers_and_history_cost_what_is_promised() {
     let number = Cell::new(0);
     let own = || {
         number.set(number.get() + 1);
-        Topics::new([format!("user.{}", number.get())]).unwrap()
+        Selection::new([format!("user.{}", number.get())]).unwrap()
     };
     let (apart, with_topic) = bodies(|| hub.subscribe(own()).into_body(), &mut cx);
     println!("with a topic of its own: {with_topic}");
@@ -159,7 +159,7 @@ fn readers_and_history_cost_what_is_promised() {
     let one = heap::bytes();
     drop(
         (0..100_000)
-            .map(|n| hub.subscribe(Topics::new([n.to_string()]).unwrap()))
+            .map(|n| hub.subscribe(Selection::new([n.to_string()]).unwrap()))
             .collect::<Vec<_>>(),
     );
     let left = heap::bytes() as isize - one as isize;

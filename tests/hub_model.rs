@@ -15,7 +15,7 @@ use http_body::Body as _;
 use proptest::prelude::*;
 use tower_sse::{
     Event, EventBody, EventParser, Hub, Parsed,
-    hub::{History, Lagging, Publication, Resumption, Subscription, Topics},
+    hub::{History, Lagging, Publication, Resumption, Selection, Subscription},
 };
 
 const TOPICS: [&str; 6] = ["a", "b", "a.x", "a.y", "b.x", "a.x.z"];
@@ -197,8 +197,8 @@ struct World {
 }
 
 impl World {
-    fn topics(names: &[usize], patterns: &[usize]) -> Topics {
-        let topics = Topics::new(names.iter().map(|name| TOPICS[*name])).unwrap();
+    fn topics(names: &[usize], patterns: &[usize]) -> Selection {
+        let topics = Selection::new(names.iter().map(|name| TOPICS[*name])).unwrap();
         topics.patterns(patterns.iter().map(|pattern| PATTERNS[*pattern])).unwrap()
     }
 
@@ -264,7 +264,7 @@ impl World {
                     let reader = self.readers.swap_remove(index);
                     let mut session = http::Extensions::new();
                     session.insert(());
-                    let feed = reader.feed.session(session);
+                    let feed = reader.feed.extensions(session);
                     let cut = self.hub.disconnect(|session| session.get::<()>().is_some());
                     assert_eq!(cut, 1);
                     self.readers.push(Reader { feed, cut: true, ..reader });
@@ -403,7 +403,7 @@ proptest! {
 
 /// A stream and a body of the same, which are read at the same times.
 struct Twins {
-    topics: Topics,
+    topics: Selection,
     stream: Subscription,
     body: EventBody,
     parser: EventParser,

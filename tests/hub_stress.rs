@@ -14,7 +14,7 @@ use std::{
 
 use tower_sse::{
     Event, EventParser, Hub,
-    hub::{History, Lagging, Resumption, Topics},
+    hub::{History, Lagging, Resumption, Selection},
 };
 
 const PUBLISHERS: usize = 4;
@@ -46,8 +46,8 @@ impl Seen {
     }
 }
 
-fn topics() -> Topics {
-    let names = Topics::new((0..PUBLISHERS / 2).map(|n| format!("t.{n}"))).unwrap();
+fn topics() -> Selection {
+    let names = Selection::new((0..PUBLISHERS / 2).map(|n| format!("t.{n}"))).unwrap();
     names.patterns(["t.2", "t.*"]).unwrap()
 }
 

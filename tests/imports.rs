@@ -109,9 +109,9 @@ fn every_module_uses_only_lower_levels() {
 
 #[test]
 fn groups_are_read_one_level_deep() {
-    let code = "use crate::{ BoxError, body::{EventBody, connect}, channel::Taken, }; crate::event::Event $crate::spread::Spread";
+    let code = "use crate::{ BoxError, body::{EventBody, connect}, channel::Taken, }; crate::event::Event $crate::delay_range::DelayRange";
     let used = used_modules(code);
-    for module in ["BoxError", "body", "channel", "event", "spread"] {
+    for module in ["BoxError", "body", "channel", "event", "delay_range"] {
         assert!(used.contains(module), "{module} in {used:?}");
     }
     assert!(!used.contains("EventBody") && !used.contains("connect"), "{used:?}");

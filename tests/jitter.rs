@@ -105,7 +105,7 @@ async fn lifetimes_are_spread_over_their_last_fifth() {
 
 #[tokio::test(start_paused = true)]
 async fn paced_ends_are_spread() {
-    let shutdown = Shutdown::new(Farewell::new().paced_over(1000 * SECOND));
+    let shutdown = Shutdown::new(Farewell::new().stagger_over(1000 * SECOND));
     let body = || EventBody::new(|_| pending()).without_keep_alive().shutdown(&shutdown);
     let bodies: Vec<_> = (0..STREAMS).map(|_| body()).collect();
     let reading = tokio::spawn(read(bodies));

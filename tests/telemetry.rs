@@ -81,7 +81,7 @@ fn every_reason_is_told_in_the_hook_in_a_metric_and_in_a_span() {
                     events.send(Event::new("y")).await?;
                 }
             })
-            .in_task()
+            .spawn_handler()
             .buffer(Buffer::fixed(1))
             .send_timeout(SECOND / 2),
             read_on,
@@ -94,7 +94,7 @@ fn every_reason_is_told_in_the_hook_in_a_metric_and_in_a_span() {
                 events.revoke();
                 pending().await
             })
-            .in_task(),
+            .spawn_handler(),
             read_on,
         ),
     ];
@@ -245,11 +245,11 @@ fn open_streams_payloads_waits_and_drops_are_counted() {
 #[cfg(feature = "hub")]
 #[test]
 fn what_is_published_in_a_hub_and_what_its_readers_miss_is_counted() {
-    use tower_sse::hub::{History, Hub, Lagging, Topics};
+    use tower_sse::hub::{History, Hub, Lagging, Selection};
 
     let log = Log::start();
     let ((), counted) = counting(async {
-        let topics = || Topics::new(["a"]).unwrap();
+        let topics = || Selection::new(["a"]).unwrap();
         let one = History::events(1);
         let hub = Hub::builder().history(one).lagging(Lagging::Skip).build();
         let mut slow = hub.subscribe(topics());

@@ -6,11 +6,11 @@ use http::{HeaderMap, StatusCode};
 
 use super::limit::{Entry, Keyed, KeyedLimit, Limit, Permit};
 use crate::{
-    caught::caught,
+    catch_panic::catch_panic,
     connect::{Connect, Refusal},
+    delay_range::DelayRange,
     metrics,
     shutdown::Shutdown,
-    spread::Spread,
     trace,
 };
 
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct Admission {
     streams: Option<Arc<Limit>>,
     keyed: Vec<Arc<dyn Keyed>>,
-    away: Spread,
+    away: DelayRange,
 }
 
 /// The places that one request has.
@@ -47,7 +47,7 @@ impl Admission {
         self.keyed.push(Arc::new(KeyedLimit::new(most, key)));
     }
 
-    pub(crate) fn set_away(&mut self, away: Spread) {
+    pub(crate) fn set_away(&mut self, away: DelayRange) {
         self.away = away;
     }
 
@@ -93,7 +93,7 @@ impl Admission {
             if permit.is_some() {
                 continue;
             }
-            let entry = caught("the key of max_streams_per", || limit.clone().enter(connect));
+            let entry = catch_panic("the key of max_streams_per", || limit.clone().enter(connect));
             match entry.inspect_err(|_| refused("max_streams_per"))? {
                 Entry::NoKey => {}
                 Entry::Entered(entered) => *permit = Some(entered),
@@ -116,7 +116,7 @@ impl Permits {
 }
 
 /// How long those are sent away for whom there is no place, unless it is set.
-pub(crate) fn default_away() -> Spread {
+pub(crate) fn default_away() -> DelayRange {
     (Duration::from_secs(5)..=Duration::from_secs(15)).into()
 }
 
@@ -124,13 +124,18 @@ pub(crate) fn default_away() -> Spread {
 pub(crate) fn refuse_at_shutdown(
     headers: &HeaderMap,
     shutdown: &Shutdown,
-    away: Spread,
+    away: DelayRange,
 ) -> Refusal {
     let spread = shutdown.farewell().reconnection_time().unwrap_or(away);
     refuse(headers, StatusCode::SERVICE_UNAVAILABLE, spread, "shutdown")
 }
 
-fn refuse(headers: &HeaderMap, status: StatusCode, spread: Spread, by: &'static str) -> Refusal {
+fn refuse(
+    headers: &HeaderMap,
+    status: StatusCode,
+    spread: DelayRange,
+    by: &'static str,
+) -> Refusal {
     refused(by);
     Refusal::for_now(headers, status, spread)
 }

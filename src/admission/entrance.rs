@@ -16,11 +16,11 @@ use http::{Extensions, HeaderMap, Method, Response, request};
 use super::{Admission, Permits, refused};
 use crate::{
     body::{Accepted, EventBody, StreamOptions},
-    caught::{CaughtFuture, caught},
+    catch_panic::{CatchPanic, catch_panic},
     connect::{
         Accept, AcceptParts, Connect, InvalidLastEventId, LastEventId, Refusal, ResponseHead,
     },
-    spread::Spread,
+    delay_range::DelayRange,
     trace::Span,
 };
 
@@ -93,7 +93,7 @@ impl<T> Entrance<T> {
         self.admission.add_max_streams_per(key, streams);
     }
 
-    pub(crate) fn set_retry_after(&mut self, spread: Spread) {
+    pub(crate) fn set_retry_after(&mut self, spread: DelayRange) {
         self.admission.set_away(spread);
     }
 
@@ -192,7 +192,7 @@ enum State<T, O> {
 }
 
 struct Connecting<T, O> {
-    deciding: CaughtFuture<Result<Accept<T>, Refusal>>,
+    deciding: CatchPanic<Result<Accept<T>, Refusal>>,
     permits: Permits,
     open: O,
 }
@@ -210,13 +210,13 @@ impl<T, O: Open<T>> Entering<T, O> {
             let accept = open.without_on_connect(connect);
             return Self::ready(Self::accepted(open, accept, permits), is_head);
         };
-        match caught(ON_CONNECT, || on_connect(connect)) {
+        match catch_panic(ON_CONNECT, || on_connect(connect)) {
             Err(panicked) => {
                 refused(ON_CONNECT);
                 Self::ready(Refusal::from(panicked).into_response(), is_head)
             }
             Ok(deciding) => {
-                let deciding = CaughtFuture::new(ON_CONNECT, deciding);
+                let deciding = CatchPanic::new(ON_CONNECT, deciding);
                 Self { state: State::Connecting(Connecting { deciding, permits, open }), is_head }
             }
         }
@@ -340,7 +340,7 @@ macro_rules! entrance_settings {
             /// Sets how long those are sent away for whom there is no place, and those who come during a
             /// [shutdown](crate::shutdown) whose farewell has no `retry`: browsers by `retry`, others by
             /// `Retry-After`. Drawn for each. Default is 5 to 15 seconds.
-            pub fn retry_after(mut self, spread: impl Into<$crate::spread::Spread>) -> Self {
+            pub fn retry_after(mut self, spread: impl Into<$crate::delay_range::DelayRange>) -> Self {
                 self.entrance_mut().set_retry_after(spread.into());
                 self
             }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{accepted::Accepted, options::StreamOptions};
 use crate::{
-    caught,
+    catch_panic::catch_and_log,
     channel::{Control, EventReceiver, Segment},
     shutdown::{Registration, Shutdown},
     trace::{self, Span},
@@ -63,7 +63,7 @@ impl fmt::Display for EndReason {
 
 /// What is known of a stream that has ended: what
 /// [`on_disconnect`](super::EventBody::on_disconnect) is told.
-pub struct Disconnect {
+pub struct StreamEnd {
     reason: EndReason,
     error: Option<Arc<dyn Error + Send + Sync>>,
     extensions: Extensions,
@@ -74,7 +74,7 @@ pub struct Disconnect {
     duration: Duration,
 }
 
-impl Disconnect {
+impl StreamEnd {
     /// Returns why the stream ended.
     #[must_use]
     pub fn reason(&self) -> EndReason {
@@ -127,9 +127,9 @@ impl Disconnect {
     }
 }
 
-impl fmt::Debug for Disconnect {
+impl fmt::Debug for StreamEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Disconnect")
+        f.debug_struct("StreamEnd")
             .field("reason", &self.reason)
             .field("error", &self.error)
             .field("last_event_id", &self.last_event_id)
@@ -199,7 +199,7 @@ impl Record {
         accepted: Accepted,
         receiver: &EventReceiver,
     ) -> Self {
-        receiver.meters().opened();
+        receiver.metrics().opened();
         let mut record = Self {
             options,
             reason: None,
@@ -256,7 +256,7 @@ impl Record {
     pub(super) fn count(&mut self, bytes: usize, ended: Option<&mut Segment>) {
         let events = ended.map_or(0, |segment| self.count_events(segment));
         self.bytes += bytes as u64;
-        self.channel.meters().handed_over(events, bytes);
+        self.channel.metrics().handed_over(events, bytes);
     }
 
     fn count_events(&mut self, segment: &mut Segment) -> usize {
@@ -276,8 +276,8 @@ impl Drop for Record {
         let dropped = self.channel.dropped();
         let error = self.error.take();
         // What the application hooks into its metrics and logs is its code as well.
-        caught::logged("the recorder", || self.channel.meters().ended(reason.as_str(), duration));
-        caught::logged("what shows the end", || {
+        catch_and_log("the recorder", || self.channel.metrics().ended(reason.as_str(), duration));
+        catch_and_log("what shows the end", || {
             self.span.ended(&trace::Summary {
                 reason: reason.as_str(),
                 evicted: reason == EndReason::Evicted,
@@ -289,7 +289,7 @@ impl Drop for Record {
             });
         });
         let Some(on_disconnect) = &self.options.on_disconnect else { return };
-        let disconnect = Disconnect {
+        let disconnect = StreamEnd {
             reason,
             error,
             extensions: std::mem::take(&mut self.extensions),
@@ -299,7 +299,7 @@ impl Drop for Record {
             dropped,
             duration,
         };
-        caught::logged("on_disconnect", || on_disconnect(disconnect));
+        catch_and_log("on_disconnect", || on_disconnect(disconnect));
     }
 }
 

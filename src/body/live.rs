@@ -29,10 +29,10 @@ use super::{
     source::{Feed, Handler},
 };
 use crate::{
-    alarm::{Alarm, later},
     channel::{Ask, Cut, Ending, EventReceiver, Segment, Taken},
     event::Event,
     shutdown::Shutdown,
+    timer::{LazyTimer, saturating_add},
     trace,
 };
 
@@ -61,7 +61,7 @@ pub(crate) struct Live {
     last_left: Option<Instant>,
     /// Until when what is ready is held back, to be joined with what comes.
     held_until: Option<Instant>,
-    alarm: Alarm,
+    timer: LazyTimer,
     opening: Opening,
     /// What is left of a segment that does not go out at once.
     outgoing: Option<Box<Segment>>,
@@ -130,7 +130,7 @@ impl Live {
         Self {
             handler,
             receiver,
-            alarm: Alarm::default(),
+            timer: LazyTimer::default(),
             opening,
             outgoing: None,
             since_pending: 0,
@@ -299,7 +299,7 @@ impl Live {
         if let Some(window) = self.record.options.batch_window {
             let has_events = ended.as_ref().is_some_and(|segment| segment.events > 0);
             if has_events {
-                self.held_until = Some(later(Instant::now(), window));
+                self.held_until = Some(saturating_add(Instant::now(), window));
             }
         }
         self.record.count(length, ended);
@@ -383,7 +383,7 @@ impl Live {
             curfew.advance(Instant::now(), &self.receiver);
             curfew.is_over()
         });
-        if options.in_task && !is_over {
+        if options.spawn_handler && !is_over {
             self.handler.spawn(&self.receiver, &self.record.span);
         }
         let has_opening = options.greeting || options.retry.is_some();
@@ -415,10 +415,10 @@ impl Live {
         // If something has just left, that is when the clock was read. Reading it again costs less than
         // the timer, which is not in the cache.
         let now = if self.since_pending > 0 { last_left } else { Instant::now() };
-        if self.alarm.is_set(due, now, cx) {
+        if self.timer.is_set(due, now, cx) {
             return Poll::Pending;
         }
-        let Some(rung) = self.alarm.poll_at(due, cx) else {
+        let Some(fired) = self.timer.poll_at(due, cx) else {
             let what = match (curfew, held) {
                 (Some(_), _) => "what limits a stream",
                 (None, Some(_)) => "batch_window",
@@ -428,8 +428,8 @@ impl Live {
             self.last_left = None;
             return Poll::Pending;
         };
-        ready!(rung);
-        // The alarm's clock counts milliseconds, and may be a little ahead of this one.
+        ready!(fired);
+        // The timer's clock counts milliseconds, and may be a little ahead of this one.
         let now = Instant::now().max(due);
         if self.curfew.as_mut().is_some_and(|curfew| curfew.advance(now, &self.receiver)) {
             return Poll::Ready(None);
@@ -450,8 +450,8 @@ impl Live {
     fn poll_failed(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let Some(failed) = &self.failed else { return Poll::Pending };
         let Failed { reason, error, at } = &**failed;
-        if let Some(rung) = self.alarm.poll_at(*at, cx) {
-            ready!(rung);
+        if let Some(fired) = self.timer.poll_at(*at, cx) {
+            ready!(fired);
         }
         Poll::Ready(End::Failed(*reason, error.clone()))
     }

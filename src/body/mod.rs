@@ -40,7 +40,7 @@
 //! awaits. And a handler is paused while its client is slow: a server polls no body whose
 //! connection takes nothing. That is the backpressure that most streams want. A handler that must
 //! go on meanwhile (a sensor, "the latest 64", a timeout of its own) is given a task with
-//! [`in_task`](EventBody::in_task).
+//! [`spawn_handler`](EventBody::spawn_handler).
 //!
 //! # The end
 //!
@@ -74,7 +74,6 @@ mod accepted;
 mod body;
 mod curfew;
 mod end;
-mod exclusive;
 mod keep_alive;
 mod live;
 mod options;
@@ -83,12 +82,11 @@ mod source;
 #[cfg(feature = "hub")]
 pub(crate) use self::source::{Fed, Feed};
 pub(crate) use self::{
-    accepted::Accepted, body::HEAD, exclusive::Exclusive, options::stream_settings,
-    source::BoxHandler,
+    accepted::Accepted, body::HEAD, options::stream_settings, source::BoxHandler,
 };
 pub use self::{
     body::{EventBody, EventBodyError},
-    end::{Disconnect, EndReason},
+    end::{EndReason, StreamEnd},
     keep_alive::KeepAlive,
     options::StreamOptions,
     source::StreamItem,

@@ -4,12 +4,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{end::Disconnect, keep_alive::KeepAlive};
+use super::{end::StreamEnd, keep_alive::KeepAlive};
 use crate::{
-    alarm::later,
     channel::Buffer,
+    delay_range::DelayRange,
     shutdown::{Farewell, Shutdown},
-    spread::Spread,
+    timer::saturating_add,
 };
 
 /// The settings of an event stream, to be shared by many handlers and bodies.
@@ -38,9 +38,9 @@ pub struct StreamOptions {
     pub(super) keep_alive: Option<KeepAlive>,
     pub(super) greeting: bool,
     pub(super) buffer: Buffer,
-    pub(super) in_task: bool,
+    pub(super) spawn_handler: bool,
     pub(super) batch_window: Option<Duration>,
-    pub(super) retry: Option<Spread>,
+    pub(super) retry: Option<DelayRange>,
     pub(super) send_timeout: Option<Duration>,
     pub(super) max_lifetime: Option<Lifetime>,
     pub(super) farewell: Option<Farewell>,
@@ -54,11 +54,11 @@ pub(super) struct Lifetime(Duration);
 
 impl Lifetime {
     pub(super) fn ends_from(self, start: Instant) -> Instant {
-        later(start, Spread::from(self.0 / 5 * 4..=self.0).draw())
+        saturating_add(start, DelayRange::from(self.0 / 5 * 4..=self.0).draw())
     }
 }
 
-pub(super) type OnDisconnect = Arc<dyn Fn(Disconnect) + Send + Sync>;
+pub(super) type OnDisconnect = Arc<dyn Fn(StreamEnd) + Send + Sync>;
 
 impl StreamOptions {
     /// Creates the default settings: a keep-alive comment after 15 seconds, a greeting,
@@ -68,7 +68,7 @@ impl StreamOptions {
             keep_alive: Some(KeepAlive::default()),
             greeting: true,
             buffer: Buffer::default(),
-            in_task: false,
+            spawn_handler: false,
             batch_window: None,
             retry: None,
             send_timeout: None,
@@ -96,14 +96,14 @@ impl StreamOptions {
     }
 
     pub(crate) fn set_in_task(&mut self) {
-        self.in_task = true;
+        self.spawn_handler = true;
     }
 
     pub(crate) fn set_batch_window(&mut self, window: Duration) {
         self.batch_window = Some(window).filter(|window| !window.is_zero());
     }
 
-    pub(crate) fn set_retry(&mut self, retry: Spread) {
+    pub(crate) fn set_retry(&mut self, retry: DelayRange) {
         self.retry = Some(retry);
     }
 
@@ -149,7 +149,7 @@ impl fmt::Debug for StreamOptions {
             .field("keep_alive", &self.keep_alive)
             .field("greeting", &self.greeting)
             .field("buffer", &self.buffer)
-            .field("in_task", &self.in_task)
+            .field("spawn_handler", &self.spawn_handler)
             .field("batch_window", &self.batch_window)
             .field("retry", &self.retry)
             .field("send_timeout", &self.send_timeout)
@@ -205,7 +205,7 @@ macro_rules! stream_settings {
             /// body is dropped. It is what the dropping and the sliding buffer are for, and
             /// timeouts of the handler's own. Aborted is not dropped yet: `on_disconnect` may be
             /// told a moment before the handler is.
-            pub fn in_task(self) -> Self {
+            pub fn spawn_handler(self) -> Self {
                 self.change(|options| options.set_in_task())
             }
 
@@ -225,13 +225,13 @@ macro_rules! stream_settings {
             /// before it comes back. From a range one is drawn for each stream, so that they do not
             /// come back all at once. Default is none: the client's own, about 3 seconds in
             /// browsers.
-            pub fn retry(self, reconnection_time: impl Into<$crate::spread::Spread>) -> Self {
+            pub fn retry(self, reconnection_time: impl Into<$crate::delay_range::DelayRange>) -> Self {
                 let reconnection_time = reconnection_time.into();
                 self.change(|options| options.set_retry(reconnection_time))
             }
 
             /// Sets how long a client may take nothing while a sender outside of the body waits for
-            /// room, in a task, in a thread or of a handler [`in_task`](Self::in_task): after that
+            /// room, in a task, in a thread or of a handler [`spawn_handler`](Self::spawn_handler): after that
             /// it is too slow, and its stream is evicted. The sender gets its event back in an error, whatever else
             /// waited for the client is dropped, and the body ends with an error as soon as it is
             /// polled; the end reason is [`EndReason::Evicted`](crate::EndReason::Evicted).
@@ -273,7 +273,7 @@ macro_rules! stream_settings {
             #[doc(alias = "on_client_disconnect")]
             pub fn on_disconnect(
                 self,
-                on_disconnect: impl Fn($crate::body::Disconnect) + Send + Sync + 'static,
+                on_disconnect: impl Fn($crate::body::StreamEnd) + Send + Sync + 'static,
             ) -> Self {
                 let on_disconnect = std::sync::Arc::new(on_disconnect);
                 self.change(|options| options.set_on_disconnect(on_disconnect))

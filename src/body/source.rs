@@ -10,10 +10,10 @@ use std::{
 use futures_core::Stream;
 use tokio::runtime::Handle;
 
-use super::exclusive::Exclusive;
+use crate::exclusive::Exclusive;
 use crate::{
     BoxError,
-    caught::{self, CaughtFuture},
+    catch_panic::{CatchPanic, catch_and_log},
     channel::{Control, Ending, EventReceiver, EventSender, Segment, Taken, is_closed_send},
     encode::{Encode, EncodedEvent},
     event::Event,
@@ -23,7 +23,7 @@ use crate::{
 /// What a handler closure makes.
 pub(crate) type BoxHandler = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
-type Handled = CaughtFuture<Result<(), BoxError>>;
+type Handled = CatchPanic<Result<(), BoxError>>;
 
 /// Where the handler of a stream is.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ pub(crate) enum Fed {
 
 impl Handler {
     pub(super) fn new(future: BoxHandler) -> Self {
-        Self::Inside(Exclusive::new(CaughtFuture::new("the handler", future)))
+        Self::Inside(Exclusive::new(CatchPanic::new("the handler", future)))
     }
 
     /// Moves the handler to a task.
@@ -82,7 +82,8 @@ impl Handler {
         let Self::Inside(future) = std::mem::replace(self, Self::None) else { return };
         let control = receiver.control();
         let Ok(runtime) = Handle::try_current() else {
-            let error = "in_task needs a tokio runtime, and there is none where the body is polled";
+            let error =
+                "spawn_handler needs a tokio runtime, and there is none where the body is polled";
             control.fail(error.into());
             return;
         };
@@ -190,7 +191,7 @@ impl fmt::Debug for dyn Feed {
 fn fail<E: Into<BoxError>>(control: &Control, result: Result<Result<(), BoxError>, E>) {
     let Err(error) = result.map_err(Into::into).and_then(|handled| handled) else { return };
     if let Some(late) = control.fail(error).filter(|error| !is_closed_send(&**error)) {
-        caught::logged("the error's Display", || trace::failed_after_the_end(&*late));
+        catch_and_log("the error's Display", || trace::failed_after_the_end(&*late));
     }
 }
 

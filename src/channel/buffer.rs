@@ -12,7 +12,7 @@
 ///
 /// A handler is paused while its client is slow, for it runs inside the body; whoever wants the
 /// dropping and the sliding buffer to go on filling meanwhile sends from a task, as a handler does
-/// with the setting `in_task`.
+/// with the setting `spawn_handler`.
 ///
 /// ```
 /// use tower_sse::Buffer;

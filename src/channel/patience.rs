@@ -14,15 +14,15 @@ use super::{
     state::Shared,
 };
 use crate::{
-    alarm::{Alarm, later},
-    metrics::Stopwatch,
+    metrics::WaitTimer,
+    timer::{LazyTimer, saturating_add},
     trace,
 };
 
 /// How long one send has waited, and may wait. It costs nothing until it waits.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
-    stopwatch: Stopwatch,
+    wait_timer: WaitTimer,
     timer: Option<Box<Timer>>,
 }
 
@@ -32,7 +32,7 @@ struct Timer {
     deadline: Instant,
     /// None where there is no runtime to keep the time, or a thread does. Whether a sender may be
     /// used after a panic does not depend on it.
-    alarm: Option<AssertUnwindSafe<Pin<Box<Alarm>>>>,
+    sleep: Option<AssertUnwindSafe<Pin<Box<LazyTimer>>>>,
 }
 
 impl Patience {
@@ -45,13 +45,13 @@ impl Patience {
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
         self.wait(limit, shared, true, |timer| {
-            let alarm = timer.alarm.as_mut()?;
-            let rung = alarm.as_mut().poll_at(timer.deadline, cx);
-            if rung.is_none() {
+            let sleep = timer.sleep.as_mut()?;
+            let fired = sleep.as_mut().poll_at(timer.deadline, cx);
+            if fired.is_none() {
                 trace::no_runtime("send_timeout");
-                timer.alarm = None;
+                timer.sleep = None;
             }
-            rung
+            fired
         })
     }
 
@@ -70,26 +70,26 @@ impl Patience {
     }
 
     /// Ends the waiting, and returns how long it was.
-    pub(super) fn take_stopwatch(&mut self) -> Stopwatch {
-        std::mem::take(self).stopwatch
+    pub(super) fn take_wait_timer(&mut self) -> WaitTimer {
+        std::mem::take(self).wait_timer
     }
 
     fn wait(
         &mut self,
         limit: Option<Duration>,
         shared: &Shared,
-        with_alarm: bool,
+        with_timer: bool,
         mut rings: impl FnMut(&mut Timer) -> Option<Poll<()>>,
     ) -> Poll<bool> {
-        self.stopwatch.start();
+        self.wait_timer.start();
         let Some(limit) = limit else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| {
             let since = Instant::now();
-            let alarm = with_alarm.then(|| AssertUnwindSafe(Box::pin(Alarm::default())));
-            Box::new(Timer { since, deadline: later(since, limit), alarm })
+            let sleep = with_timer.then(|| AssertUnwindSafe(Box::pin(LazyTimer::default())));
+            Box::new(Timer { since, deadline: saturating_add(since, limit), sleep })
         });
         while let Some(Poll::Ready(())) = rings(timer) {
-            // The alarm's clock counts milliseconds, and may be a little ahead.
+            // The sleep's clock counts milliseconds, and may be a little ahead.
             let now = Instant::now().max(timer.deadline);
             let deadline = shared.lock().too_slow_at(timer.since, limit);
             if deadline <= now {

@@ -15,7 +15,7 @@ use super::{
     sender::{Control, EventSender},
     state::{Shared, State, renew},
 };
-use crate::metrics::Meters;
+use crate::metrics::StreamMetrics;
 
 /// The receiving end of an event channel: what an [`EventBody`](crate::EventBody) is made from,
 /// with `EventBody::from`.
@@ -78,8 +78,8 @@ impl EventReceiver {
         self.shared.lock().ask.take().map(|ask| *ask)
     }
 
-    pub(crate) fn meters(&self) -> &Meters {
-        &self.shared.meters
+    pub(crate) fn metrics(&self) -> &StreamMetrics {
+        &self.shared.metrics
     }
 
     /// Creates another sender.

@@ -108,12 +108,12 @@ impl<E: Encode> Future for Sending<'_, E> {
         let len = layout.len;
         drop(state);
         left.next.into_iter().chain(receiver).for_each(Waker::wake);
-        let meters = &this.sender.shared().meters;
+        let metrics = &this.sender.shared().metrics;
         if let Some(mut waiting) = this.waiting.take() {
-            meters.waited(&waiting.patience.take_stopwatch());
+            metrics.waited(&waiting.patience.take_wait_timer());
         }
         if let Offered::Taken(dropped) = offered {
-            meters.sent(len, dropped.events);
+            metrics.sent(len, dropped.events);
         }
         if let Some(kind) = failed {
             let event = this.event.take();
@@ -140,7 +140,7 @@ impl<E: Encode> Sending<'_, E> {
             waiting.patience.poll(limit, shared, cx)
         });
         let kind = if evicted { Kind::TimedOut } else { Kind::Closed };
-        shared.meters.waited(&waiting.patience.take_stopwatch());
+        shared.metrics.waited(&waiting.patience.take_wait_timer());
         // The line was given up with the stream.
         self.waiting = None;
         let event = self.event.take();
@@ -155,7 +155,7 @@ impl<E: Encode> Drop for Sending<'_, E> {
     fn drop(&mut self) {
         let Some(mut waiting) = self.waiting.take() else { return };
         let shared = self.sender.shared();
-        shared.meters.waited(&waiting.patience.take_stopwatch());
+        shared.metrics.waited(&waiting.patience.take_wait_timer());
         let left = shared.lock().leave(waiting.ticket);
         left.next.into_iter().for_each(Waker::wake);
     }

@@ -18,7 +18,7 @@ use super::{
     send::Sending,
     state::{Offered, Shared, State, Ticket},
 };
-use crate::{BoxError, encode::Encode, metrics::Meters};
+use crate::{BoxError, encode::Encode, metrics::StreamMetrics};
 
 /// The sending end of an event channel: clone it, move it to tasks and threads, keep it.
 ///
@@ -117,7 +117,7 @@ impl EventSender {
         wake.into_iter().for_each(Waker::wake);
         match offered {
             Offered::Taken(dropped) => {
-                self.shared.meters.sent(layout.len, dropped.events);
+                self.shared.metrics.sent(layout.len, dropped.events);
                 Ok(())
             }
             Offered::NoRoom => Err(SendError::new(Kind::Full, event)),
@@ -352,8 +352,8 @@ impl Control {
         self.0.lock().dropped
     }
 
-    pub(crate) fn meters(&self) -> &Meters {
-        &self.0.meters
+    pub(crate) fn metrics(&self) -> &StreamMetrics {
+        &self.0.metrics
     }
 
     /// Sets how long a sender outside of the body may wait.

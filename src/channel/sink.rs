@@ -59,8 +59,8 @@ impl EventSender {
 
     /// Tells how long this clone has waited, now that it does not any more.
     pub(super) fn end_waiting(&mut self) {
-        let waited = self.patience.take_stopwatch();
-        self.shared().meters.waited(&waited);
+        let waited = self.patience.take_wait_timer();
+        self.shared().metrics.waited(&waited);
     }
 }
 
@@ -95,7 +95,7 @@ impl<E: Encode> Sink<E> for EventSender {
         match offered {
             Offered::Refused(kind) => Err(SendError::new(kind, event)),
             Offered::Taken(dropped) => {
-                this.shared().meters.sent(layout.len, dropped.events);
+                this.shared().metrics.sent(layout.len, dropped.events);
                 Ok(())
             }
             Offered::NoRoom => Ok(()),

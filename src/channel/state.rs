@@ -28,9 +28,9 @@ use super::{
     queue::{Queue, Segment},
 };
 use crate::{
-    alarm::later,
     encode::{Layout, sealed},
-    metrics::Meters,
+    metrics::StreamMetrics,
+    timer::saturating_add,
 };
 
 /// How many sends are enough for one turn, however many events the buffer holds: it may be bounded
@@ -44,12 +44,16 @@ pub(super) struct Shared {
     /// Told when a graceful end has begun, and when the stream is over.
     pub(super) told: Notify,
     /// Told of what happens, never under the lock: what is behind them is not ours.
-    pub(super) meters: Meters,
+    pub(super) metrics: StreamMetrics,
 }
 
 impl Shared {
     pub(super) fn new(buffer: Buffer) -> Self {
-        Self { state: Mutex::new(State::new(buffer)), told: Notify::new(), meters: Meters::new() }
+        Self {
+            state: Mutex::new(State::new(buffer)),
+            told: Notify::new(),
+            metrics: StreamMetrics::new(),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -332,7 +336,7 @@ impl State {
     /// since then. Of what is not there it can take nothing.
     pub(super) fn too_slow_at(&self, since: Instant, limit: Duration) -> Instant {
         let from = if self.queue.is_empty() { Instant::now() } else { since };
-        later(self.last_taken.map_or(from, |taken| taken.max(from)), limit)
+        saturating_add(self.last_taken.map_or(from, |taken| taken.max(from)), limit)
     }
 
     fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {

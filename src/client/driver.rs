@@ -24,11 +24,11 @@ use super::{
     update::{self, Opened, ReadyState, Reconnecting, Update},
 };
 use crate::{
-    alarm::{Alarm, later},
-    body::Exclusive,
     event::Event,
+    exclusive::Exclusive,
     parse::{EventParser, EventTooLarge, Parsed},
     stream::BoxChunks,
+    timer::{LazyTimer, saturating_add},
 };
 
 /// How many chunks without an event are read before others get their turn.
@@ -67,7 +67,7 @@ pub(super) struct Driver {
     /// What an attempt begins with.
     request: Request,
     state: Exclusive<State>,
-    alarm: Alarm,
+    timer: LazyTimer,
     /// Since when the open connection is waited for without a byte.
     silent_since: Option<Instant>,
     /// Set while it is polled: whoever finds it set comes after a panic of the application's code.
@@ -95,7 +95,7 @@ impl Driver {
             transport: Some(Exclusive::new(transport)),
             request,
             state: Exclusive::new(state),
-            alarm: Alarm::default(),
+            timer: LazyTimer::default(),
             silent_since: None,
             is_polled: false,
         }
@@ -185,7 +185,7 @@ impl Driver {
         let deadline = self.header_timeout.and_then(|timeout| now.checked_add(timeout));
         let attempt = Box::new(Attempt::new(request, headers, self.reconnect_to));
         *self.state.get_mut() = State::Attempting(attempt, deadline);
-        last_event_id.filter(|_| !carried).map(|id| Ok(Update::LastEventIdLeftOut(id)))
+        last_event_id.filter(|_| !carried).map(|id| Ok(Update::LastEventIdOmitted(id)))
     }
 
     fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
@@ -301,7 +301,7 @@ impl Driver {
         let item = match self.core.handle_loss(loss, self.parser.reconnection_time(), now) {
             Next::Reconnect(delay, cause) => {
                 // A time so far away that it cannot be told is never.
-                let until = later(now, delay);
+                let until = saturating_add(now, delay);
                 *self.state.get_mut() = State::Waiting(Some(until));
                 let attempt = self.core.attempts + 1;
                 return Some(Ok(Update::Reconnecting(Reconnecting { attempt, delay, cause })));
@@ -331,7 +331,7 @@ impl Driver {
     /// Is ready when it is time; with `false` if there is nothing to tell the time.
     fn poll_alarm(&mut self, until: Option<Instant>, cx: &mut Context<'_>) -> Poll<bool> {
         let Some(until) = until else { return Poll::Ready(true) };
-        match self.alarm.poll_at(until, cx) {
+        match self.timer.poll_at(until, cx) {
             Some(Poll::Pending) => Poll::Pending,
             Some(Poll::Ready(())) => Poll::Ready(true),
             None => Poll::Ready(false),

@@ -25,7 +25,7 @@
 //! # What it does by default
 //!
 //! - It sends `Accept: text/event-stream`, `Cache-Control: no-cache`, and, once there is one,
-//!   `Last-Event-ID`, [if a header can carry it](Update::LastEventIdLeftOut).
+//!   `Last-Event-ID`, [if a header can carry it](Update::LastEventIdOmitted).
 //! - It reads a response whose status is 200 and whose content type is `text/event-stream` (of
 //!   several the last that is one). Another content type is fatal, and so is a content encoding that
 //!   no layer has undone.

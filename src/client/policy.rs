@@ -51,7 +51,7 @@ pub struct Reconnection {
     pub(super) jitter: f64,
     /// None is the default, which depends on the base.
     pub(super) floor: Option<Duration>,
-    pub(super) longest_told: Duration,
+    pub(super) max_server_delay: Duration,
     pub(super) reset_after: Duration,
     pub(super) attempts: Option<u32>,
     pub(super) give_up_after: Option<Duration>,
@@ -81,7 +81,7 @@ impl Reconnection {
             cap: Duration::from_secs(60),
             jitter: 1.0,
             floor: None,
-            longest_told: Duration::from_secs(60 * 60),
+            max_server_delay: Duration::from_secs(60 * 60),
             reset_after: Duration::from_secs(60),
             attempts: None,
             give_up_after: None,
@@ -100,7 +100,7 @@ impl Reconnection {
             factor: 1.0,
             cap: Duration::MAX,
             jitter: 0.0,
-            longest_told: Duration::MAX,
+            max_server_delay: Duration::MAX,
             stop_on: Arc::new(|_| true),
             ..Self::resilient()
         }
@@ -155,8 +155,8 @@ impl Reconnection {
 
     /// Sets the longest delay that a server may tell. What is longer counts as this.
     #[must_use]
-    pub fn longest_told(mut self, longest: Duration) -> Self {
-        self.longest_told = longest;
+    pub fn max_server_delay(mut self, longest: Duration) -> Self {
+        self.max_server_delay = longest;
         self
     }
 
@@ -204,11 +204,11 @@ impl Reconnection {
         reconnection_time: Option<Duration>,
         retry_after: Option<Duration>,
     ) -> (Duration, Duration) {
-        let told = reconnection_time.map(|time| time.min(self.longest_told));
+        let told = reconnection_time.map(|time| time.min(self.max_server_delay));
         let floor = self.least();
         let base = told.unwrap_or(self.base).max(floor);
         let grown = self.grown(base, failures);
-        let after = retry_after.unwrap_or_default().min(self.longest_told);
+        let after = retry_after.unwrap_or_default().min(self.max_server_delay);
         let minimum = told.unwrap_or_default().max(after).max(floor);
         let least = minimum.max(scaled(grown, 1.0 - self.jitter));
         let most = grown.max(scaled(minimum, 1.0 + self.jitter));

@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     BoxError,
-    body::Exclusive,
     event::{Event, EventId, IntoEventId},
+    exclusive::Exclusive,
 };
 
 /// A client of an event stream that reconnects: what a browser's `EventSource` is, over any tower
@@ -212,7 +212,7 @@ impl EventSource {
     }
 
     /// Returns the last event ID, which the next attempt will tell, unless it is one that a header
-    /// cannot carry: then it [is left out](Update::LastEventIdLeftOut).
+    /// cannot carry: then it [is left out](Update::LastEventIdOmitted).
     #[must_use]
     pub fn last_event_id(&self) -> Option<&EventId> {
         self.driver.parser.last_event_id()

@@ -26,7 +26,7 @@ pub enum Update {
     Reconnecting(Reconnecting),
     /// The last event ID is one that a header cannot carry, so this attempt is made without it: it
     /// holds a control character, or is longer than 8 KiB, which servers refuse.
-    LastEventIdLeftOut(EventId),
+    LastEventIdOmitted(EventId),
 }
 
 /// A connection that was opened.

@@ -8,7 +8,7 @@ use http::{
 };
 
 use super::{LastEventId, Refusal};
-use crate::{body::HEAD, spread::Spread};
+use crate::{body::HEAD, delay_range::DelayRange};
 
 /// A request that wants to become an event stream: all of it but its body. What `on_connect`
 /// decides upon.
@@ -64,7 +64,7 @@ impl Connect {
     }
 
     /// Refuses for now, so that the client comes back: a browser by
-    /// [`Refusal::come_back`], for it would never come back after another status; all others by
+    /// [`Refusal::retry_later`], for it would never come back after another status; all others by
     /// this status, a 503 or a 429, with `Retry-After`. How long it is to stay away is drawn from
     /// the spread.
     ///
@@ -80,12 +80,12 @@ impl Connect {
     /// # async fn on_connect(connect: Connect) -> Result<Accept, Refusal> {
     /// if is_busy() {
     ///     let spread = Duration::from_secs(5)..Duration::from_secs(30);
-    ///     return Err(connect.send_away(StatusCode::SERVICE_UNAVAILABLE, spread));
+    ///     return Err(connect.retry_later(StatusCode::SERVICE_UNAVAILABLE, spread));
     /// }
     /// Ok(connect.accept())
     /// # }
     /// ```
-    pub fn send_away(&self, status: StatusCode, spread: impl Into<Spread>) -> Refusal {
+    pub fn retry_later(&self, status: StatusCode, spread: impl Into<DelayRange>) -> Refusal {
         Refusal::for_now(self.headers(), status, spread.into())
     }
 

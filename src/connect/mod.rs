@@ -32,8 +32,8 @@
 //!
 //! A browser's `EventSource` takes every status but 200 for the last word: after a 401, and after a
 //! 503 too, it never comes back by itself. That is right for a token that is wrong, and wrong for a
-//! server that is full. To send it away for a while, refuse with [`Refusal::come_back`], or, if
-//! others than browsers ask as well, with [`Connect::send_away`]; to end it for good without an
+//! server that is full. To send it away for a while, refuse with [`Refusal::retry_later`], or, if
+//! others than browsers ask as well, with [`Connect::retry_later`]; to end it for good without an
 //! error, with [`Refusal::stop`].
 //!
 //! `EventSource` cannot set request headers either. What browsers can send is a cookie, or a

@@ -11,9 +11,9 @@ use http::{
 use crate::{
     BoxError,
     body::{EventBody, HEAD},
-    caught,
+    catch_panic::catch_and_log,
+    delay_range::DelayRange,
     event::Event,
-    spread::Spread,
     trace,
 };
 
@@ -69,10 +69,10 @@ impl Refusal {
     /// use std::time::Duration;
     /// use tower_sse::Refusal;
     ///
-    /// let refusal = Refusal::come_back(Duration::from_secs(5)..Duration::from_secs(30));
+    /// let refusal = Refusal::retry_later(Duration::from_secs(5)..Duration::from_secs(30));
     /// # let _ = refusal;
     /// ```
-    pub fn come_back(after: impl Into<Spread>) -> Self {
+    pub fn retry_later(after: impl Into<DelayRange>) -> Self {
         let retry = Event::default().with_retry(after.into().draw()).encode();
         let mut refusal = Self::new(StatusCode::OK);
         for (name, value) in HEAD {
@@ -83,14 +83,14 @@ impl Refusal {
     }
 
     /// Refuses for now, a request with these headers: what
-    /// [`Connect::send_away`](super::Connect::send_away) does, for handlers of a framework.
-    pub(crate) fn for_now(headers: &HeaderMap, status: StatusCode, spread: Spread) -> Self {
+    /// [`Connect::retry_later`](super::Connect::retry_later) does, for handlers of a framework.
+    pub(crate) fn for_now(headers: &HeaderMap, status: StatusCode, spread: DelayRange) -> Self {
         let mut accepted = headers.get_all(ACCEPT).iter();
         let is_event_source = accepted.next().is_some_and(|value| {
             value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
         });
         if is_event_source && accepted.next().is_none() {
-            Self::come_back(spread)
+            Self::retry_later(spread)
         } else {
             Self::new(status).retry_after(spread.draw())
         }
@@ -127,7 +127,7 @@ impl Refusal {
     /// refuse without an `on_connect`.
     pub fn into_response(self) -> Response<EventBody> {
         if let Some(error) = &self.inner.error {
-            caught::logged("the error's Display", || trace::on_connect_failed(&**error));
+            catch_and_log("the error's Display", || trace::on_connect_failed(&**error));
         }
         self.inner.response.map(EventBody::full)
     }

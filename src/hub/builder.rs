@@ -14,7 +14,7 @@ use super::{
     shared::{OnGap, OnPresence, Shared},
     topic::Topic,
 };
-use crate::{event::Event, metrics::HubMeters};
+use crate::{event::Event, metrics::HubMetrics};
 
 /// Sets a [`Hub`] up, from [`Hub::builder`].
 #[must_use = "it makes a hub with `build`"]
@@ -97,7 +97,7 @@ impl HubBuilder {
         Hub::of(Shared {
             log: Mutex::new(Log::new(ids.clone(), history, total, keeps_presence)),
             ids,
-            meters: HubMeters::new(),
+            metrics: HubMetrics::new(),
             lagging,
             is_aging: history.age.or(total.age).is_some(),
             max_event: Log::largest(&history, &total),

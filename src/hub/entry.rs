@@ -89,7 +89,7 @@ impl Entry {
     }
 
     /// Returns the id: where a reader goes on that has this. Entries of the
-    /// [state](super::Topics::with_state) have none, for who has one of them may not have the others.
+    /// [state](super::Selection::with_state) have none, for who has one of them may not have the others.
     #[must_use]
     pub fn id(&self) -> Option<EventId> {
         self.id.is_some().then(|| self.record.event_id())

@@ -12,7 +12,7 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{hub::Hub, topics::Topics};
+use super::{hub::Hub, topics::Selection};
 use crate::{
     admission::{Entered, Entering, Entrance, Open, entrance_settings},
     body::{EventBody, StreamOptions, stream_settings},
@@ -23,7 +23,7 @@ use crate::{
 /// [`Hub::handler`].
 ///
 /// It has the settings of an [`EventChannelHandler`](crate::EventChannelHandler). What is about a
-/// handler and its buffer ([`buffer`](Self::buffer), [`in_task`](Self::in_task),
+/// handler and its buffer ([`buffer`](Self::buffer), [`spawn_handler`](Self::spawn_handler),
 /// [`send_timeout`](Self::send_timeout)) has no effect: a reader holds nothing. At a shutdown, and when
 /// its lifetime is over, a stream ends when that begins: there is nothing to finish, its client resumes.
 ///
@@ -37,21 +37,21 @@ pub struct HubHandler {
 #[derive(Clone)]
 struct Config {
     hub: Hub,
-    entrance: Entrance<Topics>,
+    entrance: Entrance<Selection>,
 }
 
 impl HubHandler {
     pub(super) fn new<F, Fut>(hub: Hub, on_connect: F) -> Self
     where
         F: Fn(Connect) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Accept<Topics>, Refusal>> + Send + 'static,
+        Fut: Future<Output = Result<Accept<Selection>, Refusal>> + Send + 'static,
     {
         let mut entrance = Entrance::new();
         entrance.set_on_connect(on_connect);
         Self { config: Arc::new(Config { hub, entrance }) }
     }
 
-    fn entrance_mut(&mut self) -> &mut Entrance<Topics> {
+    fn entrance_mut(&mut self) -> &mut Entrance<Selection> {
         &mut Arc::make_mut(&mut self.config).entrance
     }
 
@@ -82,17 +82,17 @@ impl<B> Service<Request<B>> for HubHandler {
 
 struct Opening(Arc<Config>);
 
-impl Open<Topics> for Opening {
-    fn entrance(&self) -> &Entrance<Topics> {
+impl Open<Selection> for Opening {
+    fn entrance(&self) -> &Entrance<Selection> {
         &self.0.entrance
     }
 
     /// Never comes to it: there is an `on_connect`, always.
-    fn without_on_connect(&self, connect: Connect) -> Accept<Topics> {
-        connect.accept().subscribe(Topics::default())
+    fn without_on_connect(&self, connect: Connect) -> Accept<Selection> {
+        connect.accept().subscribe(Selection::default())
     }
 
-    fn open(self, entered: Entered<Topics>) -> EventBody {
+    fn open(self, entered: Entered<Selection>) -> EventBody {
         let Entered { request, accepted, options, target, .. } = entered;
         let hub = &self.0.hub;
         let subscription = match request.extensions.get::<LastEventId>() {
@@ -108,7 +108,7 @@ impl Open<Topics> for Opening {
 
 /// The future of a [`HubHandler`]'s response.
 #[must_use = "futures do nothing unless awaited"]
-pub struct HubFuture(Entering<Topics, Opening>);
+pub struct HubFuture(Entering<Selection, Opening>);
 
 impl Future for HubFuture {
     type Output = Result<Response<EventBody>, Infallible>;

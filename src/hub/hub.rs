@@ -17,7 +17,7 @@ use super::{
     stats::Stats,
     subscription::Subscription,
     topic::{InvalidTopic, Topic},
-    topics::Topics,
+    topics::Selection,
 };
 use crate::{
     connect::{Accept, Connect, Refusal},
@@ -189,7 +189,7 @@ impl Hub {
             let mut append = |prepared| log.append(prepared, now, &mut wakers);
             (appending(&mut append), wakers)
         };
-        shared.meters.published(events);
+        shared.metrics.published(events);
         let woken = wakers.len();
         Shared::wake(&mut wakers);
         if woken > 0 {
@@ -199,7 +199,7 @@ impl Hub {
     }
 
     /// Subscribes to what is published from now on.
-    pub fn subscribe(&self, topics: Topics) -> Subscription {
+    pub fn subscribe(&self, topics: Selection) -> Subscription {
         Subscription::new(self.shared().clone(), topics, None)
     }
 
@@ -209,7 +209,7 @@ impl Hub {
     /// The id is what a client says ([`LastEventId`](crate::LastEventId)), or what was kept of
     /// [`Published::id`], [`Entry::id`](super::Entry::id) or [`Subscription::position`]. It gives no
     /// right: only what is of these topics is read.
-    pub fn resume(&self, topics: Topics, last: impl AsRef<str>) -> Subscription {
+    pub fn resume(&self, topics: Selection, last: impl AsRef<str>) -> Subscription {
         Subscription::new(self.shared().clone(), topics, Some(last.as_ref()))
     }
 
@@ -234,7 +234,7 @@ impl Hub {
     pub fn handler<F, Fut>(&self, on_connect: F) -> HubHandler
     where
         F: Fn(Connect) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Accept<Topics>, Refusal>> + Send + 'static,
+        Fut: Future<Output = Result<Accept<Selection>, Refusal>> + Send + 'static,
     {
         HubHandler::new(self.clone(), on_connect)
     }
@@ -244,7 +244,7 @@ impl Hub {
     /// read.
     ///
     /// The session is the request's extensions as `on_connect` left them, or what
-    /// [`Subscription::session`] was given. Who has no stream yet is not among them: see to it first
+    /// [`Subscription::extensions`] was given. Who has no stream yet is not among them: see to it first
     /// that `on_connect` refuses, and that it looks last, behind whatever it waits for; or disconnect
     /// once more when those that it had let in have come.
     pub fn disconnect(&self, predicate: impl Fn(&Extensions) -> bool) -> usize {

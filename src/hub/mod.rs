@@ -50,13 +50,13 @@
 //!
 //! What is published with a key supersedes what was published with it before, on the same topic, for
 //! whoever has not read that yet: so a slow reader gets the latest of each key, not the backlog. A new
-//! reader that asks for the [state](Topics::with_state) gets the current entry of each key first.
+//! reader that asks for the [state](Selection::with_state) gets the current entry of each key first.
 //! These go out without ids, and an id follows when they are through: who is cut in between begins
 //! anew. What a key names may be gone: a [tombstone](Publication::tombstone) says so.
 //!
-//! # Topics and patterns
+//! # Selection and patterns
 //!
-//! A [`Topic`] is any text without control characters. [Patterns](Topics::patterns) have a method of
+//! A [`Topic`] is any text without control characters. [Patterns](Selection::patterns) have a method of
 //! their own, so a topic that a user typed never becomes one. A topic without readers and without
 //! history costs nothing.
 //!
@@ -96,5 +96,5 @@ pub use self::{
     stats::Stats,
     subscription::Subscription,
     topic::{InvalidTopic, Topic},
-    topics::Topics,
+    topics::Selection,
 };

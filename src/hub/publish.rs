@@ -42,7 +42,7 @@ impl Publication {
     }
 
     /// Says that what the key names is gone: readers get this event, as any other, and the
-    /// [state](super::Topics::with_state) of new ones has no entry of the key. Without a key it has no
+    /// [state](super::Selection::with_state) of new ones has no entry of the key. Without a key it has no
     /// effect.
     pub fn tombstone(mut self) -> Self {
         self.is_tombstone = true;

@@ -14,9 +14,9 @@ use super::{
     topic::Topic,
 };
 use crate::{
-    caught::{caught, logged},
+    catch_panic::{catch_and_log, catch_panic},
     event::Event,
-    metrics::{self, HubMeters},
+    metrics::{self, HubMetrics},
     trace,
 };
 
@@ -26,7 +26,7 @@ pub(super) type OnPresence = dyn Fn(&Topic) + Send + Sync;
 pub(super) struct Shared {
     pub(super) log: Mutex<Log>,
     pub(super) ids: Arc<Ids>,
-    pub(super) meters: HubMeters,
+    pub(super) metrics: HubMetrics,
     pub(super) lagging: Lagging,
     /// Records may get too old.
     pub(super) is_aging: bool,
@@ -51,7 +51,7 @@ impl Shared {
     pub(super) fn wake(wakers: &mut Vec<Waker>) {
         let mut rest = wakers.drain(..);
         while rest.len() > 0 {
-            logged("a waker", || rest.by_ref().for_each(Waker::wake));
+            catch_and_log("a waker", || rest.by_ref().for_each(Waker::wake));
         }
     }
 
@@ -64,7 +64,7 @@ impl Shared {
     /// Makes the event that tells of a gap; none if the hook silences it.
     pub(super) fn gap_event(&self, gap: &Gap) -> Option<Event> {
         let Some(on_gap) = &self.on_gap else { return Some(gap.to_event()) };
-        caught("on_gap", || on_gap(gap)).unwrap_or_else(|panicked| {
+        catch_panic("on_gap", || on_gap(gap)).unwrap_or_else(|panicked| {
             trace::panicked("on_gap", &panicked.to_string());
             Some(gap.to_event())
         })
@@ -92,7 +92,7 @@ impl Shared {
                 Presence::Last => &self.on_last_reader,
             };
             if let Some(hook) = hook {
-                logged("a hook of readers", || hook(&topic));
+                catch_and_log("a hook of readers", || hook(&topic));
             }
             self.lock().is_telling = false;
         }

@@ -4,7 +4,7 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Topics that have history or are named by a reader.
+    /// Selection that have history or are named by a reader.
     pub topics: usize,
     /// Subscriptions.
     pub readers: usize,

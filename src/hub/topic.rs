@@ -1,11 +1,11 @@
-//! Topics, and patterns of them.
+//! Selection, and patterns of them.
 
 use std::{convert::Infallible, error::Error, fmt, str::FromStr, sync::Arc};
 
 /// What an event is published on, and readers subscribe to: any text of 1 to 255 bytes without
 /// [control characters](char::is_control).
 ///
-/// Its segments stand between dots, which matters to [patterns](super::Topics::patterns) alone. There is
+/// Its segments stand between dots, which matters to [patterns](super::Selection::patterns) alone. There is
 /// nothing in a topic that makes it a pattern: `*` and `>` are characters as others.
 ///
 /// ```

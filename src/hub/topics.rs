@@ -10,14 +10,14 @@ pub(super) const MOST: usize = 1024;
 /// What a reader subscribes to: topics, patterns of topics, or both; at most 1,024 together.
 ///
 /// ```
-/// use tower_sse::hub::Topics;
+/// use tower_sse::hub::Selection;
 ///
-/// let topics = Topics::new(["news", "orders"])?.patterns(["orders.>"])?.with_state();
+/// let topics = Selection::new(["news", "orders"])?.patterns(["orders.>"])?.with_state();
 /// # let _ = topics;
 /// # Ok::<(), tower_sse::BoxError>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Topics {
+pub struct Selection {
     pub(super) spec: Spec,
     pub(super) state: bool,
 }
@@ -29,7 +29,7 @@ pub(super) struct Spec {
     pub(super) patterns: Vec<Pattern>,
 }
 
-impl Topics {
+impl Selection {
     /// Creates a set of topics. It may be empty, if patterns follow.
     ///
     /// # Errors
@@ -101,9 +101,9 @@ impl Spec {
     }
 }
 
-impl fmt::Debug for Topics {
+impl fmt::Debug for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Topics")
+        f.debug_struct("Selection")
             .field("topics", &self.spec.names)
             .field("patterns", &self.spec.patterns)
             .field("state", &self.state)

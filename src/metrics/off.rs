@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 #[derive(Debug)]
-pub(crate) struct Meters;
+pub(crate) struct StreamMetrics;
 
-impl Meters {
+impl StreamMetrics {
     pub(crate) fn new() -> Self {
         Self
     }
@@ -17,7 +17,7 @@ impl Meters {
     pub(crate) fn sent(&self, _: usize, _: u64) {}
 
     #[allow(clippy::unused_self, reason = "as with the feature")]
-    pub(crate) fn waited(&self, _: &Stopwatch) {}
+    pub(crate) fn waited(&self, _: &WaitTimer) {}
 
     #[allow(clippy::unused_self, reason = "as with the feature")]
     pub(crate) fn handed_over(&self, _: usize, _: usize) {}
@@ -27,18 +27,18 @@ impl Meters {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Stopwatch;
+pub(crate) struct WaitTimer;
 
-impl Stopwatch {
+impl WaitTimer {
     #[allow(clippy::unused_self, reason = "as with the feature")]
     pub(crate) fn start(&mut self) {}
 }
 
 #[cfg(feature = "hub")]
-pub(crate) struct HubMeters;
+pub(crate) struct HubMetrics;
 
 #[cfg(feature = "hub")]
-impl HubMeters {
+impl HubMetrics {
     pub(crate) fn new() -> Self {
         Self
     }

@@ -25,7 +25,7 @@ const GAPS: &str = "tower_sse_hub_gaps_total";
 /// What one stream counts with, looked up once: an event costs no look at the recorder's tables.
 ///
 /// Whether a sender may be used after a panic does not depend on what is behind them.
-pub(crate) struct Meters(AssertUnwindSafe<Handles>);
+pub(crate) struct StreamMetrics(AssertUnwindSafe<Handles>);
 
 struct Handles {
     open: Gauge,
@@ -36,7 +36,7 @@ struct Handles {
     send_wait: Histogram,
 }
 
-impl Meters {
+impl StreamMetrics {
     pub(crate) fn new() -> Self {
         Self(AssertUnwindSafe(Handles {
             open: gauge!(OPEN),
@@ -62,8 +62,8 @@ impl Meters {
     }
 
     /// A send that had to wait does not any more.
-    pub(crate) fn waited(&self, stopwatch: &Stopwatch) {
-        if let Some(since) = stopwatch.0 {
+    pub(crate) fn waited(&self, wait_timer: &WaitTimer) {
+        if let Some(since) = wait_timer.0 {
             self.0.send_wait.record(since.elapsed());
         }
     }
@@ -84,17 +84,17 @@ impl Meters {
     }
 }
 
-impl fmt::Debug for Meters {
+impl fmt::Debug for StreamMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Meters")
+        f.write_str("StreamMetrics")
     }
 }
 
 /// Since when a send waits, if it does.
 #[derive(Debug, Default)]
-pub(crate) struct Stopwatch(Option<Instant>);
+pub(crate) struct WaitTimer(Option<Instant>);
 
-impl Stopwatch {
+impl WaitTimer {
     pub(crate) fn start(&mut self) {
         self.0.get_or_insert_with(Instant::now);
     }
@@ -107,10 +107,10 @@ pub(crate) fn refused(by: &'static str) {
 
 /// What a hub counts with.
 #[cfg(feature = "hub")]
-pub(crate) struct HubMeters(AssertUnwindSafe<Counter>);
+pub(crate) struct HubMetrics(AssertUnwindSafe<Counter>);
 
 #[cfg(feature = "hub")]
-impl HubMeters {
+impl HubMetrics {
     pub(crate) fn new() -> Self {
         Self(AssertUnwindSafe(counter!(PUBLISHED)))
     }

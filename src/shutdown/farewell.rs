@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::{alarm::later, channel::Ask, event::Event, spread::Spread};
+use crate::{channel::Ask, delay_range::DelayRange, event::Event, timer::saturating_add};
 
 /// How streams end that the server ends: what they say, and how much time they have.
 ///
@@ -20,14 +20,14 @@ use crate::{alarm::later, channel::Ask, event::Event, spread::Spread};
 /// let farewell = Farewell::new()
 ///     .event(Event::new("").with_type("bye"))
 ///     .retry(Duration::from_secs(1)..Duration::from_secs(9))
-///     .finish_within(Duration::from_secs(30));
+///     .grace_period(Duration::from_secs(30));
 /// # let _ = farewell;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Farewell {
     event: Option<Event>,
-    retry: Option<Spread>,
+    retry: Option<DelayRange>,
     grace: Duration,
     pace: Duration,
     cut_after: Duration,
@@ -53,7 +53,7 @@ impl Farewell {
 
     /// Says how long the client is to wait before it comes back: in whole milliseconds, drawn for
     /// each stream.
-    pub fn retry(mut self, reconnection_time: impl Into<Spread>) -> Self {
+    pub fn retry(mut self, reconnection_time: impl Into<DelayRange>) -> Self {
         self.retry = Some(reconnection_time.into());
         self
     }
@@ -63,14 +63,14 @@ impl Farewell {
     ///
     /// At a shutdown they are told when it begins; of a lifetime, so long before its end, but not
     /// before half of it is over.
-    pub fn finish_within(mut self, grace: Duration) -> Self {
+    pub fn grace_period(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
     /// Spreads the ends of a shutdown over so long: each stream begins its own at a time that is
     /// drawn for it. Default is all at once. Lifetimes are spread anyway.
-    pub fn paced_over(mut self, pace: Duration) -> Self {
+    pub fn stagger_over(mut self, pace: Duration) -> Self {
         self.pace = pace;
         self
     }
@@ -97,7 +97,7 @@ impl Farewell {
     }
 
     /// Returns how long those are sent away that come meanwhile, if it is said.
-    pub(crate) fn reconnection_time(&self) -> Option<Spread> {
+    pub(crate) fn reconnection_time(&self) -> Option<DelayRange> {
         self.retry
     }
 
@@ -111,25 +111,25 @@ impl Farewell {
     /// Returns when a stream ends that has come after the shutdown began: at once, or with the others
     /// if these have time to finish.
     pub(super) fn ask_late(&self, now: Instant, started: Instant) -> Ask {
-        let end = later(later(started, self.pace), self.grace);
+        let end = saturating_add(saturating_add(started, self.pace), self.grace);
         let end = if self.grace.is_zero() { now } else { end.max(now) };
         Ask { begin: now, end, silent: false }
     }
 
     /// Draws when a stream begins to end and ends, at a shutdown that starts now.
     pub(super) fn draw(&self, now: Instant) -> Ask {
-        let begin = later(now, Spread::from(Duration::ZERO..=self.pace).draw());
-        Ask { begin, end: later(begin, self.grace), silent: false }
+        let begin = saturating_add(now, DelayRange::from(Duration::ZERO..=self.pace).draw());
+        Ask { begin, end: saturating_add(begin, self.grace), silent: false }
     }
 
     /// Returns when the streams of a shutdown that has started then must all have ended.
     pub(super) fn cut_at(&self, started: Instant) -> Instant {
-        [self.pace, self.grace, self.cut_after].into_iter().fold(started, later)
+        [self.pace, self.grace, self.cut_after].into_iter().fold(started, saturating_add)
     }
 
     /// Returns when the streams of a shutdown without a grace must all have ended.
     pub(super) fn cut_at_once(&self, started: Instant) -> Instant {
-        later(started, self.cut_after)
+        saturating_add(started, self.cut_after)
     }
 }
 

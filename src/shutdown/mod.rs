@@ -34,8 +34,8 @@
 //! |---|---|
 //! | [`Shutdown::now()`] | the streams end at once |
 //! | [`Farewell::event`], [`Farewell::retry`] | they say something before, and when to come back: at random from a range, so that the next node is not hit by all of them at once |
-//! | [`Farewell::finish_within`] | handlers are told, by [`EventSender::ending`](crate::EventSender::ending), and may end by themselves: for streams that cannot be resumed, a model's answer say |
-//! | [`Farewell::paced_over`] | the ends are spread over a time |
+//! | [`Farewell::grace_period`] | handlers are told, by [`EventSender::ending`](crate::EventSender::ending), and may end by themselves: for streams that cannot be resumed, a model's answer say |
+//! | [`Farewell::stagger_over`] | the ends are spread over a time |
 //!
 //! They go together. What was sent before the end goes out, then the farewell, then the end; a
 //! handler that still runs is dropped where it awaits. A stream that its handler ends while the
@@ -44,7 +44,7 @@
 //!
 //! Requests that an event channel handler or a layer gets once it has started are sent away:
 //! browsers by a stream that holds a `retry` and ends, for they would never come back after a 503;
-//! all others by a 503 with `Retry-After`. See [`Connect::send_away`](crate::Connect::send_away). A
+//! all others by a 503 with `Retry-After`. See [`Connect::retry_later`](crate::Connect::retry_later). A
 //! body that a handler of a framework makes by then opens, and ends as the others do, within the
 //! same time.
 //!
@@ -65,5 +65,5 @@ pub(crate) use self::shutdown::Registration;
 pub use self::{
     farewell::Farewell,
     io::ShutdownIo,
-    shutdown::{Shutdown, StillOpen},
+    shutdown::{Shutdown, ShutdownTimeout},
 };

@@ -22,8 +22,8 @@ use tokio::{
 
 use super::{farewell::Farewell, io::ShutdownIo};
 use crate::{
-    alarm::Alarm,
     channel::{Ask, Control},
+    timer::LazyTimer,
 };
 
 /// Ends all streams that it was given to, so that a server can shut down.
@@ -200,9 +200,10 @@ impl Shutdown {
     /// # Cancel safety
     ///
     /// It can be dropped and called again at any time.
-    pub async fn finished_within(&self, limit: Duration) -> Result<(), StillOpen> {
+    pub async fn finished_within(&self, limit: Duration) -> Result<(), ShutdownTimeout> {
         let finished = timeout(limit, self.finished()).await;
-        finished.map_err(|_| StillOpen { streams: self.streams(), started: self.is_started() })
+        finished
+            .map_err(|_| ShutdownTimeout { streams: self.streams(), started: self.is_started() })
     }
 
     /// Waits until streams are open that should have ended: the shutdown has started, everything
@@ -235,12 +236,12 @@ impl Shutdown {
             };
             match at {
                 Some(at) if at > Instant::now() => {
-                    let mut alarm = Alarm::default();
+                    let mut timer = LazyTimer::default();
                     poll_fn(|cx| {
                         let is_changed = changed.as_mut().poll(cx).is_ready();
                         // Where there is no timer, it is never.
-                        let rung = alarm.poll_at(at, cx);
-                        let is_due = rung.is_some_and(|rung| rung.is_ready());
+                        let fired = timer.poll_at(at, cx);
+                        let is_due = fired.is_some_and(|fired| fired.is_ready());
                         if is_changed || is_due { Poll::Ready(()) } else { Poll::Pending }
                     })
                     .await;
@@ -371,12 +372,12 @@ impl Drop for Registration {
 /// The error of a shutdown that has taken too long: streams are still open, because their clients
 /// have stopped reading, or their handlers were given more time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StillOpen {
+pub struct ShutdownTimeout {
     streams: usize,
     started: bool,
 }
 
-impl StillOpen {
+impl ShutdownTimeout {
     /// Returns how many streams are open.
     #[must_use]
     pub fn streams(&self) -> usize {
@@ -384,7 +385,7 @@ impl StillOpen {
     }
 }
 
-impl fmt::Display for StillOpen {
+impl fmt::Display for ShutdownTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.started {
             return f.write_str("shutdown not finished in time: it has not started");
@@ -394,4 +395,4 @@ impl fmt::Display for StillOpen {
     }
 }
 
-impl Error for StillOpen {}
+impl Error for ShutdownTimeout {}

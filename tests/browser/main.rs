@@ -147,7 +147,7 @@ async fn refusing(
 #[tokio::test]
 async fn a_browser_that_is_told_to_come_back_does() {
     let (server, requests) = refusing(|connect, before| match before {
-        0 | 1 => Err(Refusal::come_back(Duration::from_millis(50))),
+        0 | 1 => Err(Refusal::retry_later(Duration::from_millis(50))),
         _ => Ok(connect.accept()),
     })
     .await;

@@ -91,13 +91,13 @@ fn first_stream(case: &str) -> EventBody {
     match case {
         "shutdown" => waits().shutdown(&soon(bye())),
         "shutdown-now" => waits().shutdown(&soon(Farewell::new())),
-        "shutdown-paced" => waits().shutdown(&soon(bye().paced_over(200 * MILLISECOND))),
+        "shutdown-paced" => waits().shutdown(&soon(bye().stagger_over(200 * MILLISECOND))),
         "shutdown-finish" => hello(|events| async move {
             events.ending().await;
             events.send(Event::new("finished")).await?;
             Ok(())
         })
-        .shutdown(&soon(bye().finish_within(Duration::from_secs(10)))),
+        .shutdown(&soon(bye().grace_period(Duration::from_secs(10)))),
         "lifetime" => waits().max_lifetime(250 * MILLISECOND).farewell(bye()),
         "deadline" => waits().deadline(expiry).farewell(bye()),
         "revoked" => hello(|events| async move {
@@ -112,7 +112,7 @@ fn first_stream(case: &str) -> EventBody {
             }
             Ok(())
         })
-        .in_task()
+        .spawn_handler()
         .buffer(Buffer::fixed(1))
         .send_timeout(100 * MILLISECOND),
         other => panic!("no case {other}"),
@@ -130,7 +130,7 @@ fn refusing(case: &str) -> EventChannelHandler<Body> {
         }
         "refused-full" => handler.max_streams(0).retry_after(AWAY),
         "refused-by-hand" => {
-            handler.on_connect(|_: Connect| async { Err(Refusal::come_back(AWAY)) })
+            handler.on_connect(|_: Connect| async { Err(Refusal::retry_later(AWAY)) })
         }
         other => panic!("no case {other}"),
     }

@@ -122,7 +122,7 @@ async fn an_id_that_no_header_can_carry_is_left_out_and_told() {
     let mock = Mock::new([Answer::Ends("id: a\u{1}b\ndata: x\n\n"), Answer::Stays("")]);
     let mut updates = mock.source().updates();
     let id = loop {
-        if let Update::LastEventIdLeftOut(id) = updates.next().await.unwrap().unwrap() {
+        if let Update::LastEventIdOmitted(id) = updates.next().await.unwrap().unwrap() {
             break id;
         }
     };
@@ -140,7 +140,7 @@ async fn an_id_that_no_server_would_take_is_left_out_and_told() {
         let event: &'static str = Box::leak(format!("id: {id}\ndata: x\n\n").into_boxed_str());
         let mock = Mock::new([Answer::Ends(event), Answer::Stays("id: 2\ndata: y\n\n")]);
         let told = told(mock.source()).await;
-        assert_eq!(told.iter().any(|told| told.starts_with("LastEventIdLeftOut")), !is_sent);
+        assert_eq!(told.iter().any(|told| told.starts_with("LastEventIdOmitted")), !is_sent);
         assert_eq!(told.last().unwrap(), "event y");
         assert_eq!(mock.ids(), [None, Some(id).filter(|_| is_sent)]);
     }

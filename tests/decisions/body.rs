@@ -243,7 +243,7 @@ async fn d02_in_task_a_handler_goes_on_while_nobody_polls_its_body() {
         }
     })
     .buffer(Buffer::sliding(4))
-    .in_task();
+    .spawn_handler();
     let server = Server::start(handler).await;
     let mut client = server.get_raw("/").await;
     client.until("xxx").await;
@@ -256,7 +256,7 @@ async fn d02_in_task_a_handler_goes_on_while_nobody_polls_its_body() {
 
 #[tokio::test(start_paused = true)]
 async fn d03_inside_its_body_a_handler_is_paused_with_it_and_in_task_it_is_not() {
-    for in_task in [false, true] {
+    for spawn_handler in [false, true] {
         let ticks = Arc::new(AtomicUsize::new(0));
         let counted = ticks.clone();
         let body = EventBody::new(move |_| async move {
@@ -265,12 +265,12 @@ async fn d03_inside_its_body_a_handler_is_paused_with_it_and_in_task_it_is_not()
                 sleep(SECOND).await;
             }
         });
-        let mut body = if in_task { body.in_task() } else { body };
+        let mut body = if spawn_handler { body.spawn_handler() } else { body };
         sleep(5 * SECOND).await;
         assert_eq!(ticks.load(SeqCst), 0, "it starts with the first poll");
         body.next_chunk().await.unwrap().unwrap();
         sleep(10 * SECOND + SECOND / 2).await;
-        assert_eq!(ticks.load(SeqCst), if in_task { 11 } else { 1 });
+        assert_eq!(ticks.load(SeqCst), if spawn_handler { 11 } else { 1 });
         drop(body);
         sleep(SECOND).await;
         let then = ticks.load(SeqCst);
@@ -339,13 +339,13 @@ async fn d04_the_error_frame_waits_and_names_its_cause_but_not_as_a_source() {
 #[tokio::test(start_paused = true)]
 async fn d05_a_sender_that_is_kept_does_not_keep_the_connections_task() {
     for ends_itself in [false, true] {
-        for in_task in [false, true] {
+        for spawn_handler in [false, true] {
             let (keep, kept) = channel();
             let body = EventBody::new(move |events| {
                 keep.send(events).unwrap();
                 pending()
             });
-            let mut body = if in_task { body.in_task() } else { body };
+            let mut body = if spawn_handler { body.spawn_handler() } else { body };
             let (woken, waker) = Woken::new();
             assert!(poll(&mut body, &waker).is_ready(), "the greeting");
             while poll(&mut body, &waker).is_ready() {}
@@ -361,7 +361,7 @@ async fn d05_a_sender_that_is_kept_does_not_keep_the_connections_task() {
                 drop(body);
             }
             tokio::task::yield_now().await;
-            assert_eq!(Arc::strong_count(&woken), 1, "ends itself: {ends_itself}, {in_task}");
+            assert_eq!(Arc::strong_count(&woken), 1, "ends itself: {ends_itself}, {spawn_handler}");
             assert!(events.is_closed());
         }
     }
@@ -527,8 +527,8 @@ async fn d07_a_panic_anywhere_in_a_handler_is_its_failure() {
     });
     let in_source =
         EventBody::from_stream(stream::poll_fn(|_| -> Poll<Option<Event>> { panic!("in source") }));
-    let in_task = EventBody::new(|_| async { panic!("in task") }).in_task();
-    for body in [in_call, in_poll, in_source, in_task] {
+    let spawn_handler = EventBody::new(|_| async { panic!("in task") }).spawn_handler();
+    for body in [in_call, in_poll, in_source, spawn_handler] {
         let mut ends = Ends::new();
         let (_, error) = read_all(&mut body.on_disconnect(ends.hook())).await;
         assert!(error.unwrap().get_ref().to_string().contains("panicked: in "));

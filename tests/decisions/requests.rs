@@ -47,7 +47,7 @@ async fn d17_come_back_is_a_200_with_a_retry_and_an_end() {
     let mut ends = Ends::new();
     let (handler, ran) = counts();
     let handler = handler.on_disconnect(ends.hook()).on_connect(|_| async {
-        Err(Refusal::come_back(Duration::from_secs(5)..Duration::from_secs(30)))
+        Err(Refusal::retry_later(Duration::from_secs(5)..Duration::from_secs(30)))
     });
     let mut drawn = Vec::new();
     for _ in 0..100 {
@@ -71,7 +71,7 @@ async fn d17_come_back_and_stop_over_a_socket() {
     let handler = handler.on_connect(|connect: Connect| async move {
         Err(match connect.uri().path() {
             "/stop" => Refusal::stop(),
-            _ => Refusal::come_back(Duration::from_secs(1)),
+            _ => Refusal::retry_later(Duration::from_secs(1)),
         })
     });
     let server = Server::start(handler).await;
@@ -146,13 +146,13 @@ async fn d18_a_head_that_is_refused_has_no_body_either() {
     let (handler, _) = counts();
     let handler = handler.on_connect(|connect: Connect| async move {
         Err(match connect.uri().path() {
-            "/come_back" => Refusal::come_back(Duration::from_secs(1)),
+            "/retry_later" => Refusal::retry_later(Duration::from_secs(1)),
             _ => Refusal::new(StatusCode::UNAUTHORIZED).body("who are you?"),
         })
     });
     let server = Server::start(handler).await;
     for http2 in [false, true] {
-        for (path, status) in [("/", 401), ("/come_back", 200), ("/?last_event_id=%00", 400)] {
+        for (path, status) in [("/", 401), ("/retry_later", 200), ("/?last_event_id=%00", 400)] {
             let answer = if http2 {
                 soon(server.http2().await.0.send_request(request(Method::HEAD, path))).await
             } else {
@@ -494,7 +494,7 @@ async fn d23_the_handler_is_polled_in_the_span_of_its_request() {
         }
         Ok(())
     });
-    for handler in [handler.clone(), handler.in_task()] {
+    for handler in [handler.clone(), handler.spawn_handler()] {
         let span = tracing::info_span!("request");
         let response = async { call(&handler, get("/")).await }.instrument(span).await;
         // The server polls the body outside of it.

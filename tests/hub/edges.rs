@@ -10,7 +10,7 @@ use std::{
 
 use tower_sse::{
     EndReason, Event, Hub,
-    hub::{GapReason, History, Lagging, Publication, Resumption, Subscription, Topics},
+    hub::{GapReason, History, Lagging, Publication, Resumption, Selection, Subscription},
 };
 
 use super::{data, ready, ready_bytes, topics};
@@ -101,9 +101,9 @@ async fn an_id_of_another_topic_is_known_whether_its_event_is_kept_or_not() {
         assert_eq!(reason(&of("b", id.as_str())), None, "{id}");
     }
     // By a pattern too, and for a pattern whose topic is gone.
-    let matching = || Topics::default().patterns(["*"]).unwrap();
+    let matching = || Selection::default().patterns(["*"]).unwrap();
     assert_eq!(reason(&hub.resume(matching(), ids[2].as_str())), None);
-    let other = Topics::default().patterns(["a.>"]).unwrap();
+    let other = Selection::default().patterns(["a.>"]).unwrap();
     assert_eq!(reason(&hub.resume(other, ids[2].as_str())), Some(GapReason::OtherTopic));
     // That of a hub before this one.
     let before = Hub::new().publish("b", "1").await.unwrap().id;
@@ -117,7 +117,7 @@ async fn a_reader_that_is_cut_before_it_is_a_body_was_revoked() {
     let telling = told.clone();
     let mut session = http::Extensions::new();
     session.insert(7);
-    let feed = hub.subscribe(topics(&["a"])).session(session);
+    let feed = hub.subscribe(topics(&["a"])).extensions(session);
     assert_eq!(hub.disconnect(|session| session.get() == Some(&7)), 1);
     let mut body =
         feed.into_body().on_disconnect(move |end| *telling.lock().unwrap() = Some(end.reason()));
@@ -190,9 +190,9 @@ async fn a_reader_that_is_far_behind_lets_others_run() {
 async fn a_reader_of_many_topics_gets_all_however_rare_they_are() {
     let hub = Hub::builder().history(History::unlimited_events()).build();
     let rare: Vec<_> = (0..40).map(|n| format!("rare.{n}")).collect();
-    let names = Topics::new(&rare).unwrap();
+    let names = Selection::new(&rare).unwrap();
     let mut named = hub.subscribe(names);
-    let mut matched = hub.subscribe(Topics::default().patterns(["rare.*", "none.>"]).unwrap());
+    let mut matched = hub.subscribe(Selection::default().patterns(["rare.*", "none.>"]).unwrap());
     let mut expected = Vec::new();
     for n in 0..20_000 {
         let topic = if n % 997 == 0 { rare[n % 40].as_str() } else { "often" };

@@ -18,13 +18,13 @@ use tower::ServiceExt;
 use tower_sse::{
     Event, EventBody, EventParser, Farewell, Hub, KeepAlive, Refusal, Shutdown,
     hub::{
-        Entry, Gap, GapReason, History, HubHandler, Lagging, Publication, Resumption, Subscription,
-        Topics,
+        Entry, Gap, GapReason, History, HubHandler, Lagging, Publication, Resumption, Selection,
+        Subscription,
     },
 };
 
-fn topics(names: &[&str]) -> Topics {
-    Topics::new(names.iter().copied()).unwrap()
+fn topics(names: &[&str]) -> Selection {
+    Selection::new(names.iter().copied()).unwrap()
 }
 
 fn data(entry: &Entry) -> String {
@@ -92,7 +92,7 @@ async fn readers_get_the_order_of_publication_over_all_their_topics() {
     let hub = Hub::new();
     let mut both = hub.subscribe(topics(&["a", "b"]));
     let mut one = hub.subscribe(topics(&["a"]));
-    let mut pattern = hub.subscribe(Topics::default().patterns(["a.>", "b"]).unwrap());
+    let mut pattern = hub.subscribe(Selection::default().patterns(["a.>", "b"]).unwrap());
     for (topic, text) in [("a", "1"), ("b", "2"), ("c", "3"), ("a", "4"), ("a.x", "5")] {
         hub.publish(topic, text).await.unwrap();
     }
@@ -432,7 +432,7 @@ async fn readers_are_cut_by_their_session() {
     }
     let mut extensions = http::Extensions::new();
     extensions.insert(User(1));
-    let mut inside = hub.subscribe(topics(&["a"])).session(extensions);
+    let mut inside = hub.subscribe(topics(&["a"])).extensions(extensions);
     let is_first = |session: &http::Extensions| session.get::<User>().is_some_and(|it| it.0 == 1);
     assert_eq!(hub.disconnect(is_first), 3);
     assert_eq!(hub.disconnect(is_first), 0);
@@ -454,7 +454,7 @@ async fn first_and_last_readers_are_told_in_order() {
         .on_first_reader(move |topic| first.lock().unwrap().push(format!("+{topic}")))
         .on_last_reader(move |topic| last.lock().unwrap().push(format!("-{topic}")))
         .build();
-    let pattern = hub.subscribe(Topics::default().patterns([">"]).unwrap());
+    let pattern = hub.subscribe(Selection::default().patterns([">"]).unwrap());
     let one = hub.subscribe(topics(&["a"]));
     let two = hub.subscribe(topics(&["b", "a"]));
     assert_eq!((hub.readers("a").unwrap(), hub.readers("b").unwrap()), (3, 2));
@@ -482,9 +482,7 @@ async fn readers_end_when_the_last_handle_is_gone_and_all_is_read() {
 async fn the_handler_has_limits_refusals_and_a_shutdown() {
     let hub = Hub::new();
     let shutdown = Shutdown::new(
-        Farewell::new()
-            .event(Event::new("").with_type("bye"))
-            .finish_within(Duration::from_secs(9)),
+        Farewell::new().event(Event::new("").with_type("bye")).grace_period(Duration::from_secs(9)),
     );
     let handler = hub
         .handler(|connect| async move {
@@ -570,7 +568,7 @@ async fn a_hook_may_use_the_hub() {
 #[tokio::test]
 async fn a_reader_is_woken_for_what_was_trimmed_in_the_same_step() {
     let hub = Hub::builder().total_history(History::events(1)).lagging(Lagging::Skip).build();
-    let mut feed = hub.subscribe(Topics::default().patterns(["a.*"]).unwrap());
+    let mut feed = hub.subscribe(Selection::default().patterns(["a.*"]).unwrap());
     assert_eq!(ready(&mut feed), [""; 0]);
     let all = [Publication::new("a.1", "1"), Publication::new("b", "2")];
     assert_eq!(hub.publish_all(all).await.unwrap().woken, 1);
@@ -581,7 +579,7 @@ async fn a_reader_is_woken_for_what_was_trimmed_in_the_same_step() {
 async fn what_is_for_handlers_has_no_effect_on_a_reader() {
     let hub = Hub::new();
     let body = hub.subscribe(topics(&["a"])).into_body();
-    let mut body = body.in_task().buffer(tower_sse::Buffer::dropping(1)).without_greeting();
+    let mut body = body.spawn_handler().buffer(tower_sse::Buffer::dropping(1)).without_greeting();
     ready_bytes(&mut body);
     for n in 0..3 {
         hub.publish("a", Event::new(n)).await.unwrap();

@@ -87,14 +87,14 @@ async fn r3_the_function_runs_while_events_go_out() {
         .without_greeting()
     };
     let each_in_its_second = [(1000, "data: 0\n\n"), (2000, "data: 1\n\n"), (3000, "data: 2\n\n")];
-    for handler in [ticks(), ticks().in_task()] {
+    for handler in [ticks(), ticks().spawn_handler()] {
         let chunks = timed(call(&handler, get("/")).await.into_body()).await;
         assert_eq!(each_in_its_second.map(|(at, text)| (at, text.to_owned())), chunks[..]);
     }
 
     let elsewhere = event_channel_handler(|_, events| async move {
-        let (in_task, in_thread) = (events.clone(), events);
-        tokio::spawn(async move { in_task.send(Event::new("task")).await });
+        let (spawn_handler, in_thread) = (events.clone(), events);
+        tokio::spawn(async move { spawn_handler.send(Event::new("task")).await });
         tokio::task::spawn_blocking(move || in_thread.blocking_send(Event::new("thread")))
             .await??;
         Ok(())
@@ -252,7 +252,7 @@ async fn left_of_six(buffer: Buffer) -> (String, u64, bool) {
     .without_greeting()
     .without_keep_alive()
     .buffer(buffer)
-    .in_task()
+    .spawn_handler()
     .on_disconnect(ends.hook());
     waited.store(true, SeqCst);
     let mut body = call(&handler, get("/")).await.into_body();
@@ -575,8 +575,8 @@ async fn r33_an_odd_panic_does_not_skip_the_hook() {
         events.send(Event::new("x")).await?;
         panic_any(vec![1])
     });
-    let in_task = event_channel_handler(|_, _| async { panic!("in task") }).in_task();
-    for handler in [in_call, in_poll, in_task] {
+    let spawn_handler = event_channel_handler(|_, _| async { panic!("in task") }).spawn_handler();
+    for handler in [in_call, in_poll, spawn_handler] {
         let handler = handler.on_disconnect(ends.hook());
         let (_, error) = read_all(&mut call(&handler, get("/")).await.into_body()).await;
         assert!(error.is_some());

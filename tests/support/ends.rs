@@ -1,14 +1,14 @@
 //! What a hook was told.
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tower_sse::Disconnect;
+use tower_sse::StreamEnd;
 
 use super::http::soon;
 
 /// The ends that a hook was told.
 pub(crate) struct Ends {
-    sender: UnboundedSender<Disconnect>,
-    told: UnboundedReceiver<Disconnect>,
+    sender: UnboundedSender<StreamEnd>,
+    told: UnboundedReceiver<StreamEnd>,
 }
 
 impl Ends {
@@ -17,14 +17,14 @@ impl Ends {
         Self { sender, told }
     }
 
-    pub(crate) fn hook(&self) -> impl Fn(Disconnect) + Send + Sync + use<> + 'static {
+    pub(crate) fn hook(&self) -> impl Fn(StreamEnd) + Send + Sync + use<> + 'static {
         let sender = self.sender.clone();
         move |end| drop(sender.send(end))
     }
 
     /// Returns the one end that was told.
     #[track_caller]
-    pub(crate) fn only(&mut self) -> Disconnect {
+    pub(crate) fn only(&mut self) -> StreamEnd {
         let end = self.told.try_recv().expect("the hook was told");
         self.none();
         end
@@ -37,7 +37,7 @@ impl Ends {
     }
 
     /// Waits for the next end.
-    pub(crate) async fn next(&mut self) -> Disconnect {
+    pub(crate) async fn next(&mut self) -> StreamEnd {
         soon(self.told.recv()).await.expect("a hook to be told")
     }
 }

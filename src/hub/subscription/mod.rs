@@ -23,7 +23,7 @@ use super::{
     position::{Position, Says, Tag},
     shared::Shared,
     slab::Key,
-    topics::Topics,
+    topics::Selection,
 };
 use crate::{
     body::{EventBody, Feed},
@@ -45,13 +45,13 @@ use crate::{
 /// A snapshot, then what has changed since, without a seam: subscribe, take the snapshot, and read.
 ///
 /// ```
-/// use tower_sse::{Event, Hub, event_channel_handler, hub::Topics};
+/// use tower_sse::{Event, Hub, event_channel_handler, hub::Selection};
 ///
 /// let hub = Hub::new();
 /// let handler = event_channel_handler::<_, _, ()>(move |_request, events| {
 ///     let hub = hub.clone();
 ///     async move {
-///         let mut feed = hub.subscribe(Topics::new(["orders"])?);
+///         let mut feed = hub.subscribe(Selection::new(["orders"])?);
 ///         let snapshot = Event::new("all orders").with_id(feed.position());
 ///         events.send(snapshot).await?;
 ///         while let Some(entry) = feed.next().await {
@@ -111,7 +111,7 @@ enum Found {
 }
 
 impl Subscription {
-    pub(super) fn new(shared: Arc<Shared>, topics: Topics, last: Option<&str>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, topics: Selection, last: Option<&str>) -> Self {
         let (mut this, presence) = {
             let mut log = shared.lock();
             log.trim_aged(Instant::now());
@@ -163,7 +163,7 @@ impl Subscription {
     }
 
     /// Returns the id that stands for where it is: who resumes from there gets what this has not
-    /// read yet. While it reads the [state](Topics::with_state), that is all that is kept.
+    /// read yet. While it reads the [state](Selection::with_state), that is all that is kept.
     #[must_use]
     pub fn position(&self) -> EventId {
         let at = match self.phase {
@@ -174,7 +174,7 @@ impl Subscription {
     }
 
     /// Sets whose it is, so that [`Hub::disconnect`](super::Hub::disconnect) can tell.
-    pub fn session(self, extensions: Extensions) -> Self {
+    pub fn extensions(self, extensions: Extensions) -> Self {
         self.set_session(Arc::new(extensions), None);
         self
     }

@@ -14,7 +14,7 @@ use tower_service::Service;
 use tower_sse::{
     Buffer, Connect, EncodedEvent, Event, EventBody, EventChannelHandler, Hub, KeepAlive,
     event_channel_handler,
-    hub::{HubHandler, Publication, Topic, Topics},
+    hub::{HubHandler, Publication, Topic, Selection},
 };
 use tower_sse_bench::{Mode, Workload};
 
@@ -72,7 +72,7 @@ where
 fn hub(workload: Workload) -> Result<HubHandler> {
     let hub = Hub::new();
     let topic = Topic::try_from("all")?;
-    let mut topics = Topics::new([topic.clone()])?;
+    let mut topics = Selection::new([topic.clone()])?;
     match workload.mode {
         Mode::Fanout => {
             let (hub, workload) = (hub.clone(), workload.clone());

@@ -13,18 +13,18 @@ use std::{
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_sse::Spread;
+/// use tower_sse::DelayRange;
 ///
-/// let spread = Spread::from(Duration::from_secs(1)..Duration::from_secs(5));
+/// let spread = DelayRange::from(Duration::from_secs(1)..Duration::from_secs(5));
 /// assert!((1..=5).contains(&spread.draw().as_secs()));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spread {
+pub struct DelayRange {
     least: Duration,
     most: Duration,
 }
 
-impl Spread {
+impl DelayRange {
     /// Draws one.
     #[must_use]
     pub fn draw(&self) -> Duration {
@@ -37,19 +37,19 @@ impl Spread {
     }
 }
 
-impl From<Duration> for Spread {
+impl From<Duration> for DelayRange {
     fn from(duration: Duration) -> Self {
         Self::between(duration, duration)
     }
 }
 
-impl From<Range<Duration>> for Spread {
+impl From<Range<Duration>> for DelayRange {
     fn from(range: Range<Duration>) -> Self {
         Self::between(range.start, range.end)
     }
 }
 
-impl From<RangeInclusive<Duration>> for Spread {
+impl From<RangeInclusive<Duration>> for DelayRange {
     fn from(range: RangeInclusive<Duration>) -> Self {
         Self::between(*range.start(), *range.end())
     }
@@ -63,7 +63,9 @@ mod tests {
     fn draws_stay_within_and_fill_the_range() {
         let (least, most) = (Duration::from_millis(10), Duration::from_millis(30));
         let backwards = most..least;
-        for spread in [Spread::from(least..most), Spread::from(least..=most), backwards.into()] {
+        for spread in
+            [DelayRange::from(least..most), DelayRange::from(least..=most), backwards.into()]
+        {
             let draws: Vec<_> = (0..1000).map(|_| spread.draw()).collect();
             assert!(draws.iter().all(|draw| (least..=most).contains(draw)));
             assert!(draws.iter().any(|draw| *draw < Duration::from_millis(14)));
@@ -73,8 +75,8 @@ mod tests {
 
     #[test]
     fn one_duration_is_drawn_as_it_is_and_the_widest_range_is_no_panic() {
-        assert_eq!(Spread::from(Duration::from_secs(3)).draw(), Duration::from_secs(3));
-        let _ = Spread::from(Duration::ZERO..Duration::MAX).draw();
-        assert_eq!(Spread::from(Duration::MAX).draw(), Duration::MAX);
+        assert_eq!(DelayRange::from(Duration::from_secs(3)).draw(), Duration::from_secs(3));
+        let _ = DelayRange::from(Duration::ZERO..Duration::MAX).draw();
+        assert_eq!(DelayRange::from(Duration::MAX).draw(), Duration::MAX);
     }
 }

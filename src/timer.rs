@@ -12,17 +12,17 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::caught::caught;
+use crate::catch_panic::catch_panic;
 
 /// How much earlier than by the clock it may ring, and more.
-const AHEAD: Duration = Duration::from_millis(10);
+const EARLY_MARGIN: Duration = Duration::from_millis(10);
 
 /// A timer that may be armed too early, and then re-arms itself for the rest.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm {
+pub(crate) struct LazyTimer {
     /// What it was set for when it was left to ring.
     set: Option<Set>,
-    /// Boxed, since most of what has an alarm does something else most of the time.
+    /// Boxed, since most of what has an timer does something else most of the time.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -32,12 +32,12 @@ struct Set {
     waker: Waker,
 }
 
-impl Alarm {
+impl LazyTimer {
     /// Returns whether there is no need to poll: it wakes whom it is to wake, and not too late, and has
-    /// not rung if it is now not earlier than this.
+    /// not fired if it is now not earlier than this.
     pub(crate) fn is_set(&self, deadline: Instant, now: Instant, cx: &Context<'_>) -> bool {
         self.set.as_ref().is_some_and(|set| {
-            let is_ahead = now + AHEAD < set.at;
+            let is_ahead = now + EARLY_MARGIN < set.at;
             is_ahead && set.at <= deadline && set.waker.will_wake(cx.waker())
         })
     }
@@ -50,7 +50,7 @@ impl Alarm {
         if self.sleep.is_none() {
             Handle::try_current().ok()?;
             // In a runtime whose timer is not enabled this panics, and there is no way to ask.
-            let sleep = caught("the timer", || Box::pin(sleep_until(deadline))).ok()?;
+            let sleep = catch_panic("the timer", || Box::pin(sleep_until(deadline))).ok()?;
             self.sleep = Some(sleep);
         }
         let sleep = self.sleep.as_mut()?;
@@ -76,7 +76,7 @@ impl Alarm {
 
 /// Returns the instant so much later, or one that is as good as never, where the clock does not
 /// reach.
-pub(crate) fn later(from: Instant, by: Duration) -> Instant {
+pub(crate) fn saturating_add(from: Instant, by: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(30 * 365 * 86_400);
     from.checked_add(by).unwrap_or_else(|| from + NEVER)
 }

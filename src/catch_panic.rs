@@ -21,14 +21,14 @@ pub(crate) struct Panicked {
 }
 
 /// Runs `f`. What it touches is given up after a panic, so none of it is seen half done.
-pub(crate) fn caught<T>(place: &'static str, f: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub(crate) fn catch_panic<T>(place: &'static str, f: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(f))
         .map_err(|payload| Panicked { place, message: message(payload) })
 }
 
 /// Runs `f`, and logs its panic.
-pub(crate) fn logged(place: &'static str, f: impl FnOnce()) {
-    if let Err(panicked) = caught(place, f) {
+pub(crate) fn catch_and_log(place: &'static str, f: impl FnOnce()) {
+    if let Err(panicked) = catch_panic(place, f) {
         trace::panicked(panicked.place, &panicked.message);
     }
 }
@@ -52,13 +52,13 @@ impl fmt::Display for Panicked {
 impl Error for Panicked {}
 
 /// A boxed future of the application: polled and dropped so that a panic goes no further.
-pub(crate) struct CaughtFuture<T> {
+pub(crate) struct CatchPanic<T> {
     place: &'static str,
     /// None after the end.
     future: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
 }
 
-impl<T> CaughtFuture<T> {
+impl<T> CatchPanic<T> {
     pub(crate) fn new(
         place: &'static str,
         future: Pin<Box<dyn Future<Output = T> + Send>>,
@@ -67,13 +67,13 @@ impl<T> CaughtFuture<T> {
     }
 }
 
-impl<T> Future for CaughtFuture<T> {
+impl<T> Future for CatchPanic<T> {
     type Output = Result<T, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let place = self.place;
         let Some(future) = &mut self.future else { return Poll::Pending };
-        let polled = match caught(place, || future.as_mut().poll(cx)) {
+        let polled = match catch_panic(place, || future.as_mut().poll(cx)) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => Ok(output),
             Err(panicked) => Err(panicked),
@@ -83,14 +83,14 @@ impl<T> Future for CaughtFuture<T> {
     }
 }
 
-impl<T> CaughtFuture<T> {
+impl<T> CatchPanic<T> {
     fn drop_future(&mut self) {
         let future = self.future.take();
-        logged(self.place, || drop(future));
+        catch_and_log(self.place, || drop(future));
     }
 }
 
-impl<T> Drop for CaughtFuture<T> {
+impl<T> Drop for CatchPanic<T> {
     fn drop(&mut self) {
         self.drop_future();
     }
