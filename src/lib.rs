@@ -99,6 +99,7 @@ pub mod encode;
 pub mod event;
 mod exclusive;
 pub mod handler;
+mod headers;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod layer;

@@ -1,17 +1,18 @@
-//! Who gets a stream: what a request goes through before it is one, and limits that count living
-//! streams, in all and by a key.
+//! The way of a request to its stream: `on_connect`, and limits on the number of open streams.
 //!
-//! A place is taken before `on_connect` where its key is known by then, else after it has accepted,
-//! and is kept by a permit, which moves from the response's future to the body and is given back
-//! where it is dropped. So there is no way for a place to leak.
+//! A permit is taken before `on_connect` runs if its key is known by then, else after `on_connect`
+//! has accepted. It is a value that moves from the response's future to the body, and frees its
+//! place when it is dropped. So no place can leak.
 
-#[expect(clippy::module_inception, reason = "`Admission` is what the module is about")]
-mod admission;
-mod entrance;
-mod limit;
+mod acceptor;
+mod future;
+mod limits;
+mod permit;
+mod settings;
 
-use self::admission::{Admission, Permits};
+pub use self::future::HandlerFuture;
 pub(crate) use self::{
-    admission::{default_away, refuse_at_shutdown, refused},
-    entrance::{Entered, Entering, Entrance, Open, entrance_settings},
+    acceptor::{Acceptor, Admitted, MakeStream},
+    limits::{default_retry_after, refuse_at_shutdown},
+    settings::acceptor_settings,
 };

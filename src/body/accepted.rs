@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::trace::Span;
 
 /// What a stream is accepted with, besides its settings and its handler.
-pub(crate) struct Accepted {
+pub(crate) struct AcceptedStream {
     /// The session.
     pub(crate) extensions: Extensions,
     /// When it must have ended.
@@ -16,7 +16,7 @@ pub(crate) struct Accepted {
     pub(crate) span: Span,
 }
 
-impl Accepted {
+impl AcceptedStream {
     pub(crate) fn without_request() -> Self {
         Self {
             extensions: Extensions::new(),

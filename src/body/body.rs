@@ -13,14 +13,11 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{
-    HeaderName, HeaderValue, Response,
-    header::{CACHE_CONTROL, CONTENT_TYPE},
-};
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    accepted::Accepted,
+    accepted::AcceptedStream,
     live::{End, Live},
     options::{StreamOptions, stream_settings},
     source::{BoxHandler, Feed, Handler, StreamItem, forward},
@@ -28,6 +25,7 @@ use super::{
 use crate::{
     BoxError,
     channel::{Buffer, Control, EventReceiver, EventSender, event_channel},
+    headers::RESPONSE_HEADERS,
     shutdown::Shutdown,
 };
 
@@ -76,7 +74,7 @@ impl EventBody {
         F: FnOnce(EventSender) -> Fut + Send + 'static,
         Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        let accepted = Accepted::without_request();
+        let accepted = AcceptedStream::without_request();
         Self::with_handler(Arc::new(StreamOptions::new()), accepted, |events| {
             Box::pin(async move { handler(events).await })
         })
@@ -107,7 +105,7 @@ impl EventBody {
     /// so that nothing on the way stores, changes or holds it back.
     pub fn into_response(self) -> Response<Self> {
         let mut response = Response::new(self);
-        for (name, value) in HEAD {
+        for (name, value) in RESPONSE_HEADERS {
             response.headers_mut().insert(name, value);
         }
         response
@@ -142,7 +140,7 @@ impl EventBody {
 
     pub(crate) fn with_handler(
         options: Arc<StreamOptions>,
-        accepted: Accepted,
+        accepted: AcceptedStream,
         handler: impl FnOnce(EventSender) -> BoxHandler,
     ) -> Self {
         let (events, receiver) = event_channel(Buffer::default());
@@ -154,7 +152,7 @@ impl EventBody {
     #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "for the hub"))]
     pub(crate) fn with_feed(
         options: Arc<StreamOptions>,
-        accepted: Accepted,
+        accepted: AcceptedStream,
         feed: impl FnOnce(Control) -> Box<dyn Feed>,
     ) -> Self {
         // Nobody sends: the channel is what the stream is governed by.
@@ -213,13 +211,6 @@ impl EventBody {
 }
 
 stream_settings!(EventBody);
-
-/// What says that a response is an event stream.
-pub(crate) const HEAD: [(HeaderName, HeaderValue); 3] = [
-    (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-    (CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform")),
-    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-];
 
 impl Body for EventBody {
     type Data = Bytes;

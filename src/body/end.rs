@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Extensions;
 use tokio::time::Instant;
 
-use super::{accepted::Accepted, options::StreamOptions};
+use super::{accepted::AcceptedStream, options::StreamOptions};
 use crate::{
     catch_panic::catch_and_log,
     channel::{Control, EventReceiver, Segment},
@@ -196,7 +196,7 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn new(
         options: Arc<StreamOptions>,
-        accepted: Accepted,
+        accepted: AcceptedStream,
         receiver: &EventReceiver,
     ) -> Self {
         receiver.metrics().opened();

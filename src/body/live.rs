@@ -22,7 +22,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    accepted::Accepted,
+    accepted::AcceptedStream,
     curfew::Curfew,
     end::{EndReason, Record},
     options::StreamOptions,
@@ -112,7 +112,7 @@ impl Live {
         handler: Handler,
         receiver: EventReceiver,
         options: Arc<StreamOptions>,
-        accepted: Accepted,
+        accepted: AcceptedStream,
     ) -> Self {
         let opening = Opening::NotPolled { own_buffer: false, deadline: accepted.deadline };
         Self::new(handler, opening, Record::new(options, accepted, &receiver), receiver)
@@ -121,7 +121,7 @@ impl Live {
     /// Makes a stream of a channel alone.
     pub(super) fn with_channel(receiver: EventReceiver) -> Self {
         let options = Arc::new(StreamOptions::new());
-        let record = Record::new(options, Accepted::without_request(), &receiver);
+        let record = Record::new(options, AcceptedStream::without_request(), &receiver);
         let opening = Opening::NotPolled { own_buffer: true, deadline: None };
         Self::new(Handler::None, opening, record, receiver)
     }

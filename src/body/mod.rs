@@ -81,9 +81,7 @@ mod source;
 
 #[cfg(feature = "hub")]
 pub(crate) use self::source::{Fed, Feed};
-pub(crate) use self::{
-    accepted::Accepted, body::HEAD, options::stream_settings, source::BoxHandler,
-};
+pub(crate) use self::{accepted::AcceptedStream, options::stream_settings, source::BoxHandler};
 pub use self::{
     body::{EventBody, EventBodyError},
     end::{EndReason, StreamEnd},

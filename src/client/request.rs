@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderValue,
     header::{ACCEPT, CACHE_CONTROL},
     request,
 };
 
-use crate::event::EventId;
-
-pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+use crate::{
+    event::EventId,
+    headers::{EVENT_STREAM, LAST_EVENT_ID},
+};
 
 /// The longest id that is sent. Servers refuse heads that are much larger, with a status that would
 /// end a source: one id, and it could never connect again.
@@ -34,7 +35,7 @@ impl Request {
     pub(super) fn new(request: http::Request<Bytes>) -> (Self, Option<EventId>) {
         let (mut head, body) = request.into_parts();
         let headers = &mut head.headers;
-        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("text/event-stream"));
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static(EVENT_STREAM));
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
         let id = headers.remove(LAST_EVENT_ID);
         let id = id

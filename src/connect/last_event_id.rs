@@ -1,19 +1,26 @@
-//! Where a client that comes back wants to go on.
+//! The last event ID of a client that reconnects.
 
 use std::{borrow::Cow, error::Error, fmt, str};
 
 use http::{HeaderMap, Uri};
 use percent_encoding::percent_decode_str;
 
-use crate::event::{EventId, InvalidEventId};
+use crate::{
+    event::{EventId, InvalidEventId},
+    headers::LAST_EVENT_ID,
+};
 
-/// The id of the last event that a client has received, as it tells when it reconnects.
+/// The ID of the last event that a client received, which it sends when it reconnects.
 ///
-/// An event channel handler finds it in the extensions of its request; a handler of a framework
-/// asks [`from_headers`](Self::from_headers). Browsers send it as the header `Last-Event-ID` when
-/// they reconnect by themselves; a page that opens a stream anew can only put it in the query,
-/// where [`from_query`](Self::from_query) looks. It is what the client says: check it before you
-/// believe it.
+/// An event channel handler finds it in the extensions of its request, an `on_connect` hook in
+/// [`Connect::last_event_id`](crate::Connect::last_event_id). The handler of a framework calls
+/// [`from_headers`](Self::from_headers).
+///
+/// A browser that reconnects by itself sends the header `Last-Event-ID`. A page that opens a new
+/// stream cannot set the header, but can put the ID into the query: see
+/// [`from_query`](Self::from_query).
+///
+/// The ID comes from the client: check it before you rely on it.
 ///
 /// ```
 /// use http::HeaderMap;
@@ -31,26 +38,29 @@ use crate::event::{EventId, InvalidEventId};
 pub struct LastEventId(EventId);
 
 impl LastEventId {
+    /// The names of the query parameter.
     const PARAMETERS: [&'static str; 3] = ["last_event_id", "lastEventId", "Last-Event-ID"];
 
-    /// Reads the header `Last-Event-ID`, the first if there are several, as UTF-8. An empty one is
-    /// none.
+    /// Reads the header `Last-Event-ID` as UTF-8.
+    ///
+    /// Returns `None` if there is no such header or it is empty. Of several, the first counts.
     ///
     /// # Errors
     ///
     /// Returns [`InvalidLastEventId`] if the value is not UTF-8.
     pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, InvalidLastEventId> {
-        let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-        Self::from_bytes(value.as_bytes(), Place::Header)
+        let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
+        Self::from_bytes(value.as_bytes(), IdLocation::Header)
     }
 
-    /// Reads the first of the query parameters `last_event_id`, `lastEventId` and `Last-Event-ID`
-    /// that there is. An empty one is none.
+    /// Reads the query parameter `last_event_id`, `lastEventId` or `Last-Event-ID`.
+    ///
+    /// Returns `None` if there is no such parameter or it is empty. Of several, the first counts.
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidLastEventId`] if the value, decoded, is not UTF-8, or holds what no id can:
-    /// NUL, CR or LF.
+    /// Returns [`InvalidLastEventId`] if the decoded value is not UTF-8, or contains NUL, CR or LF,
+    /// which no ID can.
     pub fn from_query(uri: &Uri) -> Result<Option<Self>, InvalidLastEventId> {
         let parameters = uri.query().unwrap_or_default().split('&');
         let mut parameters = parameters.filter_map(|parameter| parameter.split_once('='));
@@ -58,32 +68,32 @@ impl LastEventId {
             None => Ok(None),
             Some((_, value)) => {
                 let value = value.replace('+', " ");
-                Self::from_bytes(&Cow::from(percent_decode_str(&value)), Place::Query)
+                Self::from_bytes(&Cow::from(percent_decode_str(&value)), IdLocation::Query)
             }
         }
     }
 
-    /// Returns the id.
+    /// Returns the ID as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// Returns the id as that of an event.
+    /// Returns the ID as that of an event.
     #[must_use]
     pub fn as_event_id(&self) -> &EventId {
         &self.0
     }
 
-    fn from_bytes(bytes: &[u8], place: Place) -> Result<Option<Self>, InvalidLastEventId> {
+    fn from_bytes(bytes: &[u8], location: IdLocation) -> Result<Option<Self>, InvalidLastEventId> {
         if bytes.is_empty() {
             return Ok(None);
         }
         let id = match str::from_utf8(bytes) {
-            Ok(text) => EventId::received(text).map_err(Fault::Id),
-            Err(error) => Err(Fault::NotUtf8(error.valid_up_to())),
+            Ok(text) => EventId::received(text).map_err(LastEventIdFault::Id),
+            Err(error) => Err(LastEventIdFault::NotUtf8(error.valid_up_to())),
         };
-        id.map(|id| Some(Self(id))).map_err(|fault| InvalidLastEventId { place, fault })
+        id.map(|id| Some(Self(id))).map_err(|fault| InvalidLastEventId { location, fault })
     }
 }
 
@@ -117,35 +127,37 @@ impl PartialEq<&str> for LastEventId {
     }
 }
 
-/// The error of a `Last-Event-ID` that cannot be the id of an event. An event channel handler
-/// answers it with a 400.
+/// The error of a last event ID that cannot be the ID of an event.
+///
+/// An event channel handler and a hub's handler answer it with a 400.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidLastEventId {
-    place: Place,
-    fault: Fault,
+    location: IdLocation,
+    fault: LastEventIdFault,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum IdLocation {
     Header,
     Query,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Fault {
+enum LastEventIdFault {
+    /// Not UTF-8 at this byte.
     NotUtf8(usize),
     Id(InvalidEventId),
 }
 
 impl fmt::Display for InvalidLastEventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.place {
-            Place::Header => "header Last-Event-ID: ",
-            Place::Query => "last event id in the query: ",
+        f.write_str(match self.location {
+            IdLocation::Header => "header Last-Event-ID: ",
+            IdLocation::Query => "last event id in the query: ",
         })?;
         match &self.fault {
-            Fault::NotUtf8(at) => write!(f, "not UTF-8 at byte {at}"),
-            Fault::Id(error) => error.fmt(f),
+            LastEventIdFault::NotUtf8(at) => write!(f, "not UTF-8 at byte {at}"),
+            LastEventIdFault::Id(error) => error.fmt(f),
         }
     }
 }

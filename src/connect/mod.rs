@@ -1,9 +1,8 @@
-//! What is decided before a stream begins: the request as [`Connect`], and the answer, [`Accept`]
-//! or [`Refusal`].
+//! The decision before a stream begins: the request as a [`Connect`], and the answer, an [`Accept`]
+//! or a [`Refusal`].
 //!
-//! An `on_connect` hook is async, sees everything of the request but its body, and decides the head
-//! of the response. Until it has, nothing is on the wire, and if it refuses, the handler never
-//! runs.
+//! An `on_connect` hook is async, sees all of the request except its body, and decides the head of
+//! the response. Nothing is sent before it has decided. If it refuses, the handler does not run.
 //!
 //! ```
 //! use http::StatusCode;
@@ -30,23 +29,24 @@
 //!
 //! # Browsers and refusals
 //!
-//! A browser's `EventSource` takes every status but 200 for the last word: after a 401, and after a
-//! 503 too, it never comes back by itself. That is right for a token that is wrong, and wrong for a
-//! server that is full. To send it away for a while, refuse with [`Refusal::retry_later`], or, if
-//! others than browsers ask as well, with [`Connect::retry_later`]; to end it for good without an
-//! error, with [`Refusal::stop`].
+//! A browser's `EventSource` gives up after every status but 200: after a 401, and after a 503 too,
+//! it never reconnects by itself. That is right if a token is wrong, and wrong if the server is
+//! full. To make clients come back later, refuse with [`Refusal::retry_later`], or with
+//! [`Connect::retry_later`] if not only browsers connect. To end a client for good without an
+//! error, refuse with [`Refusal::stop`].
 //!
-//! `EventSource` cannot set request headers either. What browsers can send is a cookie, or a
+//! `EventSource` cannot set request headers. Browsers can authenticate with a cookie, or with a
 //! short-lived token in the query.
 
-#[expect(clippy::module_inception, reason = "`Connect` is what the module is about")]
-mod connect;
+mod accept;
 mod last_event_id;
 mod refusal;
+mod request;
 
-pub(crate) use self::connect::AcceptParts;
+pub(crate) use self::accept::AcceptParts;
 pub use self::{
-    connect::{Accept, Connect, ResponseHead},
+    accept::{Accept, ResponseHead},
     last_event_id::{InvalidLastEventId, LastEventId},
     refusal::Refusal,
+    request::Connect,
 };

@@ -5,33 +5,35 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, IntoHeaderName, RETRY_AFTER},
+    header::{CONTENT_TYPE, IntoHeaderName, RETRY_AFTER},
 };
 
 use crate::{
     BoxError,
-    body::{EventBody, HEAD},
+    body::EventBody,
     catch_panic::catch_and_log,
     delay_range::DelayRange,
     event::Event,
+    headers::{RESPONSE_HEADERS, is_event_source},
     trace,
 };
 
 /// The answer that a request does not become a stream: any status, headers and body.
 ///
-/// In `on_connect`, `?` makes a refusal of any error: a 500 with the error logged and nothing of it
-/// told to the client.
+/// In `on_connect`, `?` turns any error into a refusal with status 500. The error is logged, and the
+/// client learns nothing of it.
 ///
-/// Mind that a browser's `EventSource` never comes back after any status but 200, see the
+/// Note that a browser's `EventSource` never reconnects after another status than 200. See the
 /// [module docs](crate::connect#browsers-and-refusals).
 #[must_use = "return it from on_connect"]
 pub struct Refusal {
-    inner: Box<Inner>,
+    /// Boxed, to keep the `Result` of `on_connect` small.
+    inner: Box<RefusalInner>,
 }
 
-struct Inner {
+struct RefusalInner {
     response: Response<Bytes>,
-    /// Why, for the log.
+    /// The error that caused the refusal. It is logged when the response is made.
     error: Option<BoxError>,
 }
 
@@ -51,18 +53,20 @@ impl Refusal {
         Self::from_response(response)
     }
 
-    /// Refuses with a response of one's own.
+    /// Refuses with this response.
     pub fn from_response(response: Response<impl Into<Bytes>>) -> Self {
-        Self { inner: Box::new(Inner { response: response.map(Into::into), error: None }) }
+        Self { inner: Box::new(RefusalInner { response: response.map(Into::into), error: None }) }
     }
 
-    /// Refuses with a 400 that says why.
-    pub fn bad_request(why: impl fmt::Display) -> Self {
-        Self::new(StatusCode::BAD_REQUEST).body(why.to_string())
+    /// Refuses with a 400 and the reason as its body.
+    pub fn bad_request(reason: impl fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST).body(reason.to_string())
     }
 
-    /// Sends the client away for a while: a 200 and a stream that holds only a reconnection time,
-    /// drawn from the spread, and ends. A browser comes back after it, as it would not after a
+    /// Makes the client reconnect later: the response is a 200 and a stream that contains only a
+    /// reconnection time, and ends.
+    ///
+    /// The time is drawn from the range. A browser reconnects after it, which it would not after a
     /// 503.
     ///
     /// ```
@@ -72,43 +76,39 @@ impl Refusal {
     /// let refusal = Refusal::retry_later(Duration::from_secs(5)..Duration::from_secs(30));
     /// # let _ = refusal;
     /// ```
-    pub fn retry_later(after: impl Into<DelayRange>) -> Self {
-        let retry = Event::default().with_retry(after.into().draw()).encode();
+    pub fn retry_later(delay: impl Into<DelayRange>) -> Self {
+        let retry = Event::default().with_retry(delay.into().draw()).encode();
         let mut refusal = Self::new(StatusCode::OK);
-        for (name, value) in HEAD {
+        for (name, value) in RESPONSE_HEADERS {
             refusal.inner.response.headers_mut().insert(name, value);
         }
         *refusal.inner.response.body_mut() = retry.to_bytes();
         refusal
     }
 
-    /// Refuses for now, a request with these headers: what
-    /// [`Connect::retry_later`](super::Connect::retry_later) does, for handlers of a framework.
-    pub(crate) fn for_now(headers: &HeaderMap, status: StatusCode, spread: DelayRange) -> Self {
-        let mut accepted = headers.get_all(ACCEPT).iter();
-        let is_event_source = accepted.next().is_some_and(|value| {
-            value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
-        });
-        if is_event_source && accepted.next().is_none() {
-            Self::retry_later(spread)
+    /// Refuses a request with these headers for now, as
+    /// [`Connect::retry_later`](super::Connect::retry_later) does.
+    pub(crate) fn for_now(headers: &HeaderMap, status: StatusCode, delay: DelayRange) -> Self {
+        if is_event_source(headers) {
+            Self::retry_later(delay)
         } else {
-            Self::new(status).retry_after(spread.draw())
+            Self::new(status).retry_after(delay.draw())
         }
     }
 
-    /// Ends the client for good, without an error: a 204, after which no conforming client
-    /// reconnects.
+    /// Ends the client for good, without an error: the status is 204, after which no conforming
+    /// client reconnects.
     pub fn stop() -> Self {
         Self::new(StatusCode::NO_CONTENT)
     }
 
-    /// Adds a header.
+    /// Adds a header to the response.
     pub fn header(mut self, name: impl IntoHeaderName, value: HeaderValue) -> Self {
         self.inner.response.headers_mut().append(name, value);
         self
     }
 
-    /// Sets the body: text, unless a content type was set.
+    /// Sets the body. Its content type is `text/plain` in UTF-8, unless another was set.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
         *self.inner.response.body_mut() = body.into();
@@ -116,15 +116,16 @@ impl Refusal {
         self
     }
 
-    /// Sets `Retry-After`, in whole seconds; what is above is counted as one more.
-    pub fn retry_after(mut self, after: Duration) -> Self {
-        let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
+    /// Sets `Retry-After`, rounded up to whole seconds.
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));
         self.inner.response.headers_mut().insert(RETRY_AFTER, seconds.into());
         self
     }
 
-    /// Makes the response, and logs the error if there is one: for handlers of a framework, which
-    /// refuse without an `on_connect`.
+    /// Makes the response, and logs the error if there is one.
+    ///
+    /// `on_connect` does not need it. It is for the handlers of a framework, which return responses.
     pub fn into_response(self) -> Response<EventBody> {
         if let Some(error) = &self.inner.error {
             catch_and_log("the error's Display", || trace::on_connect_failed(&**error));
@@ -133,7 +134,7 @@ impl Refusal {
     }
 }
 
-/// A 500. The error is logged, and not told to the client.
+/// Refuses with a 500. The error is logged, and the client learns nothing of it.
 impl<E: Into<BoxError>> From<E> for Refusal {
     fn from(error: E) -> Self {
         let mut refusal = Self::new(StatusCode::INTERNAL_SERVER_ERROR);

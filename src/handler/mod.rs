@@ -1,5 +1,5 @@
-//! A service that answers each request with an event stream: what [`event_channel_handler`] makes
-//! of a closure.
+//! A service that answers each request with an event stream, made from a closure by
+//! [`event_channel_handler`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -16,42 +16,38 @@
 //! # let _ = ticks;
 //! ```
 //!
-//! # Where it goes
+//! # Where to use it
 //!
-//! | server | |
+//! | in | how |
 //! |---|---|
 //! | axum | `Router::new().route_service("/ticks", ticks)` |
 //! | hyper | `TowerToHyperService::new(ticks)` |
-//! | beside any other service, warp and tonic among them | [`SseLayer::new(ticks).path("/ticks")`](crate::SseLayer) |
-//! | inside a handler of a framework | no service: [`EventBody::new`](crate::EventBody::new) |
+//! | front of any other service, for example of warp or tonic | [`SseLayer::new(ticks).path("/ticks")`](crate::SseLayer) |
+//! | a handler of a framework | no service needed: [`EventBody::new`](crate::EventBody::new) |
 //!
 //! # What the closure returns
 //!
-//! `Result<(), BoxError>`, nothing else: so `?` takes any error, an endless loop needs no
-//! annotation, and `Ok(())` ends. An error, or a panic, ends the stream abnormally, is logged and
-//! told to `on_disconnect`; nothing else is harmed. The
-//! error of [`send`](crate::EventSender::send), when the client is gone, is no failure: the stream
-//! has ended already.
+//! Always `Result<(), BoxError>`, so that `?` works with any error and an endless loop needs no type
+//! annotation. `Ok(())` ends the stream. An error or a panic ends it abnormally: it is logged and
+//! passed to `on_disconnect`, and other streams are not affected. When the client has left,
+//! [`send`](crate::EventSender::send) returns an error. Returning that error is not a failure of the
+//! stream, which has ended already.
 //!
 //! # The request
 //!
-//! Any method is served. The request comes with its body, and in its extensions are, besides what
-//! layers and `on_connect` have put there:
+//! Any method is served. The closure gets the request with its body. Besides the values of layers
+//! and of `on_connect`, its extensions contain:
 //!
-//! - [`LastEventId`](crate::LastEventId), if the client tells one: in the header, else in the query
-//!   (a page cannot set the header), unless
-//!   [`without_last_event_id_query`](EventChannelHandler::without_last_event_id_query). One that
-//!   cannot be an id is answered with a 400;
+//! - [`LastEventId`](crate::LastEventId), if the client sent one. It is read from the header, else
+//!   from the query, because a page cannot set the header;
+//!   [`without_last_event_id_query`](EventChannelHandler::without_last_event_id_query) turns the
+//!   query off. An invalid ID is answered with a 400;
 //! - [`ResponseHead`](crate::ResponseHead): the headers that were sent.
 //!
-//! `HEAD` is decided by `on_connect` as `GET` is; there is no stream, so neither the handler runs
-//! nor a hook.
+//! A `HEAD` request is decided by `on_connect` like a `GET`. It has no stream, so neither the
+//! closure nor `on_disconnect` is called.
 
-mod future;
-#[expect(clippy::module_inception, reason = "`event_channel_handler` is what the module is about")]
-mod handler;
+mod service;
 
-pub use self::{
-    future::HandlerFuture,
-    handler::{EventChannelHandler, event_channel_handler},
-};
+pub use self::service::{EventChannelHandler, event_channel_handler};
+pub use crate::admission::HandlerFuture;

@@ -1,10 +1,9 @@
-//! The service that streams topics.
+//! The service that streams topics, and the answer that subscribes to them.
 
 use std::{
     convert::Infallible,
     fmt,
     future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -12,33 +11,42 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{hub::Hub, topics::Selection};
+use super::{
+    hub::Hub,
+    topic::{InvalidTopic, Topic},
+    topics::Selection,
+};
 use crate::{
-    admission::{Entered, Entering, Entrance, Open, entrance_settings},
+    admission::{Acceptor, Admitted, HandlerFuture, MakeStream, acceptor_settings},
     body::{EventBody, StreamOptions, stream_settings},
-    connect::{Accept, Connect, LastEventId, Refusal},
+    connect::{Accept, Connect, Refusal},
 };
 
 /// A service that answers each request with an event stream of topics, made by
 /// [`Hub::handler`].
 ///
-/// It has the settings of an [`EventChannelHandler`](crate::EventChannelHandler). What is about a
-/// handler and its buffer ([`buffer`](Self::buffer), [`spawn_handler`](Self::spawn_handler),
-/// [`send_timeout`](Self::send_timeout)) has no effect: a reader holds nothing. At a shutdown, and when
-/// its lifetime is over, a stream ends when that begins: there is nothing to finish, its client resumes.
+/// It has the settings of an [`EventChannelHandler`](crate::EventChannelHandler). Three of them have
+/// no effect, because a hub's stream has no handler and no buffer: [`buffer`](Self::buffer),
+/// [`spawn_handler`](Self::spawn_handler) and [`send_timeout`](Self::send_timeout). At a shutdown,
+/// and at the end of its lifetime, a stream ends without a grace period: nothing has to be finished,
+/// and the client resumes.
 ///
-/// Cloning it is cheap, and it serves requests with any body, which it drops.
+/// It is cheap to clone. It serves requests with any body, which it drops.
 #[must_use = "a handler does nothing unless a server calls it"]
 #[derive(Clone)]
 pub struct HubHandler {
-    config: Arc<Config>,
+    /// Shared with the futures of its responses. A setting copies it if it is shared.
+    config: Arc<HubHandlerConfig>,
 }
 
 #[derive(Clone)]
-struct Config {
+struct HubHandlerConfig {
     hub: Hub,
-    entrance: Entrance<Selection>,
+    acceptor: Acceptor<Selection>,
 }
+
+/// The future of a [`HubHandler`]'s response.
+pub type HubFuture = HandlerFuture<(), Selection>;
 
 impl HubHandler {
     pub(super) fn new<F, Fut>(hub: Hub, on_connect: F) -> Self
@@ -46,58 +54,34 @@ impl HubHandler {
         F: Fn(Connect) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Accept<Selection>, Refusal>> + Send + 'static,
     {
-        let mut entrance = Entrance::new();
-        entrance.set_on_connect(on_connect);
-        Self { config: Arc::new(Config { hub, entrance }) }
+        let mut acceptor = Acceptor::new();
+        acceptor.set_on_connect(on_connect);
+        Self { config: Arc::new(HubHandlerConfig { hub, acceptor }) }
     }
 
-    fn entrance_mut(&mut self) -> &mut Entrance<Selection> {
-        &mut Arc::make_mut(&mut self.config).entrance
+    fn acceptor_mut(&mut self) -> &mut Acceptor<Selection> {
+        &mut Arc::make_mut(&mut self.config).acceptor
     }
 
     fn change(mut self, change: impl FnOnce(&mut StreamOptions)) -> Self {
-        change(self.entrance_mut().options_mut());
+        change(self.acceptor_mut().options_mut());
         self
     }
 }
 
-entrance_settings!(HubHandler);
+acceptor_settings!(HubHandler);
 stream_settings!(HubHandler);
 
-impl<B> Service<Request<B>> for HubHandler {
-    type Response = Response<EventBody>;
-    type Error = Infallible;
-    type Future = HubFuture;
-
-    /// Is always ready.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+impl MakeStream<(), Selection> for HubHandlerConfig {
+    fn acceptor(&self) -> &Acceptor<Selection> {
+        &self.acceptor
     }
 
-    fn call(&mut self, request: Request<B>) -> HubFuture {
-        let (parts, _) = request.into_parts();
-        HubFuture(Entering::new(parts, Opening(self.config.clone())))
-    }
-}
-
-struct Opening(Arc<Config>);
-
-impl Open<Selection> for Opening {
-    fn entrance(&self) -> &Entrance<Selection> {
-        &self.0.entrance
-    }
-
-    /// Never comes to it: there is an `on_connect`, always.
-    fn without_on_connect(&self, connect: Connect) -> Accept<Selection> {
-        connect.accept().subscribe(Selection::default())
-    }
-
-    fn open(self, entered: Entered<Selection>) -> EventBody {
-        let Entered { request, accepted, options, target, .. } = entered;
-        let hub = &self.0.hub;
-        let subscription = match request.extensions.get::<LastEventId>() {
-            Some(last) => hub.resume(target, last),
-            None => hub.subscribe(target),
+    fn make_stream(&self, (): (), admitted: Admitted<Selection>) -> EventBody {
+        let Admitted { request, last_event_id, accepted, options, target, .. } = admitted;
+        let subscription = match &last_event_id {
+            Some(last_event_id) => self.hub.resume(target, last_event_id),
+            None => self.hub.subscribe(target),
         };
         let extensions = Arc::new(request.extensions);
         EventBody::with_feed(options, accepted, |control| {
@@ -106,28 +90,103 @@ impl Open<Selection> for Opening {
     }
 }
 
-/// The future of a [`HubHandler`]'s response.
-#[must_use = "futures do nothing unless awaited"]
-pub struct HubFuture(Entering<Selection, Opening>);
+impl<B> Service<Request<B>> for HubHandler {
+    type Response = Response<EventBody>;
+    type Error = Infallible;
+    type Future = HubFuture;
 
-impl Future for HubFuture {
-    type Output = Result<Response<EventBody>, Infallible>;
+    /// Always returns ready.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.get_mut().0).poll(cx)
+    fn call(&mut self, request: Request<B>) -> HubFuture {
+        let (parts, _body) = request.into_parts();
+        HandlerFuture::new(parts, (), self.config.clone())
     }
 }
 
 impl fmt::Debug for HubHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubHandler")
-            .field("entrance", &self.config.entrance)
+            .field("acceptor", &self.config.acceptor)
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for HubFuture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("HubFuture").field(&self.0).finish()
+// These are inherent methods, so that an application calls them without importing a trait. They
+// stand here because `connect` is below the hub, and exists without it.
+impl Accept {
+    /// Subscribes the stream to these topics, for [`Hub::handler`](super::Hub::handler).
+    ///
+    /// ```
+    /// # use tower_sse::{Accept, Connect, Refusal, hub::Selection};
+    /// // The topics that the client wrote into the query: `?orders&news`.
+    /// # async fn on_connect(connect: Connect) -> Result<Accept<Selection>, Refusal> {
+    /// let query = connect.uri().query().unwrap_or_default().to_owned();
+    /// connect.accept().topics(query.split('&'))
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`Refusal`] with status 400 if a topic is invalid, or if there are no topics or too
+    /// many.
+    pub fn topics<I>(self, topics: I) -> Result<Accept<Selection>, Refusal>
+    where
+        I: IntoIterator,
+        I::Item: TryInto<Topic>,
+        <I::Item as TryInto<Topic>>::Error: Into<InvalidTopic>,
+    {
+        let topics = Selection::new(topics).and_then(|topics| {
+            if topics.is_empty() { Err(InvalidTopic::NONE) } else { Ok(topics) }
+        });
+        topics.map(|topics| self.subscribe(topics)).map_err(Refusal::bad_request)
+    }
+
+    /// Subscribes the stream to these topics and patterns, for
+    /// [`Hub::handler`](super::Hub::handler).
+    pub fn subscribe(self, topics: Selection) -> Accept<Selection> {
+        self.with_target(topics)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Extensions;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{Event, LastEventId};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hook_that_replaces_the_extensions_changes_neither_resumption_nor_deadline() {
+        let start = Instant::now();
+        let hub = Hub::new();
+        let first = hub.publish("orders", Event::new("first")).await.unwrap();
+        hub.publish("orders", Event::new("second")).await.unwrap();
+        let mut handler = hub
+            .handler(move |mut connect| async move {
+                *connect.extensions_mut() = Extensions::new();
+                let other = LastEventId::from_query(&"/?last_event_id=other".parse()?)?;
+                let accept = connect.accept().extension(other.unwrap());
+                accept.deadline((start + MINUTE).into_std()).topics(["orders"])
+            })
+            .without_keep_alive();
+
+        let request = Request::get("/").header("last-event-id", first.id.as_str());
+        let mut body = handler.call(request.body(()).unwrap()).await.unwrap().into_body();
+        let mut text = Vec::new();
+        while let Some(chunk) = body.next_chunk().await {
+            text.extend(chunk.unwrap());
+        }
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("data: second\n"), "{text}");
+        assert!(!text.contains("data: first\n") && !text.contains("event: gap"), "{text}");
+        assert_eq!(start.elapsed(), MINUTE);
     }
 }

@@ -65,7 +65,6 @@
 //! The log is in memory, of this process. Ids are opaque text and publishing is async so that a log
 //! elsewhere can take its place.
 
-mod accept;
 mod builder;
 mod entry;
 mod frames;

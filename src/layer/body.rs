@@ -1,4 +1,4 @@
-//! The body of one of the two.
+//! The response body of `SseService`: an event stream, or the body of the inner service.
 
 use std::{
     pin::Pin,
@@ -12,18 +12,19 @@ use pin_project_lite::pin_project;
 use crate::{BoxError, body::EventBody};
 
 pin_project! {
-    /// The body of an [`SseService`](super::SseService)'s response: an event stream, or the inner service's body.
+    /// The response body of an [`SseService`](super::SseService): an event stream, or the body of the
+    /// inner service.
     #[derive(Debug)]
     pub struct SseBody<B> {
         #[pin]
-        kind: Kind<B>,
+        kind: SseBodyKind<B>,
     }
 }
 
 pin_project! {
     #[derive(Debug)]
-    #[project = KindProjection]
-    enum Kind<B> {
+    #[project = SseBodyKindProjection]
+    enum SseBodyKind<B> {
         Events { #[pin] body: EventBody },
         Inner { #[pin] body: B },
     }
@@ -31,11 +32,11 @@ pin_project! {
 
 impl<B> SseBody<B> {
     pub(super) fn events(body: EventBody) -> Self {
-        Self { kind: Kind::Events { body } }
+        Self { kind: SseBodyKind::Events { body } }
     }
 
     pub(super) fn inner(body: B) -> Self {
-        Self { kind: Kind::Inner { body } }
+        Self { kind: SseBodyKind::Inner { body } }
     }
 }
 
@@ -52,22 +53,22 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
-            KindProjection::Events { body } => body.poll_frame(cx).map_err(Into::into),
-            KindProjection::Inner { body } => body.poll_frame(cx).map_err(Into::into),
+            SseBodyKindProjection::Events { body } => body.poll_frame(cx).map_err(Into::into),
+            SseBodyKindProjection::Inner { body } => body.poll_frame(cx).map_err(Into::into),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Events { body } => body.is_end_stream(),
-            Kind::Inner { body } => body.is_end_stream(),
+            SseBodyKind::Events { body } => body.is_end_stream(),
+            SseBodyKind::Inner { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Events { body } => body.size_hint(),
-            Kind::Inner { body } => body.size_hint(),
+            SseBodyKind::Events { body } => body.size_hint(),
+            SseBodyKind::Inner { body } => body.size_hint(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The response of one of the two.
+//! The response future of `SseService`.
 
 use std::{
     convert::Infallible,
@@ -7,27 +7,31 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderMap, HeaderValue, Response, header::VARY};
+use http::{
+    HeaderMap, HeaderValue, Response,
+    header::{ACCEPT, VARY},
+};
 use pin_project_lite::pin_project;
 
 use super::body::SseBody;
-use crate::{body::EventBody, shutdown::Shutdown};
+use crate::{body::EventBody, headers::split_unquoted, shutdown::Shutdown};
 
 pin_project! {
-    /// The future of an [`SseService`](super::SseService)'s response.
+    /// The response future of an [`SseService`](super::SseService).
     #[derive(Debug)]
     #[must_use = "futures do nothing unless awaited"]
     pub struct ResponseFuture<F, H> {
         #[pin]
-        answer: Answer<F, H>,
+        source: ResponseSource<F, H>,
+        // The response depends on the request's `Accept`.
         varies: bool,
     }
 }
 
 pin_project! {
     #[derive(Debug)]
-    #[project = AnswerProjection]
-    enum Answer<F, H> {
+    #[project = ResponseSourceProjection]
+    enum ResponseSource<F, H> {
         Inner { #[pin] future: F },
         Events { #[pin] future: H, shutdown: Option<Shutdown> },
         Refused { response: Option<Box<Response<EventBody>>> },
@@ -36,15 +40,15 @@ pin_project! {
 
 impl<F, H> ResponseFuture<F, H> {
     pub(super) fn inner(future: F, varies: bool) -> Self {
-        Self { answer: Answer::Inner { future }, varies }
+        Self { source: ResponseSource::Inner { future }, varies }
     }
 
     pub(super) fn events(future: H, shutdown: Option<Shutdown>, varies: bool) -> Self {
-        Self { answer: Answer::Events { future, shutdown }, varies }
+        Self { source: ResponseSource::Events { future, shutdown }, varies }
     }
 
     pub(super) fn refused(response: Response<EventBody>, varies: bool) -> Self {
-        Self { answer: Answer::Refused { response: Some(Box::new(response)) }, varies }
+        Self { source: ResponseSource::Refused { response: Some(Box::new(response)) }, varies }
     }
 }
 
@@ -57,20 +61,25 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = match this.answer.project() {
-            AnswerProjection::Inner { future } => ready!(future.poll(cx))?.map(SseBody::inner),
-            AnswerProjection::Events { future, shutdown } => match ready!(future.poll(cx)) {
-                Ok(response) => response.map(|body| {
-                    SseBody::events(match shutdown {
-                        Some(shutdown) => body.with_shutdown(shutdown),
-                        None => body,
-                    })
-                }),
-                Err(never) => match never {},
-            },
-            AnswerProjection::Refused { response } => {
-                response.take().expect("not polled after it was ready").map(SseBody::events)
+        let mut response = match this.source.project() {
+            ResponseSourceProjection::Inner { future } => {
+                ready!(future.poll(cx))?.map(SseBody::inner)
             }
+            ResponseSourceProjection::Events { future, shutdown } => {
+                match ready!(future.poll(cx)) {
+                    Ok(response) => response.map(|body| {
+                        SseBody::events(match shutdown {
+                            Some(shutdown) => body.with_shutdown(shutdown),
+                            None => body,
+                        })
+                    }),
+                    Err(never) => match never {},
+                }
+            }
+            ResponseSourceProjection::Refused { response } => response
+                .take()
+                .expect("`ResponseFuture` is not polled after completion")
+                .map(SseBody::events),
         };
         if *this.varies {
             vary_by_accept(response.headers_mut());
@@ -79,12 +88,15 @@ where
     }
 }
 
-/// Tells caches that the answer depends on `Accept`, unless it is told already.
+/// Adds `Vary: Accept`, so that caches keep both responses apart, unless the header says it already.
 fn vary_by_accept(headers: &mut HeaderMap) {
-    let told =
-        headers.get_all(VARY).iter().flat_map(|value| value.as_bytes().split(|&b| b == b','));
-    let mut told = told.map(<[u8]>::trim_ascii);
-    if !told.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"accept")) {
+    let accept = ACCEPT.as_str().as_bytes();
+    let is_said = headers
+        .get_all(VARY)
+        .into_iter()
+        .flat_map(|value| split_unquoted(value.as_bytes(), b','))
+        .any(|name| name == b"*" || name.eq_ignore_ascii_case(accept));
+    if !is_said {
         headers.append(VARY, HeaderValue::from_static("accept"));
     }
 }

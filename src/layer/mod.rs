@@ -1,5 +1,5 @@
-//! A layer that puts an event stream beside any service: by path, by what the client accepts, or
-//! both.
+//! A layer that adds an event stream to any service. It routes by path, by the request's `Accept`,
+//! or by both.
 //!
 //! ```
 //! use http::{Request, Response};
@@ -22,32 +22,31 @@
 //!
 //! # Which requests
 //!
-//! | | becomes an event stream |
+//! | layer | requests that become event streams |
 //! |---|---|
-//! | `SseLayer::new(handler)` | a request that asks for one: its `Accept` names `text/event-stream`, with a quality above 0 and none of the other types that it names above that |
-//! | `.path("/ticks")` | every request of exactly this path, whatever it accepts |
-//! | `.path_prefix("/ticks")` | every request of this path and below it; the handler sees the rest of the path, as mounted services do, and the whole as [`OriginalUri`] |
-//! | `.path(…).accept()`, `.path_prefix(…).accept()` | those whose `Accept` does not exclude an event stream; one without the header accepts everything |
+//! | `SseLayer::new(handler)` | those that ask for one: their `Accept` names `text/event-stream` with a quality above 0, and no other type with a higher quality |
+//! | `.path("/ticks")` | all with exactly this path, whatever they accept |
+//! | `.path_prefix("/ticks")` | all with this path or one below it; the handler is mounted there: it sees the rest of the path, and the whole URI as [`OriginalUri`] |
+//! | `.path(…).accept()`, `.path_prefix(…).accept()` | those with the path whose `Accept` does not exclude an event stream; a request without the header accepts everything |
 //!
-//! By `Accept` alone, put the layer around the routes that have two answers, not around a whole
-//! application: every `EventSource` sends `Accept: text/event-stream`, so the layer would take the
-//! requests for other streams as well. And a path with `.accept()` does not suit a page that is
-//! also a stream, for browsers accept `*/*` of a page.
+//! A layer without a path belongs around single routes that have both a page and a stream, not around
+//! a whole application: every `EventSource` sends `Accept: text/event-stream`, so the layer would
+//! also take the requests for other streams. A path with `.accept()` is not for a route that is also
+//! a page, because browsers accept `*/*` when they load a page.
 //!
-//! `OPTIONS` always goes to the inner service, so that its CORS answers serve both, and so does
-//! `CONNECT`. Every other request reaches the inner service untouched, and its error is the
-//! service's.
+//! `OPTIONS` and `CONNECT` requests always go to the inner service. So its CORS answers apply to the
+//! stream too. The inner service gets its requests unchanged, and its errors are the errors of the
+//! whole service.
 //!
-//! Where `Accept` decides, both answers vary by it, and say so to caches: `Vary: Accept`.
+//! If `Accept` decides, both responses have `Vary: Accept`, so that caches keep them apart.
 
-mod accept;
 mod body;
 mod future;
-#[expect(clippy::module_inception, reason = "`SseLayer` is what the module is about")]
-mod layer;
-mod path;
+mod route;
 mod service;
+mod sse_layer;
 
 pub use self::{
-    body::SseBody, future::ResponseFuture, layer::SseLayer, path::OriginalUri, service::SseService,
+    body::SseBody, future::ResponseFuture, route::OriginalUri, service::SseService,
+    sse_layer::SseLayer,
 };

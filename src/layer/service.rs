@@ -1,4 +1,4 @@
-//! The inner service and the handler, side by side.
+//! The service that calls the handler or the inner service.
 
 use std::{
     convert::Infallible,
@@ -8,9 +8,13 @@ use std::{
 use http::{Method, Request, Response};
 use tower_service::Service;
 
-use super::{body::SseBody, future::ResponseFuture, layer::Rule, path::OriginalUri};
+use super::{
+    body::SseBody,
+    future::ResponseFuture,
+    route::{OriginalUri, RouteRule},
+};
 use crate::{
-    admission::{default_away, refuse_at_shutdown},
+    admission::{default_retry_after, refuse_at_shutdown},
     body::EventBody,
     shutdown::Shutdown,
 };
@@ -20,12 +24,13 @@ use crate::{
 pub struct SseService<S, H> {
     inner: S,
     handler: H,
-    rule: Rule,
+    rule: RouteRule,
+    /// Ends the handler's streams, in place of the handler's own shutdown.
     shutdown: Option<Shutdown>,
 }
 
 impl<S, H> SseService<S, H> {
-    pub(super) fn new(inner: S, handler: H, rule: Rule, shutdown: Option<Shutdown>) -> Self {
+    pub(super) fn new(inner: S, handler: H, rule: RouteRule, shutdown: Option<Shutdown>) -> Self {
         Self { inner, handler, rule, shutdown }
     }
 
@@ -34,12 +39,12 @@ impl<S, H> SseService<S, H> {
         &self.inner
     }
 
-    /// Returns the inner service.
+    /// Returns the inner service for changes.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Returns the inner service, and drops the handler.
+    /// Drops the handler and returns the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -54,7 +59,8 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, H::Future>;
 
-    /// Is ready when both are, since it is not known yet which of them the request is for.
+    /// Returns ready when both the handler and the inner service are, because the request that comes
+    /// next may go to either.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         match ready!(self.handler.poll_ready(cx)) {
             Ok(()) => self.inner.poll_ready(cx),
@@ -63,22 +69,23 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let verdict = self.rule.judge(&request);
-        if !verdict.events {
-            return ResponseFuture::inner(self.inner.call(request), verdict.varies);
+        let routing = self.rule.route(&request);
+        if !routing.to_handler {
+            return ResponseFuture::inner(self.inner.call(request), routing.varies);
         }
-        if let Some(mounted) = self.rule.route.mounted(request.uri()) {
+        if let Some(mounted) = self.rule.path.mounted(request.uri()) {
             let original = std::mem::replace(request.uri_mut(), mounted);
             request.extensions_mut().insert(OriginalUri(original));
         }
         let shutdown = self.shutdown.as_ref();
         if let Some(shutdown) = shutdown.filter(|shutdown| shutdown.is_started()) {
-            // What has no body has nothing to come back for.
+            // A HEAD response has no body, so the client has nothing to reconnect to.
             if request.method() != Method::HEAD {
-                let refusal = refuse_at_shutdown(request.headers(), shutdown, default_away());
-                return ResponseFuture::refused(refusal.into_response(), verdict.varies);
+                let refusal =
+                    refuse_at_shutdown(request.headers(), shutdown, default_retry_after());
+                return ResponseFuture::refused(refusal.into_response(), routing.varies);
             }
         }
-        ResponseFuture::events(self.handler.call(request), shutdown.cloned(), verdict.varies)
+        ResponseFuture::events(self.handler.call(request), shutdown.cloned(), routing.varies)
     }
 }

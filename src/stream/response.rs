@@ -1,4 +1,4 @@
-//! Whether a response is an event stream.
+//! The check that a response is an event stream.
 
 use std::{error::Error, fmt};
 
@@ -7,19 +7,24 @@ use http::{
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 
-/// Why a response is no event stream.
+use crate::headers::{self, split_unquoted};
+
+/// The reason why a response is not an event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unexpected {
     Status(StatusCode),
-    /// None if there is no content type.
+    /// The last content type, or `None` if the response has none.
     ContentType(Option<HeaderValue>),
+    /// The body is encoded, for example compressed.
     Encoding(HeaderValue),
 }
 
-/// Checks a head as the
-/// [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model)
-/// has it: the status is 200, and the content type `text/event-stream`, in any case and with any
-/// parameters. A body in an encoding that nobody has undone is none either.
+/// Checks the head of a response by the
+/// [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model).
+///
+/// The status must be 200 and the content type `text/event-stream`, in any case and with any
+/// parameters. The standard leaves it to fetch to decode the body. Here nothing does, so a body
+/// with a content encoding is an error too.
 pub(crate) fn check(status: StatusCode, headers: &HeaderMap) -> Result<(), Unexpected> {
     if status != StatusCode::OK {
         return Err(Unexpected::Status(status));
@@ -33,30 +38,16 @@ pub(crate) fn check(status: StatusCode, headers: &HeaderMap) -> Result<(), Unexp
 }
 
 /// Decides as [fetch](https://fetch.spec.whatwg.org/#concept-header-extract-mime-type) does: of
-/// several content types, in one header or in many, the last counts that is one.
+/// several content types, in one header or in several, the last valid one counts.
 fn is_event_stream<'a>(headers: impl Iterator<Item = &'a [u8]>) -> bool {
-    let essences = headers
-        .flat_map(split)
-        .map(|value| value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii());
+    let content_types = headers.flat_map(|value| split_unquoted(value, b','));
+    let essences =
+        content_types.filter_map(|content_type| split_unquoted(content_type, b';').next());
     let last = essences.filter(|essence| is_essence(essence)).last();
-    last.is_some_and(|essence| essence.eq_ignore_ascii_case(b"text/event-stream"))
+    last.is_some_and(headers::is_event_stream)
 }
 
-/// Splits a list at its commas, but for those in quotes.
-fn split(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    list.split(move |&byte| {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_quoted,
-            b'"' => is_quoted = !is_quoted,
-            _ => {}
-        }
-        byte == b',' && !is_quoted
-    })
-}
-
-/// Whether it is a type and a subtype, and not `*/*`, which says nothing.
+/// Returns whether the text is a type and a subtype. `*/*` is not a type, and fetch ignores it.
 fn is_essence(text: &[u8]) -> bool {
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let mut parts = text.split(|&byte| byte == b'/');
@@ -67,7 +58,7 @@ fn is_essence(text: &[u8]) -> bool {
 }
 
 fn is_encoded(value: &HeaderValue) -> bool {
-    let mut codings = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    let mut codings = split_unquoted(value.as_bytes(), b',');
     codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
@@ -76,7 +67,7 @@ impl fmt::Display for Unexpected {
         match self {
             Self::Status(status) => write!(f, "the status is {status}, not 200"),
             Self::ContentType(None) => {
-                f.write_str("there is no content type, where text/event-stream was expected")
+                f.write_str("the content type is missing, not text/event-stream")
             }
             Self::ContentType(Some(value)) => {
                 let value = String::from_utf8_lossy(value.as_bytes());
@@ -84,26 +75,27 @@ impl fmt::Display for Unexpected {
             }
             Self::Encoding(value) => {
                 let value = String::from_utf8_lossy(value.as_bytes());
-                write!(f, "the content encoding is {value:?}, which nothing has undone")
+                write!(f, "the content encoding is {value:?}: decode the body before it is read")
             }
         }
     }
 }
 
-/// The error of a response that is no event stream. It gives the response back.
+/// The error of a response that is not an event stream. It gives the response back.
 pub struct UnexpectedResponse<B> {
     pub(super) reason: Unexpected,
+    /// Boxed, to keep the `Result` small.
     pub(super) response: Box<Response<B>>,
 }
 
 impl<B> UnexpectedResponse<B> {
-    /// Returns the status.
+    /// Returns the status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.response.status()
     }
 
-    /// Returns the response, whose body was not touched.
+    /// Returns the response. Nothing of its body has been read.
     #[must_use]
     pub fn into_response(self) -> Response<B> {
         *self.response

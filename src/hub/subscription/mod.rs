@@ -200,7 +200,7 @@ impl Subscription {
     pub fn into_body(self) -> EventBody {
         EventBody::with_feed(
             Default::default(),
-            crate::body::Accepted::without_request(),
+            crate::body::AcceptedStream::without_request(),
             |control| self.into_feed(Arc::new(Extensions::new()), control),
         )
     }

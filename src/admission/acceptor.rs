@@ -1,0 +1,185 @@
+//! The steps of a request before its stream: last event ID, limits, `on_connect`.
+
+use std::{fmt, future::Future, hash::Hash, pin::Pin, sync::Arc};
+
+use http::{Extensions, HeaderMap, Method, request};
+
+use super::limits::{Limits, Permits, count_refusal};
+use crate::{
+    body::{AcceptedStream, EventBody, StreamOptions},
+    connect::{
+        Accept, AcceptParts, Connect, InvalidLastEventId, LastEventId, Refusal, ResponseHead,
+    },
+    delay_range::DelayRange,
+    trace::Span,
+};
+
+/// The `on_connect` hook, limits and settings of a handler.
+///
+/// `T` is what an [`Accept`] of this handler names besides the response's head.
+pub(crate) struct Acceptor<T> {
+    /// Without a hook, each request is accepted with the default target.
+    pub(super) on_connect: Option<Arc<OnConnect<T>>>,
+    options: Arc<StreamOptions>,
+    limits: Limits,
+    last_event_id_from_query: bool,
+}
+
+pub(super) type Decision<T> = Result<Accept<T>, Refusal>;
+type BoxDecision<T> = Pin<Box<dyn Future<Output = Decision<T>> + Send>>;
+type OnConnect<T> = dyn Fn(Connect) -> BoxDecision<T> + Send + Sync;
+
+/// A handler as the maker of the streams of its requests.
+///
+/// `B` is the body of the requests, `T` the target of the [`Acceptor`].
+pub(crate) trait MakeStream<B, T>: Send + Sync {
+    fn acceptor(&self) -> &Acceptor<T>;
+
+    fn make_stream(&self, body: B, admitted: Admitted<T>) -> EventBody;
+}
+
+/// A request that was accepted and is within the limits, with all that its stream is made from.
+pub(crate) struct Admitted<T> {
+    /// Its extensions contain the last event ID, for the handler.
+    pub(crate) request: request::Parts,
+    /// The last event ID as the client sent it, unlike the extensions, which the application may
+    /// change.
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "only a hub resumes by itself"))]
+    pub(crate) last_event_id: Option<LastEventId>,
+    pub(crate) head: ResponseHead,
+    pub(crate) accepted: AcceptedStream,
+    pub(crate) options: Arc<StreamOptions>,
+    pub(crate) target: T,
+}
+
+impl<T: 'static> Acceptor<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            on_connect: None,
+            options: Arc::new(StreamOptions::new()),
+            limits: Limits::new(),
+            last_event_id_from_query: true,
+        }
+    }
+
+    pub(crate) fn set_on_connect<F, Fut>(&mut self, on_connect: F)
+    where
+        F: Fn(Connect) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Decision<T>> + Send + 'static,
+    {
+        self.on_connect = Some(Arc::new(move |connect| Box::pin(on_connect(connect))));
+    }
+}
+
+impl<T> Acceptor<T> {
+    pub(crate) fn set_last_event_id_from_query(&mut self, from_query: bool) {
+        self.last_event_id_from_query = from_query;
+    }
+
+    pub(crate) fn set_max_streams(&mut self, max: usize) {
+        self.limits.set_max_streams(max);
+    }
+
+    pub(crate) fn add_max_streams_per<F, K>(&mut self, key: F, max: usize)
+    where
+        F: Fn(&Connect) -> Option<K> + Send + Sync + 'static,
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+    {
+        self.limits.add_max_streams_per(key, max);
+    }
+
+    pub(crate) fn set_retry_after(&mut self, delay: DelayRange) {
+        self.limits.set_retry_after(delay);
+    }
+
+    pub(crate) fn options_mut(&mut self) -> &mut StreamOptions {
+        Arc::make_mut(&mut self.options)
+    }
+
+    /// Does what comes before `on_connect`: reads the last event ID, and takes the permits that can
+    /// be taken by then.
+    pub(super) fn begin(&self, request: request::Parts) -> Result<(Connect, Permits), Refusal> {
+        let last_event_id = self.read_last_event_id(&request).map_err(|error| {
+            count_refusal("last_event_id");
+            Refusal::bad_request(error)
+        })?;
+        let connect = Connect::new(request, last_event_id);
+        // No stream follows, so no permit is needed.
+        if connect.method() == Method::HEAD {
+            return Ok((connect, Permits::default()));
+        }
+        let permits = self.limits.try_acquire(&connect, self.options.shutdown_handle())?;
+        Ok((connect, permits))
+    }
+
+    fn read_last_event_id(
+        &self,
+        request: &request::Parts,
+    ) -> Result<Option<LastEventId>, InvalidLastEventId> {
+        match LastEventId::from_headers(&request.headers)? {
+            None if self.last_event_id_from_query => LastEventId::from_query(&request.uri),
+            last_event_id => Ok(last_event_id),
+        }
+    }
+
+    /// Does what comes after `on_connect` has accepted: takes the remaining permits, and completes
+    /// the request for the handler.
+    ///
+    /// Returns the headers of the response, and the admitted request unless it was a `HEAD`.
+    pub(super) fn admit(
+        &self,
+        accept: Accept<T>,
+        mut permits: Permits,
+    ) -> Result<(HeaderMap, Option<Admitted<T>>), Refusal> {
+        let is_head = accept.connect().method() == Method::HEAD;
+        if !is_head {
+            // The shutdown may have started while `on_connect` ran.
+            self.limits.check_shutdown(accept.connect(), self.options.shutdown_handle())?;
+            self.limits.try_acquire_keyed(&mut permits, accept.connect())?;
+        }
+        let AcceptParts { mut request, last_event_id, head, deadline, target } =
+            accept.into_parts();
+        let headers = HeaderMap::clone(head.headers());
+        if is_head {
+            return Ok((headers, None));
+        }
+        // Only now, when no hook can remove it any more.
+        if let Some(last_event_id) = &last_event_id {
+            request.extensions.insert(last_event_id.clone());
+        }
+        let session = if self.options.has_on_disconnect() {
+            request.extensions.clone()
+        } else {
+            Extensions::new()
+        };
+        let accepted = AcceptedStream {
+            span: Span::of_request(&request, last_event_id.as_ref().map(LastEventId::as_str)),
+            extensions: session,
+            deadline: deadline.map(Into::into),
+            permits: permits.into_guard(),
+        };
+        let options = self.options.clone();
+        Ok((headers, Some(Admitted { request, last_event_id, head, accepted, options, target })))
+    }
+}
+
+impl<T> Clone for Acceptor<T> {
+    fn clone(&self) -> Self {
+        Self {
+            on_connect: self.on_connect.clone(),
+            options: self.options.clone(),
+            limits: self.limits.clone(),
+            last_event_id_from_query: self.last_event_id_from_query,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Acceptor<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor")
+            .field("on_connect", &self.on_connect.is_some())
+            .field("options", &self.options)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

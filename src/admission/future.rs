@@ -1,0 +1,161 @@
+//! The future of a handler's response.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::{Method, Response, request};
+
+use super::{
+    acceptor::{Decision, MakeStream},
+    limits::{Permits, count_refusal},
+};
+use crate::{
+    body::EventBody,
+    catch_panic::{CatchPanic, catch_panic},
+    connect::Accept,
+};
+
+const ON_CONNECT: &str = "on_connect";
+
+/// The future of a handler's response. It is ready at its first poll unless `on_connect` waits for
+/// something.
+///
+/// `B` is the body of the request. `T` is what the stream consists of, as in
+/// [`Accept`](crate::Accept).
+#[must_use = "futures do nothing unless awaited"]
+pub struct HandlerFuture<B, T = ()> {
+    state: ResponseState<B, T>,
+    /// The request was a `HEAD`, so the response has no body, accepted or refused.
+    is_head: bool,
+}
+
+enum ResponseState<B, T> {
+    Ready(Box<Response<EventBody>>),
+    /// `on_connect` has not decided yet.
+    Deciding(Deciding<B, T>),
+    Done,
+}
+
+struct Deciding<B, T> {
+    decision: CatchPanic<Decision<T>>,
+    permits: Permits,
+    stream: StreamParts<B, T>,
+}
+
+/// What makes the stream once the request is accepted.
+struct StreamParts<B, T> {
+    handler: Arc<dyn MakeStream<B, T>>,
+    body: B,
+}
+
+impl<B, T: Default> HandlerFuture<B, T> {
+    pub(crate) fn new(
+        request: request::Parts,
+        body: B,
+        handler: Arc<dyn MakeStream<B, T>>,
+    ) -> Self {
+        let is_head = request.method == Method::HEAD;
+        let stream = StreamParts { handler, body };
+        Self { state: ResponseState::new(request, stream), is_head }
+    }
+}
+
+impl<B, T: Default> ResponseState<B, T> {
+    fn new(request: request::Parts, stream: StreamParts<B, T>) -> Self {
+        let acceptor = stream.handler.acceptor();
+        let (connect, permits) = match acceptor.begin(request) {
+            Ok(begun) => begun,
+            Err(refusal) => return Self::ready(refusal.into_response()),
+        };
+        let Some(on_connect) = &acceptor.on_connect else {
+            let accept = connect.accept().with_target(T::default());
+            return Self::ready(stream.into_response(accept, permits));
+        };
+        match catch_panic(ON_CONNECT, || on_connect(connect)) {
+            Ok(decision) => {
+                let decision = CatchPanic::new(ON_CONNECT, decision);
+                Self::Deciding(Deciding { decision, permits, stream })
+            }
+            Err(panicked) => Self::ready(stream.respond(Err(panicked.into()), permits)),
+        }
+    }
+
+    fn ready(response: Response<EventBody>) -> Self {
+        Self::Ready(Box::new(response))
+    }
+}
+
+impl<B, T> StreamParts<B, T> {
+    /// Makes the response to what `on_connect` decided.
+    fn respond(self, decision: Decision<T>, permits: Permits) -> Response<EventBody> {
+        match decision {
+            Ok(accept) => self.into_response(accept, permits),
+            Err(refusal) => {
+                count_refusal(ON_CONNECT);
+                refusal.into_response()
+            }
+        }
+    }
+
+    fn into_response(self, accept: Accept<T>, permits: Permits) -> Response<EventBody> {
+        let Self { handler, body } = self;
+        let (headers, admitted) = match handler.acceptor().admit(accept, permits) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let stream = admitted.map(|admitted| handler.make_stream(body, admitted));
+        let mut response = Response::new(stream.unwrap_or_default());
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+impl<B, T> Future for HandlerFuture<B, T> {
+    type Output = Result<Response<EventBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let decision = match &mut this.state {
+            ResponseState::Deciding(deciding) => {
+                Some(ready!(Pin::new(&mut deciding.decision).poll(cx)))
+            }
+            ResponseState::Ready(_) | ResponseState::Done => None,
+        };
+        let response = match (mem::replace(&mut this.state, ResponseState::Done), decision) {
+            (ResponseState::Ready(response), _) => *response,
+            (ResponseState::Deciding(Deciding { permits, stream, .. }), Some(decision)) => {
+                let decision = decision.unwrap_or_else(|panicked| Err(panicked.into()));
+                stream.respond(decision, permits)
+            }
+            (ResponseState::Deciding(_) | ResponseState::Done, _) => {
+                panic!("`HandlerFuture` polled after completion")
+            }
+        };
+        Poll::Ready(Ok(if this.is_head {
+            response.map(|_| EventBody::default())
+        } else {
+            response
+        }))
+    }
+}
+
+/// No field is pinned: the hook's future is boxed, and the request's body is only moved.
+impl<B, T> Unpin for HandlerFuture<B, T> {}
+
+impl<B, T> fmt::Debug for HandlerFuture<B, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            ResponseState::Ready(_) => "ready",
+            ResponseState::Deciding(_) => "deciding",
+            ResponseState::Done => "done",
+        };
+        f.debug_tuple("HandlerFuture").field(&format_args!("{state}")).finish()
+    }
+}

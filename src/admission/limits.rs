@@ -1,0 +1,161 @@
+//! All limits of a handler, and the refusal when one is reached.
+
+use std::{fmt, hash::Hash, sync::Arc, time::Duration};
+
+use http::{HeaderMap, StatusCode};
+
+use super::permit::{Acquire, AnyKeyedLimit, KeyedLimit, Permit, StreamLimit};
+use crate::{
+    catch_panic::catch_panic,
+    connect::{Connect, Refusal},
+    delay_range::DelayRange,
+    metrics,
+    shutdown::Shutdown,
+    trace,
+};
+
+/// The limits of a handler. Its clones share them.
+#[derive(Clone)]
+pub(super) struct Limits {
+    /// The limit on all streams of the handler.
+    streams: Option<Arc<StreamLimit>>,
+    /// The limits by key, in the order of `max_streams_per`.
+    keyed: Vec<Arc<dyn AnyKeyedLimit>>,
+    /// How long refused clients should wait.
+    retry_after: DelayRange,
+}
+
+/// The permits of one request.
+#[derive(Default)]
+pub(super) struct Permits {
+    stream: Option<Permit>,
+    /// One for each keyed limit, `None` while the request has no key for it.
+    keyed: Vec<Option<Permit>>,
+}
+
+impl Limits {
+    pub(super) fn new() -> Self {
+        Self { streams: None, keyed: Vec::new(), retry_after: default_retry_after() }
+    }
+
+    pub(super) fn set_max_streams(&mut self, max: usize) {
+        self.streams = Some(Arc::new(StreamLimit::new(max)));
+    }
+
+    pub(super) fn add_max_streams_per<F, K>(&mut self, key: F, max: usize)
+    where
+        F: Fn(&Connect) -> Option<K> + Send + Sync + 'static,
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+    {
+        self.keyed.push(Arc::new(KeyedLimit::new(max, key)));
+    }
+
+    pub(super) fn set_retry_after(&mut self, delay: DelayRange) {
+        self.retry_after = delay;
+    }
+
+    /// Takes the permits that need no decision of `on_connect`. Refuses if a limit is reached or the
+    /// shutdown has started.
+    pub(super) fn try_acquire(
+        &self,
+        connect: &Connect,
+        shutdown: Option<&Shutdown>,
+    ) -> Result<Permits, Refusal> {
+        self.check_shutdown(connect, shutdown)?;
+        let mut permits = Permits::default();
+        if let Some(streams) = &self.streams {
+            let Some(permit) = streams.try_acquire() else {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                return Err(refuse(connect.headers(), status, self.retry_after, "max_streams"));
+            };
+            permits.stream = Some(permit);
+        }
+        self.try_acquire_keyed(&mut permits, connect)?;
+        Ok(permits)
+    }
+
+    /// Refuses a request if the shutdown has started.
+    pub(super) fn check_shutdown(
+        &self,
+        connect: &Connect,
+        shutdown: Option<&Shutdown>,
+    ) -> Result<(), Refusal> {
+        match shutdown.filter(|shutdown| shutdown.is_started()) {
+            Some(shutdown) => {
+                Err(refuse_at_shutdown(connect.headers(), shutdown, self.retry_after))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the permits of the keyed limits that the request has no permit of yet.
+    pub(super) fn try_acquire_keyed(
+        &self,
+        permits: &mut Permits,
+        connect: &Connect,
+    ) -> Result<(), Refusal> {
+        permits.keyed.resize_with(self.keyed.len(), || None);
+        for (limit, permit) in self.keyed.iter().zip(&mut permits.keyed) {
+            if permit.is_some() {
+                continue;
+            }
+            let acquire =
+                catch_panic("the key of max_streams_per", || limit.clone().try_acquire(connect));
+            match acquire.inspect_err(|_| count_refusal("max_streams_per"))? {
+                Acquire::NoKey => {}
+                Acquire::Acquired(acquired) => *permit = Some(acquired),
+                Acquire::Full => {
+                    let status = StatusCode::TOO_MANY_REQUESTS;
+                    let delay = self.retry_after;
+                    return Err(refuse(connect.headers(), status, delay, "max_streams_per"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Permits {
+    /// Returns one value that holds all permits, for the body, or `None` if there are none.
+    pub(super) fn into_guard(self) -> Option<Permit> {
+        let is_limited = self.stream.is_some() || self.keyed.iter().any(Option::is_some);
+        is_limited.then(|| Box::new(self) as _)
+    }
+}
+
+/// Returns how long refused clients should wait if nothing else is set.
+pub(crate) fn default_retry_after() -> DelayRange {
+    (Duration::from_secs(5)..=Duration::from_secs(15)).into()
+}
+
+/// Refuses a request because the server shuts down. The reconnection time of the farewell takes
+/// precedence over `retry_after`.
+pub(crate) fn refuse_at_shutdown(
+    headers: &HeaderMap,
+    shutdown: &Shutdown,
+    retry_after: DelayRange,
+) -> Refusal {
+    let delay = shutdown.farewell().reconnection_time().unwrap_or(retry_after);
+    refuse(headers, StatusCode::SERVICE_UNAVAILABLE, delay, "shutdown")
+}
+
+fn refuse(headers: &HeaderMap, status: StatusCode, delay: DelayRange, by: &'static str) -> Refusal {
+    count_refusal(by);
+    Refusal::for_now(headers, status, delay)
+}
+
+/// Counts and logs that a request did not become a stream.
+pub(super) fn count_refusal(by: &'static str) {
+    metrics::refused(by);
+    trace::refused(by);
+}
+
+impl fmt::Debug for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limits")
+            .field("streams", &self.streams)
+            .field("keyed", &self.keyed.len())
+            .field("retry_after", &self.retry_after)
+            .finish()
+    }
+}

@@ -1,0 +1,78 @@
+//! The settings of an [`Acceptor`](super::Acceptor), written once for all handlers.
+
+/// Adds the settings of an acceptor to a type.
+///
+/// The type has a method `fn acceptor_mut(&mut self) -> &mut Acceptor<_>`.
+macro_rules! acceptor_settings {
+    ($type:ident $(<$generic:ident>)?) => {
+        impl$(<$generic>)? $type$(<$generic>)? {
+            /// Reads the last event ID only from the header.
+            ///
+            /// Default is to read it from the query if there is no header, see
+            /// [`LastEventId::from_query`](crate::LastEventId::from_query).
+            pub fn without_last_event_id_query(mut self) -> Self {
+                self.acceptor_mut().set_last_event_id_from_query(false);
+                self
+            }
+
+            /// Limits how many streams of this handler and its clones may be open. Default is no
+            /// limit.
+            ///
+            /// While the limit is reached, new requests are refused: browsers get a stream that
+            /// contains only `retry` and ends, because they never reconnect after a 503, and other
+            /// clients get a 503. [`retry_after`](Self::retry_after) sets the delay. Streams that are
+            /// open stay open.
+            ///
+            /// A place is taken before `on_connect` runs. It is freed when the body is dropped, or
+            /// earlier if the request ends without a stream. `HEAD` requests take no place.
+            pub fn max_streams(mut self, streams: usize) -> Self {
+                self.acceptor_mut().set_max_streams(streams);
+                self
+            }
+
+            /// Limits how many streams with the same key may be open, for example of one address or
+            /// of one user. Each call adds a limit with its own keys.
+            ///
+            /// The key is read before `on_connect` runs. If it is `None`, it is read again after
+            /// `on_connect` has accepted, because the hook may put the user into the extensions. A
+            /// request that has no key then is not limited.
+            ///
+            /// While the limit is reached, new requests are refused as by
+            /// [`max_streams`](Self::max_streams), except that other clients than browsers get a
+            /// 429.
+            ///
+            /// ```
+            /// use tower_sse::{Connect, event_channel_handler};
+            ///
+            /// #[derive(Clone, PartialEq, Eq, Hash)]
+            /// struct User(u64);
+            ///
+            /// let handler = event_channel_handler::<_, _, ()>(|_, _events| async { Ok(()) })
+            ///     .on_connect(|connect: Connect| async move { Ok(connect.accept().extension(User(7))) })
+            ///     .max_streams(10_000)
+            ///     .max_streams_per(|connect| connect.extensions().get::<User>().cloned(), 6);
+            /// # let _ = handler;
+            /// ```
+            pub fn max_streams_per<F, K>(mut self, key: F, streams: usize) -> Self
+            where
+                F: Fn(&$crate::connect::Connect) -> Option<K> + Send + Sync + 'static,
+                K: std::hash::Hash + Eq + Clone + Send + Sync + 'static,
+            {
+                self.acceptor_mut().add_max_streams_per(key, streams);
+                self
+            }
+
+            /// Sets how long refused clients should wait before they reconnect. Default is 5 to 15
+            /// seconds.
+            ///
+            /// Browsers are told by `retry`, other clients by `Retry-After`. From a range, a delay is
+            /// drawn for each request. It applies to requests over a limit, and to requests during a
+            /// [shutdown](crate::shutdown) whose farewell has no reconnection time.
+            pub fn retry_after(mut self, delay: impl Into<$crate::delay_range::DelayRange>) -> Self {
+                self.acceptor_mut().set_retry_after(delay.into());
+                self
+            }
+        }
+    };
+}
+pub(crate) use acceptor_settings;
