@@ -1,4 +1,4 @@
-//! Code of the application, run so that its panic harms nothing but what it was for.
+//! Runs application code and contains its panics.
 
 use std::{
     any::Any,
@@ -13,20 +13,22 @@ use std::{
 
 use crate::trace;
 
-/// The error of code that panicked, with the message of the panic.
+/// The error of application code that panicked, with the panic's message.
 #[derive(Debug)]
 pub(crate) struct Panicked {
+    /// The name of the code, for example `on_connect`.
     place: &'static str,
     message: String,
 }
 
-/// Runs `f`. What it touches is given up after a panic, so none of it is seen half done.
+/// Runs `f` and returns an error if it panics. The caller must drop what `f` has changed by then,
+/// because a panic may leave it half changed.
 pub(crate) fn catch_panic<T>(place: &'static str, f: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(f))
         .map_err(|payload| Panicked { place, message: message(payload) })
 }
 
-/// Runs `f`, and logs its panic.
+/// Runs `f` and logs its panic, if any.
 pub(crate) fn catch_and_log(place: &'static str, f: impl FnOnce()) {
     if let Err(panicked) = catch_panic(place, f) {
         trace::panicked(panicked.place, &panicked.message);
@@ -36,7 +38,7 @@ pub(crate) fn catch_and_log(place: &'static str, f: impl FnOnce()) {
 fn message(payload: Box<dyn Any + Send>) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    // The payload is a value of the application's, whose drop may panic in its turn.
+    // The payload is a value of the application, and its drop may panic too.
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(again);
     }
@@ -51,10 +53,10 @@ impl fmt::Display for Panicked {
 
 impl Error for Panicked {}
 
-/// A boxed future of the application: polled and dropped so that a panic goes no further.
+/// A boxed future of the application, whose panics are caught when it is polled and dropped.
 pub(crate) struct CatchPanic<T> {
     place: &'static str,
-    /// None after the end.
+    /// `None` after it has returned or panicked.
     future: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
 }
 
@@ -84,6 +86,7 @@ impl<T> Future for CatchPanic<T> {
 }
 
 impl<T> CatchPanic<T> {
+    /// Drops the future. A panic of its drop is logged.
     fn drop_future(&mut self) {
         let future = self.future.take();
         catch_and_log(self.place, || drop(future));

@@ -1,39 +1,40 @@
-//! A duration drawn at random, so that clients which left together do not come back together.
+//! A random delay, so that clients that left together do not reconnect together.
 
 use std::{
     ops::{Range, RangeInclusive},
     time::Duration,
 };
 
-/// A span of time, or a range from which one is drawn for each stream: `Duration::from_secs(3)`, or
-/// `Duration::from_secs(1)..Duration::from_secs(5)`.
+/// A delay, or a range from which a delay is drawn for each stream.
 ///
-/// Drawn evenly, and both ends may be drawn. A range whose end is before its start is read from the
-/// other side.
+/// It is made from a `Duration`, for example `Duration::from_secs(3)`, or from a range of them, for
+/// example `Duration::from_secs(1)..Duration::from_secs(5)`. Delays are uniformly distributed, both
+/// ends included. A reversed range is swapped.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tower_sse::DelayRange;
 ///
-/// let spread = DelayRange::from(Duration::from_secs(1)..Duration::from_secs(5));
-/// assert!((1..=5).contains(&spread.draw().as_secs()));
+/// let delay = DelayRange::from(Duration::from_secs(1)..Duration::from_secs(5));
+/// assert!((1..=5).contains(&delay.draw().as_secs()));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DelayRange {
-    least: Duration,
-    most: Duration,
+    min: Duration,
+    /// Never below `min`.
+    max: Duration,
 }
 
 impl DelayRange {
-    /// Draws one.
+    /// Draws a delay from the range.
     #[must_use]
     pub fn draw(&self) -> Duration {
-        let width = u64::try_from((self.most - self.least).as_nanos()).unwrap_or(u64::MAX);
-        self.least + Duration::from_nanos(fastrand::u64(0..=width))
+        let width = u64::try_from((self.max - self.min).as_nanos()).unwrap_or(u64::MAX);
+        self.min + Duration::from_nanos(fastrand::u64(0..=width))
     }
 
     fn between(one: Duration, other: Duration) -> Self {
-        Self { least: one.min(other), most: one.max(other) }
+        Self { min: one.min(other), max: one.max(other) }
     }
 }
 
@@ -61,13 +62,11 @@ mod tests {
 
     #[test]
     fn draws_stay_within_and_fill_the_range() {
-        let (least, most) = (Duration::from_millis(10), Duration::from_millis(30));
-        let backwards = most..least;
-        for spread in
-            [DelayRange::from(least..most), DelayRange::from(least..=most), backwards.into()]
-        {
-            let draws: Vec<_> = (0..1000).map(|_| spread.draw()).collect();
-            assert!(draws.iter().all(|draw| (least..=most).contains(draw)));
+        let (min, max) = (Duration::from_millis(10), Duration::from_millis(30));
+        let reversed = max..min;
+        for range in [DelayRange::from(min..max), DelayRange::from(min..=max), reversed.into()] {
+            let draws: Vec<_> = (0..1000).map(|_| range.draw()).collect();
+            assert!(draws.iter().all(|draw| (min..=max).contains(draw)));
             assert!(draws.iter().any(|draw| *draw < Duration::from_millis(14)));
             assert!(draws.iter().any(|draw| *draw > Duration::from_millis(26)));
         }

@@ -1,12 +1,13 @@
-//! Something that is `Sync` because it is only ever used through `&mut`.
+//! A wrapper that makes any `Send` value `Sync`, because it is only used through `&mut`.
 
 use std::{
     fmt,
     sync::{Mutex, PoisonError},
 };
 
-/// Makes any `Send` value `Sync`, by giving it out to the one who holds it exclusively, and to
-/// nobody else. The mutex is never locked.
+/// A value that can only be reached through `&mut`, and is therefore `Sync` if it is `Send`.
+///
+/// A mutex has this property without `unsafe`. It is never locked.
 pub(crate) struct Exclusive<T>(Mutex<T>);
 
 impl<T> Exclusive<T> {

@@ -1,4 +1,4 @@
-//! A timer that is made when it is first needed, and never touched on the way of an event.
+//! A timer that is created when a stream first waits, so that an event never touches it.
 
 use std::{
     future::Future as _,
@@ -14,42 +14,48 @@ use tokio::{
 
 use crate::catch_panic::catch_panic;
 
-/// How much earlier than by the clock it may ring, and more.
+/// Tokio rounds deadlines to milliseconds, so a timer may fire a little before the clock reaches its
+/// deadline. This is more than that difference.
 const EARLY_MARGIN: Duration = Duration::from_millis(10);
 
-/// A timer that may be armed too early, and then re-arms itself for the rest.
+/// A timer that is created at its first use, and set again only for an earlier deadline.
+///
+/// If the deadline has moved away since it was set, it fires too early, and is then set for the rest
+/// of the time.
 #[derive(Debug, Default)]
 pub(crate) struct LazyTimer {
-    /// What it was set for when it was left to ring.
-    set: Option<Set>,
-    /// Boxed, since most of what has an timer does something else most of the time.
+    /// What the timer was set for when `poll_at` last returned pending.
+    armed: Option<Armed>,
+    /// Boxed, because it is large and most streams are not waiting for time. `None` until the first
+    /// use.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
-struct Set {
+struct Armed {
     at: Instant,
+    /// The waker that the timer wakes.
     waker: Waker,
 }
 
 impl LazyTimer {
-    /// Returns whether there is no need to poll: it wakes whom it is to wake, and not too late, and has
-    /// not fired if it is now not earlier than this.
+    /// Returns whether the timer is already set for this deadline or an earlier one, with this waker,
+    /// and has not fired by `now`. Then there is no need to poll it.
     pub(crate) fn is_set(&self, deadline: Instant, now: Instant, cx: &Context<'_>) -> bool {
-        self.set.as_ref().is_some_and(|set| {
-            let is_ahead = now + EARLY_MARGIN < set.at;
-            is_ahead && set.at <= deadline && set.waker.will_wake(cx.waker())
+        self.armed.as_ref().is_some_and(|armed| {
+            let is_ahead = now + EARLY_MARGIN < armed.at;
+            is_ahead && armed.at <= deadline && armed.waker.will_wake(cx.waker())
         })
     }
 
-    /// Is ready when the deadline has come; none if there is no runtime to keep the time.
+    /// Polls for a deadline. Returns `None` if there is no tokio runtime with a timer.
     ///
-    /// Deadlines may move; one that moves away costs nothing until the timer fires for the earlier
-    /// one.
+    /// The deadline may change between polls. A later one costs nothing until the timer fires for
+    /// the earlier one.
     pub(crate) fn poll_at(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Option<Poll<()>> {
         if self.sleep.is_none() {
             Handle::try_current().ok()?;
-            // In a runtime whose timer is not enabled this panics, and there is no way to ask.
+            // It panics in a runtime whose timer is not enabled, and tokio has no way to ask first.
             let sleep = catch_panic("the timer", || Box::pin(sleep_until(deadline))).ok()?;
             self.sleep = Some(sleep);
         }
@@ -60,22 +66,23 @@ impl LazyTimer {
             }
             if sleep.as_mut().poll(cx).is_pending() {
                 let at = sleep.deadline();
-                match &mut self.set {
-                    Some(set) if set.waker.will_wake(cx.waker()) => set.at = at,
-                    set => *set = Some(Set { at, waker: cx.waker().clone() }),
+                match &mut self.armed {
+                    Some(armed) if armed.waker.will_wake(cx.waker()) => armed.at = at,
+                    armed => *armed = Some(Armed { at, waker: cx.waker().clone() }),
                 }
                 return Some(Poll::Pending);
             }
             if deadline <= sleep.deadline() {
                 return Some(Poll::Ready(()));
             }
+            // It fired for an earlier deadline.
             sleep.as_mut().reset(deadline);
         }
     }
 }
 
-/// Returns the instant so much later, or one that is as good as never, where the clock does not
-/// reach.
+/// Adds a duration to an instant. Returns an instant in 30 years if the clock cannot represent the
+/// sum.
 pub(crate) fn saturating_add(from: Instant, by: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(30 * 365 * 86_400);
     from.checked_add(by).unwrap_or_else(|| from + NEVER)

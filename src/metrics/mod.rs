@@ -1,5 +1,5 @@
-//! What the crate counts: through the facade `metrics` with the feature of that name, and nowhere
-//! without it. What there is stands in the table of [`telemetry`](crate::telemetry).
+//! The metrics of the crate, recorded through the crate `metrics` if the feature `metrics` is on.
+//! They are listed in [`telemetry`](crate::telemetry).
 
 #[cfg(not(feature = "metrics"))]
 mod off;

@@ -1,4 +1,4 @@
-//! Without the feature `metrics`: nothing.
+//! Without the feature `metrics`: the same items, which do nothing.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! With the feature `metrics`.
+//! With the feature `metrics`: the recorder's handles.
 
 use std::{fmt, panic::AssertUnwindSafe, time::Duration};
 
@@ -22,12 +22,14 @@ const PUBLISHED: &str = "tower_sse_hub_published_total";
 #[cfg(feature = "hub")]
 const GAPS: &str = "tower_sse_hub_gaps_total";
 
-/// What one stream counts with, looked up once: an event costs no look at the recorder's tables.
+/// The metrics of one stream. They are looked up once, so that an event does not search the
+/// recorder's tables.
 ///
-/// Whether a sender may be used after a panic does not depend on what is behind them.
-pub(crate) struct StreamMetrics(AssertUnwindSafe<Handles>);
+/// The handles are asserted to be unwind safe, because a panic cannot leave a stream's own state
+/// half changed through them. So senders are unwind safe as without this feature.
+pub(crate) struct StreamMetrics(AssertUnwindSafe<StreamHandles>);
 
-struct Handles {
+struct StreamHandles {
     open: Gauge,
     events: Counter,
     bytes: Counter,
@@ -38,7 +40,7 @@ struct Handles {
 
 impl StreamMetrics {
     pub(crate) fn new() -> Self {
-        Self(AssertUnwindSafe(Handles {
+        Self(AssertUnwindSafe(StreamHandles {
             open: gauge!(OPEN),
             events: counter!(EVENTS),
             bytes: counter!(BYTES),
@@ -48,12 +50,13 @@ impl StreamMetrics {
         }))
     }
 
-    /// A stream was accepted.
+    /// Records that a stream was accepted.
     pub(crate) fn opened(&self) {
         self.0.open.increment(1);
     }
 
-    /// An event was accepted, and the buffer's policy has dropped so many, this one perhaps.
+    /// Records that an event was sent, with its encoded length, and how many events the buffer
+    /// dropped for it. That can be the event itself.
     pub(crate) fn sent(&self, len: usize, dropped: u64) {
         self.0.event_bytes.record(len as f64);
         if dropped > 0 {
@@ -61,14 +64,14 @@ impl StreamMetrics {
         }
     }
 
-    /// A send that had to wait does not any more.
+    /// Records that a waiting send has completed or was cancelled.
     pub(crate) fn waited(&self, wait_timer: &WaitTimer) {
         if let Some(since) = wait_timer.0 {
             self.0.send_wait.record(since.elapsed());
         }
     }
 
-    /// The server took so much.
+    /// Records how much the server took from the body.
     pub(crate) fn handed_over(&self, events: usize, bytes: usize) {
         if events > 0 {
             self.0.events.increment(events as u64);
@@ -76,7 +79,7 @@ impl StreamMetrics {
         self.0.bytes.increment(bytes as u64);
     }
 
-    /// A stream is over that was opened.
+    /// Records that an accepted stream has ended.
     pub(crate) fn ended(&self, reason: &'static str, duration: Duration) {
         self.0.open.decrement(1);
         counter!(ENDED, "reason" => reason).increment(1);
@@ -90,7 +93,7 @@ impl fmt::Debug for StreamMetrics {
     }
 }
 
-/// Since when a send waits, if it does.
+/// Measures how long a send waits. It holds no time until the send has to wait.
 #[derive(Debug, Default)]
 pub(crate) struct WaitTimer(Option<Instant>);
 
@@ -100,12 +103,12 @@ impl WaitTimer {
     }
 }
 
-/// A request did not become a stream.
+/// Records that a request did not become a stream.
 pub(crate) fn refused(by: &'static str) {
     counter!(REFUSED, "by" => by).increment(1);
 }
 
-/// What a hub counts with.
+/// The metrics of a hub, looked up once.
 #[cfg(feature = "hub")]
 pub(crate) struct HubMetrics(AssertUnwindSafe<Counter>);
 
@@ -120,26 +123,30 @@ impl HubMetrics {
     }
 }
 
-/// A reader of a hub does not get everything.
+/// Records that a reader of a hub may have missed events.
 #[cfg(feature = "hub")]
 pub(crate) fn gap(reason: &'static str) {
     counter!(GAPS, "reason" => reason).increment(1);
 }
 
-/// Tells the recorder what the metrics are, for those that show it.
+/// Registers the unit and the description of each metric.
 pub(crate) fn describe() {
-    describe_gauge!(OPEN, Unit::Count, "Event streams that are open");
+    describe_gauge!(OPEN, Unit::Count, "Number of open event streams");
     describe_counter!(ENDED, Unit::Count, "Event streams that have ended, by reason");
-    describe_histogram!(DURATION, Unit::Seconds, "How long event streams lasted, by reason");
-    describe_counter!(REFUSED, Unit::Count, "Requests that did not become event streams");
-    describe_counter!(EVENTS, Unit::Count, "Events that were handed to the server");
-    describe_counter!(BYTES, Unit::Bytes, "Bytes that were handed to the server");
-    describe_histogram!(EVENT_BYTES, Unit::Bytes, "Encoded length of events that were sent");
-    describe_counter!(DROPPED, Unit::Count, "Events that buffers have dropped by their policy");
-    describe_histogram!(SEND_WAIT, Unit::Seconds, "How long sends waited that had to wait");
+    describe_histogram!(
+        DURATION,
+        Unit::Seconds,
+        "Duration of event streams that have ended, by reason"
+    );
+    describe_counter!(REFUSED, Unit::Count, "Requests that were refused an event stream, by cause");
+    describe_counter!(EVENTS, Unit::Count, "Events passed to the server");
+    describe_counter!(BYTES, Unit::Bytes, "Bytes passed to the server");
+    describe_histogram!(EVENT_BYTES, Unit::Bytes, "Encoded length of sent events");
+    describe_counter!(DROPPED, Unit::Count, "Events dropped by dropping and sliding buffers");
+    describe_histogram!(SEND_WAIT, Unit::Seconds, "Waiting time of sends that had to wait");
     #[cfg(feature = "hub")]
     {
-        describe_counter!(PUBLISHED, Unit::Count, "Events that were published in hubs");
-        describe_counter!(GAPS, Unit::Count, "Readers of hubs that missed something, by reason");
+        describe_counter!(PUBLISHED, Unit::Count, "Events published in hubs");
+        describe_counter!(GAPS, Unit::Count, "Gaps of hub readers, by reason");
     }
 }

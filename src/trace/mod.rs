@@ -1,5 +1,5 @@
-//! What the crate logs: through `tracing` with the feature of that name, and nowhere without it.
-//! What there is stands in [`telemetry`](crate::telemetry).
+//! The spans and logs of the crate, emitted through the crate `tracing` if the feature `tracing` is on.
+//! They are listed in [`telemetry`](crate::telemetry).
 
 #[cfg(not(feature = "tracing"))]
 mod off;
@@ -13,13 +13,13 @@ pub(crate) use self::off::*;
 #[cfg(feature = "tracing")]
 pub(crate) use self::on::*;
 
-/// What is said of a stream that has ended.
-#[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "nobody says it"))]
+/// The fields that are logged when a stream ends.
+#[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "nothing is logged"))]
 pub(crate) struct Summary<'a> {
     pub(crate) reason: &'static str,
-    /// The client was too slow: worth a warning.
+    /// Whether the client was too slow, which is logged as a warning.
     pub(crate) evicted: bool,
-    /// Why it failed.
+    /// The error of a stream that failed.
     pub(crate) error: Option<&'a (dyn Error + Send + Sync + 'static)>,
     pub(crate) events: u64,
     pub(crate) bytes: u64,

@@ -1,4 +1,4 @@
-//! Without the feature `tracing`: nothing.
+//! Without the feature `tracing`: the same items, which do nothing.
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! With the feature `tracing`.
+//! With the feature `tracing`: spans and events.
 
 use std::error::Error;
 
@@ -9,18 +9,17 @@ use super::Summary;
 
 type DynError = dyn Error + Send + Sync + 'static;
 
-/// The span of a stream, which its handler is polled in; below that of its request.
+/// The span of a stream, a child of the request's span. The handler is polled in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
     span: tracing::Span,
-    /// It is not the request's, because the stream's is filtered away.
+    /// Whether `span` is the stream's own. It is the request's if the stream's is disabled by a
+    /// filter.
     is_own: bool,
 }
 
 impl Span {
-    /// Opens the span of a stream that answers a request.
-    ///
-    /// Never the query: tokens stand there.
+    /// Opens the span of a stream that answers a request. The query is omitted: it may contain tokens.
     pub(crate) fn of_request(request: &request::Parts, last_event_id: Option<&str>) -> Self {
         let span = tracing::info_span!(
             "event_stream",
@@ -35,7 +34,7 @@ impl Span {
         Self::opened(span)
     }
 
-    /// Opens the span of a stream whose request is not known.
+    /// Opens the span of a stream whose request is unknown.
     pub(crate) fn without_request() -> Self {
         Self::opened(tracing::info_span!(
             "event_stream",
@@ -47,7 +46,7 @@ impl Span {
     }
 
     fn opened(span: tracing::Span) -> Self {
-        // One that is filtered away must not take the handler out of its request's.
+        // If our span is disabled, the handler stays in the request's span.
         let is_own = !span.is_disabled();
         let span = if is_own { span } else { tracing::Span::current() };
         tracing::debug!(parent: &span, "event stream opened");
@@ -58,7 +57,8 @@ impl Span {
         self.span.in_scope(f)
     }
 
-    /// Says how the stream ended: quietly, unless something is wrong.
+    /// Records the end of the stream: as an error if it failed, as a warning if its client was
+    /// evicted, else at debug level.
     pub(crate) fn ended(&self, end: &Summary<'_>) {
         let Summary { reason, events, bytes, dropped, .. } = *end;
         let duration = end.duration.as_secs_f64();
@@ -96,7 +96,7 @@ pub(crate) fn refused(by: &'static str) {
 
 #[cfg(feature = "hub")]
 pub(crate) fn gap(reason: &'static str, missed: Option<u64>) {
-    tracing::debug!(reason, missed, "a reader of a hub has a gap");
+    tracing::debug!(reason, missed, "hub reader has a gap");
 }
 
 pub(crate) fn panicked(place: &'static str, message: &str) {
