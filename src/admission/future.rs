@@ -28,7 +28,7 @@ const ON_CONNECT: &str = "on_connect";
 /// something.
 ///
 /// `B` is the body of the request. `T` is what the stream consists of, as in
-/// [`Accept`](crate::Accept).
+/// [`Accept`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct HandlerFuture<B, T = ()> {
     state: ResponseState<B, T>,

@@ -18,12 +18,12 @@
 //!
 //! # Where to use it
 //!
-//! | in | how |
+//! | place | how |
 //! |---|---|
 //! | axum | `Router::new().route_service("/ticks", ticks)` |
 //! | hyper | `TowerToHyperService::new(ticks)` |
-//! | front of any other service, for example of warp or tonic | [`SseLayer::new(ticks).path("/ticks")`](crate::SseLayer) |
-//! | a handler of a framework | no service needed: [`EventBody::new`](crate::EventBody::new) |
+//! | in front of any other service, for example of warp or tonic | [`SseLayer::new(ticks).path("/ticks")`](crate::SseLayer) |
+//! | inside a handler of a framework | no service needed: [`EventBody::new`](crate::EventBody::new) |
 //!
 //! # What the closure returns
 //!

@@ -48,17 +48,39 @@ struct HubHandlerConfig {
 /// The future of a [`HubHandler`]'s response.
 pub type HubFuture = HandlerFuture<(), Selection>;
 
-impl HubHandler {
-    pub(super) fn new<F, Fut>(hub: Hub, on_connect: F) -> Self
+impl Hub {
+    /// Makes a service that answers each request with an event stream of topics.
+    ///
+    /// `on_connect` selects the topics of a request, by [`accept().topics(…)`](Accept::topics) or
+    /// [`accept().subscribe(…)`](Accept::subscribe). A request with a last event ID resumes after
+    /// that event.
+    ///
+    /// ```
+    /// use tower_sse::Hub;
+    ///
+    /// let hub = Hub::new();
+    /// let orders = hub.handler(|connect| async move { connect.accept().topics(["orders"]) });
+    /// # let _ = orders;
+    /// ```
+    ///
+    /// An answer without topics does not compile:
+    ///
+    /// ```compile_fail
+    /// # let hub = tower_sse::Hub::new();
+    /// let orders = hub.handler(|connect| async move { Ok(connect.accept()) });
+    /// ```
+    pub fn handler<F, Fut>(&self, on_connect: F) -> HubHandler
     where
         F: Fn(Connect) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Accept<Selection>, Refusal>> + Send + 'static,
     {
         let mut acceptor = Acceptor::new();
         acceptor.set_on_connect(on_connect);
-        Self { config: Arc::new(HubHandlerConfig { hub, acceptor }) }
+        HubHandler { config: Arc::new(HubHandlerConfig { hub: self.clone(), acceptor }) }
     }
+}
 
+impl HubHandler {
     fn acceptor_mut(&mut self) -> &mut Acceptor<Selection> {
         &mut Arc::make_mut(&mut self.config).acceptor
     }

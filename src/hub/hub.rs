@@ -1,6 +1,6 @@
 //! The hub itself.
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use http::Extensions;
@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::{
     builder::HubBuilder,
     entry::Record,
-    handler::HubHandler,
     log::Prepared,
     position::ROOM,
     publish::{Fault, Publication, PublishError, Published, PublishedAll},
@@ -20,7 +19,6 @@ use super::{
     topics::Selection,
 };
 use crate::{
-    connect::{Accept, Connect, Refusal},
     encode::{Layout, sealed::Encode as _},
     event::Event,
 };
@@ -28,7 +26,7 @@ use crate::{
 /// Fans events out to many readers, and replays what a reader has missed.
 ///
 /// See the [module docs](crate::hub). Cloning it is cheap, and gives another handle of the same hub.
-/// When the last is gone, its readers get what is published, and end. A [`HubHandler`] has a handle, and
+/// When the last is gone, its readers get what is published, and end. A [`HubHandler`](super::HubHandler) has a handle, and
 /// so has a hook that the hub is moved into.
 #[derive(Clone, Debug)]
 pub struct Hub {
@@ -211,32 +209,6 @@ impl Hub {
     /// right: only what is of these topics is read.
     pub fn resume(&self, topics: Selection, last: impl AsRef<str>) -> Subscription {
         Subscription::new(self.shared().clone(), topics, Some(last.as_ref()))
-    }
-
-    /// Makes a service that answers each request with an event stream of the topics that
-    /// `on_connect` accepts it for, by [`accept().topics(…)`](Accept::topics) or
-    /// [`accept().subscribe(…)`](Accept::subscribe). One with a last event ID is resumed.
-    ///
-    /// ```
-    /// use tower_sse::Hub;
-    ///
-    /// let hub = Hub::new();
-    /// let orders = hub.handler(|connect| async move { connect.accept().topics(["orders"]) });
-    /// # let _ = orders;
-    /// ```
-    ///
-    /// An answer that names no topics does not compile:
-    ///
-    /// ```compile_fail
-    /// # let hub = tower_sse::Hub::new();
-    /// let orders = hub.handler(|connect| async move { Ok(connect.accept()) });
-    /// ```
-    pub fn handler<F, Fut>(&self, on_connect: F) -> HubHandler
-    where
-        F: Fn(Connect) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Accept<Selection>, Refusal>> + Send + 'static,
-    {
-        HubHandler::new(self.clone(), on_connect)
     }
 
     /// Cuts the readers whose session is one that the predicate names, and returns how many: their
