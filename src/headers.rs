@@ -53,7 +53,7 @@ pub(crate) fn split_unquoted(value: &[u8], separator: u8) -> impl Iterator<Item 
 /// A quality (`q`) in thousandths.
 type Quality = u16;
 
-/// What the `Accept` headers of a request say about event streams, by
+/// The qualities that the `Accept` headers of a request give to event streams, by
 /// [RFC 9110, 12.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AcceptHeader {

@@ -14,8 +14,8 @@ use tokio::{
 
 use crate::catch_panic::catch_panic;
 
-/// Tokio rounds deadlines to milliseconds, so a timer may fire a little before the clock reaches its
-/// deadline. This is more than that difference.
+/// More than a timer may fire before the clock reaches its deadline. Closer to the deadline than
+/// this, the timer is always polled.
 const EARLY_MARGIN: Duration = Duration::from_millis(10);
 
 /// A timer that is created at its first use, and set again only for an earlier deadline.
@@ -24,7 +24,7 @@ const EARLY_MARGIN: Duration = Duration::from_millis(10);
 /// of the time.
 #[derive(Debug, Default)]
 pub(crate) struct LazyTimer {
-    /// What the timer was set for when `poll_at` last returned pending.
+    /// The deadline and the waker that the timer was set for when `poll_at` last returned pending.
     armed: Option<Armed>,
     /// Boxed, because it is large and most streams are not waiting for time. `None` until the first
     /// use.

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, hash::Hash, pin::Pin, sync::Arc};
 
 use http::{Extensions, HeaderMap, Method, request};
 
-use super::limits::{Limits, Permits, count_refusal};
+use super::limits::{Permits, StreamLimits, count_refusal};
 use crate::{
     body::{AcceptedStream, EventBody, StreamOptions},
     connect::{
@@ -21,7 +21,7 @@ pub(crate) struct Acceptor<T> {
     /// Without a hook, each request is accepted with the default target.
     pub(super) on_connect: Option<Arc<OnConnect<T>>>,
     options: Arc<StreamOptions>,
-    limits: Limits,
+    limits: StreamLimits,
     last_event_id_from_query: bool,
 }
 
@@ -57,7 +57,7 @@ impl<T: 'static> Acceptor<T> {
         Self {
             on_connect: None,
             options: Arc::new(StreamOptions::new()),
-            limits: Limits::new(),
+            limits: StreamLimits::new(),
             last_event_id_from_query: true,
         }
     }

@@ -49,7 +49,7 @@ struct Deciding<B, T> {
     stream: StreamParts<B, T>,
 }
 
-/// What makes the stream once the request is accepted.
+/// The parts that the stream is made from when the request is accepted.
 struct StreamParts<B, T> {
     handler: Arc<dyn MakeStream<B, T>>,
     body: B,

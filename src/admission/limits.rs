@@ -16,7 +16,7 @@ use crate::{
 
 /// The limits of a handler. Its clones share them.
 #[derive(Clone)]
-pub(super) struct Limits {
+pub(super) struct StreamLimits {
     /// The limit on all streams of the handler.
     streams: Option<Arc<StreamLimit>>,
     /// The limits by key, in the order of `max_streams_per`.
@@ -33,7 +33,7 @@ pub(super) struct Permits {
     keyed: Vec<Option<Permit>>,
 }
 
-impl Limits {
+impl StreamLimits {
     pub(super) fn new() -> Self {
         Self { streams: None, keyed: Vec::new(), retry_after: default_retry_after() }
     }
@@ -116,7 +116,7 @@ impl Limits {
 }
 
 impl Permits {
-    /// Returns one value that holds all permits, for the body, or `None` if there are none.
+    /// Returns one value that holds all permits, for the body, or `None` if there is no permit.
     pub(super) fn into_guard(self) -> Option<Permit> {
         let is_limited = self.stream.is_some() || self.keyed.iter().any(Option::is_some);
         is_limited.then(|| Box::new(self) as _)
@@ -150,9 +150,9 @@ pub(super) fn count_refusal(by: &'static str) {
     trace::refused(by);
 }
 
-impl fmt::Debug for Limits {
+impl fmt::Debug for StreamLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limits")
+        f.debug_struct("StreamLimits")
             .field("streams", &self.streams)
             .field("keyed", &self.keyed.len())
             .field("retry_after", &self.retry_after)

@@ -15,7 +15,7 @@ macro_rules! acceptor_settings {
                 self
             }
 
-            /// Limits how many streams of this handler and its clones may be open. Default is no
+            /// StreamLimits how many streams of this handler and its clones may be open. Default is no
             /// limit.
             ///
             /// While the limit is reached, new requests are refused: browsers get a stream that
@@ -30,7 +30,7 @@ macro_rules! acceptor_settings {
                 self
             }
 
-            /// Limits how many streams with the same key may be open, for example of one address or
+            /// StreamLimits how many streams with the same key may be open, for example of one address or
             /// of one user. Each call adds a limit with its own keys.
             ///
             /// The key is read before `on_connect` runs. If it is `None`, it is read again after
@@ -65,8 +65,8 @@ macro_rules! acceptor_settings {
             /// Sets how long refused clients should wait before they reconnect. Default is 5 to 15
             /// seconds.
             ///
-            /// Browsers are told by `retry`, other clients by `Retry-After`. From a range, a delay is
-            /// drawn for each request. It applies to requests over a limit, and to requests during a
+            /// Browsers get the delay as `retry`, other clients as `Retry-After`. From a range, a delay
+            /// is drawn for each request. It applies to requests over a limit, and to requests during a
             /// [shutdown](crate::shutdown) whose farewell has no reconnection time.
             pub fn retry_after(mut self, delay: impl Into<$crate::delay_range::DelayRange>) -> Self {
                 self.acceptor_mut().set_retry_after(delay.into());

@@ -18,7 +18,7 @@
 //! })
 //! .on_connect(|mut connect: Connect| async move {
 //!     let Some(token) = connect.headers().get("authorization") else {
-//!         return Err(Refusal::new(StatusCode::UNAUTHORIZED).body("who are you?"));
+//!         return Err(Refusal::new(StatusCode::UNAUTHORIZED).body("log in first"));
 //!     };
 //!     let user = User(token.to_str()?.to_owned()); // any error is a 500
 //!     connect.extensions_mut().insert(user);

@@ -44,7 +44,7 @@ impl Refusal {
     /// use http::StatusCode;
     /// use tower_sse::Refusal;
     ///
-    /// let refusal = Refusal::new(StatusCode::UNAUTHORIZED).body("who are you?");
+    /// let refusal = Refusal::new(StatusCode::UNAUTHORIZED).body("log in first");
     /// # let _ = refusal;
     /// ```
     pub fn new(status: StatusCode) -> Self {

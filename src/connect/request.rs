@@ -13,8 +13,9 @@ pub struct Connect {
     pub(super) inner: Box<ConnectInner>,
 }
 
-/// A request, and what the stream needs to know beside it. These are fields, not extensions of the
-/// request, so that an application that replaces the extensions changes nothing about its stream.
+/// A request, with the facts that its stream depends on. These are fields, not extensions of the
+/// request: an application that replaces the extensions does not change how its stream resumes and
+/// ends.
 pub(super) struct ConnectInner {
     pub(super) parts: request::Parts,
     /// Read from the header or the query before `on_connect` runs.

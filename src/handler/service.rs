@@ -171,7 +171,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[derive(Clone)]
-    struct Session(&'static str);
+    struct Tenant(&'static str);
 
     #[tokio::test(start_paused = true)]
     async fn a_hook_that_replaces_the_extensions_changes_neither_resumption_nor_deadline() {
@@ -179,17 +179,17 @@ mod tests {
         let (tell, mut ends) = tokio::sync::mpsc::unbounded_channel();
         let mut handler = event_channel_handler(|request: Request<()>, events| async move {
             let last_event_id = request.extensions().get::<LastEventId>().unwrap();
-            let Session(name) = request.extensions().get().unwrap();
+            let Tenant(name) = request.extensions().get().unwrap();
             events.send(Event::new(format!("{name}, after {last_event_id}"))).await?;
             pending().await
         })
         .on_connect(move |mut connect| async move {
-            connect.extensions_mut().insert(Session("old"));
+            connect.extensions_mut().insert(Tenant("old"));
             connect.extensions_mut().clear();
             *connect.extensions_mut() = Extensions::new();
             assert_eq!(connect.last_event_id().unwrap(), &"7");
             let deadline = (start + 60 * SECOND).into_std();
-            Ok(connect.accept().deadline(deadline).extension(Session("new")))
+            Ok(connect.accept().deadline(deadline).extension(Tenant("new")))
         })
         .on_disconnect(move |end| drop(tell.send(end)))
         .without_keep_alive();
@@ -204,6 +204,6 @@ mod tests {
         let end = ends.try_recv().unwrap();
         assert_eq!(end.reason(), EndReason::Expired);
         assert_eq!(end.extensions().get::<LastEventId>().unwrap(), &"7");
-        assert_eq!(end.extensions().get::<Session>().unwrap().0, "new");
+        assert_eq!(end.extensions().get::<Tenant>().unwrap().0, "new");
     }
 }

@@ -29,7 +29,7 @@ impl<H> SseLayer<H> {
         Self { handler, rule, shutdown: None }
     }
 
-    /// Takes all requests with exactly this path, whatever they accept.
+    /// Takes all requests with exactly this path, with any `Accept`.
     ///
     /// The path is compared with the percent-encoded path of the request. The slash at its start can
     /// be omitted.
@@ -38,8 +38,8 @@ impl<H> SseLayer<H> {
         self
     }
 
-    /// Takes all requests with this path or one below it, whatever they accept. Slashes at the ends
-    /// of the prefix make no difference.
+    /// Takes all requests with this path or one below it, with any `Accept`. Slashes at the ends of
+    /// the prefix make no difference.
     ///
     /// The handler is mounted at the prefix: with the prefix `/events`, it sees the path `/events/7`
     /// as `/7`. The whole URI is in the request's extensions, as

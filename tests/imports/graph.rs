@@ -10,7 +10,7 @@ pub(crate) struct Crate {
     modules: BTreeMap<Path, Source>,
 }
 
-/// What a path names.
+/// The meaning of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
     Module(Path),
@@ -18,7 +18,7 @@ enum Target {
     Item(Path),
 }
 
-/// The names that are being looked up, so that imports in a circle end.
+/// The names that are being looked up, so that imports in a circle come to an end.
 type Seen = BTreeSet<(Path, String)>;
 
 /// The files that each file uses, both by their names under `src`, without `.rs`.
@@ -51,8 +51,8 @@ impl Crate {
         self.modules.iter().map(of_module).collect()
     }
 
-    /// Returns what a path in a module names: nothing if it leads to another crate, several things
-    /// if features decide.
+    /// Returns the meanings of a path in a module: none if it leads to another crate, several if
+    /// features decide.
     fn resolve(&self, module: &Path, path: &[String], seen: &mut Seen) -> BTreeSet<Target> {
         let Some((first, rest)) = path.split_first() else { return BTreeSet::new() };
         match first.as_str() {
@@ -92,7 +92,7 @@ impl Crate {
         }
     }
 
-    /// Returns what a name in a module means: a child module, an item, or something imported.
+    /// Returns the meanings of a name in a module: a child module, an item, or an import.
     fn look_up(&self, module: &Path, name: &str, seen: &mut Seen) -> BTreeSet<Target> {
         let Some(source) = self.modules.get(module) else { return BTreeSet::new() };
         let child = [module.as_slice(), &[name.to_owned()]].concat();
@@ -117,6 +117,7 @@ impl Crate {
                 }
             }
         }
+        seen.remove(&(module.clone(), name.to_owned()));
         targets
     }
 

@@ -1,4 +1,4 @@
-//! What one file defines, imports, and names by a path.
+//! The names that one file defines, imports, and uses by a path.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ pub(crate) struct Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Import {
     pub(crate) path: Path,
-    /// The name in the module: the last part of the path, what follows `as`, or `*`.
+    /// The name in the module: the last part of the path, the word after `as`, or `*`.
     pub(crate) name: String,
     /// Whether it has a `pub`, so that other modules can use the name.
     pub(crate) is_public: bool,

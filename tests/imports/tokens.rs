@@ -31,7 +31,7 @@ fn is_word(c: char) -> bool {
 }
 
 /// Returns the length of the space, comment, literal or lifetime at the start of the text, or `None`
-/// if there is none.
+/// if the text starts with something else.
 fn skipped(text: &str) -> Option<usize> {
     let first = text.chars().next()?;
     if first.is_whitespace() {
