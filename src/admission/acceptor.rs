@@ -16,10 +16,11 @@ use crate::{
 
 /// The `on_connect` hook, limits and settings of a handler.
 ///
-/// `T` is what an [`Accept`] of this handler names besides the response's head.
+/// `T` is the target of its [`Accept`]s: what the streams consist of.
 pub(crate) struct Acceptor<T> {
     /// Without a hook, each request is accepted with the default target.
     pub(super) on_connect: Option<Arc<OnConnect<T>>>,
+    /// Shared with the streams. A setting copies them if they are shared.
     options: Arc<StreamOptions>,
     limits: StreamLimits,
     last_event_id_from_query: bool,
@@ -29,21 +30,21 @@ pub(super) type Decision<T> = Result<Accept<T>, Refusal>;
 type BoxDecision<T> = Pin<Box<dyn Future<Output = Decision<T>> + Send>>;
 type OnConnect<T> = dyn Fn(Connect) -> BoxDecision<T> + Send + Sync;
 
-/// A handler as the maker of the streams of its requests.
+/// A handler: it makes the streams of the requests that its acceptor admits.
 ///
-/// `B` is the body of the requests, `T` the target of the [`Acceptor`].
+/// `B` is the body of the requests, `T` the target of an [`Accept`].
 pub(crate) trait MakeStream<B, T>: Send + Sync {
     fn acceptor(&self) -> &Acceptor<T>;
 
     fn make_stream(&self, body: B, admitted: Admitted<T>) -> EventBody;
 }
 
-/// A request that was accepted and is within the limits, with all that its stream is made from.
+/// A request that was accepted and is within the limits, and the parts of its stream.
 pub(crate) struct Admitted<T> {
     /// Its extensions contain the last event ID, for the handler.
     pub(crate) request: request::Parts,
-    /// The last event ID as the client sent it, unlike the extensions, which the application may
-    /// change.
+    /// The last event ID that the client sent. It is not read back from the extensions, because the
+    /// application may have put another one there.
     #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "only a hub resumes by itself"))]
     pub(crate) last_event_id: Option<LastEventId>,
     pub(crate) head: ResponseHead,
@@ -96,8 +97,8 @@ impl<T> Acceptor<T> {
         Arc::make_mut(&mut self.options)
     }
 
-    /// Does what comes before `on_connect`: reads the last event ID, and takes the permits that can
-    /// be taken by then.
+    /// Prepares a request for `on_connect`: reads the last event ID, and takes the permits whose keys
+    /// are known by then.
     pub(super) fn begin(&self, request: request::Parts) -> Result<(Connect, Permits), Refusal> {
         let last_event_id = self.read_last_event_id(&request).map_err(|error| {
             count_refusal("last_event_id");
@@ -122,10 +123,10 @@ impl<T> Acceptor<T> {
         }
     }
 
-    /// Does what comes after `on_connect` has accepted: takes the remaining permits, and completes
-    /// the request for the handler.
+    /// Admits a request that `on_connect` has accepted: takes the remaining permits, and completes the
+    /// request for the handler.
     ///
-    /// Returns the headers of the response, and the admitted request unless it was a `HEAD`.
+    /// Returns the headers of the response, and the admitted request unless it is a `HEAD`.
     pub(super) fn admit(
         &self,
         accept: Accept<T>,
@@ -143,7 +144,7 @@ impl<T> Acceptor<T> {
         if is_head {
             return Ok((headers, None));
         }
-        // Only now, when no hook can remove it any more.
+        // It is put there after `on_connect`, which can no longer remove it.
         if let Some(last_event_id) = &last_event_id {
             request.extensions.insert(last_event_id.clone());
         }

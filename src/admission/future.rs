@@ -27,8 +27,7 @@ const ON_CONNECT: &str = "on_connect";
 /// The future of a handler's response. It is ready at its first poll unless `on_connect` waits for
 /// something.
 ///
-/// `B` is the body of the request. `T` is what the stream consists of, as in
-/// [`Accept`].
+/// `B` is the body of the request. `T` is the parameter of the [`Accept`] that `on_connect` returns.
 #[must_use = "futures do nothing unless awaited"]
 pub struct HandlerFuture<B, T = ()> {
     state: ResponseState<B, T>,
@@ -93,7 +92,7 @@ impl<B, T: Default> ResponseState<B, T> {
 }
 
 impl<B, T> StreamParts<B, T> {
-    /// Makes the response to what `on_connect` decided.
+    /// Makes the response after the decision of `on_connect`.
     fn respond(self, decision: Decision<T>, permits: Permits) -> Response<EventBody> {
         match decision {
             Ok(accept) => self.into_response(accept, permits),

@@ -54,8 +54,8 @@ impl StreamLimits {
         self.retry_after = delay;
     }
 
-    /// Takes the permits that need no decision of `on_connect`. Refuses if a limit is reached or the
-    /// shutdown has started.
+    /// Takes the permits of a request before `on_connect` runs. Refuses it if a limit is reached or
+    /// the shutdown has started.
     pub(super) fn try_acquire(
         &self,
         connect: &Connect,
@@ -88,7 +88,7 @@ impl StreamLimits {
         }
     }
 
-    /// Takes the permits of the keyed limits that the request has no permit of yet.
+    /// Takes the permits of keyed limits that the request does not have yet.
     pub(super) fn try_acquire_keyed(
         &self,
         permits: &mut Permits,

@@ -155,7 +155,7 @@ pub(crate) fn circles(uses: &Uses) -> BTreeSet<String> {
 }
 
 /// Returns the files on the shortest way, both ends included.
-fn shortest_way<'a>(uses: &'a Uses, from: &'a str, to: &str) -> Option<Vec<&'a str>> {
+pub(crate) fn shortest_way<'a>(uses: &'a Uses, from: &'a str, to: &str) -> Option<Vec<&'a str>> {
     let mut came_from = BTreeMap::from([(from, None)]);
     let mut queue = VecDeque::from([from]);
     while let Some(file) = queue.pop_front() {
