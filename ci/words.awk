@@ -5,7 +5,7 @@
 # intervals.
 
 BEGIN {
-    # The text is padded with a space at both ends, so a word is found by what stands next to it.
+    # The text is padded with a space at both ends, so a word always has a neighbor on each side.
     B = "[^A-Za-z0-9_'-]"
 
     # Phrases in which a word that a rule forbids is right. They are blanked before the rules are applied.
@@ -93,7 +93,7 @@ END { end_of_paragraph(); exit found > 0 }
 
 # A line in which only a comment that starts with `mark` is prose.
 function comment_line(line, mark) {
-    if (match(line, "(^|[ \t])" mark "+!?( |$)")) {
+    if (match(line, "(^|[ \t])" mark "!?( |$)")) {
         if (RSTART > 1 && substr(line, 1, RSTART) ~ /[^ \t]/) end_of_paragraph()
         prose(substr(line, RSTART + RLENGTH), "comment")
     } else {
