@@ -77,6 +77,7 @@ function add(name, pattern, question, of_case) {
 FNR == 1 {
     end_of_paragraph()
     quote = fence = ""
+    in_script = 0
     kind = FILENAME
     sub(/.*\//, "", kind)
     if (!sub(/.*\./, "", kind)) kind = "sh"
@@ -85,6 +86,9 @@ FNR == 1 {
 
 kind == "rs" { rust_line($0); next }
 kind == "md" { markdown_line($0, "md"); next }
+kind == "html" && /<(script|style)/ { in_script = 1 }
+kind == "html" && /<\/(script|style)/ { in_script = 0 }
+kind == "html" && in_script { comment_line($0, "//"); next }
 kind == "html" { gsub(/<[^>]*>/, " "); prose($0, "html"); next }
 kind == "mjs" { comment_line($0, "//"); next }
 { comment_line($0, "#") }
