@@ -112,7 +112,7 @@ fn machine() -> String {
     let cpus = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     let kernel = read("/proc/sys/kernel/osrelease");
     format!(
-        "# Measured\n\n{cpus} CPUs ({}), Linux {}. Medians, in parentheses the least and the most. {}\n",
+        "# Measured\n\n{cpus} CPUs ({}), Linux {}. Medians, with minimum and maximum in parentheses. {}\n",
         cpu.trim_start_matches([':', ' ', '\t']).trim(),
         kernel.trim(),
         "The server is on CPU 0, the load on CPU 1; `user` and `total` are the server's CPU time. `writes` \
