@@ -4,9 +4,9 @@
 //! On the server, an async closure gets the request and an event sender, and becomes a
 //! [tower service](https://docs.rs/tower-service) whose responses are event streams. hyper, axum,
 //! warp and any other server that supports tower can serve it. An on-connect hook decides status,
-//! headers and authentication before anything is sent. Memory stays bounded with slow clients,
-//! user-supplied text cannot inject fields or events, and every stream reports exactly once why it
-//! ended.
+//! headers and authentication before anything is sent. Memory stays bounded with slow clients, and
+//! user-supplied text cannot inject fields or events. Open streams do not block a shutdown, and every
+//! stream reports exactly once why it ended.
 //!
 //! The client follows the WHATWG standard to the letter, reconnects by itself, and resumes from the
 //! last event ID.
