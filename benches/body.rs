@@ -1,8 +1,8 @@
-//! What an event costs from a handler to the frames that a server takes, beside axum's `Sse`, in
-//! one run.
+//! The cost of an event, from a handler to the frames that a server reads, compared with axum's
+//! `Sse` in one run.
 //!
-//! `cargo bench --bench body`. In this process, without a socket; the two take turns, and the best
-//! of each counts. Figures move with the machine: quote the ratio.
+//! Run it with `cargo bench --bench body`. It needs no socket and no other process. The two take
+//! turns, and the best turn of each counts. Times depend on the machine: quote the ratio.
 
 use std::{
     convert::Infallible,
@@ -49,7 +49,7 @@ fn axum(data: String) -> impl Body<Data = bytes::Bytes, Error = impl Into<BoxErr
     Sse::new(futures_util::stream::iter(events)).into_response().into_body()
 }
 
-/// Takes all frames of a body, and returns the nanoseconds an event.
+/// Reads all frames of a body, and returns the nanoseconds for each event.
 fn drain(body: impl Body<Data = bytes::Bytes>) -> f64 {
     let mut body = pin!(body);
     let mut context = Context::from_waker(Waker::noop());

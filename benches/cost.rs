@@ -1,7 +1,7 @@
-//! Work to be counted in instructions: of an event, with and without what governs a stream, and of
-//! single steps. And the bytes of an idle stream.
+//! Work whose instructions are counted: an event, with and without the settings that govern a
+//! stream, and single steps. It also counts the bytes of an idle stream.
 //!
-//! `ci/cost` and `ci/instructions` run it under callgrind. By itself:
+//! `ci/cost` and `ci/instructions` run it under callgrind. To run it directly:
 //!
 //! ```text
 //! cargo bench --bench cost --all-features                    bytes an idle stream
@@ -83,7 +83,7 @@ fn main() {
     }
 }
 
-/// Sends so many events, and stays.
+/// Sends this number of events, and keeps the stream open.
 fn plain(events_to_send: u64) -> EventChannelHandler<()> {
     event_channel_handler(move |_, events| async move {
         let data = "x".repeat(64);
@@ -94,7 +94,7 @@ fn plain(events_to_send: u64) -> EventChannelHandler<()> {
     })
 }
 
-/// The same with every setting that governs a stream.
+/// The same, with every setting that governs a stream.
 fn governed(events_to_send: u64) -> EventChannelHandler<()> {
     let farewell = Farewell::new().retry(HOUR).grace_period(HOUR).stagger_over(HOUR);
     plain(events_to_send)
@@ -116,11 +116,11 @@ fn open(handler: &EventChannelHandler<()>) -> EventBody {
     }
 }
 
-/// Takes all that there is.
+/// Reads everything that is ready.
 fn take(body: &mut EventBody) -> usize {
     let mut context = Context::from_waker(Waker::noop());
     let mut bytes = 0;
-    // Pending is to let a server write, unless it is twice in a row.
+    // One pending result lets a server write. Two in a row mean that nothing is ready.
     let mut pending = 0;
     while pending < 2 {
         match pin!(body.next_chunk()).poll(&mut context) {
@@ -139,7 +139,7 @@ fn drain(handler: &EventChannelHandler<()>) {
     black_box(take(&mut body));
 }
 
-/// Encodes so many events behind each other.
+/// Encodes this number of events, one after the other.
 fn encode(events: u64) {
     let data = "x".repeat(64);
     let mut buffer = BytesMut::with_capacity(1 << 10);
@@ -150,7 +150,7 @@ fn encode(events: u64) {
     }
 }
 
-/// Parses so many events, in chunks that hold a hundred.
+/// Parses this number of events, in chunks of a hundred.
 fn parse(events: u64) {
     let mut chunk = BytesMut::new();
     for id in 0..100 {
@@ -168,7 +168,7 @@ fn parse(events: u64) {
     }
 }
 
-/// Publishes so many events, each to ten readers, who take it before the next.
+/// Publishes this number of events to ten readers, which read each event before the next.
 #[cfg(feature = "hub")]
 fn fan_out(events: u64) {
     let hub = tower_sse::Hub::new();
@@ -190,9 +190,9 @@ fn fan_out(events: u64) {
     }
 }
 
-/// Returns how many bytes a stream has that waits, with its handler.
+/// Returns the number of bytes that a waiting stream and its handler use.
 fn idle(handler: &EventChannelHandler<()>) -> usize {
-    // The first makes what all share.
+    // The first stream allocates the parts that all streams share.
     let _first = open(handler);
     let before = BYTES.load(Relaxed);
     let bodies: Vec<EventBody> = (0..STREAMS)
@@ -207,7 +207,7 @@ fn idle(handler: &EventChannelHandler<()>) -> usize {
     each
 }
 
-/// Runs it with a subscriber and a recorder that cost little themselves.
+/// Runs the work with a subscriber and a recorder that are cheap themselves.
 fn observed(run: impl FnOnce()) {
     let subscriber = tracing_subscriber::registry();
     tracing::subscriber::with_default(subscriber, || {
@@ -215,7 +215,7 @@ fn observed(run: impl FnOnce()) {
     });
 }
 
-/// A recorder in which everything is one number.
+/// A recorder that keeps one number for all metrics.
 #[derive(Default)]
 struct Cheap(Arc<Sum>);
 

@@ -1,15 +1,15 @@
-//! How fast an event stream is parsed, beside four other crates, in one run.
+//! The speed of parsing an event stream, compared with four other crates in one run.
 //!
-//! `cargo bench --bench parse`. In this process, without a socket: events with id, type and one line
-//! of data, in chunks as they come from a network (1,460 B), from a server's buffer (16 KiB), and
-//! whole. All take turns, and the best turn of each counts. Figures move with the machine: quote the
-//! ratio.
+//! Run it with `cargo bench --bench parse`. It needs no socket and no other process. Events have an
+//! ID, a type and one line of data. Chunks have the size that a network delivers (1,460 B), the
+//! size of a server's buffer (16 KiB), or hold all events. All take turns, and the best turn of
+//! each counts. Times depend on the machine: quote the ratio.
 //!
-//! Two columns are no parsers. `memchr` finds the line ends of the same bytes. `limit` is the least
-//! that has to be done with them, see [`limit`].
+//! Two columns are not parsers. `memchr` finds the line ends of the same bytes. `limit` does the
+//! least work that is needed, see [`limit`].
 //!
-//! All parsers check that data is UTF-8. An event of tower-sse checks it again where it is looked at
-//! as a `str`, which no column counts.
+//! All parsers check that data is UTF-8. tower-sse checks it again when data is read as a `str`; no
+//! column counts that.
 
 use std::{
     convert::Infallible,
@@ -26,26 +26,26 @@ use tower_sse::EventParser;
 
 const SIZES: [usize; 4] = [64, 200, 1 << 10, 64 << 10];
 const CHUNKS: [(&str, usize); 3] = [("1,460 B", 1460), ("16 KiB", 16 << 10), ("whole", usize::MAX)];
-/// How many bytes of events a cell has.
+/// The number of bytes of events in a cell.
 const INPUT: usize = 1 << 20;
 const TURNS: usize = 15;
-/// How long a turn takes at least.
+/// The minimum duration of a turn.
 const TURN: Duration = Duration::from_millis(12);
 
-/// What a cell reads.
+/// The input of a cell.
 struct Input {
     chunks: Vec<Bytes>,
     events: usize,
-    /// How long the data of an event is.
+    /// The length of an event's data.
     size: usize,
-    /// How long all of it is, and all events are.
+    /// The length of a whole event. All events have the same length.
     event: usize,
 }
 
-/// What stands before the data of an event, whose id has six digits.
+/// The fields before the data of an event. Its ID has six digits.
 const HEAD: usize = "id: 100000\nevent: update\ndata: ".len();
 
-/// A way to read chunks, which returns how many events there were.
+/// Reads all chunks, and returns the number of events.
 type Parser = fn(&Input) -> usize;
 
 const PARSERS: [(&str, Parser); 7] = [
@@ -57,7 +57,7 @@ const PARSERS: [(&str, Parser); 7] = [
     ("memchr", line_ends),
     ("limit", limit),
 ];
-/// How many of them are parsers.
+/// The number of entries that are parsers, tower-sse included.
 const RIVALS: usize = 5;
 
 fn main() {
@@ -116,7 +116,7 @@ fn cut(input: &Bytes, length: usize) -> Vec<Bytes> {
     let mut rest = input.clone();
     let mut chunks = Vec::new();
     while !rest.is_empty() {
-        // Each a buffer of its own, as from a network.
+        // Each chunk has a buffer of its own, as from a network.
         chunks.push(Bytes::copy_from_slice(&rest.split_to(length.min(rest.len()))));
     }
     chunks
@@ -162,15 +162,15 @@ fn eventsource_stream(input: &Input) -> usize {
 
 fn line_ends(input: &Input) -> usize {
     let line_ends = |chunk: &Bytes| memchr::memchr2_iter(b'\n', b'\r', black_box(chunk)).count();
-    // An event has four.
+    // An event has four lines.
     input.chunks.iter().map(line_ends).sum::<usize>() / 4
 }
 
-/// The least work: by someone who knows already where everything is. Each chunk is taken and given
-/// back, looked at for line ends and for what is no UTF-8, and data that does not stand in one chunk
-/// is copied to a buffer of its length. There are no fields, no limits, and no events.
+/// The least work of a reader that already knows the position of every field. It takes each chunk,
+/// searches it for line ends and invalid UTF-8, and releases it. If data crosses the end of a
+/// chunk, it is copied to a buffer of its length. There are no fields, no limits, and no events.
 fn limit(input: &Input) -> usize {
-    // So much at once that it is still near when it is copied.
+    // A block of this size is still in the cache when it is copied.
     const PART: usize = 4 << 10;
     let (mut at, mut event, mut events) = (0, 0, 0);
     let mut buffer = Vec::new();
@@ -204,8 +204,8 @@ fn limit(input: &Input) -> usize {
     events
 }
 
-/// Looks for line ends and for what is no UTF-8: once, as far as there are printable characters
-/// alone, and twice behind.
+/// Searches for line ends and invalid UTF-8: in one pass over the leading printable ASCII
+/// characters, and in two passes over the rest.
 fn look(bytes: &[u8]) {
     const BLOCK: usize = 128;
     let is_plain = |block: &&[u8]| {

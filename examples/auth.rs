@@ -1,4 +1,5 @@
-//! Who may listen is decided before the stream begins, and known until it has ended.
+//! Authenticates a client before its stream begins, and keeps the session until the stream has
+//! ended.
 //!
 //! ```text
 //! cargo run --example auth
@@ -6,10 +7,11 @@
 //! curl -N http://127.0.0.1:8080/events -H 'authorization: Bearer token-of-ann'
 //! ```
 //!
-//! A browser's `EventSource` cannot set a header. For pages let the same hook look for a cookie,
+//! A browser's `EventSource` cannot set a header. For pages, the same hook can check a cookie,
 //! which the browser sends by itself (to another origin with `new EventSource(url,
-//! {withCredentials: true})`), or for a token in the query, which should be good for one stream and
-//! a few seconds only, for URLs end up in logs. After a 401 a browser does not come back by itself.
+//! {withCredentials: true})`). Or it can check a token in the query; URLs may appear in logs, so
+//! the token should be valid for one stream and a few seconds only. After a 401 a browser does not
+//! reconnect by itself.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -22,7 +24,7 @@ use http::{
 use tokio::{net::TcpListener, time::sleep};
 use tower_sse::{BoxError, Connect, Event, Farewell, Refusal, Shutdown, event_channel_handler};
 
-/// A stream for those who have a token: token-of-ann, token-of-bob.
+/// A stream for clients with a token: token-of-ann or token-of-bob.
 #[derive(Parser)]
 struct Args {
     /// Where to listen
@@ -30,7 +32,7 @@ struct Args {
     addr: SocketAddr,
 }
 
-/// What is known of a client while its stream lasts.
+/// The session of a client, which lasts as long as its stream.
 #[derive(Clone)]
 struct Session {
     user: String,
@@ -39,7 +41,7 @@ struct Session {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    // At Ctrl-C the streams say when to come back, and end.
+    // On Ctrl-C each stream sends a reconnection time, and ends.
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let handler = event_channel_handler(|request, events| async move {
@@ -76,7 +78,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Stands for a question to a database, or for the check of a signature.
+/// Stands for a database query, or for the check of a signature.
 async fn session_of(headers: &HeaderMap) -> Option<Session> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let user = match token {

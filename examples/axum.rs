@@ -1,4 +1,4 @@
-//! The three ways to an event stream in axum: a route, a handler, and a layer.
+//! Three ways to serve an event stream with axum: a route, a handler, and a layer.
 //!
 //! ```text
 //! cargo run --example axum
@@ -41,7 +41,7 @@ struct Args {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// How long a client may take nothing of what is to be written to it
+    /// How long a write to a client may wait
     #[arg(long, default_value = "30s")]
     write_timeout: humantime::Duration,
 }
@@ -51,8 +51,8 @@ async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // At Ctrl-C the streams say when to come back, and end; those that cannot, because their clients
-    // do not read, are cut.
+    // On Ctrl-C each stream sends a reconnection time, and ends. If a client does not read, its
+    // stream cannot end in this way, and its connection is closed.
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let listener =
@@ -64,7 +64,7 @@ async fn main() -> Result<(), BoxError> {
 }
 
 fn app(shutdown: &Shutdown) -> Router {
-    // A handler is a service, and so a route.
+    // A handler is a service, so it can be a route.
     let ticks = event_channel_handler(|_request, events| async move {
         for n in 0.. {
             events.send(Event::new(format!("tick {n}")).with_type("tick").with_id(n)).await?;
@@ -74,8 +74,8 @@ fn app(shutdown: &Shutdown) -> Router {
     })
     .shutdown(shutdown);
 
-    // As many events as the client takes: `send` waits while it is slow. See `Cutting` for how
-    // slow it may be.
+    // Sends as many events as the client reads: `send` waits while the client is slow. `Cutting`
+    // limits that wait.
     let numbers = event_channel_handler(|_request, events| async move {
         for n in 0u64.. {
             events.send(Event::new(n)).await?;
@@ -93,19 +93,18 @@ fn app(shutdown: &Shutdown) -> Router {
 
     Router::new()
         .route("/", get(Html("<!doctype html><title>axum</title><p>This page has events too.")))
-        // The layer is around the routes above it: a request that asks for events gets them in
-        // place of the page. Put it below them all, and it takes such requests from all of
-        // them.
+        // The layer wraps the routes above it: a request that accepts an event stream gets one
+        // instead of the page. After all routes, it would take such requests from all of them.
         .layer(SseLayer::new(ticks.clone()))
         .route_service("/ticks", ticks)
         .route_service("/numbers", numbers)
         .route("/rooms/{room}", get(room))
-        // Over the whole router, by path: whatever the routes are, this one is a stream.
+        // This layer wraps the whole router, so its path takes precedence over the routes.
         .layer(SseLayer::new(clock).path("/clock"))
 }
 
-/// A handler with extractors, which may refuse like any other, and answers with a body that it
-/// makes.
+/// A handler with extractors. It can return an error, like any other handler, and creates the body
+/// of its response.
 async fn room(
     Path(room): Path<String>,
     headers: HeaderMap,
@@ -125,15 +124,15 @@ async fn room(
     Ok(([("x-room", "open")], body.into_response()))
 }
 
-/// Cuts clients that have stopped reading without leaving: after a while, and when the server shuts
-/// down.
+/// Closes the connections of clients that have stopped reading: after a timeout, and when the
+/// server shuts down.
 ///
-/// Such a client would hold its stream for as long as it likes: the server writes nothing to it, so
-/// it asks the body for nothing, and neither keep-alives nor timeouts of the handler can come to
-/// pass. Only the server can cut it. An idle stream is not touched: nothing is being written.
+/// While a write to such a client waits, the server does not poll the body. So no keep-alive and no
+/// timeout of the handler can end the stream; only the server can. The timeout does not affect idle
+/// streams, because nothing is being written to them.
 ///
-/// Over HTTP/2 a client can stop reading a stream and still take what else there is; that is not
-/// seen here, and such a stream is cut only when the server shuts down.
+/// Over HTTP/2 a client can stop reading one stream and read others. The timeout does not notice
+/// that, so such a stream ends only when the server shuts down.
 struct Cutting {
     listener: TcpListener,
     write_timeout: Duration,
@@ -145,7 +144,7 @@ impl Listener for Cutting {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        // By the trait's method, which goes on after errors.
+        // The method of axum's `Listener` continues after errors.
         let (stream, addr) = Listener::accept(&mut self.listener).await;
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.write_timeout));

@@ -1,4 +1,4 @@
-//! Events from elsewhere: a channel of another crate, and a thread.
+//! Events from other sources: a channel of another crate, and a thread.
 //!
 //! ```text
 //! cargo run --example channel
@@ -26,12 +26,12 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    // At Ctrl-C the streams say when to come back, and end.
+    // On Ctrl-C each stream sends a reconnection time, and ends.
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let thread = event_channel_handler(|_request, events| async move {
-        // The stream lasts until the thread drops its sender. When the client leaves, sending
-        // fails, and the thread ends.
+        // The stream lasts until the thread drops its sender. After the client has left,
+        // `blocking_send` fails, and the thread ends.
         thread::spawn(move || {
             for n in 0..5 {
                 events.blocking_send(Event::new(format!("from a thread: {n}")))?;
@@ -55,7 +55,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Whatever is a `Stream` of events can be the body: here, the receiver of a channel.
+/// Any `Stream` of events can become the body: here, the receiver of a channel.
 async fn stream(State(shutdown): State<Shutdown>) -> impl IntoResponse {
     let (mut sender, receiver) = mpsc::channel(16);
     tokio::spawn(async move {

@@ -5,8 +5,8 @@
 //! sse-contract-tests -url http://127.0.0.1:8000
 //! ```
 //!
-//! The tests create streams here, each an event source that reads a server of theirs, and are told
-//! what it yields by callbacks.
+//! The tests create event sources here, which read a server of the tests. Callbacks report to the
+//! tests every item that an event source yields.
 
 use std::{
     collections::HashMap,
@@ -73,7 +73,7 @@ struct Streams {
     open: HashMap<u64, Stream>,
 }
 
-/// A stream, whose task ends with it.
+/// A stream. Its task ends when this is dropped.
 struct Stream {
     restart: mpsc::UnboundedSender<()>,
     task: AbortHandle,
@@ -85,7 +85,7 @@ impl Drop for Stream {
     }
 }
 
-/// What the tests want of a stream.
+/// The settings of a stream.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Create {
@@ -187,7 +187,7 @@ fn source(client: HttpClient, create: &Create) -> Result<EventSource, BoxError> 
     Ok(source)
 }
 
-/// The number of a stream; what is none is not found either.
+/// The number of a stream. An invalid number is answered like an unknown one: not found.
 type Id = Result<Path<u64>, PathRejection>;
 
 async fn command(State(service): State<Service>, id: Id, body: Bytes) -> StatusCode {
@@ -200,7 +200,7 @@ async fn command(State(service): State<Service>, id: Id, body: Bytes) -> StatusC
             let _ = stream.restart.send(());
             StatusCode::ACCEPTED
         }
-        // All events are told, whether anyone listens to their type or not.
+        // All events are reported, so a listener for one type changes nothing.
         Ok(Command { command }) if command == "listen" => StatusCode::ACCEPTED,
         _ => StatusCode::BAD_REQUEST,
     }
@@ -214,7 +214,7 @@ async fn delete(State(service): State<Service>, id: Id) -> StatusCode {
     }
 }
 
-/// Tells the tests what a source yields, until it has ended.
+/// Reports to the tests every item of a source, until the source has ended.
 async fn run(
     mut source: EventSource,
     mut restarts: mpsc::UnboundedReceiver<()>,
@@ -236,8 +236,8 @@ async fn run(
                 "id": source.last_event_id().map_or("", EventId::as_str),
             }}),
             Some(Ok(Update::Comment(text))) => json!({"kind": "comment", "comment": text.as_str()}),
-            // A stream that ends, or is cut, is no error to these tests: it is what they do to see
-            // it come back.
+            // The tests end and cut streams on purpose, to see a reconnect, so they expect no error
+            // for it.
             Some(Ok(Update::Reconnecting(again))) if again.cause.is_timeout() => {
                 error(&again.cause)
             }
@@ -252,7 +252,7 @@ fn error(error: &dyn std::error::Error) -> Value {
     json!({"kind": "error", "error": error.to_string()})
 }
 
-/// Where the tests are told, one after the other.
+/// Sends the callbacks to the tests, one after the other.
 struct Callbacks {
     client: HttpClient,
     url: Uri,

@@ -1,4 +1,4 @@
-//! Two counters: one counts down and tells its client to go, one counts up and just ends.
+//! Two counters: one counts down and asks its client to close, one counts up and just ends.
 //!
 //! ```text
 //! cargo run --example counter
@@ -6,8 +6,8 @@
 //! curl -N http://127.0.0.1:8080/counter
 //! ```
 //!
-//! A browser whose stream just ends comes back and hears it all again. A page that should not
-//! closes its `EventSource` when it is told to:
+//! If a stream just ends, a browser reconnects and receives all events again. To prevent that, let
+//! the page close its `EventSource` at an event of its own type:
 //!
 //! ```js
 //! const source = new EventSource("/");
@@ -28,7 +28,7 @@ struct Args {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// How long to wait after each event, in place of 1.5 and 1 seconds
+    /// How long to wait after each event, instead of 1.5 and 1 seconds
     #[arg(long)]
     every: Option<humantime::Duration>,
 }
@@ -37,7 +37,7 @@ struct Args {
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
     let every = args.every.map(Duration::from);
-    // At Ctrl-C the streams say when to come back, and end.
+    // On Ctrl-C each stream sends a reconnection time, and ends.
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let listener = TcpListener::bind(args.addr).await?;

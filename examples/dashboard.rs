@@ -5,9 +5,9 @@
 //! curl -N http://127.0.0.1:8080/events
 //! ```
 //!
-//! Each update supersedes the one before of its key. So a page opens with the current value of each
-//! key; a page that is slow, or was asleep, gets the newest value of each key that has changed, not
-//! all that there was in between.
+//! Each update supersedes the previous update of its key. A page opens with the current value of
+//! each key. A page that is slow, or was asleep, receives only the newest value of each key that
+//! has changed.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -26,22 +26,22 @@ struct Args {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// How many updates a second there are
+    /// Updates a second
     #[arg(long, default_value_t = 1000)]
     rate: usize,
-    /// How long updates are held back to go out together
+    /// How long updates wait to be sent together
     #[arg(long, default_value = "40ms")]
     window: humantime::Duration,
 }
 
-/// A topic for each, with as many keys.
+/// Each region is a topic, and all have the same number of keys.
 pub(crate) const REGIONS: [&str; 4] = ["ams", "fra", "iad", "sin"];
 pub(crate) const HOSTS: usize = 64;
 
 const TICK: Duration = Duration::from_millis(10);
 
 pub(crate) fn app(rate: usize, window: Duration, shutdown: &Shutdown) -> Router {
-    // What is behind with keys has missed nothing: there is nothing to evict it for.
+    // A reader that lags with keys has missed nothing that matters, so it need not be evicted.
     let hub = Hub::builder().lagging(Lagging::Skip).build();
     tokio::spawn(publish(hub.clone(), rate));
     let events = hub
@@ -54,8 +54,8 @@ pub(crate) fn app(rate: usize, window: Duration, shutdown: &Shutdown) -> Router 
         .shutdown(shutdown);
     let stats = move || {
         let stats = hub.stats();
-        let told = json!({ "published": stats.published, "kept": stats.events });
-        async move { Json::<Value>(told) }
+        let counts = json!({ "published": stats.published, "kept": stats.events });
+        async move { Json::<Value>(counts) }
     };
     Router::new()
         .route("/", get(Html(include_str!("dashboard.html"))))
@@ -63,7 +63,7 @@ pub(crate) fn app(rate: usize, window: Duration, shutdown: &Shutdown) -> Router 
         .route_service("/events", events)
 }
 
-/// Lets the load of each host wander, one host an update.
+/// Changes the load of one host in each update, at random.
 async fn publish(hub: Hub, rate: usize) -> Result<(), BoxError> {
     let mut loads = vec![0.4; REGIONS.len() * HOSTS];
     let mut tick = interval(TICK);
@@ -73,7 +73,7 @@ async fn publish(hub: Hub, rate: usize) -> Result<(), BoxError> {
         let mut updates = Vec::new();
         while number < rate * second / 1000 {
             number += 1;
-            // At first each in turn, so that there is no hole.
+            // The first updates are for each host in turn, so that every chart has a value.
             let host =
                 if number <= loads.len() { number - 1 } else { fastrand::usize(..loads.len()) };
             let calm = if fastrand::u8(..) == 0 { 4.0 } else { 0.12 };

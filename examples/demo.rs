@@ -1,12 +1,12 @@
-//! A page that listens, and the events that it listens to.
+//! A page that reads an event stream, and the server of that stream.
 //!
 //! ```text
 //! cargo run --example demo          then open http://127.0.0.1:8080
 //! curl -N http://127.0.0.1:8080/events
 //! ```
 //!
-//! The stream ends after `--count` events, and the browser comes back by itself: it tells the id of
-//! the last event it has, and the stream goes on behind that.
+//! The stream ends after `--count` events, and the browser reconnects by itself. It sends the ID of
+//! the last event that it received, and the new stream resumes after that event.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,23 +15,23 @@ use clap::Parser;
 use tokio::{net::TcpListener, time::sleep};
 use tower_sse::{BoxError, Event, Farewell, LastEventId, Shutdown, event_channel_handler};
 
-/// A page that listens to events.
+/// A page that reads an event stream.
 #[derive(Parser)]
 struct Args {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// How many events a stream has
+    /// The number of events in a stream
     #[arg(long, default_value_t = 10)]
     count: u64,
-    /// How long to wait after each of them: 2s, 500ms
+    /// How long to wait after each event, for example 2s or 500ms
     #[arg(long, default_value = "2s")]
     every: humantime::Duration,
 }
 
 pub(crate) fn app(count: u64, every: Duration, shutdown: &Shutdown) -> Router {
     let events = event_channel_handler(move |request, events| async move {
-        // Whatever the client says may be nonsense; then it starts anew.
+        // The client may send an invalid ID. The stream then starts at the beginning.
         let last = request.extensions().get::<LastEventId>();
         let last = last.and_then(|id| id.as_str().parse().ok()).unwrap_or(0u64);
         for n in (last..last.saturating_add(count)).map(|n| n + 1) {
@@ -41,7 +41,8 @@ pub(crate) fn app(count: u64, every: Duration, shutdown: &Shutdown) -> Router {
         }
         Ok(())
     })
-    // How long the browser waits before it comes back. It would be about three seconds.
+    // How long the browser waits before it reconnects. The browser's default is about three
+    // seconds.
     .retry(Duration::from_secs(1))
     .shutdown(shutdown);
 
@@ -51,8 +52,8 @@ pub(crate) fn app(count: u64, every: Duration, shutdown: &Shutdown) -> Router {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    // At Ctrl-C the open streams are told when to come back, and end; else they would keep the
-    // server from ending.
+    // On Ctrl-C each stream sends a reconnection time, and ends. Otherwise the server would wait
+    // until all clients have left.
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let listener = TcpListener::bind(args.addr).await?;

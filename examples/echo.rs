@@ -1,4 +1,4 @@
-//! A server that streams what it was told to: to see how a client takes it.
+//! A server that streams a given script, to test how a client handles it.
 //!
 //! ```text
 //! cargo run --example echo --features json
@@ -37,11 +37,11 @@ use tokio::{net::TcpListener, time::sleep};
 use tower_sse::{BoxError, Event, EventBody, EventId, EventType, Farewell, FieldName, Shutdown};
 use uuid::Uuid;
 
-/// How many scripts are kept, and how large each may be in bytes. The oldest is forgotten first.
+/// How many scripts are kept, and the maximum size of each in bytes. The oldest is removed first.
 const SCRIPTS: usize = 100;
 const SCRIPT_BYTES: usize = 1 << 20;
 
-/// A server that streams what it was told to.
+/// A server that streams a given script.
 #[derive(Parser)]
 struct Args {
     /// Where to listen
@@ -49,7 +49,7 @@ struct Args {
     addr: SocketAddr,
 }
 
-/// What to send, each event after its delay.
+/// The events to send, each after its delay.
 type Script = Vec<(Duration, Event)>;
 type Scripts = Arc<Mutex<VecDeque<(String, Arc<Script>)>>>;
 
@@ -62,7 +62,7 @@ struct Kept {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    // At Ctrl-C the streams say when to come back, and end.
+    // On Ctrl-C each stream sends a reconnection time, and ends.
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let app = Router::new()

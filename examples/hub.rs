@@ -7,10 +7,10 @@
 //! curl http://127.0.0.1:8080/stats
 //! ```
 //!
-//! `POST /topics/{topic}` publishes the body as the event's data; `Event-Type` and `Event-Key` are
-//! headers. It answers 201 and `{"id":"…"}`. `GET /events` takes any number of `topic` and `pattern`,
-//! `state=true` for the current entry of each key, and goes on after `Last-Event-ID`, or
-//! `last_event_id` in the query. `/` is a page to watch it all.
+//! `POST /topics/{topic}` publishes the body as the event's data, with the headers `Event-Type` and
+//! `Event-Key`. It answers 201 and `{"id":"…"}`. `GET /events` takes any number of `topic` and
+//! `pattern`, and `state=true` for the current entry of each key. It resumes after the header
+//! `Last-Event-ID`, or `last_event_id` in the query. `/` is a page that shows the events.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -41,13 +41,13 @@ struct Args {
     /// How many events each topic keeps
     #[arg(long, default_value_t = 1024)]
     history: usize,
-    /// The bearer token that publishing takes, if any
+    /// The bearer token that is required to publish; without it everybody may publish
     #[arg(long)]
     token: Option<String>,
-    /// How long a stream is idle before a keep-alive
+    /// How long a stream may be idle before a keep-alive is sent
     #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
     keep_alive: Duration,
-    /// What becomes of readers that are too slow
+    /// How readers that are too slow are treated
     #[arg(long, value_enum, default_value_t = WhenSlow::Evict)]
     lagging: WhenSlow,
 }
@@ -146,7 +146,8 @@ async fn publish(
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
             return answer;
         }
-        // Anybody may publish, but not by a page of another site that somebody here looks at.
+        // Everybody may publish. But a page of another site must not publish through a user's
+        // browser.
         None if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") => {
             return error(StatusCode::FORBIDDEN, "a page of another site cannot publish");
         }
@@ -176,7 +177,7 @@ async fn publish(
     }
 }
 
-/// Looks at all of the token, however much of it is right: how long it takes tells nothing.
+/// Compares all bytes of the token, so that the time it takes does not reveal how many are right.
 fn has_token(headers: &HeaderMap, token: &str) -> bool {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some((scheme, given)) = given.and_then(|value| value.split_once(' ')) else { return false };
@@ -191,7 +192,7 @@ fn event_of(headers: &HeaderMap, body: &[u8]) -> Result<Event, BoxError> {
         let event_type = std::str::from_utf8(event_type.as_bytes())
             .map_err(|error| format!("header Event-Type: {error}"))?;
         if event_type == "gap" {
-            return Err("header Event-Type: `gap` is what the hub itself tells".into());
+            return Err("header Event-Type: `gap` is reserved for events of the hub".into());
         }
         event = event.with_type(EventType::try_from(event_type)?);
     }
@@ -211,7 +212,7 @@ async fn stats(State(Publishing { hub, .. }): State<Publishing>) -> Json<Value> 
     }))
 }
 
-/// Says in JSON what is said in words, or without any.
+/// Returns an error as JSON, also if the response has no text.
 async fn errors_in_json(request: Request, next: Next) -> Response {
     let answer = next.run(request).await;
     let (status, headers) = (answer.status(), answer.headers());
@@ -222,13 +223,13 @@ async fn errors_in_json(request: Request, next: Next) -> Response {
     let (mut head, body) = answer.into_parts();
     let words = axum::body::to_bytes(body, 4096).await.unwrap_or_default();
     let why = match std::str::from_utf8(&words) {
-        Ok("") | Err(_) => status.canonical_reason().unwrap_or("it does not work"),
+        Ok("") | Err(_) => status.canonical_reason().unwrap_or("error"),
         Ok(words) => words,
     };
-    let told = error(status, why);
+    let reply = error(status, why);
     head.headers.remove(header::CONTENT_LENGTH);
-    head.headers.extend(told.headers().clone());
-    Response::from_parts(head, told.into_body())
+    head.headers.extend(reply.headers().clone());
+    Response::from_parts(head, reply.into_body())
 }
 
 fn error(status: StatusCode, why: &str) -> Response {
@@ -273,7 +274,7 @@ $('watch').onsubmit = event => {
   source.onerror = () => { $('ready').textContent = source.readyState == 2 ? 'closed' : 'reconnecting'; line('state', $('ready').textContent); };
   source.onmessage = event => line('', `${event.lastEventId}  ${event.data}`);
   source.addEventListener('gap', event => line('gap', `${event.lastEventId}  gap ${event.data}`));
-  // A browser hands over the types that it was asked for.
+  // A browser dispatches an event only to listeners for its type.
   for (const type of new Set(list('type').filter(type => !['message', 'gap', 'open', 'error'].includes(type))))
     source.addEventListener(type, event => line('', `${event.lastEventId}  ${type}: ${event.data}`));
 };

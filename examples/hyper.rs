@@ -1,5 +1,5 @@
-//! Without a framework: hyper, with HTTP/1.1 and HTTP/2 on one port, and slow clients under
-//! control.
+//! A server without a framework: hyper, with HTTP/1.1 and HTTP/2 on one port, and a write timeout
+//! for slow clients.
 //!
 //! ```text
 //! cargo run --example hyper
@@ -24,13 +24,13 @@ use tower_sse::{
     BoxError, Event, EventChannelHandler, Farewell, Shutdown, SseLayer, event_channel_handler,
 };
 
-/// Event streams with nothing but hyper.
+/// Event streams on hyper alone.
 #[derive(Parser)]
 struct Args {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// How long a client may take nothing of what is to be written to it
+    /// How long a write to a client may wait
     #[arg(long, default_value = "30s")]
     write_timeout: humantime::Duration,
 }
@@ -44,7 +44,8 @@ async fn main() -> Result<(), BoxError> {
 }
 
 async fn serve(listener: TcpListener, write_timeout: Duration) -> Result<(), BoxError> {
-    // At Ctrl-C the streams say when to come back, and end, so that the connections can.
+    // On Ctrl-C each stream sends a reconnection time, and ends, so that the connections can end
+    // too.
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let mut interrupted = pin!(shutdown.start_when(tokio::signal::ctrl_c()));
@@ -60,20 +61,19 @@ async fn serve(listener: TcpListener, write_timeout: Duration) -> Result<(), Box
         };
         stream.set_nodelay(true)?;
 
-        // A client that has stopped reading, but has not left, would hold its stream for as long as
-        // it likes: the server writes nothing to it, so it asks the body for nothing, and
-        // neither keep-alives nor timeouts of the handler can come to pass. Only the server
-        // can cut it. An idle stream is not touched: nothing is being written.
+        // While a write waits for a client that has stopped reading, the server does not poll the
+        // body. So no keep-alive and no timeout of the handler can end the stream; only the server
+        // can. The timeout does not affect idle streams, because nothing is being written to them.
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(write_timeout));
-        // And what is still open some time after the shutdown is cut as well.
+        // Connections that are still open some time after the shutdown are closed as well.
         let io = TokioIo::new(shutdown.cut_io(Box::pin(stream)));
 
         let service = TowerToHyperService::new(service.clone());
         let server = auto::Builder::new(TokioExecutor::new());
         let connection = connections.watch(server.serve_connection(io, service).into_owned());
         tokio::spawn(async move {
-            // The errors are those of clients that went away, and `on_disconnect` is told of these.
+            // Errors mean that a client has left, and `on_disconnect` reports that.
             let _ = connection.await;
         });
     }
@@ -82,7 +82,7 @@ async fn serve(listener: TcpListener, write_timeout: Duration) -> Result<(), Box
     Ok(())
 }
 
-/// One event each second, for ever.
+/// Sends one event each second, until the client leaves.
 fn ticks() -> EventChannelHandler<Incoming> {
     event_channel_handler(|_request, events| async move {
         for n in 0.. {
@@ -94,7 +94,7 @@ fn ticks() -> EventChannelHandler<Incoming> {
     .on_disconnect(|end| println!("/ticks: {} after {} events", end.reason(), end.events()))
 }
 
-/// As many events as the client takes: `send` waits while it is slow.
+/// Sends as many events as the client reads: `send` waits while the client is slow.
 fn numbers() -> EventChannelHandler<Incoming> {
     event_channel_handler(|_request, events| async move {
         for n in 0u64.. {

@@ -1,5 +1,5 @@
-//! Answers token by token, in the form of OpenAI's chat completions, and kept though the client
-//! leaves.
+//! Answers token by token, in the format of OpenAI's chat completions. The answer is saved even if
+//! the client leaves.
 //!
 //! ```text
 //! cargo run --example llm --features json
@@ -31,7 +31,7 @@ use tokio::{net::TcpListener, time::sleep};
 use tower_sse::{BoxError, Event, EventBody, EventSender, Farewell, JsonError, Shutdown};
 use uuid::Uuid;
 
-/// A model that says what it is told, word by word.
+/// A model that repeats the prompt, word by word.
 #[derive(Parser)]
 struct Args {
     /// Where to listen
@@ -58,7 +58,7 @@ struct Message {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    // An answer cannot be resumed, so at Ctrl-C it has time to finish.
+    // An answer cannot be resumed, so on Ctrl-C it gets time to finish.
     let shutdown = Shutdown::new(Farewell::new().grace_period(Duration::from_secs(30)));
     let answers = Arc::default();
     let app = Router::new()
@@ -73,9 +73,8 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// An axum handler, not an event channel handler, because it reads the request before it knows what
-/// to answer. That it was read to its end is also why the server notices at once when the client
-/// leaves.
+/// This is an axum handler, not an event channel handler, because its answer depends on the body of
+/// the request. It reads the body to its end, so the server notices at once when the client leaves.
 async fn completions(State(model): State<Model>, Json(request): Json<Request>) -> Response {
     let answer = Answer::by(request.model);
     let shutdown = model.shutdown.clone();
@@ -85,20 +84,20 @@ async fn completions(State(model): State<Model>, Json(request): Json<Request>) -
         return Json(model.save(&answer, &content)).into_response();
     }
     EventBody::new(move |events| async move {
-        // What runs here ends when the client leaves. The answer is to be finished and saved all
-        // the same, so a task makes it; the stream lasts until the task drops the sender.
+        // This future is dropped when the client leaves. The answer must still be finished and
+        // saved, so a task produces it. The stream lasts until the task drops the sender.
         tokio::spawn(generate(model, answer, prompt, events));
         Ok(())
     })
-    // There are clients of this API that take every line for data.
+    // Some clients of this API treat every line as data, so comments are left out.
     .without_greeting()
     .shutdown(&shutdown)
     .into_response()
     .map(Body::new)
 }
 
-/// Sends an answer word by word, and saves it. It does not stop when sending fails, because the
-/// client has left.
+/// Sends an answer word by word, and saves it. A failed send means that the client has left, and
+/// does not stop it.
 async fn generate(
     model: Model,
     answer: Answer,
@@ -118,7 +117,7 @@ async fn generate(
     Ok(())
 }
 
-/// What became of an answer whose client has left.
+/// Returns a saved answer, for example after its client has left.
 async fn saved(State(model): State<Model>, Path(id): Path<String>) -> Response {
     let answers = model.answers.lock().unwrap_or_else(PoisonError::into_inner);
     match answers.get(&id) {
@@ -154,7 +153,7 @@ impl Model {
     }
 }
 
-/// What an answer and its chunks have in common.
+/// The fields that an answer and its chunks share.
 struct Answer {
     id: String,
     created: u64,

@@ -1,5 +1,5 @@
-//! One server's stream, served on: ids and types are kept, and whatever happens upstream is survived.
-//! An event that is too large is left out.
+//! Relays the stream of another server. It keeps IDs and types, and reconnects after any failure of
+//! that server. It leaves out events that are too large.
 //!
 //! ```text
 //! cargo run --example relay --features hyper-client -- --upstream http://127.0.0.1:8080/events
@@ -16,13 +16,13 @@ use tower_sse::{
     BoxError, EventSource, Farewell, LastEventId, Shutdown, Update, event_channel_handler,
 };
 
-/// Serves another server's stream.
+/// Relays the stream of another server.
 #[derive(Parser)]
 struct Args {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8081")]
     addr: SocketAddr,
-    /// What to relay
+    /// The URL of the stream to relay
     #[arg(long)]
     upstream: Uri,
 }
@@ -30,19 +30,19 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    // At Ctrl-C the streams say when to come back, and end.
+    // On Ctrl-C each stream sends a reconnection time, and ends.
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let relay = event_channel_handler(move |request, events| {
         let mut source = EventSource::new(args.upstream.clone());
-        // A reader that comes back goes on where it was, upstream.
+        // A reader that reconnects resumes at its last event ID, also on the other server.
         if let Some(last) = request.extensions().get::<LastEventId>() {
             source = source.with_last_event_id(last.as_event_id().clone());
         }
         async move {
             while let Some(update) = source.next_update().await {
                 match update {
-                    // A block without data may set the id to resume from.
+                    // A block without data may set the last event ID.
                     Ok(Update::Event(event) | Update::Block(event)) => events.send(event).await?,
                     Err(error) if error.is_fatal() => return Err(error.into()),
                     _ => {}

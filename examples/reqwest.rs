@@ -1,4 +1,4 @@
-//! An event source over reqwest: a tower service in six lines.
+//! An event source over reqwest, wrapped as a tower service in six lines.
 //!
 //! ```text
 //! cargo run --example reqwest -- http://127.0.0.1:8080/events
@@ -12,9 +12,9 @@ use tower_sse::{BoxError, EventSource};
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let url = std::env::args().nth(1).ok_or("give the URL of an event stream")?;
-    // The provider of cryptography is the application's choice.
+    // The application chooses the cryptography provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // Redirects are the source's: it knows what to do with a method, a body and a secret.
+    // The event source follows redirects itself: it treats method, body and secrets correctly.
     let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
     let service = service_fn(move |request: Request<Body>| {
         let client = client.clone();

@@ -1,5 +1,5 @@
-//! The demo of ring.sse, the Clojure library whose event channel handler is the model of this
-//! crate's.
+//! The demo of ring.sse. The event channel handler of that Clojure library is the model for the one
+//! of this crate.
 //!
 //! ```text
 //! cargo run --example ring --features json
@@ -15,7 +15,7 @@ use tokio::{net::TcpListener, time::sleep};
 use tower_sse::{BoxError, Event, EventId, Farewell, Shutdown, event_channel_handler};
 use uuid::Uuid;
 
-/// Twenty events, and a log line when the client is gone.
+/// Twenty events, and a log line when the client has left.
 #[derive(Parser)]
 struct Args {
     /// Where to listen
@@ -29,7 +29,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    // At Ctrl-C the streams say when to come back, and end.
+    // On Ctrl-C each stream sends a reconnection time, and ends.
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let handler = event_channel_handler(move |_request, events| async move {
@@ -40,7 +40,7 @@ async fn main() -> Result<(), BoxError> {
             events.send(event).await?;
             sleep(args.every.into()).await;
         }
-        events.close(); // as in Clojure; here, to return is enough
+        events.close(); // as in Clojure; in Rust, returning is enough
         Ok(())
     })
     .shutdown(&shutdown)
@@ -48,7 +48,7 @@ async fn main() -> Result<(), BoxError> {
 
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // Like a Ring handler, it answers whatever is asked.
+    // Like a Ring handler, it answers any path and method.
     let app = Router::new().fallback_service(handler);
     axum::serve(listener, app)
         .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))

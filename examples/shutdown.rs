@@ -1,4 +1,4 @@
-//! A server that ends well: how the shutdown is wired, for axum and for hyper, in each mode.
+//! A graceful shutdown, for axum and for hyper, in each mode.
 //!
 //! ```text
 //! cargo run --example shutdown -- --mode finish
@@ -6,7 +6,7 @@
 //! curl -N http://127.0.0.1:8080/ticks     in another terminal; and then Ctrl-C in this one
 //! ```
 //!
-//! The first Ctrl-C begins, as the mode says; the second ends all streams at once.
+//! The first Ctrl-C starts the shutdown in the given mode. The second ends all streams at once.
 
 use std::{net::SocketAddr, pin::pin, time::Duration};
 
@@ -27,7 +27,7 @@ use tower_sse::{
     event_channel_handler,
 };
 
-/// A server that ends well.
+/// A server with a graceful shutdown.
 #[derive(Parser)]
 struct Args {
     /// Where to listen
@@ -49,11 +49,11 @@ enum Server {
 
 #[derive(Clone, ValueEnum)]
 enum Mode {
-    /// At once, without a word
+    /// At once, without a farewell
     Now,
-    /// With an event, and a time to come back
+    /// With an event and a reconnection time
     Farewell,
-    /// When their handlers have finished, in 10 seconds at the most
+    /// When their handlers have finished, after at most 10 seconds
     Finish,
     /// One after the other, over 10 seconds
     Paced,
@@ -88,7 +88,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// For whoever does not want to wait.
+/// Ends all streams at once at the second Ctrl-C.
 async fn second_interrupt(shutdown: Shutdown) {
     shutdown.started().await;
     println!("{} streams are open", shutdown.streams());
@@ -124,7 +124,7 @@ async fn serve_with_hyper(listener: TcpListener, shutdown: &Shutdown) -> Result<
     Ok(())
 }
 
-/// One event each second, and a last one when it is told that the end has begun.
+/// Sends one event each second, and a last one when the shutdown begins.
 fn ticks<B: Send + 'static>() -> EventChannelHandler<B> {
     event_channel_handler(|_request, events: EventSender| async move {
         let mut pace = interval(Duration::from_secs(1));
@@ -134,7 +134,7 @@ fn ticks<B: Send + 'static>() -> EventChannelHandler<B> {
                 () = events.ending() => break,
             }
         }
-        // What cannot be left half done.
+        // Stands for work that must be completed.
         sleep(Duration::from_millis(200)).await;
         events.send(Event::new("finished")).await?;
         Ok(())
@@ -142,7 +142,7 @@ fn ticks<B: Send + 'static>() -> EventChannelHandler<B> {
     .on_disconnect(|end| println!("{} after {} events", end.reason(), end.events()))
 }
 
-/// Lets the shutdown cut the connections of clients that do not read.
+/// Lets the shutdown close the connections of clients that do not read.
 struct Cutting {
     listener: TcpListener,
     shutdown: Shutdown,
@@ -153,7 +153,7 @@ impl Listener for Cutting {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        // By the trait's method, which goes on after errors.
+        // The method of axum's `Listener` continues after errors.
         let (stream, addr) = Listener::accept(&mut self.listener).await;
         (self.shutdown.cut_io(stream), addr)
     }

@@ -1,4 +1,4 @@
-//! Reads an event stream and prints one JSON object a line.
+//! Reads an event stream and prints each event as one line of JSON.
 //!
 //! ```text
 //! cargo run --example sse_cat --features full -- http://127.0.0.1:8080/events
@@ -11,13 +11,13 @@
 //! {"comment":"…"}                               with --comments
 //! {"reconnecting":{"attempt":2,"delay_ms":1000,"cause":"…"}}
 //! {"error":"…"}
-//! {"closed":true}                               the end, if it is a good one
+//! {"closed":true}                               the end without an error
 //! ```
 //!
-//! A last event ID that no header can carry is told on standard error.
+//! If no header can carry the last event ID, a warning appears on standard error.
 //!
-//! It exits with 0 at a good end (204, `--max-events`, the end with `--no-reconnect`), with 1 at a
-//! fatal error. From standard input come events alone.
+//! The exit status is 0 after an end without an error (a 204, `--max-events`, or the end of the
+//! stream with `--no-reconnect`), and 1 after a fatal error. Standard input yields events only.
 
 use std::{
     error::Error,
@@ -32,12 +32,12 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use serde::Serialize;
 use tower_sse::{BoxError, Event, EventId, EventParser, EventSource, Parsed, Reconnection, Update};
 
-/// Reads an event stream and prints one JSON object a line.
+/// Reads an event stream and prints each event as one line of JSON.
 #[derive(Parser)]
 struct Args {
-    /// What to read; - is standard input
+    /// The URL to read, or - for standard input
     url: String,
-    /// A header of the request, as often as you like
+    /// A header of the request; can be repeated
     #[arg(long, value_name = "N: V", value_parser = header)]
     header: Vec<(HeaderName, HeaderValue)>,
     /// The method; GET by default, or POST if there is a body
@@ -49,34 +49,34 @@ struct Args {
     /// The last event ID to start with
     #[arg(long, value_parser = |id: &str| EventId::try_from(id))]
     last_event_id: Option<EventId>,
-    /// Stops after so many events
+    /// Stops after this number of events
     #[arg(long)]
     max_events: Option<u64>,
-    /// Reads one connection and makes no other
+    /// Reads one response and does not reconnect
     #[arg(long)]
     no_reconnect: bool,
-    /// How long no byte may come: 30s
+    /// The longest time without a received byte, for example 30s
     #[arg(long)]
     idle_timeout: Option<humantime::Duration>,
-    /// How long the head of a response may take: 10s
+    /// The longest wait for a response head, for example 10s
     #[arg(long)]
     header_timeout: Option<humantime::Duration>,
-    /// How large an event may be, in bytes, be it one line or many
+    /// The maximum size of an event in bytes, over all its lines
     #[arg(long)]
     max_event_bytes: Option<usize>,
-    /// Reconnects to the letter of the standard
+    /// Reconnects exactly as the standard prescribes
     #[arg(long)]
     standard: bool,
     /// Prints comments too
     #[arg(long)]
     comments: bool,
-    /// Prints the data of events as it is, and nothing else; errors go to standard error
+    /// Prints only the data of events, unchanged; errors go to standard error
     #[arg(long)]
     raw: bool,
 }
 
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), BoxError> {
-    let (name, value) = text.split_once(':').ok_or("a header is a name, a colon and a value")?;
+    let (name, value) = text.split_once(':').ok_or("a header must have the form `Name: value`")?;
     Ok((name.trim().parse()?, value.trim().parse()?))
 }
 
@@ -104,11 +104,11 @@ enum Line<'a> {
     },
 }
 
-/// What is printed, and how.
+/// The output and its format.
 struct Output {
     raw: bool,
     comments: bool,
-    /// How many events are still wanted, if that is limited.
+    /// How many events remain to be printed, if there is a limit.
     wanted: Option<u64>,
 }
 
@@ -170,7 +170,7 @@ async fn main() -> Result<ExitCode, BoxError> {
         },
     };
     match read {
-        // Who reads the output has enough.
+        // The reader of the output has closed the pipe.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         read => Ok(read?),
     }
@@ -201,7 +201,7 @@ fn source(args: &Args) -> Result<EventSource, BoxError> {
         source = source.header_timeout(timeout.into());
     }
     if let Some(bytes) = args.max_event_bytes {
-        // A line is of an event, so one limit is enough.
+        // A line is part of an event, so the limit for events is enough.
         source = source.max_event_bytes(bytes).max_line_bytes(usize::MAX);
     }
     Ok(source)

@@ -1,4 +1,4 @@
-//! Beside warp's filters, and inside of one.
+//! Event streams next to warp's filters, and inside of one.
 //!
 //! ```text
 //! cargo run --example warp
@@ -24,7 +24,7 @@ use tower::{Service, ServiceBuilder};
 use tower_sse::{BoxError, Event, EventBody, Farewell, Shutdown, SseLayer, event_channel_handler};
 use warp::{Filter, Reply};
 
-/// Event streams and warp.
+/// Event streams with warp.
 #[derive(Parser)]
 struct Args {
     /// Where to listen
@@ -38,11 +38,12 @@ async fn main() -> Result<(), BoxError> {
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
 
-    // At Ctrl-C the streams say when to come back, and end, so that the connections can.
+    // On Ctrl-C each stream sends a reconnection time, and ends, so that the connections can end
+    // too.
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
 
-    // Beside: warp's filters are a service, and the layer takes its requests before they get there.
+    // Next to filters: they are a service, and the layer takes its requests before they reach it.
     let ticks = event_channel_handler(|_request, events| async move {
         for n in 0.. {
             events.send(Event::new(format!("tick {n}")).with_type("tick").with_id(n)).await?;
@@ -61,7 +62,7 @@ async fn main() -> Result<(), BoxError> {
     serve(listener, service, shutdown).await
 }
 
-/// Inside: a filter's reply whose body is an event stream.
+/// Inside of a filter: its reply has an event stream as its body.
 fn countdown(from: u32, shutdown: &Shutdown) -> impl Reply + use<> {
     let response = EventBody::new(move |events| async move {
         for n in (0..=from).rev() {
@@ -77,8 +78,7 @@ fn countdown(from: u32, shutdown: &Shutdown) -> impl Reply + use<> {
     reply
 }
 
-/// Generic, because the compiler cannot see that a service with warp's filters written out can be
-/// sent to a task.
+/// This is generic because the compiler cannot prove otherwise that the warp service is `Send`.
 async fn serve<S, B>(listener: TcpListener, service: S, shutdown: Shutdown) -> Result<(), BoxError>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -95,13 +95,13 @@ where
             accepted = listener.accept() => accepted?,
             () = &mut interrupted => break,
         };
-        // What is still open some time after the shutdown is cut.
+        // Connections that are still open some time after the shutdown are closed.
         let io = TokioIo::new(shutdown.cut_io(stream));
         let service = TowerToHyperService::new(service.clone());
         let server = auto::Builder::new(TokioExecutor::new());
         let connection = connections.watch(server.serve_connection(io, service).into_owned());
         tokio::spawn(async move {
-            // The errors are those of clients that went away.
+            // Errors mean that a client has left.
             let _ = connection.await;
         });
     }

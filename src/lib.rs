@@ -1,14 +1,17 @@
 //! Server-Sent Events for any [tower](https://docs.rs/tower) server, and a client for any tower
 //! service.
 //!
-//! A closure that is given the request and a sender becomes a
-//! [tower service](https://docs.rs/tower-service) whose responses are event streams; hyper, axum,
-//! warp and whatever else speaks tower can serve it. An on-connect hook decides status, headers and
-//! authentication before anything is sent. Memory stays bounded with slow clients, nothing a user
-//! typed can be injected, and every stream that ends tells why, once. The client reads by the letter
-//! of the standard, reconnects, and goes on where it was.
+//! On the server, an async closure gets the request and an event sender, and becomes a
+//! [tower service](https://docs.rs/tower-service) whose responses are event streams. hyper, axum,
+//! warp and any other server that supports tower can serve it. An on-connect hook decides status,
+//! headers and authentication before anything is sent. Memory stays bounded with slow clients, and
+//! user-supplied text cannot inject fields or events. Open streams do not block a shutdown, and every
+//! stream reports exactly once why it ended.
 //!
-//! # The smallest server
+//! The client follows the WHATWG standard to the letter, reconnects by itself, and resumes from the
+//! last event ID.
+//!
+//! # Quick start: server
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -30,7 +33,7 @@
 //! }
 //! ```
 //!
-//! # The smallest client
+//! # Quick start: client
 //!
 //! ```no_run
 //! # #[cfg(feature = "hyper-client")]
@@ -47,43 +50,43 @@
 //!
 //! # Where to go from here
 //!
-//! | I want to | look at |
+//! | to | see |
 //! |---|---|
-//! | answer requests with a stream | [`event_channel_handler`], and the guide in [`handler`] |
+//! | answer requests with an event stream | [`event_channel_handler`], and the guide in [`handler`] |
 //! | decide who may connect | [`on_connect`](EventChannelHandler::on_connect), and the guide in [`connect`] |
-//! | stream from inside a handler of my framework | [`EventBody::new`], and the guide in [`body`] |
-//! | stream what I have as a `Stream` | [`EventBody::from_stream`] |
+//! | return a stream from a handler of a web framework | [`EventBody::new`], and the guide in [`body`] |
+//! | send the items of a `Stream` | [`EventBody::from_stream`] |
 //! | send from tasks and threads | [`EventSender`], and the guide in [`channel`] |
-//! | put a stream beside a service that I have | [`SseLayer`], and the guide in [`layer`] |
-//! | know when and why a client left | [`on_disconnect`](EventChannelHandler::on_disconnect), [`EndReason`] |
-//! | shut a server down that has streams open | [`Shutdown`], and the guide in [`shutdown`] |
+//! | add a stream to an existing service | [`SseLayer`], and the guide in [`layer`] |
+//! | learn when and why a stream ended | [`on_disconnect`](EventChannelHandler::on_disconnect), [`EndReason`] |
+//! | shut a server down while streams are open | [`Shutdown`], and the guide in [`shutdown`] |
 //! | limit how long a stream lasts | [`max_lifetime`](EventChannelHandler::max_lifetime), [`Accept::deadline`] |
-//! | limit how many there are | [`max_streams`](EventChannelHandler::max_streams), [`max_streams_per`](EventChannelHandler::max_streams_per) |
-//! | see what is going on | [`telemetry`] |
-//! | let a client go on where it was | [`LastEventId`] |
-//! | fan out to many, with history and replay | [`hub`] |
-//! | send one event to a few streams of my own | [`EncodedEvent`] |
-//! | read a stream, and survive | [`EventSource`], and the guide in [`client`] |
-//! | read one response | [`EventStream`], and the guide in [`stream`] |
-//! | parse bytes that come from elsewhere | [`EventParser`], and the guide in [`parse`] |
-//! | solve what everybody meets sooner or later | [`recipes`] |
+//! | limit the number of streams | [`max_streams`](EventChannelHandler::max_streams), [`max_streams_per`](EventChannelHandler::max_streams_per) |
+//! | observe streams with spans, logs and metrics | [`telemetry`] |
+//! | let a client resume | [`LastEventId`] |
+//! | send events to many readers, with history and replay | [`hub`] |
+//! | send one event to a few streams, encoded once | [`EncodedEvent`] |
+//! | read a stream, and reconnect | [`EventSource`], and the guide in [`client`] |
+//! | read one response, without reconnecting | [`EventStream`], and the guide in [`stream`] |
+//! | parse bytes from any other origin | [`EventParser`], and the guide in [`parse`] |
+//! | solve a common problem | [`recipes`] |
 //!
 //! # Cargo features
 //!
 //! | feature | default | gives |
 //! |---|---|---|
-//! | `hub` | yes | [`hub`]: fan-out to many readers, with history, replay and gaps |
+//! | `hub` | yes | [`hub`]: fan-out to many readers, with history, replay and reported gaps |
 //! | `tracing` | yes | a span for each stream, in which its handler is polled, and logs: see [`telemetry`] |
 //! | `metrics` | no | gauges, counters and histograms of streams and events: see [`telemetry`] |
 //! | `json` | no | [`Event::json`](Event#method.json) and [`Event::parse_json`](Event#method.parse_json); typed streams: [`EventStreamExt::json`](EventStreamExt#method.json) |
-//! | `hyper-client` | no | [`EventSource::new`](EventSource#method.new): a client on hyper-util with rustls and the system's roots, HTTP/1.1 and HTTP/2 |
-//! | `full` | no | all of them |
+//! | `hyper-client` | no | [`EventSource::new`](EventSource#method.new): a client on hyper-util with rustls and the system's root certificates, HTTP/1.1 and HTTP/2 |
+//! | `full` | no | all features above |
 //!
 //! # Runtimes
 //!
-//! Keep-alives, which are on by default, [`spawn_handler`](EventBody::spawn_handler), whatever ends or cuts a
-//! stream after some time, and the delays and timeouts of an [`EventSource`] need a tokio runtime.
-//! The rest runs on any executor.
+//! These need a tokio runtime: keep-alives, which are on by default;
+//! [`spawn_handler`](EventBody::spawn_handler); every setting that ends a stream after some time; and
+//! the delays and timeouts of an [`EventSource`]. Everything else runs on any executor.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

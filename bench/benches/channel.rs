@@ -1,10 +1,10 @@
-//! What one hop through a channel costs, from a producer to a consumer: of 64-byte items, on one
-//! thread and between two, beside other channels.
+//! The cost of one hop through a channel, from a producer to a consumer, compared with other
+//! channels: for items of 64 bytes, on one thread and between two.
 //!
-//! `cargo bench --bench channel`. In this process; all take turns, and the median of the turns counts,
-//! with the least and the greatest. Ours encodes each event and hands out bytes that are ready to be
-//! sent; the others hand on a [`Bytes`] that exists, and encode nothing. `mutex + swap` is the limit
-//! of the design: a buffer under a lock that the consumer takes whole.
+//! Run it with `cargo bench --bench channel`. It needs no other process. All take turns; the result
+//! is the median of the turns, with the minimum and the maximum. Ours encodes each event and yields
+//! bytes that are ready to be sent; the others pass on an existing [`Bytes`], and encode nothing.
+//! `mutex + swap` is the limit of the design: a buffer under a lock that the consumer takes whole.
 
 use std::{
     future::{Future, poll_fn},
@@ -25,7 +25,7 @@ const TURNS: usize = 9;
 const DATA: &str = "0123456789012345678901234567890123456789012345678901234567890123";
 const CAPACITY: usize = 64;
 
-/// Sends and receives so many, on one thread or on two, and returns how many were received.
+/// Sends this number of items on one thread or between two, and returns how many were received.
 type Hop = fn(bool) -> usize;
 
 const HOPS: [(&str, Hop); 8] = [
@@ -62,7 +62,7 @@ fn main() {
     }
 }
 
-/// Runs both, in turns on one thread until they are done, or each on a thread.
+/// Runs both until they are done: in turns on one thread, or each on its own thread.
 fn run<P, C>(two: bool, producer: P, consumer: C) -> usize
 where
     P: Future<Output = ()> + Send + 'static,

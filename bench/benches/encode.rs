@@ -1,14 +1,15 @@
-//! What it costs to make an event of text and encode it, beside five other crates and two limits.
+//! The cost of creating an event from text and encoding it, compared with five other crates and two
+//! limits.
 //!
-//! `cargo bench --bench encode`. In this process; all take turns, and the median of the turns counts,
-//! with the least and the greatest. An event has one line of data. axum's and sse-stream's events are
-//! bytes only within their bodies, so those are measured by a body of events, which is polled to its
-//! end; so is actix-web-lab's.
+//! Run it with `cargo bench --bench encode`. It needs no other process. All take turns; the result
+//! is the median of the turns, with the minimum and the maximum. An event has one line of data.
+//! axum, sse-stream and actix-web-lab encode events only inside of a body, so a body of events is
+//! polled to its end.
 //!
-//! The limits: `one allocation` looks for line ends with `memchr2` and copies into an allocation of
-//! the exact length; `into a buffer` copies into one that exists. Ours is measured both ways:
-//! `Event::encode` and `Event::encode_to`, with the event made of a `&str`, which is copied, and of
-//! an event that exists.
+//! There are two limits. `one allocation` searches for line ends with `memchr2` and copies into an
+//! allocation of the exact length; `into a buffer` copies into an existing buffer. Ours is measured
+//! both ways, with `Event::encode` and `Event::encode_to`: with an event that is created from a
+//! `&str`, which is copied, and with an existing event.
 
 use std::{
     convert::Infallible,
@@ -25,7 +26,7 @@ const SIZES: [usize; 3] = [64, 1 << 10, 64 << 10];
 const TURNS: usize = 11;
 const TURN: Duration = Duration::from_millis(10);
 
-/// Encodes so many events with this data.
+/// Encodes this number of events with this data.
 type Encoder = fn(&str, usize);
 
 const ENCODERS: [(&str, Encoder); 11] = [
@@ -57,7 +58,7 @@ fn main() {
 
 fn cells(size: usize) -> Vec<String> {
     let data: String = ('a'..='z').cycle().take(size).collect();
-    // As long a turn for all, known from one before.
+    // A first turn determines the number of events, so that all turns last equally long.
     let counts = ENCODERS.map(|(_, encoder)| {
         let started = Instant::now();
         encoder(&data, 500);

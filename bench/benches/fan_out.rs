@@ -1,9 +1,9 @@
-//! What one step of fan-out costs without a server: something is published, and 10,000 bodies are
-//! polled by hand until they wait again, beside a broadcast of bytes and axum's event streams.
+//! The cost of one step of fan-out without a server, compared with a broadcast of bytes and axum's
+//! event streams. Events are published, and 10,000 bodies are polled by hand until they wait again.
 //!
-//! `cargo bench --bench fan_out`. In this process; all take turns, and the median of the turns counts,
-//! with the least and the greatest. Each body has a waker of its own, as in a server. `limit` is a ring
-//! of encoded frames under a lock, with a slot for each waker.
+//! Run it with `cargo bench --bench fan_out`. It needs no other process. All take turns; the result
+//! is the median of the turns, with the minimum and the maximum. Each body has a waker of its own,
+//! as in a server. `limit` is a ring of encoded frames under a lock, with a slot for each waker.
 
 use std::{
     collections::VecDeque,
@@ -36,7 +36,8 @@ const BURSTS: [usize; 2] = [1, 10];
 const DATA: &str = "0123456789012345678901234567890123456789012345678901234567890123";
 const IDLE: std::time::Duration = std::time::Duration::from_secs(15);
 
-/// Publishes so many events, and polls all readers until they wait: returns the bytes that each got.
+/// Publishes this number of events, polls all readers until they wait, and returns the bytes that
+/// each received.
 type Step = Box<dyn FnMut(usize) -> usize>;
 
 fn main() {
@@ -76,7 +77,7 @@ fn main() {
     }
 }
 
-/// Counts how often it is woken, as a task would be.
+/// A waker that counts its calls.
 struct Task(AtomicUsize);
 
 impl Wake for Task {
@@ -100,7 +101,7 @@ fn readers<T>(mut make: impl FnMut() -> T) -> Vec<Reader<T>> {
     (0..READERS).map(|_| Reader { poll: Box::new(make()), task: task() }).collect()
 }
 
-/// Polls all until they wait, and returns what the last has got, in bytes.
+/// Polls all until they wait, and returns how many bytes the last one received.
 fn drain<T>(
     readers: &mut [Reader<T>],
     mut poll: impl FnMut(&mut T, &mut Context<'_>) -> Poll<Option<usize>>,

@@ -11,7 +11,7 @@ const { mode = "fanout" } = values;
 const number = (name, usual) => Number(values[name] ?? usual);
 const [size, rate, burst] = [number("size", 64), number("rate", 50), number("burst", 1)];
 const keepAlive = number("keep-alive-ms", 15000);
-// Its data would be JSON otherwise.
+// Without this, data would be encoded as JSON.
 const serializer = (data) => data;
 const data = "x".repeat(size);
 
@@ -53,7 +53,7 @@ function publish() {
     channel.broadcast(stamped());
     return;
   }
-  // What its docs have for many events at once: encoded once, and sent in one piece.
+  // Its docs recommend this for many events at once: encoded once, and sent in one piece.
   const events = createEventBuffer({ serializer });
   for (let n = 0; n < burst; n++) events.push(stamped());
   for (const session of channel.activeSessions) session.batch(events);

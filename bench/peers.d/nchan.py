@@ -69,7 +69,7 @@ def children(pid):
         return [int(child) for child in file.read().split()]
 
 
-# Debian's nginx makes its folders here, whatever it is told.
+# Debian's nginx always creates its folders here, regardless of its configuration.
 os.makedirs("/var/lib/nginx", exist_ok=True)
 with open(f"{place}/nginx.conf", "w") as file:
     file.write(config)

@@ -1,22 +1,22 @@
-//! Just enough of HTTP/1.1 and of event streams to count events, wherever chunks are cut.
+//! Counts events with a minimal reader of HTTP/1.1 and event streams. Chunks may end at any byte.
 
 use memchr::memchr;
 
 use crate::STAMP;
 
-/// What has arrived.
+/// Counts of received data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Blocks with data.
     pub events: u64,
-    /// Blocks without.
+    /// Blocks without data.
     pub comments: u64,
 }
 
 /// Counts the events of one stream.
 #[derive(Debug, Default)]
 pub struct EventCounter {
-    /// The first byte of the line that is not ended yet, and how long it is.
+    /// The first byte of the unfinished line. Its length is in `length`.
     first: u8,
     length: usize,
     has_data: bool,
@@ -24,8 +24,8 @@ pub struct EventCounter {
 }
 
 impl EventCounter {
-    /// Takes what has arrived, and gives the timestamp of each event that has one, as far as it
-    /// stands in one piece.
+    /// Counts the received bytes, and passes on the timestamp of each event. A timestamp that is
+    /// split between two calls is left out.
     pub fn feed(&mut self, mut bytes: &[u8], counts: &mut Counts, mut stamp: impl FnMut(u64)) {
         while let Some(end) = memchr(b'\n', bytes) {
             let line = &bytes[..end];
@@ -76,17 +76,17 @@ pub struct Http1 {
 enum Body {
     #[default]
     Head,
-    /// Until the connection ends.
+    /// A body that lasts until the connection ends.
     Plain,
-    /// In the line with the length of a chunk; whether its digits are over.
+    /// In the line with the length of a chunk. The flag is set after its last digit.
     Length(usize, bool),
     Chunk(usize),
-    /// Behind a chunk, so many bytes of a line end.
+    /// After a chunk: the remaining bytes of its line end.
     ChunkEnd(usize),
     Ended,
 }
 
-/// Why a response is not a stream.
+/// The reason why a response is not a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused(pub String);
 

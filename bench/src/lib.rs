@@ -1,4 +1,4 @@
-//! What the load generator, the servers and the runner have in common.
+//! Code that the load generator, the servers and the runner share.
 
 use std::{
     fmt,
@@ -11,44 +11,44 @@ use serde::{Deserialize, Serialize};
 pub mod count;
 pub mod process;
 
-/// How long a timestamp is at the start of an event's data, in bytes: nanoseconds since 1970.
+/// The length in bytes of the timestamp at the start of an event's data: nanoseconds since 1970.
 pub const STAMP: usize = 19;
 
-/// What a server does.
+/// The work of a server.
 #[derive(Args, Clone, Debug)]
 pub struct Workload {
     /// The port to listen on; 0 lets the system choose
     #[arg(long, default_value_t = 0)]
     pub port: u16,
-    /// Bytes of data an event, a timestamp of 19 digits among them
+    /// Bytes of data in each event, with a timestamp of 19 digits
     #[arg(long, default_value_t = 64)]
     pub size: usize,
-    /// How many times a second something is published
+    /// How many times a second events are published
     #[arg(long, default_value_t = 50.0)]
     pub rate: f64,
     /// How many events are published each time
     #[arg(long, default_value_t = 1)]
     pub burst: usize,
-    /// What the streams are for
+    /// The purpose of the streams
     #[arg(long, value_enum, default_value_t = Mode::Fanout)]
     pub mode: Mode,
     /// Milliseconds between keep-alives
     #[arg(long, default_value_t = 15_000)]
     pub keep_alive_ms: u64,
-    /// Milliseconds for which events may be held back to be joined, where a server can; 0 for none
+    /// Milliseconds for which a server may hold events back to join them; 0 for none
     #[arg(long, default_value_t = 0)]
     pub window_ms: u64,
 }
 
-/// What the streams are for.
+/// The purpose of the streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Each event that is published goes to every stream
+    /// Each published event goes to every stream
     Fanout,
     /// Each stream makes events as fast as it can
     Flood,
-    /// One event a stream, then nothing but keep-alives
+    /// One event for each stream, then only keep-alives
     Idle,
 }
 
@@ -63,12 +63,12 @@ impl fmt::Display for Mode {
 }
 
 impl Workload {
-    /// The data of an event that is made now.
+    /// The data of an event that is created now.
     pub fn stamped(&self) -> String {
         stamped(self.size)
     }
 
-    /// The data of the events of a flood, which is the same for all of them.
+    /// The data of the events in a flood. It is the same for all events.
     pub fn data(&self) -> String {
         "x".repeat(self.size)
     }
@@ -81,12 +81,12 @@ impl Workload {
         Duration::from_millis(self.window_ms)
     }
 
-    /// Ticks so many times a second.
+    /// Returns an interval of `rate` ticks a second.
     pub fn pace(&self) -> tokio::time::Interval {
         tokio::time::interval(Duration::from_secs_f64(1.0 / self.rate))
     }
 
-    /// Publishes for ever: so many bursts a second, each a slice of the data of its events.
+    /// Publishes bursts until it is dropped. Each burst is a slice with the data of its events.
     pub async fn publish(&self, mut publish: impl FnMut(&[String])) {
         let mut pace = self.pace();
         let mut burst = Vec::with_capacity(self.burst);
@@ -99,7 +99,7 @@ impl Workload {
     }
 }
 
-/// Nanoseconds since 1970, then `x` up to this length.
+/// Returns the nanoseconds since 1970, followed by `x` up to this length.
 pub fn stamped(size: usize) -> String {
     let mut data = String::with_capacity(size.max(STAMP));
     data.push_str(itoa::Buffer::new().format(nanos()));
@@ -107,42 +107,42 @@ pub fn stamped(size: usize) -> String {
     data
 }
 
-/// Nanoseconds since 1970.
+/// Returns the nanoseconds since 1970.
 pub fn nanos() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970");
     u64::try_from(since.as_nanos()).expect("it is before 2554")
 }
 
-/// What a server says once it listens, as one line of JSON.
+/// The line of JSON that a server prints when it listens.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Listening {
     pub port: u16,
-    /// The process to be measured.
+    /// The process to measure.
     pub pid: u32,
 }
 
-/// What `sse-load` reports. Times are of the window, which begins after the warm-up.
+/// The report of `sse-load`. It covers the measured window, which begins after the warm-up.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// Streams that were open (or, with `--open-close`, lanes).
+    /// Open streams; with `--open-close`, the streams that are opened at a time.
     pub connections: usize,
     /// Connections that failed or ended, over the whole run.
     pub failed: u64,
-    /// How long the window was, in seconds.
+    /// The length of the window, in seconds.
     pub seconds: f64,
     /// Events that arrived: blocks with data.
     pub events: u64,
-    /// Blocks without data that arrived: comments, which keep-alives are.
+    /// Blocks without data that arrived: comments, for example keep-alives.
     pub comments: u64,
-    /// Bytes that arrived, with all framing.
+    /// Bytes that arrived, including all framing.
     pub bytes: u64,
-    /// Reads that returned something.
+    /// Reads that returned data.
     pub reads: u64,
     /// Streams that were opened, read until their first event and closed (`--open-close`).
     pub opened: u64,
-    /// TCP segments with data that were sent on this machine, of the loopback's 64 KiB: with
-    /// TCP_NODELAY what a server writes is one of them, or several if it is large. Requests are
-    /// among them, and whatever else runs.
+    /// TCP segments with data that this machine sent, of up to 64 KiB on the loopback. With
+    /// TCP_NODELAY a write of the server is one segment, or several if it is large. Requests and
+    /// other processes are included.
     pub segments: u64,
     /// The server's user time in microseconds.
     pub user_us: f64,
@@ -156,7 +156,8 @@ pub struct Report {
     pub rss_before_kib: u64,
     /// Resident memory of the server at the end of the window, in KiB.
     pub rss_after_kib: u64,
-    /// From the timestamp in an event to its arrival, in microseconds. Of one connection in 16.
+    /// The time from an event's timestamp to its arrival, in microseconds, for one connection in
+    /// 16.
     pub latency_us: Option<Latency>,
 }
 

@@ -1,14 +1,14 @@
-//! What the kernel says about a process.
+//! Reads the kernel's figures about a process.
 
 use std::{fs, io};
 
-/// What a process has used.
+/// The resources that a process has used.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// Clock ticks in user space and in the kernel: samples, whose ratio is what they are good for.
+    /// Clock ticks in user space and in the kernel. They are samples, so only their ratio is used.
     user: u64,
     system: u64,
-    /// Nanoseconds on a CPU, of all threads that live.
+    /// Nanoseconds on a CPU, of all living threads.
     cpu: u64,
     pub syscw: u64,
 }
@@ -37,7 +37,8 @@ impl Usage {
         Ok(Self { user: ticks(11), system: ticks(12), cpu, syscw: named(&io, "syscw:") })
     }
 
-    /// What was spent since then. The exact time of the scheduler, divided as the ticks are.
+    /// Returns the time spent since `before`: the scheduler's exact time, divided in the ratio of
+    /// the ticks.
     pub fn since(&self, before: &Self) -> Spent {
         let user = self.user.saturating_sub(before.user) as f64;
         let system = self.system.saturating_sub(before.system) as f64;
@@ -47,12 +48,12 @@ impl Usage {
     }
 }
 
-/// Resident memory in KiB.
+/// Returns the resident memory in KiB.
 pub fn resident_kib(pid: u32) -> u64 {
     named(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default(), "VmRSS:")
 }
 
-/// TCP segments with new data that were sent on this machine.
+/// Returns the number of TCP segments with new data that this machine has sent.
 pub fn segments_sent() -> u64 {
     let netstat = fs::read_to_string("/proc/net/netstat").unwrap_or_default();
     let mut tables = netstat.lines().filter(|line| line.starts_with("TcpExt:"));

@@ -1,5 +1,5 @@
-//! A client of many event streams, which counts, measures the server, and reports as JSON: see
-//! [`Report`] for the fields.
+//! A client of many event streams. It counts events, measures the server, and prints a report as
+//! JSON: see [`Report`] for its fields.
 //!
 //! ```text
 //! sse-load --url http://127.0.0.1:8080/ --connections 1000 --duration 3 --pid 4711
@@ -23,13 +23,13 @@ use tower_sse_bench::{
     process::{Usage, resident_kib, segments_sent},
 };
 
-/// Opens event streams, counts what arrives, and prints one line of JSON
+/// Opens event streams, counts the events that arrive, and prints one line of JSON
 #[derive(Parser)]
 struct Args {
-    /// What to get, an address in numbers
+    /// The URL; its host must be an IP address
     #[arg(long)]
     url: Uri,
-    /// How many streams
+    /// The number of streams
     #[arg(long, default_value_t = 1)]
     connections: usize,
     /// How long to count, in seconds
@@ -38,25 +38,25 @@ struct Args {
     /// How long to wait before that, in seconds
     #[arg(long, default_value_t = 0.5)]
     warmup: f64,
-    /// The process of the server
+    /// The process ID of the server
     #[arg(long)]
     pid: Option<u32>,
-    /// Open streams, read until the first event, close, and again; `connections` at a time
+    /// Repeatedly open streams, read the first event, and close them; `connections` at a time
     #[arg(long)]
     open_close: bool,
-    /// Speak HTTP/2 (without TLS), with so many streams on one connection
+    /// Use HTTP/2 without TLS, with this number of streams on each connection
     #[arg(long, value_name = "STREAMS")]
     h2: Option<usize>,
-    /// Leave out latencies, which cost a look at each event's data
+    /// Do not measure latencies, which requires reading each event's data
     #[arg(long)]
     no_latency: bool,
 }
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// Of how many connections one has its latencies recorded.
+/// Latencies are recorded for one in this number of connections.
 const SAMPLED: usize = 16;
-/// How long the streams have to open.
+/// How long opening all streams may take.
 const OPENING: Duration = Duration::from_secs(60);
 
 fn main() -> Result<()> {
@@ -89,7 +89,7 @@ impl Args {
     }
 }
 
-/// The time that is measured.
+/// The measured window.
 struct Window {
     pid: Option<u32>,
     begin: Instant,
@@ -104,7 +104,7 @@ struct Started {
 }
 
 impl Window {
-    /// Returns whether it starts now, so that everything is to be counted anew.
+    /// Returns whether the window starts now, so that all counts must be reset.
     fn starts(&mut self, now: Instant) -> bool {
         if self.started.is_some() || now < self.begin {
             return false;
@@ -173,7 +173,7 @@ impl Tally {
         Ok(Self { latency, ..Self::default() })
     }
 
-    /// Forgets all but what has failed.
+    /// Resets all counts except the failures.
     fn restart(&mut self) {
         self.latency.iter_mut().for_each(Histogram::reset);
         *self = Self { failed: self.failed, latency: self.latency.take(), ..Self::default() };
@@ -185,7 +185,7 @@ struct Connection {
     response: Http1,
 }
 
-/// What a connection is after it was read.
+/// The state of a connection after a read.
 #[derive(PartialEq, Eq)]
 enum Read {
     Open,
@@ -228,7 +228,7 @@ impl Connection {
                 eprintln!("refused: {}", refused.0);
                 return Read::Over;
             }
-            // A read that does not fill the buffer has taken all that there was.
+            // A read that does not fill the buffer has emptied the socket.
             if length < buffer.len() {
                 return Read::Open;
             }
@@ -248,7 +248,7 @@ fn streams(args: &Args) -> Result<Report> {
     let mut window = args.window();
     loop {
         if let Some((left, until)) = opening {
-            // Some at a time, so that the server's backlog holds.
+            // A few at a time, so that the server's backlog does not overflow.
             for _ in 0..32.min(args.connections - connections.len()) {
                 match Connection::open(addr, &request, &poll, connections.len()) {
                     Ok(connection) => connections.push(Some(connection)),

@@ -1,4 +1,4 @@
-//! Runs the table and draws it.
+//! Runs the measurements, and writes tables and plots.
 //!
 //! ```text
 //! bench-run measure --out results/full.jsonl fanout burst     some sections, added to a file
@@ -26,22 +26,22 @@ struct Args {
 /// Measures servers of event streams, in turns
 #[derive(Subcommand)]
 enum Command {
-    /// Measures sections, and adds what comes out to a file, a line of JSON each
+    /// Measures sections, and appends each result to a file as a line of JSON
     Measure {
-        /// Which; all by default
+        /// The sections; all by default
         sections: Vec<String>,
         #[arg(long)]
         out: PathBuf,
-        /// Only these servers, with commas between
+        /// Only these servers, separated by commas
         #[arg(long, value_delimiter = ',')]
         servers: Vec<String>,
-        /// How often each cell is measured, in place of what is usual
+        /// How often each cell is measured, instead of the default
         #[arg(long)]
         repeats: Option<usize>,
-        /// Fewer and shorter measurements, no growth
+        /// Fewer and shorter measurements, without the growth sections
         #[arg(long)]
         quick: bool,
-        /// Where `bench/peers` has put the servers that are not Rust
+        /// The folder in which `bench/peers` has put the servers in other languages
         #[arg(long)]
         peers: Option<PathBuf>,
     },
@@ -52,7 +52,7 @@ enum Command {
         /// A file of Markdown
         #[arg(long)]
         into: PathBuf,
-        /// A folder, `results` beside that file
+        /// A folder; by default `results` next to that file
         #[arg(long)]
         plots: PathBuf,
     },

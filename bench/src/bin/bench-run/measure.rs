@@ -1,4 +1,4 @@
-//! Starts servers and load, in turns.
+//! Starts servers and load generators, in turns.
 
 use std::{
     fs::{self, File},
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     pub(crate) peers: Option<PathBuf>,
 }
 
-/// One measurement: a line of the file.
+/// One measurement, which is a line of the file.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) section: String,
@@ -89,7 +89,7 @@ fn measure(section: &Section, options: &Options, out: &mut File) -> Result<()> {
     Ok(())
 }
 
-/// Ends its process when it is dropped.
+/// A child process, which ends when this is dropped.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -113,7 +113,7 @@ fn once(server: &str, cell: &Cell, options: &Options) -> Result<Report> {
         .args(["--burst", &cell.burst.to_string()])
         .args(["--keep-alive-ms", &cell.keep_alive_ms.to_string()])
         .args(["--window-ms", &cell.window_ms.to_string()])
-        // It ends when this pipe does, if it is a script around another process.
+        // A script around another process ends when this pipe is closed.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     let mut process = Ended(command.spawn()?);

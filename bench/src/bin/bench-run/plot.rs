@@ -1,4 +1,4 @@
-//! Growth, drawn.
+//! Draws the growth sections.
 
 use std::path::Path;
 
@@ -20,10 +20,10 @@ const COLORS: [RGBColor; 6] = [
     RGBColor(0x55, 0x5f, 0x66),
 ];
 
-/// Where it stands, and the least, the median and the most.
+/// A point: its x value, and the minimum, the median and the maximum.
 type Point = (f64, f64, f64, f64);
 
-/// Draws the first column of a section: a line a server, with bars from the least to the most.
+/// Draws the first column of a section: a line for each server, with bars from minimum to maximum.
 pub(crate) fn draw(
     path: &Path,
     section: &Section,
@@ -53,7 +53,7 @@ pub(crate) fn draw(
     let y =
         points().fold((f64::MAX, f64::MIN), |(least, most), it| (least.min(it.1), most.max(it.3)));
 
-    // Room for the names of the lines above them.
+    // Leaves room for the names of the lines.
     let top = y.1 * (y.1 / y.0).powf(0.6).max(1.5);
     let area = SVGBackend::new(path, (860, 480)).into_drawing_area();
     area.fill(&WHITE)?;

@@ -1,4 +1,4 @@
-//! Medians and their spread, as Markdown.
+//! Writes medians and their spread as Markdown.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -9,10 +9,10 @@ use super::{
     sections::{Column, SERVERS, Section, all},
 };
 
-/// Behind this line of a file stands what was measured, to the end.
+/// The results of the measurements stand after this line, up to the end of the file.
 const MARK: &str = "<!-- measured: from here on written by bench/run -->\n";
 
-/// Writes the tables into a file, behind the mark if it has one, and the plots into a folder.
+/// Writes the tables into a file, after its mark if it has one, and the plots into a folder.
 pub(crate) fn run(from: &Path, into: &Path, plots: &Path) -> Result<()> {
     let measured: Vec<Measured> = fs::read_to_string(from)?
         .lines()
@@ -78,7 +78,7 @@ fn table(section: &Section, measured: &[&Measured], text: &mut String) -> Result
     Ok(())
 }
 
-/// The median, and the least and the greatest if they differ.
+/// Returns the median, with the minimum and the maximum if they differ.
 fn shown(column: &Column, of_cell: &[&Measured]) -> String {
     let values = sorted(column, of_cell);
     let (Some(least), Some(most)) = (values.first(), values.last()) else { return "–".into() };
@@ -112,7 +112,7 @@ fn machine() -> String {
     let cpus = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     let kernel = read("/proc/sys/kernel/osrelease");
     format!(
-        "# Measured\n\n{cpus} CPUs ({}), Linux {}. Medians, in parentheses the least and the most. {}\n",
+        "# Measured\n\n{cpus} CPUs ({}), Linux {}. Medians, with minimum and maximum in parentheses. {}\n",
         cpu.trim_start_matches([':', ' ', '\t']).trim(),
         kernel.trim(),
         "The server is on CPU 0, the load on CPU 1; `user` and `total` are the server's CPU time. `writes` \

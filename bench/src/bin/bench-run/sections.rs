@@ -1,8 +1,9 @@
-//! What is measured.
+//! The sections that are measured.
 
 use tower_sse_bench::{Mode, Report};
 
-/// All servers, in the order of the tables. Those behind `PEERS` are measured if they are there.
+/// All servers, in the order of the tables. The servers of `PEERS` are measured if they are
+/// installed.
 pub(crate) const SERVERS: [&str; 14] = [
     "ours-hub-hyper",
     "ours-hub-axum",
@@ -19,11 +20,11 @@ pub(crate) const SERVERS: [&str; 14] = [
     "axum-ring",
     "epoll",
 ];
-/// Those that are not Rust, and come from `bench/peers`.
+/// The servers in other languages, which `bench/peers` installs.
 pub(crate) const PEERS: [&str; 3] = ["better-sse", "sse-starlette", "nchan"];
 const OURS_AND_AXUM: &[&str] = &["ours-hub-axum", "ours-axum", "axum"];
 const GROWING: &[&str] = &["ours-hub-hyper", "axum", "warp", "actix", "hyper-ring", "epoll"];
-/// Those that have events for one stream alone.
+/// The servers that can send events to one stream only.
 const FLOODING: &[&str] = &[
     "ours-hyper",
     "ours-axum",
@@ -37,20 +38,20 @@ const FLOODING: &[&str] = &[
     "epoll",
 ];
 
-/// A table, or a plot with one point a cell.
+/// A table, or a plot with one point for each cell.
 pub(crate) struct Section {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// What is to be known of the servers' settings here.
+    /// Describes the settings of the servers in this section.
     pub(crate) note: &'static str,
     pub(crate) cells: Vec<Cell>,
-    /// None is all of them.
+    /// The servers that are measured. `None` means all of them.
     pub(crate) servers: Option<&'static [&'static str]>,
-    /// It is measured by `--quick` too.
+    /// Whether `--quick` measures it too.
     pub(crate) quick: bool,
-    /// What is counted: a column each.
+    /// The counts, one for each column.
     pub(crate) columns: &'static [Column],
-    /// If it is a plot: what the cells' `x` is.
+    /// The x axis, if the section is a plot.
     pub(crate) plot: Option<Axis>,
 }
 
@@ -69,7 +70,7 @@ pub(crate) struct Cell {
     pub(crate) rate: f64,
     pub(crate) burst: usize,
     pub(crate) keep_alive_ms: u64,
-    /// For ours, which can hold events back to join them.
+    /// The batch window of our servers, in which events are joined.
     pub(crate) window_ms: u64,
     pub(crate) load: &'static [&'static str],
     pub(crate) warmup: f64,
@@ -81,7 +82,7 @@ const CELL: Cell = Cell {
     mode: Mode::Fanout,
     connections: 1000,
     size: 64,
-    // Not a divisor of the kernel's ticks, by which it samples what is user time.
+    // Not a divisor of the tick rate at which the kernel samples user time.
     rate: 47.0,
     burst: 1,
     keep_alive_ms: 15_000,
@@ -136,7 +137,7 @@ const OPENED: &[Column] = &[
 ];
 const FLOOD: &[Column] = &[USER_NS, TOTAL_NS, SEGMENTS, DELIVERED];
 
-/// Everything that is measured.
+/// Returns all sections.
 pub(crate) fn all() -> Vec<Section> {
     let mut sections = tables();
     sections.extend(growth());
@@ -191,7 +192,7 @@ fn tables() -> Vec<Section> {
                 "The same in bursts of 10, 100 a second; each event delivered",
                 Cell { rate: 100.0, burst: 10, ..CELL },
                 BUSIER,
-                "All without a window: the publisher gathers, where all can do so.",
+                "No server uses a window: the publisher gathers the events, which works with any server.",
             )
         },
         Section {
@@ -219,7 +220,7 @@ fn tables() -> Vec<Section> {
             "10,000 idle streams with keep-alive",
             Cell { duration: 0.5, ..idle.clone() },
             &[RESIDENT, STREAMS, FAILED],
-            "ours-hub: each reader is sent the state of one key first.",
+            "ours-hub: each reader first receives the state of one key.",
         ),
         table(
             "keep-alive",
@@ -270,7 +271,7 @@ fn tables() -> Vec<Section> {
     ]
 }
 
-/// What is drawn.
+/// Returns the sections that are drawn.
 fn growth() -> [Section; 3] {
     let growth = |name, title, label, cells, columns| Section {
         name,

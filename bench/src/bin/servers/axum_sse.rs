@@ -1,4 +1,4 @@
-//! axum's own event streams. Events are built once and cloned, which costs less than building each
+//! axum's own event streams. Each event is built once and cloned, which costs less than building it
 //! for each stream.
 
 use std::convert::Infallible;

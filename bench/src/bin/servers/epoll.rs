@@ -1,4 +1,4 @@
-//! What the kernel can reach: one epoll, one buffer, and a `send` for each stream.
+//! The limit of the kernel: one epoll, one buffer, and a `send` for each stream.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -16,14 +16,14 @@ use super::{Result, listen};
 const LISTENER: Token = Token(usize::MAX);
 const HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-/// How much of a flood is written at once, in bytes.
+/// How many bytes of a flood are written at once.
 const FLOOD: usize = 64 << 10;
 
 struct Stream {
     socket: TcpStream,
-    /// It was asked for something.
+    /// Whether its request has arrived.
     open: bool,
-    /// What did not fit into the socket.
+    /// The bytes that did not fit into the socket.
     unsent: Vec<u8>,
 }
 
@@ -172,7 +172,7 @@ impl Server {
         }
     }
 
-    /// Writes as much as the sockets take, and returns whether there may be more room.
+    /// Writes until the sockets are full, and returns whether there may be more room.
     fn flood(&mut self, data: &str) -> bool {
         let mut busy = false;
         for index in 0..self.streams.len() {
@@ -215,7 +215,7 @@ fn encode(data: &str, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(b"\n\n");
 }
 
-/// Makes one chunk of HTTP/1.1.
+/// Returns the data as one chunk of HTTP/1.1.
 fn chunk(frame: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
     const LENGTH: usize = 10;
     frame.clear();

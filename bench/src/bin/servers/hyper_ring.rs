@@ -1,5 +1,6 @@
-//! What a body of hyper can reach: events are encoded once, into a ring that all streams share, and
-//! what was published together is one frame. No names, no bounds, no limits, no ends: a floor.
+//! The limit of a hyper body. Events are encoded once, into a ring that all streams share, and
+//! events that are published together are one frame. It has no topics, bounds, limits or ends of
+//! streams.
 
 use std::{
     collections::VecDeque,
@@ -20,9 +21,9 @@ use tower_sse_bench::{Mode, Workload};
 
 use super::{Result, listen_tokio};
 
-/// How many frames are kept.
+/// The number of frames that are kept.
 const KEPT: usize = 64;
-/// How much a flood gives before it lets the server write, in bytes.
+/// How many bytes a flood yields before it lets the server write.
 const BUDGET: usize = 64 << 10;
 
 #[derive(Default)]
@@ -36,7 +37,7 @@ struct Ring {
 
 type Shared = Arc<Mutex<Ring>>;
 
-/// The same under `axum::serve`: what that takes itself.
+/// The same ring under `axum::serve`, to show the cost of `axum::serve` itself.
 pub(super) async fn on_axum(workload: Workload) -> Result<()> {
     let listener = listen_tokio(&workload)?;
     let ring = ring(&workload);

@@ -1,11 +1,11 @@
-//! The servers that are compared, each a module, all with one command line and one thread.
+//! The servers that are compared. Each is a module; all have the same command line and one thread.
 //!
 //! ```text
 //! servers ours-hyper --mode fanout --rate 50 --size 64
 //! ```
 //!
-//! Each listens on a socket made by [`listen`], so TCP_NODELAY is set alike, and prints one line of
-//! JSON: its port and its process.
+//! Each listens on a socket from [`listen`], so that TCP_NODELAY is always set, and prints its port
+//! and its process ID as one line of JSON.
 
 mod actix;
 mod axum_sse;
@@ -34,11 +34,11 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Server {
-    /// tower-sse: a hub on hyper's HTTP/1 alone, prepared for streams
+    /// tower-sse: a hub on hyper's HTTP/1 alone, set up for streams
     OursHubHyper(Workload),
     /// tower-sse: a hub under axum::serve
     OursHubAxum(Workload),
-    /// tower-sse: a handler on hyper's HTTP/1 alone, prepared for streams
+    /// tower-sse: a handler on hyper's HTTP/1 alone, set up for streams
     OursHyper(Workload),
     /// tower-sse: a handler under axum::serve
     OursAxum(Workload),
@@ -50,11 +50,11 @@ enum Server {
     Salvo(Workload),
     /// actix-web-lab's Sse with tokio's broadcast
     Actix(Workload),
-    /// hyper with bytes that are encoded already, in a ring that all streams share
+    /// hyper with bytes that are already encoded, in a ring that all streams share
     HyperRing(Workload),
     /// The same ring under axum::serve
     AxumRing(Workload),
-    /// No HTTP server at all: what the kernel can do
+    /// No HTTP server at all: the limit of the kernel
     Epoll(Workload),
 }
 
@@ -84,10 +84,10 @@ fn main() -> Result<()> {
     })
 }
 
-/// Listens, and says where. Connections inherit TCP_NODELAY from the socket that they come from.
+/// Listens, and prints the port. Accepted connections inherit TCP_NODELAY from this socket.
 fn listen(workload: &Workload) -> Result<TcpListener> {
     let listener = {
-        // tokio's socket is the one with the settings, and wants a runtime when it listens.
+        // Only tokio's socket has these settings, and it needs a runtime to listen.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let _guard = runtime.enter();
         let socket = TcpSocket::new_v4()?;
@@ -96,7 +96,7 @@ fn listen(workload: &Workload) -> Result<TcpListener> {
         socket.bind(SocketAddr::from(([127, 0, 0, 1], workload.port)))?;
         let listener = socket.listen(4096)?.into_std();
         drop(_guard);
-        // Dropped within another runtime, it must not wait.
+        // It is dropped within another runtime, so it must not block.
         runtime.shutdown_background();
         listener?
     };

@@ -14,7 +14,7 @@ use tower_service::Service;
 use tower_sse::{
     Buffer, Connect, EncodedEvent, Event, EventBody, EventChannelHandler, Hub, KeepAlive,
     event_channel_handler,
-    hub::{HubHandler, Publication, Topic, Selection},
+    hub::{HubHandler, Publication, Selection, Topic},
 };
 use tower_sse_bench::{Mode, Workload};
 
@@ -49,15 +49,15 @@ where
     Ok(())
 }
 
-/// The recipe "Serve streams alone" of the docs: HTTP/1 without a choice, and
-/// no router.
+/// Serves as in the recipe "Serve streams alone" of the docs: with HTTP/1 only, and without a
+/// router.
 async fn serve_hyper<S>(listener: TcpListener, service: S) -> Result<()>
 where
     S: Service<Hyper, Response = Response<EventBody>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send,
 {
-    // A handler is always ready.
+    // A handler is always ready, so `call` needs no `poll_ready`.
     let service = service_fn(move |request| service.clone().call(request));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new());
@@ -68,7 +68,8 @@ where
     }
 }
 
-/// All streams read one topic. Where each has an event of its own first, that is the state of a key.
+/// All streams read one topic. If each stream starts with an event, that event is the state of a
+/// key.
 fn hub(workload: Workload) -> Result<HubHandler> {
     let hub = Hub::new();
     let topic = Topic::try_from("all")?;
@@ -90,7 +91,7 @@ fn hub(workload: Workload) -> Result<HubHandler> {
         let topics = topics.clone();
         async move { Ok(connect.accept().subscribe(topics)) }
     });
-    // A window of nothing is none.
+    // A window of zero turns batching off.
     Ok(handler.keep_alive(KeepAlive::every(workload.keep_alive())).batch_window(workload.window()))
 }
 

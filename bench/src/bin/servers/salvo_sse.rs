@@ -1,4 +1,4 @@
-//! salvo's event streams. The text is shared, and an event built for each stream.
+//! salvo's event streams. The text is shared, and each event is built for each stream.
 
 use std::{convert::Infallible, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! warp's event streams. Its events cannot be cloned, so each is built for each stream.
+//! warp's event streams. Its events cannot be cloned, so each event is built for each stream.
 
 use std::{convert::Infallible, sync::Arc};
 
