@@ -1,9 +1,6 @@
 //! The answer that a request becomes a stream of topics.
 
-use super::{
-    topic::{InvalidTopic, Topic},
-    topics::Selection,
-};
+use super::{invalid_topic::InvalidTopic, selection::Selection, topic::Topic};
 use crate::connect::{Accept, Refusal};
 
 impl Accept {

@@ -12,7 +12,7 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{hub::Hub, topics::Selection};
+use super::{handle::Hub, selection::Selection};
 use crate::{
     admission::{Entered, Entering, Entrance, Open, entrance_settings},
     body::{EventBody, StreamOptions, stream_settings},
@@ -40,8 +40,38 @@ struct Config {
     entrance: Entrance<Selection>,
 }
 
+impl Hub {
+    /// Makes a service that answers each request with an event stream of topics.
+    ///
+    /// `on_connect` selects the topics of a request, by [`accept().topics(…)`](Accept::topics) or
+    /// [`accept().subscribe(…)`](Accept::subscribe). A request with a last event ID resumes after
+    /// that event.
+    ///
+    /// ```
+    /// use tower_sse::Hub;
+    ///
+    /// let hub = Hub::new();
+    /// let orders = hub.handler(|connect| async move { connect.accept().topics(["orders"]) });
+    /// # let _ = orders;
+    /// ```
+    ///
+    /// An answer without topics does not compile:
+    ///
+    /// ```compile_fail
+    /// # let hub = tower_sse::Hub::new();
+    /// let orders = hub.handler(|connect| async move { Ok(connect.accept()) });
+    /// ```
+    pub fn handler<F, Fut>(&self, on_connect: F) -> HubHandler
+    where
+        F: Fn(Connect) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Accept<Selection>, Refusal>> + Send + 'static,
+    {
+        HubHandler::new(self.clone(), on_connect)
+    }
+}
+
 impl HubHandler {
-    pub(super) fn new<F, Fut>(hub: Hub, on_connect: F) -> Self
+    fn new<F, Fut>(hub: Hub, on_connect: F) -> Self
     where
         F: Fn(Connect) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Accept<Selection>, Refusal>> + Send + 'static,
