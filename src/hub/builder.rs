@@ -60,8 +60,8 @@ impl HubBuilder {
         self
     }
 
-    /// Sets what all topics retain together. The oldest events are removed first, whatever their
-    /// topic. Default is any number of events, and 1 GiB.
+    /// Sets what all topics retain together. The oldest events of all topics are removed
+    /// first. Default is any number of events, and 1 GiB.
     ///
     /// Note that [`History::events`] also sets a limit of 16 MiB.
     pub fn total_history(mut self, history: History) -> Self {
@@ -90,7 +90,7 @@ impl HubBuilder {
     }
 
     /// Sets a hook that is called when a topic gets its first reader, for example to start an expensive
-    /// source of events. Default is none.
+    /// source of events. By default there is no hook.
     ///
     /// Only readers that name the topic count. Readers that select it by a pattern do not.
     ///
@@ -102,7 +102,8 @@ impl HubBuilder {
         self
     }
 
-    /// Sets a hook that is called when the last reader that names a topic has left. Default is none.
+    /// Sets a hook that is called when the last reader that names a topic has left. By default there is no
+    /// hook.
     ///
     /// See [`on_first_reader`](Self::on_first_reader) for how it is called.
     pub fn on_last_reader(mut self, hook: impl Fn(&Topic) + Send + Sync + 'static) -> Self {

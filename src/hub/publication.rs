@@ -35,7 +35,7 @@ impl Publication {
         Self { topic, event: event.into(), key: None, is_tombstone: false }
     }
 
-    /// Sets the key. Default is none.
+    /// Sets the key. By default there is no key.
     ///
     /// The event supersedes the one that was published before with the same key on the same topic:
     /// readers that have not read the older event skip it.

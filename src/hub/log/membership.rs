@@ -148,17 +148,17 @@ impl Log {
     /// the waker.
     pub(in crate::hub) fn wait(&mut self, key: ReaderKey, cx: &Context<'_>) -> Option<Waker> {
         let reader = &mut self.readers.by_key[key];
+        if reader.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return None;
+        }
         // `Waker::clone` is application code and may panic, so it is called before anything changes.
-        let new = match &reader.waker {
-            Some(waker) if waker.will_wake(cx.waker()) => None,
-            _ => Some(cx.waker().clone()),
-        };
+        let old = reader.waker.replace(cx.waker().clone());
         if reader.waiting_at.is_none() {
             let waiting = &mut self.groups.by_key[reader.group].waiting;
             reader.waiting_at = u32::try_from(waiting.len()).ok();
             waiting.push(key);
         }
-        reader.waker.replace(new?)
+        old
     }
 
     /// Takes a reader out of its group's list of waiting readers, and returns its waker.

@@ -30,7 +30,7 @@ pub(in crate::hub) struct ReaderTable {
 pub(in crate::hub) struct Reader {
     /// The group that it belongs to.
     pub(in crate::hub) group: GroupKey,
-    /// The waker of the task that waits for a record. `Some` while it waits.
+    /// The waker of the task that waits for a record. `Some` exactly while `waiting_at` is.
     pub(super) waker: Option<Waker>,
     /// Its index in the group's `waiting`. `Some` exactly while it stands in that list.
     pub(super) waiting_at: Option<u32>,

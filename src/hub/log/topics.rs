@@ -28,7 +28,7 @@ pub(super) struct TopicTable {
     pub(super) by_name: BTreeMap<Topic, TopicKey>,
     /// The position up to which records were trimmed from topics that no longer exist. A topic that
     /// is created again starts with this mark, because it may have had records up to there. So a
-    /// reader that resumes may be told of a gap that is none, but never misses one.
+    /// reader that resumes may be told of a gap although nothing is missing, but is never told that all is well if it is not.
     pub(super) dropped_topics_trimmed_to: Position,
 }
 

@@ -1,6 +1,7 @@
 //! Subscriptions: readers of a hub.
 
 mod cursor;
+mod reader;
 mod source;
 
 use std::{
@@ -14,7 +15,7 @@ use std::{
 use futures_core::Stream;
 use http::Extensions;
 
-use self::{cursor::Cursor, source::SubscriptionSource};
+use self::{reader::ReaderHandle, source::SubscriptionSource};
 use super::{
     entry::Entry,
     gap::{Lagged, Resumption},
@@ -66,13 +67,13 @@ use crate::{
 /// ```
 #[must_use = "a subscription does nothing unless it is read or becomes a body"]
 pub struct Subscription {
-    cursor: Cursor,
+    reader: ReaderHandle,
 }
 
 impl Subscription {
     /// Adds a reader that starts at the head of the log, or after the event with the ID `last`.
     pub(super) fn new(node: Arc<Node>, selection: Selection, last: Option<&str>) -> Self {
-        Self { cursor: Cursor::new(node, selection, last) }
+        Self { reader: ReaderHandle::new(node, selection, last) }
     }
 
     /// Returns how the subscription started: new, complete, or with a [`Gap`](super::Gap).
@@ -80,7 +81,7 @@ impl Subscription {
     /// A body reports a gap itself. A handler must do so.
     #[must_use]
     pub fn resumption(&self) -> &Resumption {
-        self.cursor.resumption()
+        self.reader.resumption()
     }
 
     /// Returns an ID from which everything not yet read can be resumed.
@@ -89,14 +90,14 @@ impl Subscription {
     /// history.
     #[must_use]
     pub fn position(&self) -> EventId {
-        self.cursor.position()
+        self.reader.position()
     }
 
     /// Sets the extensions that [`Hub::disconnect`](super::Hub::disconnect) passes to its predicate.
     ///
-    /// Default is none: `disconnect` does not see the reader until it is a body.
+    /// By default there are none, and `disconnect` does not see the reader until it is a body.
     pub fn extensions(self, extensions: Extensions) -> Self {
-        self.cursor.set_session(Arc::new(extensions), None);
+        self.reader.set_session(Arc::new(extensions), None);
         self
     }
 
@@ -112,7 +113,7 @@ impl Subscription {
     ///
     /// This method is cancel safe. If the future is dropped, no entry is lost.
     pub async fn next(&mut self) -> Option<Result<Entry, Lagged>> {
-        poll_fn(|cx| self.cursor.poll_entry(cx)).await
+        poll_fn(|cx| self.reader.poll_entry(cx)).await
     }
 
     /// Turns the subscription into a body, which joins the entries that are ready and shares their
@@ -130,8 +131,8 @@ impl Subscription {
     }
 
     pub(super) fn into_feed(self, extensions: Arc<Extensions>, control: Control) -> Box<dyn Feed> {
-        self.cursor.set_session(extensions, Some(control));
-        Box::new(SubscriptionSource::new(self.cursor))
+        self.reader.set_session(extensions, Some(control));
+        Box::new(SubscriptionSource::new(self.reader))
     }
 }
 
@@ -139,15 +140,15 @@ impl Stream for Subscription {
     type Item = Result<Entry, Lagged>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.get_mut().cursor.poll_entry(cx)
+        self.get_mut().reader.poll_entry(cx)
     }
 }
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
-            .field("position", &self.cursor.at())
-            .field("resumption", self.cursor.resumption())
+            .field("position", &self.reader.cursor().at())
+            .field("resumption", self.reader.resumption())
             .finish_non_exhaustive()
     }
 }

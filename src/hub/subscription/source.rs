@@ -1,10 +1,10 @@
 //! A subscription as the source of a body.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::cursor::{Cursor, Delivery};
+use super::reader::{Delivery, ReaderHandle};
 use crate::{
     body::{Fed, Feed},
     channel::Segment,
@@ -18,11 +18,11 @@ use crate::{
 
 /// A subscription as the source of a body.
 ///
-/// `repr(C)` keeps the opening next to the cursor's first fields, which each event touches.
+/// `repr(C)` keeps the opening next to the reader's first fields, which every event needs as well.
 #[repr(C)]
 pub(super) struct SubscriptionSource {
     opening: OpeningBlock,
-    cursor: Cursor,
+    reader: ReaderHandle,
 }
 
 /// What the body sends before the first event.
@@ -37,20 +37,20 @@ enum OpeningBlock {
 }
 
 impl SubscriptionSource {
-    pub(super) fn new(cursor: Cursor) -> Self {
-        let opening = match cursor.resumption() {
+    pub(super) fn new(reader: ReaderHandle) -> Self {
+        let opening = match reader.resumption() {
             // A handler that has read entries has seen the gap before them.
-            Resumption::Gap(_) if !cursor.has_read() => OpeningBlock::Gap,
+            Resumption::Gap(_) if !reader.cursor().has_read => OpeningBlock::Gap,
             // The state is followed by an ID when all of it was sent.
-            Resumption::New if cursor.is_live() => OpeningBlock::Position,
+            Resumption::New if reader.cursor().is_live() => OpeningBlock::Position,
             _ => OpeningBlock::None,
         };
-        Self { opening, cursor }
+        Self { opening, reader }
     }
 
     fn opening_segment(&mut self) -> Segment {
         self.opening = OpeningBlock::None;
-        match self.cursor.resumption() {
+        match self.reader.resumption() {
             Resumption::Gap(gap) => {
                 let gap = gap.clone();
                 self.gap_segment(&gap)
@@ -66,13 +66,19 @@ impl SubscriptionSource {
 
     /// Returns the event that reports a gap, or a block without data if the hook omits it.
     fn gap_segment(&mut self, gap: &Gap) -> Segment {
-        let event = self.cursor.gap_event(gap);
+        let event = self.reader.gap_event(gap);
         self.segment_with_position(event.unwrap_or_default())
     }
 
+    /// Records that the reader has lagged, and returns what the stream does about it.
+    fn lagged(&mut self, gap: &Gap) -> Fed {
+        Node::record_gap("lagged", gap);
+        if self.reader.is_over() { Fed::Lagged } else { Fed::Segment(self.gap_segment(gap)) }
+    }
+
     fn segment_with_position(&mut self, event: Event) -> Segment {
-        self.cursor.set_id_sent();
-        let id = self.cursor.position();
+        self.reader.set_id_sent();
+        let id = self.reader.position();
         let last_id = Some(Bytes::copy_from_slice(id.as_bytes()));
         let bytes = event.with_id(id).encode().to_bytes();
         Segment { bytes, last_id, id_can_stay: true, ..Segment::default() }
@@ -84,37 +90,26 @@ impl Feed for SubscriptionSource {
         if !matches!(self.opening, OpeningBlock::None) {
             return Poll::Ready(Fed::Segment(self.opening_segment()));
         }
-        let delivery = match self.cursor.poll_delivery(cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(delivery) => delivery,
+        let chunk = match ready!(self.reader.poll_delivery(cx)) {
+            Delivery::Chunk(chunk) => chunk,
+            Delivery::Gap(gap) => return Poll::Ready(self.lagged(&gap)),
+            Delivery::StateDone => return Poll::Ready(Fed::Segment(self.position_segment())),
+            Delivery::End => return Poll::Ready(Fed::Ended),
         };
-        Poll::Ready(match delivery {
-            Delivery::Chunk(chunk) => {
-                let JoinedChunk { bytes, events, last_id, .. } = chunk;
-                if last_id.is_some() {
-                    self.cursor.set_id_sent();
-                }
-                let (id_can_stay, id_at) = (true, 0);
-                Fed::Segment(Segment { bytes, events, last_id, id_can_stay, id_at })
-            }
-            Delivery::Gap(gap) => {
-                Node::record_gap("lagged", &gap);
-                if self.cursor.is_over() {
-                    Fed::Lagged
-                } else {
-                    Fed::Segment(self.gap_segment(&gap))
-                }
-            }
-            Delivery::StateDone => Fed::Segment(self.position_segment()),
-            Delivery::End => Fed::Ended,
-        })
+        let JoinedChunk { bytes, events, last_id, .. } = chunk;
+        if last_id.is_some() {
+            self.reader.set_id_sent();
+        }
+        let (id_can_stay, id_at) = (true, 0);
+        Poll::Ready(Fed::Segment(Segment { bytes, events, last_id, id_can_stay, id_at }))
     }
 
     fn refresh(&mut self) -> Option<Segment> {
-        (self.cursor.is_id_outdated() && self.cursor.is_live()).then(|| self.position_segment())
+        (self.reader.cursor().is_id_outdated() && self.reader.cursor().is_live())
+            .then(|| self.position_segment())
     }
 
     fn has_lagged(&mut self) -> bool {
-        self.cursor.has_lagged()
+        self.reader.has_lagged()
     }
 }
