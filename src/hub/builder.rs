@@ -1,4 +1,4 @@
-//! How a hub is set up.
+//! The settings of a hub.
 
 use std::{
     fmt,
@@ -7,103 +7,123 @@ use std::{
 
 use super::{
     gap::{Gap, Lagging},
+    handle::Hub,
     history::History,
-    hub::Hub,
+    hooks::Hooks,
     log::Log,
+    node::Node,
     position::Ids,
-    shared::{OnGap, OnPresence, Shared},
     topic::Topic,
 };
 use crate::{event::Event, metrics::HubMetrics};
 
-/// Sets a [`Hub`] up, from [`Hub::builder`].
-#[must_use = "it makes a hub with `build`"]
+/// Builds a [`Hub`] with settings. Created by [`Hub::builder`].
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct HubBuilder {
+    /// What each topic retains.
     history: History,
+    /// What all topics retain together.
     total: History,
     lagging: Lagging,
-    on_gap: Option<Arc<OnGap>>,
-    on_first_reader: Option<Arc<OnPresence>>,
-    on_last_reader: Option<Arc<OnPresence>>,
+    hooks: Hooks,
 }
 
-impl HubBuilder {
-    pub(super) fn new() -> Self {
-        Self {
+impl Hub {
+    /// Creates a hub that retains 1,024 events and 16 MiB of each topic, and 1 GiB of all topics
+    /// together. It evicts readers that lag.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Returns a builder for a hub with other settings.
+    pub fn builder() -> HubBuilder {
+        HubBuilder {
             history: History::default(),
             total: History::unlimited_events().max_bytes(1 << 30),
             lagging: Lagging::Evict,
-            on_gap: None,
-            on_first_reader: None,
-            on_last_reader: None,
+            hooks: Hooks::default(),
         }
     }
+}
 
-    /// Sets what each topic keeps. Default is 1,024 events and 16 MiB.
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl HubBuilder {
+    /// Sets what each topic retains. Default is 1,024 events and 16 MiB.
     pub fn history(mut self, history: History) -> Self {
         self.history = history;
         self
     }
 
-    /// Sets what all topics keep together; of all, the oldest goes first. Default is 1 GiB, and any
-    /// number of events. A history of so many events has a bound in bytes too, of 16 MiB.
+    /// Sets what all topics retain together. The oldest events of all topics are removed
+    /// first. Default is any number of events, and 1 GiB.
+    ///
+    /// Note that [`History::events`] also sets a limit of 16 MiB.
     pub fn total_history(mut self, history: History) -> Self {
         self.total = history;
         self
     }
 
-    /// Sets what becomes of readers that fall behind more than the history keeps. Default is
-    /// [`Lagging::Evict`].
+    /// Sets what happens to a reader that falls behind the history: events that it has not read are
+    /// removed. Default is [`Lagging::Evict`].
     pub fn lagging(mut self, lagging: Lagging) -> Self {
         self.lagging = lagging;
         self
     }
 
-    /// Sets what a body tells of a gap, in place of an event of type `gap` (see [`Gap::to_event`]):
-    /// any event, or nothing. Its id is set to where the reader goes on.
+    /// Sets a hook that makes the event with which a body reports a gap. If it returns `None`, the gap
+    /// is not reported. Default is an event of type `gap`: see [`Gap::to_event`].
     ///
-    /// It is called where the body is polled, so it must not block.
+    /// The event's ID is set to the position from which the reader continues. The hook runs while the
+    /// body is polled, so it must not block.
     pub fn on_gap(
         mut self,
         on_gap: impl Fn(&Gap) -> Option<Event> + Send + Sync + 'static,
     ) -> Self {
-        self.on_gap = Some(Arc::new(on_gap));
+        self.hooks.on_gap = Some(Arc::new(on_gap));
         self
     }
 
-    /// Sets the hook that is told when a topic gets its first reader that names it: to start what is
-    /// costly. Readers by a pattern do not count here, since they name no topic.
+    /// Sets a hook that is called when a topic gets its first reader, for example to start an expensive
+    /// source of events. By default there is no hook.
     ///
-    /// This hook and the [other](Self::on_last_reader) are called one at a time, in the order in which
-    /// readers have come and gone, where one subscribes or is dropped: so they must not block. They may
-    /// use the hub.
+    /// Only readers that name the topic count. Readers that select it by a pattern do not.
+    ///
+    /// This hook and [`on_last_reader`](Self::on_last_reader) are called one at a time, in the order in
+    /// which readers subscribe and leave, on the thread that creates or drops a subscription. They must
+    /// not block. They may use the hub.
     pub fn on_first_reader(mut self, hook: impl Fn(&Topic) + Send + Sync + 'static) -> Self {
-        self.on_first_reader = Some(Arc::new(hook));
+        self.hooks.on_first_reader = Some(Arc::new(hook));
         self
     }
 
-    /// Sets the hook that is told when the last reader that names a topic is gone.
+    /// Sets a hook that is called when the last reader that names a topic has left. By default there is no
+    /// hook.
+    ///
+    /// See [`on_first_reader`](Self::on_first_reader) for how it is called.
     pub fn on_last_reader(mut self, hook: impl Fn(&Topic) + Send + Sync + 'static) -> Self {
-        self.on_last_reader = Some(Arc::new(hook));
+        self.hooks.on_last_reader = Some(Arc::new(hook));
         self
     }
 
-    /// Makes the hub.
+    /// Creates the hub.
     #[must_use]
     pub fn build(self) -> Hub {
-        let Self { history, total, lagging, on_gap, on_first_reader, on_last_reader } = self;
-        let keeps_presence = on_first_reader.is_some() || on_last_reader.is_some();
+        let Self { history, total, lagging, hooks } = self;
         let ids = Arc::new(Ids::new());
-        Hub::of(Shared {
-            log: Mutex::new(Log::new(ids.clone(), history, total, keeps_presence)),
+        Hub::of(Node {
+            log: Mutex::new(Log::new(ids.clone(), history, total, hooks.track_presence())),
             ids,
             metrics: HubMetrics::new(),
             lagging,
-            is_aging: history.age.or(total.age).is_some(),
-            max_event: Log::largest(&history, &total),
-            on_gap,
-            on_first_reader,
-            on_last_reader,
+            has_max_age: history.age.or(total.age).is_some(),
+            max_event_cost: Log::max_event_cost(&history, &total),
+            hooks,
         })
     }
 }

@@ -1,69 +1,26 @@
-//! An event in the log, and what a reader gets of it.
+//! An event as a reader is given it.
 
 use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::Instant;
 
-use super::{position::Position, slab::Key, topic::Topic};
+use super::{log::Record, topic::Topic};
 use crate::{
     encode::{Encode, Layout, sealed},
-    event::{Event, EventId},
+    event::{Event, EventId, FieldName},
     parse::{EventParser, Parsed},
 };
 
-/// An event as the log keeps it, for all readers.
-#[derive(Debug)]
-pub(super) struct Record {
-    pub(super) position: Position,
-    pub(super) topic: Topic,
-    pub(super) topic_key: Key,
-    pub(super) key: Option<Arc<str>>,
-    /// It is the current entry of its key, and no tombstone.
-    pub(super) is_state: bool,
-    /// The whole event, its id line first.
-    pub(super) bytes: Bytes,
-    /// Where the id stands in `bytes`.
-    pub(super) id: Range<usize>,
-    /// When it was published.
-    pub(super) at: Instant,
-}
-
-impl Record {
-    /// About how much memory it takes, in bytes.
-    pub(super) fn cost(bytes: usize, key: Option<&Arc<str>>) -> usize {
-        // This, its reference counts, those of its bytes and key, and its places in three maps.
-        const KEPT: usize = 256;
-        // A key stands in the map of keys as well, with its place.
-        bytes + KEPT + key.map_or(0, |key| key.len() + 96)
-    }
-
-    pub(super) fn own_cost(&self) -> usize {
-        Self::cost(self.bytes.len(), self.key.as_ref())
-    }
-
-    /// Returns the event without its id line.
-    pub(super) fn without_id(&self) -> Bytes {
-        self.bytes.slice(self.id.end + 1..)
-    }
-
-    pub(super) fn event_id(&self) -> EventId {
-        EventId::of_line(&self.bytes, self.id.clone())
-    }
-
-    pub(super) fn id_bytes(&self) -> Bytes {
-        self.bytes.slice(self.id.clone())
-    }
-}
-
-/// An event that a hub gives to a reader: it can be sent on as it is, and is not encoded again.
+/// An event that a hub gives to a reader. It can be sent as it is, without encoding it again.
 ///
 /// Cloning it is cheap.
 #[derive(Clone)]
 pub struct Entry {
+    /// The event in the log, shared with all other readers.
     record: Arc<Record>,
+    /// The encoded event: that of the record, or a part of it that starts after the ID line.
     bytes: Bytes,
-    /// Where the id stands in `bytes`; none for an entry of the state, which has no id.
+    /// The range of the ID in `bytes`. `None` for an entry of the state, which has no ID.
     id: Option<Range<usize>>,
 }
 
@@ -72,31 +29,34 @@ impl Entry {
         Self { bytes: record.bytes.clone(), id: Some(record.id.clone()), record }
     }
 
+    /// Creates an entry of the state, without an ID.
     pub(super) fn of_state(record: Arc<Record>) -> Self {
-        Self { bytes: record.without_id(), id: None, record }
+        Self { bytes: record.bytes_without_id(), id: None, record }
     }
 
-    /// Returns the topic that it was published on.
+    /// Returns the topic that the event was published on.
     #[must_use]
     pub fn topic(&self) -> &Topic {
         &self.record.topic
     }
 
-    /// Returns the key that it was published with.
+    /// Returns the key that the event was published with.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         self.record.key.as_deref()
     }
 
-    /// Returns the id: where a reader goes on that has this. Entries of the
-    /// [state](super::Selection::with_state) have none, for who has one of them may not have the others.
+    /// Returns the event's ID, from which a reader that has the event can resume.
+    ///
+    /// An entry of the [state](super::Selection::with_state) has no ID, because a reader that has
+    /// received it may not have received the other entries.
     #[must_use]
     pub fn id(&self) -> Option<EventId> {
         self.id.is_some().then(|| self.record.event_id())
     }
 
-    /// Reads the event out of its bytes, as a client would, with its comments and custom fields. Line
-    /// ends in its data are LF.
+    /// Decodes the event from its bytes, as a client does, together with its comments and custom
+    /// fields. Line ends in its data are LF.
     #[must_use]
     pub fn event(&self) -> Event {
         let mut parser = EventParser::new().max_event_bytes(usize::MAX).max_line_bytes(usize::MAX);
@@ -112,18 +72,19 @@ impl Entry {
             }
         }
         for comment in comments {
+            // The encoder writes a space after the colon, which the parser does not remove.
             let text = comment.as_str();
             event = event.with_comment(text.strip_prefix(' ').unwrap_or(text));
         }
         for (name, value) in fields {
-            if let Ok(name) = crate::event::FieldName::try_from(name.as_str()) {
+            if let Ok(name) = FieldName::try_from(name.as_str()) {
                 event = event.with_field(name, value);
             }
         }
         event
     }
 
-    /// Returns the bytes as they go out, shared with all other readers.
+    /// Returns the encoded event, shared with all other readers.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         self.bytes.clone()

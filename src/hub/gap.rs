@@ -1,41 +1,40 @@
-//! What a reader is told that does not get everything.
+//! What a reader is told when it may have missed events.
 
 use std::{error::Error, fmt};
 
 use crate::event::{Event, EventId};
 
-/// That completeness cannot be proven: events may be missing between what a reader has and what it
-/// gets next.
+/// Reports that events may be missing between the last event a reader received and the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// Why.
+    /// Why events may be missing.
     pub reason: GapReason,
-    /// The id of the first event that the reader can still get, if there is one.
+    /// The ID of the next retained event on the reader's topics, if there is one.
     pub first: Option<EventId>,
-    /// How many events are missing, where that is known.
+    /// How many events are missing, if that is known.
     pub missed: Option<u64>,
 }
 
-/// Why completeness cannot be proven.
+/// Why events may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapReason {
-    /// Some events are not kept any more. The reader goes on with the oldest that are.
+    /// Some events were removed from the history. The reader continues with the oldest retained event.
     Trimmed,
-    /// The last event ID is of this kind of hub, but of another one: the process has restarted, say.
-    /// The reader gets all of its topics that is kept.
+    /// The last event ID was issued by another hub, for example before a restart. The reader starts at
+    /// the oldest retained event.
     OtherEpoch,
-    /// The last event ID is not one that a hub gives, or not one that it has given yet. The reader
-    /// gets all of its topics that is kept.
+    /// The last event ID does not have the format of a hub's IDs, or this hub has not issued it yet. The
+    /// reader starts at the oldest retained event.
     Unknown,
-    /// The last event ID is of another topic, or of where a reader of other topics stood, so nothing
-    /// tells what this one has of its own. It gets what comes after that place.
+    /// The last event ID belongs to a topic that the reader does not follow, or to a reader of other
+    /// topics, so completeness cannot be checked. Reading starts after that position.
     OtherTopic,
 }
 
 impl GapReason {
-    /// Returns the reason in lower case with underscores, as the gap event tells it.
+    /// Returns the reason in lower case with underscores, as it stands in the gap event.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,11 +53,14 @@ impl fmt::Display for GapReason {
 }
 
 impl Gap {
-    /// Makes the event that tells of it, unless a hook does: of type `gap`, its data JSON, as
-    /// `{"reason":"trimmed","first":"…","missed":12}`, where `first` and `missed` may be `null`.
+    /// Returns the event with which a body reports the gap, unless
+    /// [`HubBuilder::on_gap`](super::HubBuilder::on_gap) sets another.
+    ///
+    /// Its type is `gap`. Its data is JSON: `{"reason":"trimmed","first":"…","missed":12}`, where `first`
+    /// and `missed` may be `null`.
     #[must_use]
     pub fn to_event(&self) -> Event {
-        // An id of a hub needs no escape.
+        // The ID is one of the hub's own, which are ASCII letters, digits, `-` and `~`: no JSON escapes.
         let first = self.first.as_ref().map(|id| format!("\"{id}\""));
         let first = first.as_deref().unwrap_or("null");
         let missed = self.missed.map(|missed| missed.to_string());
@@ -69,26 +71,26 @@ impl Gap {
     }
 }
 
-/// How a subscription began.
+/// How a subscription started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resumption {
-    /// It was not resumed: it gets what comes.
+    /// It was not resumed. The reader receives what is published from then on.
     New,
-    /// Everything since the last event ID will come, then what is new.
+    /// The reader receives everything that was published after the last event ID.
     Complete,
-    /// Some of it may be missing.
+    /// Some events after the last event ID may be missing.
     Gap(Gap),
 }
 
-/// The error of a reader that was too slow: what it had not read yet was not kept any longer.
+/// The error of a reader that fell behind: events it had not read were removed from the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lagged {
     pub(super) gap: Gap,
 }
 
 impl Lagged {
-    /// Returns what is known of what is missing.
+    /// Returns what is known about the missing events.
     #[must_use]
     pub fn gap(&self) -> &Gap {
         &self.gap
@@ -98,26 +100,26 @@ impl Lagged {
 impl fmt::Display for Lagged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.gap.missed {
-            Some(missed) => write!(f, "lagged behind the history, {missed} events are missing"),
-            None => f.write_str("lagged behind the history, events are missing"),
+            Some(missed) => write!(f, "the reader was too slow: {missed} events are missing"),
+            None => f.write_str("the reader was too slow: events are missing"),
         }
     }
 }
 
 impl Error for Lagged {}
 
-/// What becomes of a reader that falls behind more than the history keeps.
+/// What happens to a reader that falls behind: events it has not read are removed from the history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Lagging {
-    /// Its stream ends, for the reason [`Evicted`](crate::EndReason::Evicted). A browser comes back by
-    /// itself, and is told of the gap then. The default.
+    /// The reader's stream ends. The end reason is [`Evicted`](crate::EndReason::Evicted). Browsers
+    /// reconnect by themselves, and are told of the gap then. This is the default.
     ///
-    /// A body is found to lag when the server asks it for more. A client that takes nothing is not
-    /// come to: its stream stays, with the one frame that it does not take, until the server gives
-    /// its connection up. Bound that by the server's own write timeout.
+    /// Lag is detected when the server polls the body. A client that stops reading is not polled; its
+    /// stream stays open, holding one frame, until the connection is closed. Set a write timeout on the
+    /// server.
     #[default]
     Evict,
-    /// It is told of the gap, and goes on with the oldest that is kept.
+    /// The reader is told of the gap, and continues with the oldest retained event.
     Skip,
 }

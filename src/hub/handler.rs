@@ -11,11 +11,7 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{
-    hub::Hub,
-    topic::{InvalidTopic, Topic},
-    topics::Selection,
-};
+use super::{handle::Hub, invalid_topic::InvalidTopic, selection::Selection, topic::Topic};
 use crate::{
     admission::{Acceptor, Admitted, HandlerFuture, MakeStream, acceptor_settings},
     body::{EventBody, StreamOptions, stream_settings},

@@ -1,13 +1,13 @@
-//! How much is kept.
+//! The bounds of the history.
 
 use std::time::Duration;
 
-/// How much a topic keeps, or a whole hub: bounds in events, bytes and age. What is older goes, and
-/// the oldest goes first.
+/// How much a topic, or a whole hub, retains: bounds in events, bytes and age. When a bound is
+/// exceeded, the oldest events are removed first.
 ///
-/// What is kept serves three: readers that come back, readers that are slow, and the state of keys.
-/// A reader that falls behind more than is kept is [lagging](super::Lagging), and a key whose entry
-/// has gone is no longer part of the state.
+/// Retained events serve reconnecting readers, slow readers, and the state of keys. A reader that has
+/// not read an event before it is removed [lags](super::Lagging). A key whose entry is removed is no
+/// longer part of the state.
 ///
 /// ```
 /// use std::time::Duration;
@@ -19,32 +19,39 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct History {
+    /// The maximum number of events, at least one.
     pub(super) events: usize,
+    /// The maximum cost of all events, in bytes.
     pub(super) bytes: usize,
+    /// The age from which an event is expired.
     pub(super) age: Option<Duration>,
 }
 
 impl History {
-    /// Keeps so many events, at least one, and 16 MiB.
+    /// Retains this number of events, at least one, and at most 16 MiB.
     pub const fn events(events: usize) -> Self {
         Self { events: if events == 0 { 1 } else { events }, bytes: 16 << 20, age: None }
     }
 
-    /// Keeps any number of events: another bound is to be set.
+    /// Retains any number of events. Set another limit.
     pub const fn unlimited_events() -> Self {
         Self::events(usize::MAX)
     }
 
-    /// Keeps so many bytes: of encoded events, about 256 for each to keep it, and about 512 and its
-    /// name for a topic. An event that is larger cannot be published. Default is 16 MiB.
+    /// Sets how many bytes are retained. Default is 16 MiB.
+    ///
+    /// An event counts with its encoded length and about 256 bytes of overhead, a topic with about 512
+    /// bytes and its name. An event that exceeds the limit on its own cannot be published.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
     }
 
-    /// Keeps events for so long. Default is for ever. What is older is not given to anyone any
-    /// more; its memory is freed when something is published, somebody subscribes or reads, or
-    /// [`Hub::stats`](super::Hub::stats) is asked: some thousand events at a time.
+    /// Retains events for this long. Defaults to no limit.
+    ///
+    /// Expired events are removed by the next publish, subscribe, read or
+    /// [`Hub::stats`](super::Hub::stats) call, at most 4,096 by each. An event that has expired is not
+    /// delivered once it was removed.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.age = Some(age);
         self
@@ -52,7 +59,7 @@ impl History {
 }
 
 impl Default for History {
-    /// Keeps 1,024 events and 16 MiB.
+    /// Retains 1,024 events and 16 MiB.
     fn default() -> Self {
         Self::events(1024)
     }

@@ -1,5 +1,4 @@
-//! Many publishers, many readers: a hub that fans events out, replays what a reader has missed, and
-//! tells the truth about gaps.
+//! Many publishers, many readers: a hub fans events out, replays missed events, and reports gaps.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
@@ -16,84 +15,90 @@
 //!
 //! # A log with cursors
 //!
-//! A hub is a log, not a set of queues. What is published is encoded once and appended; a reader is
-//! a place in the log and a waker. So a reader costs little, a slow one holds nobody up and no memory
-//! but the frame that its client does not take, and one that comes back is a reader that begins earlier: there is no seam between what it
-//! has missed and what is new. All readers see the order of publication, over all their topics.
-//! Readers of the same topics at the same place are given the same bytes.
+//! A hub is a log, not a set of queues. A published event is encoded once and appended. A reader is a
+//! position in the log and a waker. This has four consequences:
 //!
-//! # Ids
+//! - A reader costs little memory. A slow reader delays no other, and holds no memory but the frame
+//!   that is being written to its client.
+//! - A reader that reconnects is a reader that starts earlier. There is no seam between missed and new
+//!   events.
+//! - All readers see the events of all their topics in the order of publication.
+//! - Readers of the same topics at the same position share the same bytes.
 //!
-//! An id is a position in the log, of all topics: so one id resumes a reader of many. Ids are the
-//! hub's, and an event that has one cannot be published. A stream opens with an id, in a block without
-//! data, so that a reader that is cut before its first event can resume as well; while it is idle its
-//! keep-alives bring it up to date. Positions begin anew with each hub, and ids tell one hub from
-//! another.
+//! # Event IDs
 //!
-//! An id is what a client says. It gives no right to anything: a reader gets its own topics only.
-//! But positions count the events of all topics, so whoever sees ids sees how much is published.
+//! An ID is a position in the log, which is common to all topics. So one ID resumes a reader of many
+//! topics. The hub sets the IDs: an event that already has one cannot be published.
+//!
+//! A stream starts with an ID, in a block without data, so that a client that is disconnected before its
+//! first event can resume. While the stream is idle, its keep-alives carry newer IDs. Each hub starts
+//! with position 1. An ID also contains the identity of its hub, so that it is not mistaken for that of
+//! another hub.
+//!
+//! A client can send any ID. An ID grants no access: a reader only receives its own topics. But
+//! positions count the events of all topics, so a client that sees IDs can see how much is published.
 //!
 //! # Gaps
 //!
-//! A reader that resumes is told if it cannot be proven that it gets everything: the history has
-//! lost what it needs, the id is of another hub, of another topic, or of none. A body tells it by an
-//! event of type `gap`, before anything else, with JSON as its data (see [`Gap::to_event`]);
-//! [`HubBuilder::on_gap`] replaces or silences that. In a handler, [`Subscription::resumption`] tells.
+//! A resumed reader is told of a gap if the hub cannot prove that it receives everything: events were
+//! removed from the history, or the ID belongs to another hub, to another topic, or is not an ID of a
+//! hub. A body reports a gap before anything else, by an event of type `gap` with JSON data (see
+//! [`Gap::to_event`]). [`HubBuilder::on_gap`] replaces or omits that event. In a handler,
+//! [`Subscription::resumption`] returns the gap.
 //!
-//! A publisher can use the type `gap` as any other: where strangers choose types, refuse it.
+//! A publisher can use the type `gap` like any other. If untrusted users choose event types, refuse it.
 //!
-//! A reader that is slower than the history is long has a gap as well. By default it is evicted: its
-//! stream ends, a browser comes back by itself, and is told. With [`Lagging::Skip`] it is told on
-//! the spot, and goes on with the oldest that is kept.
+//! A reader that is too slow for the history also has a gap. By default it is evicted: its stream ends, a
+//! browser reconnects by itself, and is then told of the gap. With [`Lagging::Skip`] the reader is told
+//! at once, and continues with the oldest retained event.
 //!
 //! # Keys
 //!
-//! What is published with a key supersedes what was published with it before, on the same topic, for
-//! whoever has not read that yet: so a slow reader gets the latest of each key, not the backlog. A new
-//! reader that asks for the [state](Selection::with_state) gets the current entry of each key first.
-//! These go out without ids, and an id follows when they are through: who is cut in between begins
-//! anew. What a key names may be gone: a [tombstone](Publication::tombstone) says so.
+//! An event with a key supersedes the event that was published before with the same key on the same
+//! topic. Readers that have not read the older event skip it, so a slow reader receives the latest event
+//! of each key instead of the backlog. A new reader that asks for the
+//! [state](Selection::with_state) first receives the current entry of each key. These entries have no
+//! IDs; an ID follows after the last one. A client that is disconnected before then starts over. A
+//! [tombstone](Publication::tombstone) says that what a key names was removed.
 //!
 //! # Selection and patterns
 //!
 //! A [`Topic`] is any text without control characters. [Patterns](Selection::patterns) have a method of
-//! their own, so a topic that a user typed never becomes one. A topic without readers and without
-//! history costs nothing.
+//! their own, so a topic that a user has typed never becomes a pattern. A topic without readers and
+//! without history costs nothing.
 //!
 //! # Many nodes
 //!
-//! The log is in memory, of this process. Ids are opaque text and publishing is async so that a log
+//! The log is in the memory of this process. IDs are opaque text and publishing is async, so that a log
 //! elsewhere can take its place.
 
 mod builder;
 mod entry;
-mod frames;
 mod gap;
+mod handle;
 mod handler;
 mod history;
-#[expect(clippy::module_inception, reason = "`Hub` is what the module is about")]
-mod hub;
+mod hooks;
+mod invalid_topic;
 mod log;
+mod node;
+mod pattern;
 mod position;
-mod publish;
-mod shared;
-mod slab;
-mod stats;
+mod publication;
+mod selection;
 mod subscription;
 mod topic;
-mod topics;
-mod trie;
 
 pub use self::{
     builder::HubBuilder,
     entry::Entry,
     gap::{Gap, GapReason, Lagged, Lagging, Resumption},
+    handle::{Hub, Stats},
     handler::{HubFuture, HubHandler},
     history::History,
-    hub::Hub,
-    publish::{Publication, PublishError, Published, PublishedAll},
-    stats::Stats,
+    invalid_topic::InvalidTopic,
+    publication::{Publication, PublishError, Published, PublishedAll},
+    selection::Selection,
     subscription::Subscription,
-    topic::{InvalidTopic, Topic},
-    topics::Selection,
+    topic::Topic,
 };

@@ -1,11 +1,18 @@
-//! What an id says: a position in the log, whose log that is, and what it is of.
+//! The format of event IDs: epoch, topic tag and position.
 //!
-//! Everything outside of this file takes ids for opaque text, so that another backend may have
-//! others. The memory backend's are `epoch` `tag` `-` `position`. The epoch is drawn when the hub is
-//! made, so that ids of a process before this one are known for what they are. The tag is a hash of
-//! the event's topic, so that an id of another topic is known whether its event is kept or not. An id
-//! of an event ends with its position; one that tells only where a reader stands ends with `~`, and
-//! its tag is of all that the reader reads.
+//! Outside of this file IDs are opaque text, so that another backend may have another format. An ID
+//! of this hub is `epoch` `tag` `-` `position`:
+//!
+//! - The *epoch* is drawn when the hub is created. It tells the IDs of one hub, or process, from those
+//!   of another.
+//! - The *tag* is a keyed hash. In the ID of an event it is the hash of the event's topic, so that an
+//!   ID of another topic is recognized, whether its event is still retained or not. Nobody without the
+//!   key can find out by trial which positions belong to a topic.
+//! - The *position* is decimal. The ID of an event ends with it.
+//!
+//! A reader that has received no event also needs an ID to resume from. Such an ID only states the
+//! reader's position: it ends with `~`, and its tag is the hash of all topics and patterns that the
+//! reader selects.
 
 use std::{
     fmt::Write as _,
@@ -13,122 +20,119 @@ use std::{
     ops::Range,
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
-use crate::event::EventId;
+use crate::{encode::id_line, event::EventId};
 
-/// The place of an event among all of a hub; 0 is before the first.
+/// The place of an event among all events of a hub, counted from 1. 0 is before the first.
 pub(super) type Position = u64;
 
-/// What tells topics, or what readers read, from each other.
+/// A keyed hash of a topic, or of a set of topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag(u32);
 
-/// How much room an id line has in front of an encoded event, in bytes.
-pub(super) const ROOM: usize = LINE.len() + EPOCH + TAG + 1 + 20 + 1;
+/// The longest ID of an event, in bytes.
+pub(super) const MAX_EVENT_ID_BYTES: usize = EPOCH_DIGITS + TAG_DIGITS + 1 + MAX_POSITION_DIGITS;
 
-const LINE: &str = "id: ";
 /// How many digits an epoch has, of 5 bits each.
-const EPOCH: usize = 6;
-/// How many digits a tag has.
-const TAG: usize = 5;
+const EPOCH_DIGITS: usize = 6;
+/// How many digits a tag has, of 5 bits each.
+const TAG_DIGITS: usize = 5;
+/// The number of decimal digits of `u64::MAX`.
+const MAX_POSITION_DIGITS: usize = 20;
 const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
-const STANDING: char = '~';
+/// Ends an ID that states a reader's position.
+const READER_SUFFIX: char = '~';
 
-/// Writes and reads the ids of one hub.
+/// Writes and parses the IDs of one hub.
 #[derive(Debug)]
 pub(super) struct Ids {
-    epoch: [u8; EPOCH],
-    /// Seeded anew for each hub, by the system: what a topic is cannot be guessed from its tag.
+    /// Starts every ID of this hub.
+    epoch: [u8; EPOCH_DIGITS],
+    /// Makes tags. Its key is random for each hub, so that a topic cannot be guessed from its tag.
     hasher: RandomState,
 }
 
-/// What an id says to this hub.
+/// What an ID means to this hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Says {
-    /// The reader has the event of this position, of a topic of this tag.
+pub(super) enum ParsedId {
+    /// The client has received the event at this position, on a topic with this tag.
     Event(Position, Tag),
-    /// The reader has all there was up to this position, of topics that together have this tag.
-    Standing(Position, Tag),
+    /// The client has received everything up to this position, of a selection with this tag.
+    ReaderPosition(Position, Tag),
+    /// Another hub has issued it, for example before a restart.
     OtherEpoch,
+    /// It does not have the format of a hub's IDs.
     Unknown,
 }
 
 impl Ids {
     pub(super) fn new() -> Self {
-        // Apart from the one that makes tags.
+        // Not drawn from the hasher of tags: an epoch is public, and must say nothing about its key.
         let drawn = RandomState::new().hash_one(0);
         Self { epoch: digits(drawn), hasher: RandomState::new() }
     }
 
     pub(super) fn tag(&self, of: &impl Hash) -> Tag {
-        Tag(self.hasher.hash_one(of) as u32 & ((1 << (5 * TAG)) - 1))
+        Tag(self.hasher.hash_one(of) as u32 & ((1 << (5 * TAG_DIGITS)) - 1))
     }
 
-    /// Writes the id line into the room in front of an encoded event, and returns the whole, and
-    /// where the id stands in it.
-    pub(super) fn put_in_front(
+    /// Writes the ID line in front of an event that was encoded after [`id_line::with_room`]. Returns
+    /// the whole, and the range of the ID in it.
+    pub(super) fn prepend_id_line(
         &self,
         position: Position,
         tag: Tag,
-        mut event: BytesMut,
+        event: BytesMut,
     ) -> (Bytes, Range<usize>) {
         let mut decimal = itoa::Buffer::new();
         let position = decimal.format(position).as_bytes();
-        let tag: [u8; TAG] = digits(tag.0.into());
-        let id = LINE.len()..LINE.len() + EPOCH + TAG + 1 + position.len();
-        let start = ROOM - (id.end + 1);
-        let mut at = start;
-        for part in [LINE.as_bytes(), &self.epoch, &tag, b"-", position, b"\n"] {
-            event[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
-        }
-        event.advance(start);
-        (event.freeze(), id)
+        let tag: [u8; TAG_DIGITS] = digits(tag.0.into());
+        id_line::write_in_room([&self.epoch, &tag, b"-", position], MAX_EVENT_ID_BYTES, event)
     }
 
-    /// Returns the id that tells where a reader stands.
-    pub(super) fn standing(&self, position: Position, tag: Tag) -> EventId {
-        let mut text = String::with_capacity(ROOM);
-        let tag: [u8; TAG] = digits(tag.0.into());
+    /// Returns the ID that states a reader's position.
+    pub(super) fn reader_id(&self, position: Position, tag: Tag) -> EventId {
+        let mut text = String::with_capacity(MAX_EVENT_ID_BYTES + READER_SUFFIX.len_utf8());
+        let tag: [u8; TAG_DIGITS] = digits(tag.0.into());
         text.extend(self.epoch.iter().chain(&tag).map(|digit| char::from(*digit)));
-        write!(text, "-{position}{STANDING}").expect("a `String` takes everything");
-        EventId::received(&text).expect("there is no line end in it")
+        write!(text, "-{position}{READER_SUFFIX}").expect("writing to a `String` does not fail");
+        EventId::received(&text).expect("an ID of a hub has no line end")
     }
 
-    pub(super) fn read(&self, id: &str) -> Says {
-        let Some((start, position)) = id.split_once('-') else { return Says::Unknown };
-        let Some((epoch, tag)) = start.as_bytes().split_first_chunk::<EPOCH>() else {
-            return Says::Unknown;
+    pub(super) fn parse(&self, id: &str) -> ParsedId {
+        let Some((start, position)) = id.split_once('-') else { return ParsedId::Unknown };
+        let Some((epoch, tag)) = start.as_bytes().split_first_chunk::<EPOCH_DIGITS>() else {
+            return ParsedId::Unknown;
         };
-        let Some(tag) = number(tag) else { return Says::Unknown };
-        let (position, standing) = match position.strip_suffix(STANDING) {
+        let Some(tag) = parse_tag(tag) else { return ParsedId::Unknown };
+        let (position, is_reader) = match position.strip_suffix(READER_SUFFIX) {
             Some(position) => (position, true),
             None => (position, false),
         };
-        // Only what is written here is read: no sign, no zero in front.
-        let canonical = position == "0" || !position.starts_with(['0', '+']);
-        let Some(position) = position.parse().ok().filter(|_| canonical) else {
-            return Says::Unknown;
+        // Only the form that is written is accepted: without a sign and without leading zeros.
+        let is_canonical = position == "0" || !position.starts_with(['0', '+']);
+        let Some(position) = position.parse().ok().filter(|_| is_canonical) else {
+            return ParsedId::Unknown;
         };
         if *epoch != self.epoch {
-            Says::OtherEpoch
-        } else if standing {
-            Says::Standing(position, tag)
+            ParsedId::OtherEpoch
+        } else if is_reader {
+            ParsedId::ReaderPosition(position, tag)
         } else {
-            Says::Event(position, tag)
+            ParsedId::Event(position, tag)
         }
     }
 }
 
-/// Writes the lowest bits of a number.
+/// Writes the lowest bits of a number, the lowest digit first.
 fn digits<const N: usize>(number: u64) -> [u8; N] {
     std::array::from_fn(|at| DIGITS[(number >> (5 * at)) as usize % DIGITS.len()])
 }
 
-/// Reads a tag.
-fn number(tag: &[u8]) -> Option<Tag> {
-    let tag: &[u8; TAG] = tag.try_into().ok()?;
+/// Parses what `digits` has written of a tag.
+fn parse_tag(tag: &[u8]) -> Option<Tag> {
+    let tag: &[u8; TAG_DIGITS] = tag.try_into().ok()?;
     let digit = |digit: &u8| DIGITS.iter().position(|it| it == digit);
     let mut digits = tag.iter().rev().map(digit);
     digits.try_fold(0, |number, digit| Some(number << 5 | digit? as u32)).map(Tag)
@@ -139,21 +143,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_read_as_they_are_written() {
+    fn ids_are_parsed_as_they_are_written() {
         let mut ids = Ids::new();
         ids.epoch = *b"0123ab";
         for (position, tag) in [(1, 0), (9, 1), (10, 0x1ff_ffff), (u64::MAX, 0x123_4567)] {
-            let mut event = BytesMut::zeroed(ROOM);
+            let mut event = id_line::with_room(MAX_EVENT_ID_BYTES, 9);
             event.extend_from_slice(b"data: x\n\n");
-            let (bytes, id) = ids.put_in_front(position, Tag(tag), event);
+            let (bytes, id) = ids.prepend_id_line(position, Tag(tag), event);
             let text = std::str::from_utf8(&bytes).unwrap();
             assert!(text.starts_with("id: 0123ab"), "{text}");
             assert!(text.ends_with(&format!("-{position}\ndata: x\n\n")), "{text}");
-            assert_eq!(ids.read(&text[id]), Says::Event(position, Tag(tag)));
-            let standing = ids.standing(position, Tag(tag));
-            assert_eq!(ids.read(standing.as_str()), Says::Standing(position, Tag(tag)));
+            assert_eq!(ids.parse(&text[id]), ParsedId::Event(position, Tag(tag)));
+            let reader = ids.reader_id(position, Tag(tag));
+            assert_eq!(ids.parse(reader.as_str()), ParsedId::ReaderPosition(position, Tag(tag)));
         }
-        assert_eq!(ids.read("0123ac00000-7"), Says::OtherEpoch);
+        assert_eq!(ids.parse("0123ac00000-7"), ParsedId::OtherEpoch);
         for wrong in [
             "",
             "7",
@@ -171,7 +175,7 @@ mod tests {
             "0123a\u{e4}0000-7",
             "0123ab00000-18446744073709551616",
         ] {
-            assert_eq!(ids.read(wrong), Says::Unknown, "{wrong:?}");
+            assert_eq!(ids.parse(wrong), ParsedId::Unknown, "{wrong:?}");
         }
     }
 

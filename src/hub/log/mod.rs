@@ -1,166 +1,98 @@
-//! The log of a hub: what was published, who reads it, and where they stand. All of it behind one
-//! lock, under which nothing waits and no code runs that is not ours, `Waker::clone` apart.
+//! The log of a hub: the published events, the topics, and the readers with their positions.
 //!
 //! ```text
-//! names ──▶ topic ──▶ positions of its records     feed: all readers of the same topics
-//!             │ └───▶ feeds that have it             │ └─▶ its topics
-//! order: position ──▶ record ──▶ topic               └───▶ readers that wait
+//! topic name ──▶ topic ──▶ positions of its records
+//!                  └─────▶ groups that select it ──▶ their topics
+//!                                              └───▶ their waiting readers
+//! position ──▶ record ──▶ topic
 //! ```
 //!
-//! - A *record* is an event, encoded with its id, at its position. `order` has them all, and a topic
-//!   the positions of its own.
-//! - A *feed* is what readers of the same topics and patterns share. It knows the position of the
-//!   last record that was for it, so whoever stands there, or behind, has nothing to read; and the
-//!   last that was trimmed, so whoever stands before that has missed something.
-//! - A reader that has nothing to read leaves its waker here, under the same lock under which it
-//!   looked: so no wake-up is lost.
-//! - A topic lives as long as it has records or is named by a reader. What was trimmed of topics that
-//!   are gone is one mark for all of them, `freed`, so a topic that comes into being may have had
-//!   records up to there.
+//! The state has four parts, each in a file of its own:
+//!
+//! - **Records** ([`RecordStore`]). A record is a published event, encoded together with its ID, at a
+//!   position. Positions grow by one with each event of the hub, over all its topics.
+//! - **Topics** ([`TopicTable`]). A topic knows the positions of its own records. It exists while it
+//!   has records or a reader names it. What was trimmed from topics that no longer exist is kept as
+//!   one mark for all of them (`dropped_topics_trimmed_to`).
+//! - **Groups** ([`GroupTable`]). All readers of the same topics and patterns share a group. A group
+//!   tracks the position of its last record: a reader at or after it has nothing to read. It also
+//!   tracks the position up to which its records were trimmed: a reader before it has missed events.
+//! - **Readers** ([`ReaderTable`]). A reader has a waker and a place in its group's list of waiting
+//!   readers. Its position is kept outside of the lock, in its `Cursor`.
+//!
+//! The operations that change several parts stand in `append`, `trim`, `read` and `membership`.
+//!
+//! # The lock
+//!
+//! One mutex guards the whole log (`Node::log`). Three rules hold under it:
+//!
+//! 1. *Nothing blocks, and no application code runs*, except `Waker::clone`. Wakers are woken and
+//!    dropped, hooks called, metrics recorded and chunks joined after the lock is released. Methods
+//!    therefore return wakers to their caller.
+//! 2. *A panic leaves the log consistent.* `Waker::clone` is the only call that may panic, and
+//!    [`Log::wait`] makes it before it changes anything. So a poisoned lock can be used as before.
+//! 3. *A reader checks for records and leaves its waker in one critical section.* An event is
+//!    appended either before the check, which finds it, or after the waker is stored, which
+//!    [`Log::append`] then takes. So no wake-up is lost.
 
-mod publishing;
+mod append;
+mod batch;
+mod chunk_cache;
+mod groups;
+mod membership;
+mod pattern_index;
+mod read;
 mod readers;
-mod reading;
-mod trimming;
+mod record;
+mod slab;
+mod topics;
+mod trim;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    sync::Arc,
-    task::Waker,
+use std::sync::Arc;
+
+pub(super) use self::{
+    batch::ReadRange,
+    chunk_cache::JoinedChunk,
+    groups::GroupKey,
+    readers::{ReaderKey, ReaderPresence, Session},
+    record::{Draft, Record},
 };
-
-use bytes::BytesMut;
-
-pub(super) use self::reading::{Batch, Range};
+use self::{groups::GroupTable, readers::ReaderTable, record::RecordStore, topics::TopicTable};
 use super::{
-    entry::Record,
-    frames::Frames,
     history::History,
-    position::{Ids, Position, Tag},
-    slab::{Key, Slab},
+    position::{Ids, Position},
     topic::Topic,
-    topics::Spec,
-    trie::Trie,
 };
-use crate::channel::Control;
 
-/// The most records that are looked at under the lock at a time.
-const STEPS: usize = 4096;
-/// What a topic takes beside its name: itself, and its places in maps and sets.
-const TOPIC: usize = 512;
+/// The most records, or topics, that one call visits under the lock. Longer work continues in
+/// another call, after other threads had a chance to take the lock.
+const MAX_STEPS: usize = 4096;
 
+/// The state of a hub that its lock guards. See the [module docs](self) for its parts and rules.
 pub(super) struct Log {
+    /// Writes the IDs of new records, and hashes topics to tags.
     ids: Arc<Ids>,
-    per_topic: History,
-    total: History,
-    pub(super) head: Position,
-    /// Up to where records were trimmed of topics that are gone.
-    freed: Position,
-    /// The last position at which a record was superseded.
-    superseded: Position,
-    topics: Slab<TopicLog>,
-    names: BTreeMap<Topic, Key>,
-    order: BTreeMap<Position, Arc<Record>>,
-    bytes: usize,
-    pub(super) feeds: Slab<Feed>,
-    specs: HashMap<Arc<Spec>, Key>,
-    patterns: Trie,
-    pub(super) readers: Slab<Reader>,
-    pub(super) frames: Frames,
-    /// An empty vector with room, to gather wakers in.
-    wakers: Vec<Waker>,
-    /// What the hooks are yet to be told, in order.
-    pub(super) presence: VecDeque<(Topic, Presence)>,
-    pub(super) keeps_presence: bool,
-    /// Somebody tells the hooks.
-    pub(super) is_telling: bool,
-    /// No hub can publish any more.
+    /// The retained events, by position.
+    records: RecordStore,
+    /// The topics that have records or are named by a reader.
+    topics: TopicTable,
+    /// The groups of readers, and what they share.
+    pub(super) groups: GroupTable,
+    /// The readers, and the presence changes that hooks have yet to be called for.
+    pub(super) readers: ReaderTable,
+    /// The last handle of the hub was dropped, so nothing can be published any more.
     pub(super) is_closed: bool,
-    pub(super) lagged: u64,
-    pub(super) gaps: u64,
 }
 
-/// That a topic has got its first reader, or lost its last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Presence {
-    First,
-    Last,
-}
-
-struct TopicLog {
-    topic: Topic,
-    tag: Tag,
-    records: BTreeSet<Position>,
-    bytes: usize,
-    keys: BTreeMap<Arc<str>, Position>,
-    /// Sorted.
-    feeds: Vec<Key>,
-    /// Readers that name it.
-    named: usize,
-    last: Position,
-    trimmed: Position,
-}
-
-pub(super) struct Feed {
-    spec: Arc<Spec>,
-    pub(super) tag: Tag,
-    /// The topics that it names, which live as long as it does.
-    named: Box<[Key]>,
-    /// The others, of its patterns.
-    matched: BTreeSet<Key>,
-    pub(super) readers: usize,
-    waiting: Vec<Key>,
-    /// The position of the last record for it.
-    pub(super) last: Position,
-    /// Up to where records for it were trimmed.
-    pub(super) trimmed: Position,
-    /// The last position at which one of its records was superseded.
-    pub(super) superseded: Position,
-    /// How many records there were for it, since it is there.
-    pub(super) published: u64,
-}
-
-pub(super) struct Reader {
-    pub(super) feed: Key,
-    waker: Option<Waker>,
-    /// Where it stands in the feed's `waiting`.
-    place: Option<u32>,
-    /// It was cut.
-    pub(super) is_cut: bool,
-    pub(super) session: Option<Arc<Session>>,
-}
-
-/// Whose stream it is, and how it is cut.
-pub(super) struct Session {
-    pub(super) extensions: Arc<http::Extensions>,
-    pub(super) control: Option<Control>,
-}
-
-/// What is ready to be published but for its position.
-pub(super) struct Prepared {
-    pub(super) topic: Topic,
-    pub(super) key: Option<Arc<str>>,
-    /// It is of the state as long as it is kept.
-    pub(super) is_state: bool,
-    /// The encoded event, behind room for an id line.
-    pub(super) event: BytesMut,
-}
-
-impl TopicLog {
-    /// About how much memory a topic takes that has records, beside these, in bytes.
-    const fn cost(name: usize) -> usize {
-        TOPIC + name
-    }
-
-    fn own_cost(&self) -> usize {
-        Self::cost(self.topic.as_str().len())
-    }
-}
-
-impl Feed {
-    fn topics(&self) -> impl Iterator<Item = Key> + '_ {
-        self.named.iter().chain(&self.matched).copied()
-    }
+/// The size of the history: what [`Hub::stats`](super::Hub::stats) reports of it.
+pub(super) struct HistorySize {
+    /// Topics that have records or are named by a reader.
+    pub(super) topics: usize,
+    /// Retained records.
+    pub(super) records: usize,
+    /// The bytes that these take, as [`Record::cost`] and [`TopicLog::cost`](topics::TopicLog::cost)
+    /// estimate them.
+    pub(super) bytes: usize,
 }
 
 impl Log {
@@ -168,50 +100,45 @@ impl Log {
         ids: Arc<Ids>,
         per_topic: History,
         total: History,
-        keeps_presence: bool,
+        tracks_presence: bool,
     ) -> Self {
         Self {
             ids,
-            per_topic,
-            total,
-            head: 0,
-            freed: 0,
-            superseded: 0,
-            topics: Slab::default(),
-            names: BTreeMap::new(),
-            order: BTreeMap::new(),
-            bytes: 0,
-            feeds: Slab::default(),
-            specs: HashMap::new(),
-            patterns: Trie::default(),
-            readers: Slab::default(),
-            frames: Frames::default(),
-            wakers: Vec::new(),
-            presence: VecDeque::new(),
-            keeps_presence,
-            is_telling: false,
+            records: RecordStore::new(per_topic, total),
+            topics: TopicTable::default(),
+            groups: GroupTable::default(),
+            readers: ReaderTable::new(tracks_presence),
             is_closed: false,
-            lagged: 0,
-            gaps: 0,
         }
     }
 
-    /// Returns the most that an event may take, in bytes, so that it is within the bounds alone.
-    pub(super) fn largest(per_topic: &History, total: &History) -> usize {
-        let topic = TopicLog::cost(Topic::LONGEST);
+    /// Returns the largest cost of an event, in bytes, with which it fits the history on its own.
+    pub(super) fn max_event_cost(per_topic: &History, total: &History) -> usize {
+        let topic = topics::TopicLog::cost(Topic::MAX_BYTES);
         per_topic.bytes.min(total.bytes.saturating_sub(topic))
     }
 
-    /// Returns how many readers a topic has, by name or by a pattern.
+    /// Returns the position of the newest event, which is also the number of events published.
+    pub(super) fn head(&self) -> Position {
+        self.records.head
+    }
+
+    /// Returns how many readers select a topic, by its name or by a pattern.
     pub(super) fn readers_of(&self, topic: &Topic) -> usize {
-        let readers = |feeds: &[Key]| feeds.iter().map(|feed| self.feeds[*feed].readers).sum();
-        match self.names.get(topic) {
-            Some(key) => readers(&self.topics[*key].feeds),
-            None => readers(&self.patterns.matches(topic)),
+        let readers = |groups: &[GroupKey]| {
+            groups.iter().map(|group| self.groups.by_key[*group].readers).sum()
+        };
+        match self.topics.by_name.get(topic) {
+            Some(key) => readers(&self.topics.by_key[*key].groups),
+            None => readers(&self.groups.patterns.matches(topic)),
         }
     }
 
-    pub(super) fn kept(&self) -> (usize, usize, usize) {
-        (self.topics.len(), self.order.len(), self.bytes)
+    pub(super) fn size(&self) -> HistorySize {
+        HistorySize {
+            topics: self.topics.by_key.len(),
+            records: self.records.by_position.len(),
+            bytes: self.records.bytes,
+        }
     }
 }

@@ -1,186 +1,97 @@
-//! Readers come, wait and leave, and the feeds that they share.
+//! Readers, and what an application can see of them.
 
-use std::{
-    collections::BTreeSet,
-    ops::Bound,
-    sync::Arc,
-    task::{Context, Waker},
+use std::{collections::VecDeque, sync::Arc, task::Waker};
+
+use super::{
+    groups::GroupKey,
+    slab::{Slab, slab_key},
 };
+use crate::{channel::Control, hub::topic::Topic};
 
-use super::{Feed, Log, Presence, Reader};
-use crate::hub::{slab::Key, topic::Pattern, topics::Spec, trie::Trie};
+slab_key! {
+    /// Identifies a reader in the reader table.
+    ReaderKey
+}
 
-impl Log {
-    pub(in crate::hub) fn enter(&mut self, spec: Spec) -> Key {
-        let feed = match self.specs.get(&spec) {
-            Some(feed) => *feed,
-            None => self.add_feed(spec),
-        };
-        let spec = self.feeds[feed].spec.clone();
-        self.feeds[feed].readers += 1;
-        for name in &spec.names {
-            let topic = self.living(name);
-            let log = &mut self.topics[topic];
-            log.named += 1;
-            if log.named == 1 && self.keeps_presence {
-                self.presence.push_back((name.clone(), Presence::First));
-            }
-        }
-        self.readers.insert(Reader { feed, waker: None, place: None, is_cut: false, session: None })
-    }
+/// The readers of a log.
+pub(in crate::hub) struct ReaderTable {
+    pub(in crate::hub) by_key: Slab<ReaderKey, Reader>,
+    /// The presence changes that the hooks have yet to be called for.
+    pub(in crate::hub) presence: PresenceQueue,
+    /// An empty vector, kept for its capacity: publishing collects wakers in it.
+    pub(super) spare_wakers: Vec<Waker>,
+    /// How many times a reader was found to lag.
+    pub(in crate::hub) lagged: u64,
+    /// How many subscriptions were resumed with a gap.
+    pub(in crate::hub) gaps: u64,
+}
 
-    fn add_feed(&mut self, mut spec: Spec) -> Key {
-        let tag = self.ids.tag(&spec);
-        let mut named = Vec::with_capacity(spec.names.len());
-        for name in &mut spec.names {
-            let topic = self.living(name);
-            // One copy of the text.
-            *name = self.topics[topic].topic.clone();
-            named.push(topic);
-        }
-        let mut matched = self.matching(&spec);
-        for topic in &named {
-            matched.remove(topic);
-        }
-        let spec = Arc::new(spec);
-        let has_patterns = !spec.patterns.is_empty();
-        let key = self.feeds.insert(Feed {
-            spec: spec.clone(),
-            tag,
-            named: named.into(),
-            matched,
-            readers: 0,
-            waiting: Vec::new(),
-            last: 0,
-            trimmed: if has_patterns { self.freed } else { 0 },
-            // What was superseded before is not told apart.
-            superseded: self.superseded,
-            published: 0,
-        });
-        for pattern in &spec.patterns {
-            self.patterns.insert(pattern, key);
-        }
-        let Feed { named, matched, last, trimmed, .. } = &mut self.feeds[key];
-        for topic in named.iter().chain(&*matched) {
-            let log = &mut self.topics[*topic];
-            if let Err(place) = log.feeds.binary_search(&key) {
-                log.feeds.insert(place, key);
-            }
-            *last = log.last.max(*last);
-            *trimmed = log.trimmed.max(*trimmed);
-        }
-        self.specs.insert(spec, key);
-        key
-    }
+/// A reader, without its position.
+pub(in crate::hub) struct Reader {
+    /// The group that it belongs to.
+    pub(in crate::hub) group: GroupKey,
+    /// The waker of the task that waits for a record. `Some` exactly while `waiting_at` is.
+    pub(super) waker: Option<Waker>,
+    /// Its index in the group's `waiting`. `Some` exactly while it stands in that list.
+    pub(super) waiting_at: Option<u32>,
+    /// `Hub::disconnect` has ended it. It reads nothing any more.
+    pub(in crate::hub) is_cut: bool,
+    /// What `Hub::disconnect` knows it by. `None` if it was given no extensions and is not a body.
+    pub(in crate::hub) session: Option<Arc<Session>>,
+}
 
-    /// Finds the topics that match patterns, and looks at each that may no more than once.
-    fn matching(&self, spec: &Spec) -> BTreeSet<Key> {
-        let mut patterns = Trie::default();
-        for pattern in &spec.patterns {
-            patterns.insert(pattern, 0);
-        }
-        let mut prefixes: Vec<&str> = spec.patterns.iter().map(Pattern::prefix).collect();
-        prefixes.sort_unstable();
-        prefixes.dedup_by(|prefix, before| prefix.starts_with(&**before));
-        let mut found = BTreeSet::new();
-        for prefix in prefixes {
-            let from = (Bound::Included(prefix), Bound::Unbounded);
-            let same = self.names.range::<str, _>(from);
-            let same = same.take_while(|(topic, _)| topic.as_str().starts_with(prefix));
-            let matching = same.filter(|(topic, _)| !patterns.matches(topic).is_empty());
-            found.extend(matching.map(|(_, key)| *key));
-        }
-        found
-    }
+/// What identifies the client of a reader, and how its stream is ended.
+pub(in crate::hub) struct Session {
+    /// The request's extensions, or those set by `Subscription::extensions`.
+    pub(in crate::hub) extensions: Arc<http::Extensions>,
+    /// Ends the stream that the reader is the source of. `None` for a plain subscription.
+    pub(in crate::hub) control: Option<Control>,
+}
 
-    /// Removes a reader, and returns what is to be dropped without the lock.
-    pub(in crate::hub) fn leave(&mut self, key: Key) -> impl Sized + use<> {
-        let waker = self.stop_waiting(key);
-        let Some(reader) = self.readers.remove(key) else { return (waker, None) };
-        let feed = &mut self.feeds[reader.feed];
-        feed.readers -= 1;
-        let (is_last, spec) = (feed.readers == 0, feed.spec.clone());
-        for name in &spec.names {
-            let Some(&topic) = self.names.get(name) else { continue };
-            let log = &mut self.topics[topic];
-            log.named -= 1;
-            if log.named == 0 && self.keeps_presence {
-                self.presence.push_back((name.clone(), Presence::Last));
-            }
-        }
-        if is_last {
-            self.remove_feed(reader.feed);
-        }
-        for name in &spec.names {
-            if let Some(&topic) = self.names.get(name) {
-                self.free_if_unused(topic);
-            }
-        }
-        (waker, reader.session)
-    }
+/// That a topic has got its first reader, or lost its last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hub) enum ReaderPresence {
+    First,
+    Last,
+}
 
-    fn remove_feed(&mut self, key: Key) {
-        let Some(feed) = self.feeds.remove(key) else { return };
-        for topic in feed.topics() {
-            let feeds = &mut self.topics[topic].feeds;
-            if let Ok(place) = feeds.binary_search(&key) {
-                feeds.remove(place);
-            }
-        }
-        for pattern in &feed.spec.patterns {
-            self.patterns.remove(pattern, key);
-        }
-        self.specs.remove(&*feed.spec);
-        if self.specs.capacity() > 8 * self.specs.len() + 64 {
-            self.specs.shrink_to(2 * self.specs.len());
-        }
-        self.frames.forget_feed(key);
-    }
+/// The changes of presence, in the order in which they happened.
+pub(in crate::hub) struct PresenceQueue {
+    /// The changes that no hook was called for yet.
+    pub(in crate::hub) changes: VecDeque<(Topic, ReaderPresence)>,
+    /// A hook is set, so changes are recorded.
+    is_tracked: bool,
+    /// A thread is calling a hook. It also calls those for later changes, so that hooks never run at
+    /// the same time and never out of order.
+    pub(in crate::hub) hook_running: bool,
+}
 
-    /// Leaves a reader's waker, and returns the one before, to be dropped without the lock.
-    pub(in crate::hub) fn wait(&mut self, key: Key, cx: &Context<'_>) -> Option<Waker> {
-        let reader = &mut self.readers[key];
-        if reader.place.is_none() {
-            let waiting = &mut self.feeds[reader.feed].waiting;
-            reader.place = u32::try_from(waiting.len()).ok();
-            waiting.push(key);
-        }
-        match &reader.waker {
-            Some(waker) if waker.will_wake(cx.waker()) => None,
-            _ => reader.waker.replace(cx.waker().clone()),
+impl ReaderTable {
+    pub(super) fn new(tracks_presence: bool) -> Self {
+        Self {
+            by_key: Slab::default(),
+            presence: PresenceQueue {
+                changes: VecDeque::new(),
+                is_tracked: tracks_presence,
+                hook_running: false,
+            },
+            spare_wakers: Vec::new(),
+            lagged: 0,
+            gaps: 0,
         }
     }
+}
 
-    fn stop_waiting(&mut self, key: Key) -> Option<Waker> {
-        let reader = &mut self.readers[key];
-        let waker = reader.waker.take();
-        if let Some(place) = reader.place.take() {
-            let waiting = &mut self.feeds[reader.feed].waiting;
-            waiting.swap_remove(place as usize);
-            if let Some(&moved) = waiting.get(place as usize) {
-                self.readers[moved].place = Some(place);
-            }
-        }
-        waker
+impl Reader {
+    pub(super) fn new(group: GroupKey) -> Self {
+        Self { group, waker: None, waiting_at: None, is_cut: false, session: None }
     }
+}
 
-    /// Cuts a reader, and returns its waker.
-    pub(in crate::hub) fn cut(&mut self, key: Key) -> Option<Waker> {
-        self.readers[key].is_cut = true;
-        self.stop_waiting(key)
-    }
-
-    /// Tells all readers that nothing more will come, and returns their wakers.
-    pub(in crate::hub) fn close(&mut self) -> Vec<Waker> {
-        self.is_closed = true;
-        for feed in self.feeds.iter_mut() {
-            feed.waiting.clear();
+impl PresenceQueue {
+    pub(super) fn push(&mut self, topic: &Topic, change: ReaderPresence) {
+        if self.is_tracked {
+            self.changes.push_back((topic.clone(), change));
         }
-        let mut wakers = Vec::new();
-        for reader in self.readers.iter_mut() {
-            reader.place = None;
-            wakers.extend(reader.waker.take());
-        }
-        wakers
     }
 }

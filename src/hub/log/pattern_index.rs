@@ -1,50 +1,52 @@
-//! Patterns by their segments, so that a topic finds those that match it without a look at each.
+//! An index of patterns by their segments, which finds those that match a topic without a visit to
+//! each.
 
 use std::collections::HashMap;
 
-use super::{
-    slab::Key,
-    topic::{Pattern, Topic},
-};
+use super::groups::GroupKey;
+use crate::hub::{pattern::Pattern, topic::Topic};
 
-/// The patterns of all feeds.
+/// The patterns of all groups, as a tree: a node for each segment.
 #[derive(Debug, Default)]
-pub(super) struct Trie {
+pub(super) struct PatternIndex {
+    /// The next segments of the patterns that pass this node. Wildcards are segments as others.
     children: HashMap<Box<str>, Self>,
-    /// Feeds whose pattern ends here.
-    ends: Vec<Key>,
+    /// The groups that have the pattern that ends here.
+    ends: Vec<GroupKey>,
 }
 
+/// The wildcard for one segment.
 const ONE: &str = "*";
+/// The wildcard for all segments that follow, at least one.
 const REST: &str = ">";
 
-impl Trie {
-    pub(super) fn insert(&mut self, pattern: &Pattern, feed: Key) {
+impl PatternIndex {
+    pub(super) fn insert(&mut self, pattern: &Pattern, group: GroupKey) {
         let mut node = self;
         for segment in pattern.segments() {
             node = node.children.entry(segment.into()).or_default();
         }
-        node.ends.push(feed);
+        node.ends.push(group);
     }
 
-    pub(super) fn remove(&mut self, pattern: &Pattern, feed: Key) {
-        self.remove_below(&mut pattern.segments(), feed);
+    pub(super) fn remove(&mut self, pattern: &Pattern, group: GroupKey) {
+        self.remove_below(&mut pattern.segments(), group);
     }
 
-    fn remove_below<'a>(&mut self, segments: &mut impl Iterator<Item = &'a str>, feed: Key) {
+    fn remove_below<'a>(&mut self, segments: &mut impl Iterator<Item = &'a str>, group: GroupKey) {
         let Some(segment) = segments.next() else {
-            self.ends.retain(|end| *end != feed);
+            self.ends.retain(|end| *end != group);
             return;
         };
         let Some(child) = self.children.get_mut(segment) else { return };
-        child.remove_below(segments, feed);
+        child.remove_below(segments, group);
         if child.children.is_empty() && child.ends.is_empty() {
             self.children.remove(segment);
         }
     }
 
-    /// Returns the feeds with a pattern that matches, each once, in order.
-    pub(super) fn matches(&self, topic: &Topic) -> Vec<Key> {
+    /// Returns the groups that have a pattern that matches, each once, sorted.
+    pub(super) fn matches(&self, topic: &Topic) -> Vec<GroupKey> {
         let mut found = Vec::new();
         if !self.children.is_empty() {
             self.find(Some(topic.as_str()), &mut found);
@@ -54,7 +56,7 @@ impl Trie {
         found
     }
 
-    fn find(&self, rest: Option<&str>, found: &mut Vec<Key>) {
+    fn find(&self, rest: Option<&str>, found: &mut Vec<GroupKey>) {
         let Some(rest) = rest else {
             found.extend(&self.ends);
             return;
@@ -69,7 +71,7 @@ impl Trie {
         if let Some(child) = self.children.get(ONE) {
             child.find(after, found);
         }
-        // A topic's own `*` or `>` is no wildcard.
+        // A `*` or `>` in a topic is an ordinary segment, which no pattern can name.
         if segment != ONE && segment != REST {
             if let Some(child) = self.children.get(segment) {
                 child.find(after, found);
@@ -80,26 +82,27 @@ impl Trie {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::slab::SlabKey, *};
 
     #[test]
     fn it_finds_what_matching_each_finds() {
         let patterns = ["*", ">", "a", "a.*", "a.>", "*.b", "a.*.c", "*.*", "a.b.>", "*.>"];
         let patterns = patterns.map(|pattern| Pattern::new(pattern).unwrap());
-        let mut trie = Trie::default();
-        for (feed, pattern) in (0..).zip(&patterns) {
-            trie.insert(pattern, feed);
+        let groups = || (0..).map(GroupKey::from_index).zip(&patterns);
+        let mut index = PatternIndex::default();
+        for (group, pattern) in groups() {
+            index.insert(pattern, group);
         }
         for topic in ["a", "b", "a.b", "a.b.c", "a.b.d.e", "*", ">", "a.*", "a.>", "", "a..c", "."]
         {
             let Ok(topic) = Topic::try_from(topic) else { continue };
-            let expected = (0..).zip(&patterns).filter(|(_, pattern)| pattern.matches(&topic));
-            let expected: Vec<Key> = expected.map(|(feed, _)| feed).collect();
-            assert_eq!(trie.matches(&topic), expected, "{topic}");
+            let expected = groups().filter(|(_, pattern)| pattern.matches(&topic));
+            let expected: Vec<GroupKey> = expected.map(|(group, _)| group).collect();
+            assert_eq!(index.matches(&topic), expected, "{topic}");
         }
-        for (feed, pattern) in (0..).zip(&patterns) {
-            trie.remove(pattern, feed);
+        for (group, pattern) in groups() {
+            index.remove(pattern, group);
         }
-        assert!(trie.children.is_empty());
+        assert!(index.children.is_empty());
     }
 }

@@ -1,0 +1,171 @@
+//! What is published, and the result of publishing it.
+
+use std::{error::Error, fmt, sync::Arc};
+
+use super::{invalid_topic::InvalidTopic, topic::Topic};
+use crate::event::{Event, EventId};
+
+/// An event for a topic, optionally with a key. Published by
+/// [`Hub::publish_all`](super::Hub::publish_all).
+///
+/// ```
+/// use tower_sse::hub::Publication;
+///
+/// let publication = Publication::new("prices", "42").key("ACME");
+/// # let _ = publication;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a publication does nothing unless `Hub::publish_all` publishes it"]
+pub struct Publication {
+    /// The topic, or why it is invalid, which is reported when it is published.
+    pub(super) topic: Result<Topic, InvalidTopic>,
+    pub(super) event: Event,
+    pub(super) key: Option<Arc<str>>,
+    pub(super) is_tombstone: bool,
+}
+
+impl Publication {
+    /// Creates a publication. An invalid topic is reported when it is published.
+    pub fn new<T>(topic: T, event: impl Into<Event>) -> Self
+    where
+        T: TryInto<Topic>,
+        T::Error: Into<InvalidTopic>,
+    {
+        let topic = topic.try_into().map_err(Into::into);
+        Self { topic, event: event.into(), key: None, is_tombstone: false }
+    }
+
+    /// Sets the key. By default there is no key.
+    ///
+    /// The event supersedes the one that was published before with the same key on the same topic:
+    /// readers that have not read the older event skip it.
+    pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Marks what the key names as removed.
+    ///
+    /// Readers receive this event as any other, but the [state](super::Selection::with_state) has no
+    /// entry for the key after it. Without a key this has no effect.
+    pub fn tombstone(mut self) -> Self {
+        self.is_tombstone = true;
+        self
+    }
+
+    /// Returns the event.
+    #[must_use]
+    pub fn into_event(self) -> Event {
+        self.event
+    }
+}
+
+/// The result of publishing an event.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Published {
+    /// The ID that the event was given. A reader that has received the event can resume from it.
+    pub id: EventId,
+    /// How many waiting subscriptions were woken. Subscriptions that have older events to read are not
+    /// counted; they reach this event later.
+    pub woken: usize,
+}
+
+/// The result of publishing several events together.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PublishedAll {
+    /// The IDs that the events were given, in order.
+    pub ids: Vec<EventId>,
+    /// How many waiting subscriptions were woken.
+    pub woken: usize,
+}
+
+/// The error of a rejected publication. Nothing was published.
+///
+/// [`into_publications`](Self::into_publications) gives back what was to be published.
+pub struct PublishError(Box<Rejected>);
+
+/// The fields of a [`PublishError`], boxed so that a result of publishing is small.
+struct Rejected {
+    fault: PublishFault,
+    /// The index of the rejected publication.
+    index: usize,
+    /// All publications of the call.
+    publications: Vec<Publication>,
+}
+
+/// Why a publication is rejected.
+#[derive(Clone, Debug)]
+pub(super) enum PublishFault {
+    Topic(InvalidTopic),
+    HasId(EventId),
+    TooLarge { bytes: usize, max: usize },
+}
+
+impl PublishError {
+    pub(super) fn new(fault: PublishFault, index: usize, publications: Vec<Publication>) -> Self {
+        Self(Box::new(Rejected { fault, index, publications }))
+    }
+
+    /// Returns whether the topic is invalid.
+    #[must_use]
+    pub fn is_invalid_topic(&self) -> bool {
+        matches!(self.0.fault, PublishFault::Topic(_))
+    }
+
+    /// Returns whether the event already has an ID.
+    #[must_use]
+    pub fn has_id(&self) -> bool {
+        matches!(self.0.fault, PublishFault::HasId(_))
+    }
+
+    /// Returns whether the event is larger than the history.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(self.0.fault, PublishFault::TooLarge { .. })
+    }
+
+    /// Returns the index of the rejected publication among those of the call.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.0.index
+    }
+
+    /// Returns all publications of the call.
+    #[must_use]
+    pub fn into_publications(self) -> Vec<Publication> {
+        self.0.publications
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.publications.len() > 1 {
+            write!(f, "publication {}: ", self.0.index)?;
+        }
+        match &self.0.fault {
+            PublishFault::Topic(error) => error.fmt(f),
+            PublishFault::HasId(id) => {
+                let id = id.as_str();
+                write!(f, "the event has the ID {id:?}: publish it without one, the hub sets IDs")
+            }
+            PublishFault::TooLarge { bytes, max } => {
+                write!(f, "the event takes {bytes} bytes, but the history holds at most {max}")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rejected { fault, index, publications } = &*self.0;
+        f.debug_struct("PublishError")
+            .field("fault", fault)
+            .field("index", index)
+            .field("publications", &publications.len())
+            .finish()
+    }
+}
+
+impl Error for PublishError {}

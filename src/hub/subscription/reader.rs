@@ -1,0 +1,231 @@
+//! A reader of the log: a cursor that waits, and leaves the log when it is dropped.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::Extensions;
+use tokio::{task::consume_budget, time::Instant};
+
+use super::cursor::{Cursor, ReadStep};
+use crate::{
+    channel::Control,
+    event::{Event, EventId},
+    hub::{
+        entry::Entry,
+        gap::{Gap, Lagged, Lagging, Resumption},
+        log::{JoinedChunk, ReadRange, Record, Session},
+        node::Node,
+        selection::Selection,
+    },
+};
+
+/// A reader of the log, as a subscription or the source of a body has it.
+///
+/// `repr(C)` keeps the node next to the cursor's first fields, which every event needs as well.
+#[repr(C)]
+pub(super) struct ReaderHandle {
+    node: Arc<Node>,
+    cursor: Cursor,
+    /// How the reader started.
+    resumption: Resumption,
+}
+
+/// What a reader is given, as the source of a body.
+pub(super) enum Delivery {
+    Chunk(JoinedChunk),
+    /// Records were trimmed before they were read. The reader has ended if [`ReaderHandle::is_over`].
+    Gap(Gap),
+    /// All of the state was delivered.
+    StateDone,
+    End,
+}
+
+impl ReaderHandle {
+    /// Adds a reader to the log, which starts at the head, or after the event with the ID `last`.
+    pub(super) fn new(node: Arc<Node>, selection: Selection, last: Option<&str>) -> Self {
+        let mut log = node.lock();
+        // A resumed reader must be told a gap for what has expired.
+        log.trim_aged(Instant::now());
+        let (cursor, resumption) = Cursor::start(&node, &mut log, selection, last);
+        let presence_changed = !log.readers.presence.changes.is_empty();
+        drop(log);
+        // From here on, dropping it removes the reader again.
+        let this = Self { node, cursor, resumption };
+        if presence_changed {
+            this.node.run_presence_hooks();
+        }
+        if let Resumption::Gap(gap) = &this.resumption {
+            Node::record_gap(gap.reason.as_str(), gap);
+        }
+        this
+    }
+
+    pub(super) fn resumption(&self) -> &Resumption {
+        &self.resumption
+    }
+
+    pub(super) fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// Records that the client is sent an ID of the current position.
+    pub(super) fn set_id_sent(&mut self) {
+        self.cursor.set_id_sent();
+    }
+
+    /// Returns whether nothing more will be read.
+    pub(super) fn is_over(&self) -> bool {
+        self.cursor.is_over
+    }
+
+    /// Returns the ID from which everything that was not read yet can be resumed.
+    pub(super) fn position(&self) -> EventId {
+        self.node.ids.reader_id(self.cursor.resumable_at(), self.cursor.tag)
+    }
+
+    /// Returns the event that reports a gap to the client, or `None` if the hook omits it.
+    pub(super) fn gap_event(&self, gap: &Gap) -> Option<Event> {
+        self.node.hooks.gap_event(gap)
+    }
+
+    /// Returns whether the reader is to be evicted, or was. It does not read.
+    pub(super) fn has_lagged(&self) -> bool {
+        let trimmed = self.node.lock().groups.by_key[self.cursor.group].trimmed;
+        let has_missed = self.cursor.is_over || self.cursor.has_missed(trimmed);
+        self.node.lagging == Lagging::Evict && has_missed
+    }
+
+    /// Sets what `Hub::disconnect` knows the reader by, and how it ends its stream.
+    pub(super) fn set_session(&self, extensions: Arc<Extensions>, control: Option<Control>) {
+        let (session, _old, is_cut) = {
+            let mut log = self.node.lock();
+            let reader = &mut log.readers.by_key[self.cursor.reader];
+            // Empty extensions do not replace those that the application has set.
+            let extensions = match &reader.session {
+                Some(before) if extensions.is_empty() => before.extensions.clone(),
+                _ => extensions,
+            };
+            let session = Arc::new(Session { extensions, control });
+            let old = reader.session.replace(session.clone());
+            (session, old, reader.is_cut)
+        };
+        // `disconnect` ran before the reader had a stream. Later runs find the session.
+        if let Some(control) = session.control.as_ref().filter(|_| is_cut) {
+            control.revoke();
+        }
+    }
+
+    /// Returns the next entry.
+    pub(super) fn poll_entry(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Entry, Lagged>>> {
+        // A reader with a long backlog never waits, so it lets other tasks run by tokio's budget.
+        ready!(pin!(consume_budget()).poll(cx));
+        loop {
+            if self.cursor.is_over {
+                return Poll::Ready(None);
+            }
+            let mut log = self.node.lock();
+            match self.cursor.next_step(&self.node, &mut log) {
+                ReadStep::Wait => {
+                    let old = log.wait(self.cursor.reader, cx);
+                    drop(log);
+                    drop(old);
+                    return Poll::Pending;
+                }
+                ReadStep::Read(range) => {
+                    let batch = log.collect(self.cursor.group, range, 1);
+                    self.cursor.advance_cursor(batch.end, range, batch.len(), &log);
+                    drop(log);
+                    // The search may end without a record: it is limited to a number of steps.
+                    let Some(record) = batch.first else { continue };
+                    self.cursor.has_read = true;
+                    return Poll::Ready(Some(Ok(entry_of(record, range))));
+                }
+                ReadStep::StateDone => {}
+                ReadStep::Gap(gap) => {
+                    drop(log);
+                    Node::record_gap("lagged", &gap);
+                    return Poll::Ready(Some(Err(Lagged { gap })));
+                }
+                ReadStep::End => self.cursor.is_over = true,
+            }
+        }
+    }
+
+    /// Returns the next chunk, or the next of the other things that a body reports.
+    // Inlined, so that a chunk is written once, to where the body takes it from.
+    #[inline]
+    pub(super) fn poll_delivery(&mut self, cx: &Context<'_>) -> Poll<Delivery> {
+        loop {
+            if self.cursor.is_over {
+                return Poll::Ready(Delivery::End);
+            }
+            let mut log = self.node.lock();
+            let range = match self.cursor.next_step(&self.node, &mut log) {
+                ReadStep::Read(range) => range,
+                ReadStep::Wait => {
+                    let old = log.wait(self.cursor.reader, cx);
+                    drop(log);
+                    drop(old);
+                    return Poll::Pending;
+                }
+                ReadStep::Gap(gap) => return Poll::Ready(Delivery::Gap(gap)),
+                ReadStep::StateDone => return Poll::Ready(Delivery::StateDone),
+                ReadStep::End => return Poll::Ready(Delivery::End),
+            };
+            if let Some(chunk) = log.groups.chunks.find(self.cursor.group, range).cloned() {
+                self.cursor.advance_cursor(chunk.end, range, chunk.events, &log);
+                return Poll::Ready(Delivery::Chunk(chunk));
+            }
+            let batch = log.collect(self.cursor.group, range, usize::MAX);
+            self.cursor.advance_cursor(batch.end, range, batch.len(), &log);
+            let is_shared = log.groups.by_key[self.cursor.group].readers > 1;
+            let is_state = range.state_to.is_some();
+            let removals = log.groups.chunks.removals;
+            if !batch.more.is_empty() {
+                // Joining copies up to 64 KiB, so it is done without the lock. A record that is removed
+                // meanwhile is delivered to this reader, but must not be cached for later ones.
+                drop(log);
+                let Some(chunk) = JoinedChunk::join(&batch, is_state) else { continue };
+                if is_shared {
+                    let mut log = self.node.lock();
+                    if log.groups.chunks.removals == removals {
+                        log.groups.chunks.insert(self.cursor.group, range, chunk.clone());
+                    }
+                }
+                return Poll::Ready(Delivery::Chunk(chunk));
+            }
+            let Some(chunk) = JoinedChunk::join(&batch, is_state) else { continue };
+            if is_shared {
+                log.groups.chunks.insert(self.cursor.group, range, chunk.clone());
+            }
+            return Poll::Ready(Delivery::Chunk(chunk));
+        }
+    }
+}
+
+fn entry_of(record: Arc<Record>, range: ReadRange) -> Entry {
+    match range.state_to {
+        Some(_) => Entry::of_state(record),
+        None => Entry::new(record),
+    }
+}
+
+impl Drop for ReaderHandle {
+    fn drop(&mut self) {
+        let (_gone, presence_changed) = {
+            let mut log = self.node.lock();
+            let gone = log.unsubscribe(self.cursor.reader);
+            (gone, !log.readers.presence.changes.is_empty())
+        };
+        if presence_changed {
+            self.node.run_presence_hooks();
+        }
+    }
+}
