@@ -5,13 +5,15 @@ use std::{env, fs, time::Duration};
 use serde_json::{Value, json};
 use tower_sse::Shutdown;
 
-use super::{Server, chromium::Browser};
+use super::chromium::Browser;
+use crate::server::Server;
 
 #[allow(dead_code, reason = "its `main` is the example's")]
 #[path = "../../examples/dashboard.rs"]
 mod example;
 
 const KEYS: usize = example::REGIONS.len() * example::HOSTS;
+
 const WINDOW: Duration = Duration::from_millis(40);
 
 async fn number(browser: &Browser, expression: &str) -> usize {
@@ -29,7 +31,7 @@ async fn opened(server: &Server) -> Browser {
 /// Writes a picture to the path in `DASHBOARD_SCREENSHOT`, if that is set: `docs/dashboard.png` was
 /// made so.
 #[tokio::test]
-async fn a_tab_that_was_asleep_gets_the_newest_of_each_key_when_it_comes_back() {
+async fn a_tab_that_was_asleep_gets_the_newest_event_of_each_key_when_it_reconnects() {
     let path = env::var("DASHBOARD_SCREENSHOT").ok();
     let server = Server::plain(example::app(1000, WINDOW, &Shutdown::now())).await;
     let browser = opened(&server).await;
@@ -64,7 +66,7 @@ async fn a_tab_that_was_asleep_gets_the_newest_of_each_key_when_it_comes_back() 
 
 /// As a tab is that the browser or the machine has stopped: connected, and reading nothing.
 #[tokio::test]
-async fn a_tab_that_is_stopped_in_mid_stream_gets_what_was_on_its_way_then_the_newest() {
+async fn a_tab_that_is_stopped_while_it_reads_gets_the_sent_events_and_then_the_newest() {
     const RATE: usize = 40_000;
     let server = Server::plain(example::app(RATE, WINDOW, &Shutdown::now())).await;
     let browser = opened(&server).await;

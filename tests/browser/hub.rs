@@ -7,7 +7,8 @@ use axum::{Router, response::Html, routing::get};
 use serde_json::{Value, json};
 use tower_sse::{Hub, hub::History};
 
-use super::{Server, chromium::Browser};
+use super::chromium::Browser;
+use crate::server::Server;
 
 const PAGE: &str = "<!doctype html><title>hub</title><link rel=icon href='data:,'><script>
     const seen = [];
@@ -19,7 +20,7 @@ const PAGE: &str = "<!doctype html><title>hub</title><link rel=icon href='data:,
     </script>";
 
 #[tokio::test]
-async fn a_browser_resumes_by_an_id_without_an_event_and_is_told_of_a_gap() {
+async fn a_browser_resumes_by_an_id_without_an_event_and_gets_a_gap_event() {
     let hub = Hub::builder().history(History::events(2)).build();
     let events = hub
         .handler(|connect| async move { connect.accept().topics(["a"]) })

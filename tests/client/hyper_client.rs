@@ -15,9 +15,9 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_rustls::TlsAcceptor;
 use tower_sse::{BoxError, Event, EventBody, EventSource};
 
-use super::{
+use crate::support::{
     mock,
-    support::process::{Process, executable},
+    process::{Process, executable},
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -90,7 +90,7 @@ async fn a_source_speaks_tls_with_the_roots_of_the_system_over_both_versions() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_a_failed_attempt() {
+async fn an_untrusted_certificate_is_a_failed_attempt() {
     let (port, _) = tls_server(&[b"http/1.1"]).await;
     let source = EventSource::new(format!("https://localhost:{port}/"));
     let policy = tower_sse::Reconnection::never();
@@ -101,7 +101,7 @@ async fn a_certificate_that_nobody_vouches_for_is_a_failed_attempt() {
 }
 
 #[tokio::test]
-async fn a_source_is_made_of_a_url_or_a_request_and_a_bad_url_is_its_first_item() {
+async fn a_source_is_made_from_a_url_or_a_request_and_an_invalid_url_is_its_first_item() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -20,6 +20,7 @@ use tokio::{
 use tower_sse::{EventSource, Reconnection, Update, Updates};
 
 const LIMIT: Duration = Duration::from_secs(20);
+
 const HEAD: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
 
@@ -162,7 +163,7 @@ async fn told(source: EventSource, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn refuses() {
+async fn a_refused_connection_is_retried_until_the_source_gives_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
@@ -173,7 +174,7 @@ async fn refuses() {
 }
 
 #[tokio::test]
-async fn resets_in_mid_event() {
+async fn a_reset_in_the_middle_of_an_event_is_a_lost_connection() {
     let acts = [
         Act::Resets(stream("id: 1\ndata: a\n\nid: 2\ndata: half")),
         Act::Holds(stream("data: b\n\n")),
@@ -185,7 +186,7 @@ async fn resets_in_mid_event() {
 }
 
 #[tokio::test]
-async fn ends_after_each_event() {
+async fn a_server_that_ends_after_each_event_is_resumed_each_time() {
     let acts = (0..5).map(|n| Act::Writes(stream(&format!("id: {n}\ndata: {n}\n\n"))));
     let (url, seen) = server(acts).await;
     let mut source = source(&url);
@@ -200,7 +201,7 @@ async fn ends_after_each_event() {
 }
 
 #[tokio::test]
-async fn five_hundred_twice_then_two_hundred() {
+async fn two_internal_server_errors_are_retried_and_then_the_stream_is_read() {
     let error = || Act::Writes(status("500 Internal Server Error"));
     let (url, _) = server([error(), error(), Act::Holds(stream("data: x\n\n"))]).await;
     let again = "again: not an event stream: the status is 500 Internal Server Error, not 200";
@@ -208,14 +209,14 @@ async fn five_hundred_twice_then_two_hundred() {
 }
 
 #[tokio::test]
-async fn no_content() {
+async fn a_204_ends_the_source() {
     let (url, seen) = server([Act::Writes("HTTP/1.1 204 No Content\r\n\r\n".into())]).await;
     assert_eq!(told(source(&url), 2).await, ["end", "end"]);
     assert_eq!(seen.paths().len(), 1);
 }
 
 #[tokio::test]
-async fn a_chain_of_permanent_redirects() {
+async fn a_chain_of_permanent_redirects_is_followed() {
     let to = |location: &str| {
         let head = format!("301 Moved Permanently\r\nlocation: {location}");
         Act::Writes(status(&head))
@@ -227,14 +228,14 @@ async fn a_chain_of_permanent_redirects() {
 }
 
 #[tokio::test]
-async fn a_redirect_loop() {
+async fn a_redirect_loop_is_fatal() {
     let (url, seen) = server([Act::Writes(status("302 Found\r\nlocation: /events"))]).await;
     assert_eq!(told(source(&url), 2).await, ["fatal: more than 20 redirects in a row", "end"]);
     assert_eq!(seen.paths().len(), 21);
 }
 
 #[tokio::test]
-async fn a_page() {
+async fn a_page_instead_of_a_stream_is_fatal() {
     let page =
         "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<!doctype html>";
     let (url, _) = server([Act::Writes(page.into())]).await;
@@ -244,7 +245,7 @@ async fn a_page() {
 }
 
 #[tokio::test]
-async fn no_head_for_ever() {
+async fn a_head_that_never_comes_is_a_failed_attempt() {
     let (url, _) = server([Act::Holds(String::new()), Act::Holds(stream("data: x\n\n"))]).await;
     let source = source(&url).header_timeout(Duration::from_millis(300));
     let told = told(source, 3).await;
@@ -252,7 +253,7 @@ async fn no_head_for_ever() {
 }
 
 #[tokio::test]
-async fn a_head_and_then_silence() {
+async fn silence_after_the_head_is_a_lost_connection() {
     let (url, _) = server([Act::Holds(stream("")), Act::Holds(stream("data: x\n\n"))]).await;
     let source = source(&url).idle_timeout(Duration::from_millis(300));
     assert_eq!(told(source, 4).await, ["opened", "again: no byte for 300ms", "opened", "event x"]);
@@ -284,7 +285,7 @@ async fn a_reader_that_blocks_its_runtime_is_no_silence() {
 }
 
 #[tokio::test]
-async fn one_byte_now_and_then() {
+async fn a_slow_stream_of_single_bytes_is_read() {
     let text = stream("data: slow\n\n");
     let (url, _) = server([Act::Drips(text, Duration::from_millis(20))]).await;
     let source = source(&url).idle_timeout(Duration::from_secs(10));
@@ -292,7 +293,7 @@ async fn one_byte_now_and_then() {
 }
 
 #[tokio::test]
-async fn a_gibibyte_without_a_line_end() {
+async fn a_gibibyte_without_a_line_end_is_an_error_and_takes_bounded_memory() {
     let (url, seen) =
         server([Act::Floods(stream("data: ")), Act::Holds(stream("data: x\n\n"))]).await;
     let mut updates = source(&url).max_line_bytes(1 << 20).updates();
@@ -309,7 +310,7 @@ async fn a_gibibyte_without_a_line_end() {
 }
 
 #[tokio::test]
-async fn bad_utf_8() {
+async fn invalid_utf_8_is_replaced() {
     let mut bytes = HEAD.as_bytes().to_vec();
     bytes.extend_from_slice(b"data: a\xff\xf0\x9f\x98b\n\nevent: \xc3\ndata: c\n\n");
     let (url, _) = server([Act::Bytes(bytes)]).await;
@@ -318,7 +319,7 @@ async fn bad_utf_8() {
 }
 
 #[tokio::test]
-async fn retry_0() {
+async fn a_retry_of_0_is_not_a_busy_loop() {
     let (url, seen) = server([Act::Writes(stream("retry: 0\ndata: x\n\n"))]).await;
     let mut source = source(&url).reconnection(Reconnection::resilient());
     let started = std::time::Instant::now();
@@ -331,7 +332,7 @@ async fn retry_0() {
 }
 
 #[tokio::test]
-async fn a_retry_of_more_than_64_bits() {
+async fn a_retry_of_more_than_64_bits_is_capped_at_an_hour() {
     let (url, seen) =
         server([Act::Writes(stream("retry: 99999999999999999999\ndata: x\n\n"))]).await;
     let mut updates = source(&url).updates();
@@ -344,7 +345,7 @@ async fn a_retry_of_more_than_64_bits() {
 }
 
 #[tokio::test]
-async fn retry_after_a_date() {
+async fn a_retry_after_date_in_the_far_future_is_capped_at_an_hour() {
     let date = "503 Service Unavailable\r\nretry-after: Fri, 31 Dec 9999 23:59:59 GMT";
     let (url, _) = server([Act::Writes(status(date))]).await;
     let mut updates = source(&url).updates();
@@ -357,7 +358,7 @@ async fn retry_after_a_date() {
 }
 
 #[tokio::test]
-async fn gzip_that_nobody_asked_for() {
+async fn a_gzip_encoding_that_was_not_requested_is_fatal() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n";
     let mut bytes = Vec::new();
     bytes.extend_from_slice(head.as_bytes());

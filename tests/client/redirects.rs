@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, Request};
 use tower_sse::{EventSource, ReconnectTo};
 
-use super::mock::{Answer, Mock, told};
+use crate::support::mock::{Answer, Mock, told};
 
 /// The requests that a redirect leads to: method, URI, body, and the headers of these names.
 async fn led(status: u16, method: &str, location: &'static str) -> Vec<(String, String, usize)> {
@@ -14,7 +14,7 @@ async fn led(status: u16, method: &str, location: &'static str) -> Vec<(String, 
     let told = told(EventSource::request(mock.clone(), request)).await;
     assert_eq!(told, ["opened 1", "event x"], "{status} {method} {location}");
     let asked = mock.asked();
-    let parts = |asked: &super::mock::Asked| {
+    let parts = |asked: &crate::support::mock::Asked| {
         assert_eq!(asked.header("content-type").is_some(), !asked.body.is_empty());
         assert_eq!(asked.header("accept"), Some("text/event-stream"));
         (asked.method.to_string(), asked.uri.clone(), asked.body.len())
@@ -23,7 +23,7 @@ async fn led(status: u16, method: &str, location: &'static str) -> Vec<(String, 
 }
 
 #[tokio::test(start_paused = true)]
-async fn method_and_body_go_along_or_do_not() {
+async fn method_and_body_are_kept_or_dropped_as_fetch_does() {
     for (status, method, expected, body) in [
         (301, "GET", "GET", 4),
         (301, "POST", "GET", 0),
@@ -96,7 +96,7 @@ async fn secrets_stay_within_their_origin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn twenty_are_followed_and_no_more() {
+async fn twenty_redirects_are_followed_and_no_more() {
     let there = || Answer::Status(307, &[("location", "/again")]);
     let mock = Mock::new((0..20).map(|_| there()).chain([Answer::Stays("")]));
     assert_eq!(told(mock.source()).await, ["opened 1"]);
@@ -106,7 +106,7 @@ async fn twenty_are_followed_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_location_that_leads_nowhere_is_fatal_and_says_so() {
+async fn an_invalid_location_is_fatal_and_the_error_says_why() {
     for (headers, error) in [
         (&[][..], "a redirect (301 Moved Permanently) without a Location"),
         (&[("location", "")], "a redirect (301 Moved Permanently) without a Location"),
@@ -129,7 +129,7 @@ async fn a_location_that_leads_nowhere_is_fatal_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_location_twice_is_one() {
+async fn the_same_location_twice_counts_as_one() {
     let twice = &[("location", "/there"), ("location", "/there")];
     let mock = Mock::new([Answer::Status(301, twice), Answer::Stays("")]);
     assert_eq!(told(mock.source()).await, ["opened 1"]);
@@ -137,7 +137,7 @@ async fn the_same_location_twice_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_attempt_begins_where_it_was_chosen_to() {
+async fn the_next_attempt_starts_at_the_chosen_target() {
     let script = || {
         Mock::new([
             Answer::Status(301, &[("location", "/moved")]),
@@ -167,7 +167,7 @@ async fn the_next_attempt_begins_where_it_was_chosen_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_is_asked_once_an_attempt_and_its_secrets_stay_within_the_origin() {
+async fn a_header_provider_is_called_once_per_attempt_and_its_secrets_stay_within_the_origin() {
     let mock = Mock::new([
         Answer::Status(302, &[("location", "/here")]),
         Answer::Status(302, &[("location", "http://second/there")]),
@@ -186,7 +186,7 @@ async fn a_provider_is_asked_once_an_attempt_and_its_secrets_stay_within_the_ori
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_provider_gives_to_one_attempt_is_not_of_the_next() {
+async fn headers_of_a_provider_apply_to_one_attempt_only() {
     for choice in [ReconnectTo::Original, ReconnectTo::PermanentTarget, ReconnectTo::LastTarget] {
         let mock = Mock::new([
             Answer::Status(308, &[("location", "/moved")]),

@@ -1,0 +1,388 @@
+//! Whatever can be built arrives as what it was, and nothing else does: read by a decoder that is
+//! not ours.
+//!
+//! By the standard an event is dispatched if its block has a `data` line, be it an empty one: each
+//! `data` line adds its value and a line feed to the data, and only data that is empty *before* the
+//! last line feed is taken off dispatches nothing. The decoder agrees, so events with empty data
+//! need no care here. Its reconnection times are `u32`, and it has no empty last event ID, but
+//! none.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use proptest::{collection::vec, option, prelude::*};
+use sse_core::{SseDecoder, SseEvent};
+use tower_sse::{
+    Buffer, EncodedEvent, Event, EventBody, EventId, EventType, FieldName, event_channel,
+};
+
+use crate::support::read_text;
+
+/// What a decoder tells: dispatched events as type, data and last event ID, and reconnection times.
+#[derive(Clone, Debug, PartialEq)]
+enum Told {
+    Event(String, String, Option<String>),
+    Retry(u32),
+}
+
+/// Decodes what comes in these chunks.
+fn told(chunks: impl IntoIterator<Item = Bytes>) -> Vec<Told> {
+    let mut decoder = SseDecoder::with_limit(NonZeroUsize::new(16 << 20).unwrap());
+    let mut all = Vec::new();
+    for mut chunk in chunks {
+        while let Some(event) = decoder.next(&mut chunk) {
+            all.push(match event.unwrap() {
+                SseEvent::Retry(retry) => Told::Retry(retry),
+                SseEvent::Message(message) => Told::Event(
+                    message.event.into_owned(),
+                    message.data,
+                    message.last_event_id.map(|id| id.to_string()),
+                ),
+            });
+        }
+    }
+    all
+}
+
+/// Data as a client gets it: each line end became one LF.
+fn with_lf(data: &str) -> String {
+    data.replace("\r\n", "\n").replace('\r', "\n")
+}
+
+/// What a client must be told of events that come one after the other.
+fn expected<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Told> {
+    let mut last_event_id = None;
+    let mut all = Vec::new();
+    for event in events {
+        if let Some(retry) = event.retry() {
+            all.push(Told::Retry(retry.as_millis().try_into().unwrap()));
+        }
+        if let Some(id) = event.id() {
+            last_event_id = Some(id.as_str().to_owned()).filter(|id| !id.is_empty());
+        }
+        if event.has_data() {
+            let event_type = event.event_type().as_str().to_owned();
+            all.push(Told::Event(event_type, with_lf(event.data()), last_event_id.clone()));
+        }
+    }
+    all
+}
+
+/// Text of what could go wrong: line ends, colons, spaces, fields, controls, marks, and anything
+/// else.
+fn text() -> impl Strategy<Value = String> {
+    const PIECES: [&str; 24] = [
+        "\r",
+        "\n",
+        "\r\n",
+        "\n\n",
+        "\r\r",
+        ":",
+        " ",
+        "data: x",
+        "event: x",
+        "id: 7",
+        "retry: 1",
+        "data",
+        ": comment",
+        "\0",
+        "\t",
+        "\u{feff}",
+        "\u{2028}",
+        "\u{85}",
+        "\u{7f}",
+        "ä",
+        "漢",
+        "😀",
+        "a",
+        "\u{b}\u{c}",
+    ];
+    let piece = prop_oneof![
+        4 => proptest::sample::select(&PIECES[..]).prop_map(str::to_owned),
+        1 => any::<String>(),
+        1 => "[a-z]{0,80}",
+    ];
+    vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}
+
+fn event_type() -> impl Strategy<Value = EventType> {
+    text().prop_map(|text| EventType::try_from(text.replace(['\r', '\n'], "")).unwrap())
+}
+
+fn id() -> impl Strategy<Value = EventId> {
+    let no_controls =
+        |text: String| text.chars().filter(|it| !it.is_ascii_control()).collect::<String>();
+    prop_oneof![
+        text().prop_map(move |text| EventId::try_from(no_controls(text)).unwrap()),
+        any::<i64>().prop_map(EventId::from),
+    ]
+}
+
+fn field_name() -> impl Strategy<Value = FieldName> {
+    let allowed = |text: String| text.replace(['\r', '\n', ':'], "");
+    let near = proptest::sample::select(&["ID", "datas", " data", "dat", "retry ", "Event"][..]);
+    prop_oneof![text().prop_map(allowed), near.prop_map(str::to_owned)]
+        .prop_filter_map("a name", |name| FieldName::try_from(name).ok())
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let retry = option::weighted(0.2, any::<u32>());
+    let comments = vec(text(), 0..3);
+    let fields = vec((field_name(), text()), 0..3);
+    (option::of(text()), option::of(event_type()), option::of(id()), retry, comments, fields)
+        .prop_map(|(data, event_type, id, retry, comments, fields)| {
+            let mut event = Event::default();
+            if let Some(data) = data {
+                event = event.with_data(data);
+            }
+            if let Some(event_type) = event_type {
+                event = event.with_type(event_type);
+            }
+            if let Some(id) = id {
+                event = event.with_id(id);
+            }
+            if let Some(retry) = retry {
+                event = event.with_retry(Duration::from_millis(retry.into()));
+            }
+            event = comments.into_iter().fold(event, Event::with_comment);
+            fields.into_iter().fold(event, |event, (name, value)| event.with_field(name, value))
+        })
+}
+
+fn wire(event: &Event) -> Bytes {
+    event.encode().to_bytes()
+}
+
+/// Cuts bytes into pieces of these lengths, again and again.
+fn cut(mut bytes: Bytes, lengths: &[usize]) -> Vec<Bytes> {
+    let mut lengths = lengths.iter().cycle();
+    let mut pieces = Vec::new();
+    while !bytes.is_empty() {
+        let length = *lengths.next().unwrap();
+        pieces.push(bytes.split_to(length.min(bytes.len())));
+    }
+    pieces
+}
+
+/// What a sentinel sent after something else must still be, whatever came before.
+fn sentinel() -> Event {
+    Event::new("the\nsentinel").with_type("sentinel").with_id("last")
+}
+
+fn is_sentinel(told: Option<&Told>) -> bool {
+    told == Some(&Told::Event("sentinel".into(), "the\nsentinel".into(), Some("last".into())))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn an_event_arrives_unchanged(event in event()) {
+        prop_assert_eq!(told([wire(&event)]), expected([&event]));
+    }
+
+    #[test]
+    fn events_arrive_in_any_chunking(events in vec(event(), 0..6), lengths in vec(1..40_usize, 1..5)) {
+        let mut bytes = BytesMut::new();
+        events.iter().for_each(|event| event.encode_to(&mut bytes));
+        prop_assert_eq!(&bytes, &events.iter().map(wire).collect::<Vec<_>>().concat());
+        prop_assert_eq!(told(cut(bytes.freeze(), &lengths)), expected(&events));
+    }
+
+    #[test]
+    fn events_arrive_through_a_channel_and_a_body(
+        events in vec((event(), any::<bool>()), 0..20),
+        capacity in 1..8_usize,
+        lengths in vec(1..40_usize, 1..5),
+    ) {
+        let to_send = events.clone();
+        let body = EventBody::new(|sender| async move {
+            for (event, encoded) in to_send {
+                match encoded {
+                    true => sender.send(event.encode()).await?,
+                    false => sender.send(event).await?,
+                }
+            }
+            Ok(())
+        });
+        let mut body = body.buffer(Buffer::fixed(capacity)).without_keep_alive();
+        let mut chunks = Vec::new();
+        // Without a waiting future it is pending only to let others run.
+        loop {
+            match body.next_chunk().now_or_never() {
+                None => {}
+                Some(None) => break,
+                Some(Some(chunk)) => chunks.extend(cut(chunk.unwrap(), &lengths)),
+            }
+        }
+        prop_assert_eq!(told(chunks), expected(events.iter().map(|(event, _)| event)));
+    }
+
+    #[test]
+    fn large_events_arrive_through_a_body(
+        events in vec((text(), 1..60_000_usize, any::<bool>()), 1..6),
+    ) {
+        let events: Vec<_> = events
+            .into_iter()
+            .map(|(text, times, shared)| (Event::new(text.repeat(times / 50)).with_id(times), shared))
+            .collect();
+        let (sender, receiver) = event_channel(Buffer::fixed(64).max_bytes(usize::MAX));
+        for (event, shared) in &events {
+            match shared {
+                true => sender.try_send(event.encode()).unwrap(),
+                false => sender.try_send(event.clone()).unwrap(),
+            }
+        }
+        drop(sender);
+        let mut body = EventBody::from(receiver).without_keep_alive();
+        let mut chunks = Vec::new();
+        loop {
+            match body.next_chunk().now_or_never() {
+                None => {}
+                Some(None) => break,
+                Some(Some(chunk)) => chunks.push(chunk.unwrap()),
+            }
+        }
+        prop_assert!(chunks.iter().all(|chunk| chunk.len() <= 64 << 10));
+        prop_assert_eq!(told(chunks), expected(events.iter().map(|(event, _)| event)));
+    }
+
+    #[test]
+    fn a_late_id_is_that_of_the_event(event in event(), late in id(), later in id()) {
+        let late_event = event.clone().with_id(late.clone());
+        let encoded = event.encode().with_id(&late);
+        prop_assert_eq!(told([encoded.to_bytes()]), expected([&late_event]));
+        let later_event = event.with_id(later.clone());
+        prop_assert_eq!(told([encoded.with_id(&later).to_bytes()]), expected([&later_event]));
+    }
+
+    #[test]
+    fn a_late_id_takes_the_place_of_the_first_of_foreign_bytes(
+        bytes in vec(prop_oneof![text(), Just("id: 1\n".into()), Just("id\r\n".into())], 0..8),
+        late in id(),
+    ) {
+        let bytes = format!("{}\n\n", bytes.concat());
+        let Ok(foreign) = EncodedEvent::from_bytes(bytes) else { return Ok(()) };
+        let told_before = told([foreign.to_bytes()]);
+        let told = told([foreign.clone().with_id(&late).to_bytes(), wire(&sentinel())]);
+        prop_assert!(is_sentinel(told.last()));
+        prop_assert_eq!(told.len(), told_before.len() + 1);
+        // All but the ids is as before, and the first event has the late one.
+        let late = Some(late.as_str().to_owned()).filter(|id| !id.is_empty());
+        let mut first = true;
+        for (before, after) in told_before.iter().zip(&told) {
+            match (before, after) {
+                (Told::Event(type_before, data_before, _), Told::Event(event_type, data, id)) => {
+                    prop_assert_eq!((type_before, data_before), (event_type, data));
+                    if std::mem::take(&mut first) && !foreign_ids_follow(&foreign) {
+                        prop_assert_eq!(id, &late);
+                    }
+                }
+                _ => prop_assert_eq!(before, after),
+            }
+        }
+    }
+
+    #[test]
+    fn foreign_bytes_are_refused_or_leave_the_next_event_alone(
+        bytes in prop_oneof![
+            vec(any::<u8>(), 0..60),
+            vec(proptest::sample::select(&b"\r\n\r\n: adtei\xef\xbb\xbf\0"[..]), 0..30),
+            text().prop_map(|text| format!("{text}\n\n").into_bytes()),
+        ],
+    ) {
+        let Ok(foreign) = EncodedEvent::from_bytes(bytes.clone()) else { return Ok(()) };
+        prop_assert_eq!(foreign.to_bytes(), &bytes);
+        let before = told([wire(&Event::comment("x")), foreign.to_bytes()]);
+        for after in [sentinel().encode(), sentinel().encode().with_id("last")] {
+            let told = told([wire(&Event::comment("x")), foreign.to_bytes(), after.to_bytes()]);
+            prop_assert_eq!(told.len(), before.len() + 1, "{:?}", bytes);
+            prop_assert!(is_sentinel(told.last()), "{:?}", bytes);
+        }
+    }
+}
+
+/// Whether bytes have several blocks, so that ids of later ones may come before the first
+/// dispatched event.
+fn foreign_ids_follow(foreign: &EncodedEvent) -> bool {
+    let text = String::from_utf8(foreign.to_bytes().to_vec()).unwrap();
+    let text = with_lf(&text);
+    let text = text.trim_matches('\n');
+    text.contains("\n\n")
+}
+
+#[test]
+fn attacks_by_data_arrive_as_data() {
+    for attack in [
+        "x\n\nevent: evil\ndata: y",
+        "x\r\revent: evil\rdata: y\r\r",
+        "x\r\n\r\nevent: evil\r\ndata: y\r\n\r\n",
+        "x\n\r\n\rdata: y",
+        "\nid: 666\nretry: 0\n",
+        "\r\n",
+        "\n\n\n",
+        "event: evil",
+        ":\n:\n\ndata: y",
+        "\u{feff}data: y\n\n",
+        "\u{2028}data: y\u{2029}data: z\u{85}data: q\u{b}data: r\u{c}data: s",
+        "\0\n\0",
+        "",
+        " ",
+        "  leading",
+        "data: data: x",
+    ] {
+        let event = Event::new(attack);
+        let alone = [Told::Event("message".into(), with_lf(attack), None)];
+        assert_eq!(told([wire(&event)]), alone, "{attack:?}");
+        // Byte by byte too.
+        assert_eq!(told(cut(wire(&event), &[1])), alone, "{attack:?}");
+
+        // As a comment and as the value of a field it is nothing.
+        let silent = Event::comment(attack).with_field("custom", attack);
+        assert_eq!(told([wire(&silent)]), [], "{attack:?}");
+        let told = told([wire(&silent.with_data("x")), wire(&sentinel())]);
+        assert_eq!(told.len(), 2, "{attack:?}");
+        assert_eq!(told[0], Told::Event("message".into(), "x".into(), None));
+        assert!(is_sentinel(told.last()));
+    }
+}
+
+#[test]
+fn attacks_by_names_and_ids_cannot_be_built() {
+    for attack in
+        ["x\ndata: y", "x\rdata: y", "x\r\ndata: y", "\n", "\r", "x\n\ndata: y\n\n", "x\n"]
+    {
+        assert!(EventType::try_from(attack).is_err(), "{attack:?}");
+        assert!(EventType::try_from(attack.to_owned()).is_err(), "{attack:?}");
+        assert!(attack.parse::<EventType>().is_err(), "{attack:?}");
+        assert!(EventId::try_from(attack).is_err(), "{attack:?}");
+        assert!(EventId::try_from(attack.to_owned()).is_err(), "{attack:?}");
+        assert!(EventId::from_display(attack).is_err(), "{attack:?}");
+        assert!(FieldName::try_from(attack).is_err(), "{attack:?}");
+        assert!(FieldName::try_from(attack.to_owned()).is_err(), "{attack:?}");
+    }
+    // What looks like more than it is stays the value of its field.
+    for value in ["data: y", ": x", "id:7", " spaced ", "\u{feff}", "\u{2028}data: y", "ä:ß", ":"]
+    {
+        let event_type = EventType::try_from(value).unwrap();
+        let id = EventId::try_from(value).unwrap();
+        let event = Event::new("x").with_type(event_type).with_id(id);
+        let expected = Told::Event(value.into(), "x".into(), Some(value.into()));
+        assert_eq!(told([wire(&event)]), [expected], "{value:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn attacks_through_a_stream_arrive_as_data() {
+    let attack = "x\r\rid: 666\r\n\r\nevent: evil\ndata: y\n\n";
+    let (events, receiver) = event_channel(Buffer::default());
+    events.send(Event::comment(attack)).await.unwrap();
+    events.send(Event::new(attack)).await.unwrap();
+    events.send(sentinel()).await.unwrap();
+    drop(events);
+    let told = told([Bytes::from(read_text(EventBody::from(receiver)).await)]);
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0], Told::Event("message".into(), with_lf(attack), None));
+    assert!(is_sentinel(told.last()));
+}

@@ -1,0 +1,45 @@
+//! Farewells, and bodies that are read to their end.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::{task::JoinHandle, time::Instant};
+use tower::{Layer as _, ServiceExt as _};
+use tower_sse::{Event, EventBody, EventSender, Farewell};
+
+use crate::support::{SECOND, read_text};
+
+pub(crate) fn bye() -> Farewell {
+    Farewell::new().event(Event::new("bye").with_type("end").with_id(9)).retry(2 * SECOND)
+}
+
+pub(crate) const BYE: &str = "event: end\nid: 9\nretry: 2000\ndata: bye\n\n";
+
+/// Reads in a task, and tells the text, and how long it took to the end.
+pub(crate) fn reading(body: EventBody) -> JoinHandle<(String, Duration)> {
+    let start = Instant::now();
+    tokio::spawn(async move {
+        let text = read_text(body).await;
+        (text, start.elapsed())
+    })
+}
+
+pub(crate) fn std_in(duration: Duration) -> std::time::Instant {
+    (Instant::now() + duration).into_std()
+}
+
+pub(crate) fn plain_bye() -> Farewell {
+    Farewell::new().event(Event::new("bye"))
+}
+
+pub(crate) const PLAIN_BYE: &str = "data: bye\n\n";
+
+/// Ends by itself as soon as it is told.
+pub(crate) fn obeys() -> EventBody {
+    EventBody::new(|events: EventSender| async move {
+        events.ending().await;
+        Ok(())
+    })
+    .without_keep_alive()
+    .without_greeting()
+}
