@@ -36,10 +36,7 @@ async fn a_keep_alive_is_a_comment_every_15_seconds_and_can_be_switched_off() {
         seen.retain(|at| *at < 40_000);
         assert_eq!(seen, beats);
     }
-}
 
-#[tokio::test(start_paused = true)]
-async fn zero_keep_alive() {
     for body in [
         idle_body().keep_alive(KeepAlive::every(Duration::ZERO)),
         idle_body().keep_alive(KeepAlive::every(Duration::MAX)),
@@ -77,10 +74,7 @@ async fn a_keep_alive_is_sent_after_a_pause_and_each_event_restarts_the_pause() 
             (18, ": k\n\n"),
         ]
     );
-}
 
-#[tokio::test(start_paused = true)]
-async fn r26() {
     let handler = event_channel_handler(|_, events| async move {
         for pause in [9, 9, 9, 12] {
             sleep(pause * SECOND).await;

@@ -25,10 +25,8 @@ async fn the_greeting_comes_at_once_and_can_be_switched_off() {
     let started = Instant::now();
     assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": keep-alive\n\n");
     assert_eq!(started.elapsed(), 15 * SECOND);
-}
 
-#[tokio::test(start_paused = true)]
-async fn p5() {
+    // The same with a handler.
     let start = Instant::now();
     let mut body = call(&idle(), get("/")).await.into_body();
     assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n\n");

@@ -104,10 +104,7 @@ async fn the_body_is_pending_once_after_each_64_kib() {
         }
     }
     assert_eq!(total, 200_000 + "data: \n\n".len() + ": connected\n\n".len());
-}
 
-#[test]
-fn d08() {
     let handlers: [(fn() -> EventBody, usize); 2] = [
         // One event larger than that, sliced.
         (|| EventBody::from_stream(stream::iter([Event::new("x".repeat(300_000))])), 300_000 + 8),

@@ -45,10 +45,8 @@ async fn the_closure_is_called_at_the_first_poll_so_later_settings_apply() {
     });
     let response = tower::ServiceExt::oneshot(service, get("/")).await.unwrap();
     assert_eq!(read_text(response.into_body()).await, ": connected\n\ndata: x\n\n");
-}
 
-#[tokio::test(start_paused = true)]
-async fn settings() {
+    // Settings as a group.
     let options = StreamOptions::new().without_greeting().buffer(Buffer::dropping(1));
     let body = EventBody::new(|events| async move {
         for n in 0..3 {

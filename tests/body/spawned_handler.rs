@@ -69,10 +69,8 @@ async fn a_handler_is_paused_with_its_body_unless_it_is_spawned() {
         sleep(10 * SECOND).await;
         assert_eq!(ticks.load(SeqCst), then, "it is aborted with its body");
     }
-}
 
-#[tokio::test(start_paused = true)]
-async fn aborted() {
+    // Its future is dropped with the body.
     let (alive, mut gone) = tokio::sync::mpsc::channel::<()>(1);
     let mut body = EventBody::new(move |_| async move {
         let _alive = alive;

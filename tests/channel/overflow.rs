@@ -67,6 +67,12 @@ async fn dropping_and_sliding_buffers_count_dropped_events() {
         drop(events);
         assert_eq!(delivered(body).await, kept, "{buffer:?}");
     }
+
+    for buffer in [Buffer::dropping(2), Buffer::sliding(2)] {
+        let (events, _receiver) = event_channel(buffer);
+        assert!((0..10).all(|n| events.try_send(Event::new(n)).is_ok()));
+        assert_eq!(events.dropped(), 8);
+    }
 }
 
 #[tokio::test(start_paused = true)]

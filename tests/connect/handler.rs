@@ -1,10 +1,8 @@
 //! `event_channel_handler`: a function as a service.
 
 use http::{Method, Request, Response};
-use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_sse::{
-    BoxError, Buffer, Connect, Event, EventBody, ResponseHead, SseLayer, event_channel_handler,
-};
+use tower::ServiceExt as _;
+use tower_sse::{BoxError, Buffer, Connect, Event, EventBody, ResponseHead, event_channel_handler};
 
 use crate::support::{
     decode,
@@ -29,10 +27,8 @@ async fn a_function_is_a_service_and_settings_are_methods() {
     assert_eq!(read_text(body).await, ": connected\n\ndata: /a\n\n");
     let body = with_options.oneshot(get("/b")).await.unwrap().into_body();
     assert_eq!(read_text(body).await, "data: /b\n\n");
-}
 
-#[tokio::test(start_paused = true)]
-async fn a_function_and_on_connect_make_a_service() {
+    // With `on_connect`.
     let app = sends(vec![Event::new("x")])
         .on_connect(|connect: Connect| async move { Ok(connect.accept()) });
     let response = call(&app, get("/")).await;
@@ -63,21 +59,13 @@ async fn the_function_gets_request_head_and_sender_and_fails_by_returning_an_err
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_serves_any_method_and_the_layer_negotiates() {
+async fn a_handler_serves_any_method_and_any_accept() {
     for method in [Method::GET, Method::POST, Method::PUT, Method::OPTIONS, Method::DELETE] {
         for accept in ["text/html", "text/event-stream", "nonsense"] {
             let request = Request::builder().method(&method).header("accept", accept).body(());
             let response = call(&sends(vec![Event::new("x")]), request.unwrap()).await;
             assert_eq!(read_text(response.into_body()).await, ": connected\n\ndata: x\n\n");
         }
-    }
-    let page = service_fn(|_| async { Ok::<_, BoxError>(Response::new(String::from("page"))) });
-    let service = SseLayer::new(sends(vec![Event::new("x")])).layer(page);
-    for (accept, is_events) in [("text/html", false), ("text/event-stream", true), ("*/*", false)] {
-        let request = Request::get("/").header("accept", accept).body(()).unwrap();
-        let response = service.clone().oneshot(request).await.unwrap();
-        let content_type = response.headers().get("content-type");
-        assert_eq!(content_type.is_some_and(|it| it == "text/event-stream"), is_events, "{accept}");
     }
 }
 

@@ -10,19 +10,15 @@ use crate::support::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn k4() {
+async fn by_default_the_response_is_200_an_event_stream_and_not_cached() {
+    assert_eq!(call(&sends(vec![Event::new("x")]), get("/")).await.status(), StatusCode::OK);
+    assert_eq!(EventBody::from(event_channel(Buffer::default()).1).into_response().status(), 200);
     for app in [idle(), idle().on_connect(|connect| async { Ok(connect.accept()) })] {
         let response = call(&app, get("/")).await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert!(response.headers()["cache-control"].to_str().unwrap().contains("no-store"));
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_status_is_200() {
-    assert_eq!(call(&sends(vec![Event::new("x")]), get("/")).await.status(), StatusCode::OK);
-    assert_eq!(EventBody::from(event_channel(Buffer::default()).1).into_response().status(), 200);
 }
 
 #[tokio::test(start_paused = true)]

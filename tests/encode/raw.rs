@@ -15,10 +15,7 @@ async fn encoded_bytes_are_sent_as_they_are() {
     let text = read_text(call(&sends(events), get("/")).await.into_body()).await;
     assert_eq!(text, format!(": connected\n\n{raw}data: c\n\n"));
     assert!(EncodedEvent::from_bytes("data: not whole\n").is_err());
-}
 
-#[tokio::test(start_paused = true)]
-async fn k14() {
     let raw = EncodedEvent::from_bytes("data: raw\r\ndata: text\r\n\r\n").unwrap();
     let text = read_text(call(&sends(vec![raw]), get("/")).await.into_body()).await;
     assert_eq!(text, ": connected\n\ndata: raw\r\ndata: text\r\n\r\n");

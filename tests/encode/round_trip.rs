@@ -313,7 +313,7 @@ fn foreign_ids_follow(foreign: &EncodedEvent) -> bool {
 }
 
 #[test]
-fn attacks_by_data_arrive_as_data() {
+fn data_that_looks_like_fields_arrives_as_data() {
     for attack in [
         "x\n\nevent: evil\ndata: y",
         "x\r\revent: evil\rdata: y\r\r",
@@ -349,20 +349,7 @@ fn attacks_by_data_arrive_as_data() {
 }
 
 #[test]
-fn attacks_by_names_and_ids_cannot_be_built() {
-    for attack in
-        ["x\ndata: y", "x\rdata: y", "x\r\ndata: y", "\n", "\r", "x\n\ndata: y\n\n", "x\n"]
-    {
-        assert!(EventType::try_from(attack).is_err(), "{attack:?}");
-        assert!(EventType::try_from(attack.to_owned()).is_err(), "{attack:?}");
-        assert!(attack.parse::<EventType>().is_err(), "{attack:?}");
-        assert!(EventId::try_from(attack).is_err(), "{attack:?}");
-        assert!(EventId::try_from(attack.to_owned()).is_err(), "{attack:?}");
-        assert!(EventId::from_display(attack).is_err(), "{attack:?}");
-        assert!(FieldName::try_from(attack).is_err(), "{attack:?}");
-        assert!(FieldName::try_from(attack.to_owned()).is_err(), "{attack:?}");
-    }
-    // What looks like more than it is stays the value of its field.
+fn types_and_ids_that_look_like_fields_stay_values() {
     for value in ["data: y", ": x", "id:7", " spaced ", "\u{feff}", "\u{2028}data: y", "ä:ß", ":"]
     {
         let event_type = EventType::try_from(value).unwrap();
@@ -374,7 +361,7 @@ fn attacks_by_names_and_ids_cannot_be_built() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attacks_through_a_stream_arrive_as_data() {
+async fn data_that_looks_like_fields_arrives_as_data_through_a_body() {
     let attack = "x\r\rid: 666\r\n\r\nevent: evil\ndata: y\n\n";
     let (events, receiver) = event_channel(Buffer::default());
     events.send(Event::comment(attack)).await.unwrap();

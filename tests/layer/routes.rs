@@ -9,7 +9,10 @@ use tower_sse::{
 
 use crate::{
     over_pages, says_path,
-    support::{handlers::counts, http::get},
+    support::{
+        handlers::{counts, sends},
+        http::get,
+    },
 };
 
 /// Asks for a path with this `Accept`; returns the text of the answer, and its `Vary`.
@@ -45,7 +48,7 @@ async fn a_path_is_matched_exactly_and_decides_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_prefix_mounts_the_handler() {
+async fn a_prefix_mounts_the_handler_in_any_service() {
     for prefix in ["/events", "/events/"] {
         let layer = SseLayer::new(says_path()).path_prefix(prefix);
         for (uri, text) in [
@@ -62,10 +65,8 @@ async fn a_prefix_mounts_the_handler() {
             );
         }
     }
-}
 
-#[tokio::test(start_paused = true)]
-async fn the_layer_mounts_a_handler_in_any_service_by_path_or_accept() {
+    // In a `ServiceBuilder`, by prefix and by `Accept`.
     let app = service_fn(|request: Request<()>| async move {
         Ok::<_, BoxError>(Response::new(format!("page {}", request.uri())))
     });
@@ -124,10 +125,19 @@ async fn accept_decides_by_the_ranges_it_names() {
         let (text, varies) = ask(&both, Method::GET, "/b", accept).await;
         assert_eq!((text.as_str(), varies), ("GET /b", false), "{accept:?}");
     }
+
+    let page = service_fn(|_| async { Ok::<_, BoxError>(Response::new(String::from("page"))) });
+    let service = SseLayer::new(sends(vec![Event::new("x")])).layer(page);
+    for (accept, is_events) in [("text/html", false), ("text/event-stream", true), ("*/*", false)] {
+        let request = Request::get("/").header("accept", accept).body(()).unwrap();
+        let response = service.clone().oneshot(request).await.unwrap();
+        let content_type = response.headers().get("content-type");
+        assert_eq!(content_type.is_some_and(|it| it == "text/event-stream"), is_events, "{accept}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn options_goes_to_the_inner_service() {
+async fn options_and_connect_go_to_the_inner_service() {
     for layer in [
         SseLayer::new(says_path()),
         SseLayer::new(says_path()).path("/a"),
@@ -140,10 +150,8 @@ async fn options_goes_to_the_inner_service() {
         let (text, _) = ask(&layer, Method::POST, "/a", accept).await;
         assert!(text.starts_with("data: /"), "{text}");
     }
-}
 
-#[tokio::test(start_paused = true)]
-async fn options_and_connect_go_to_the_inner_service_under_any_prefix() {
+    // So does CONNECT, under any prefix.
     let layer = SseLayer::new(counts::<()>().0).path_prefix("/");
     let inner =
         service_fn(|_: Request<()>| async { Ok::<_, BoxError>(Response::new(String::new())) });

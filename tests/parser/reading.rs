@@ -4,19 +4,6 @@ use std::time::Duration;
 
 use tower_sse::{Event, EventParser, Parsed};
 
-/// The events of a stream: type and data.
-fn read(input: &'static str) -> Vec<(String, String)> {
-    let mut parser = EventParser::new();
-    parser.push(input);
-    let events = std::iter::from_fn(|| parser.next_event());
-    let parts = |event: Event| (event.event_type().as_str().to_owned(), event.data().to_owned());
-    events.map(|event| parts(event.unwrap())).collect()
-}
-
-fn messages<const N: usize>(data: [&str; N]) -> Vec<(String, String)> {
-    data.map(|data| ("message".to_owned(), data.to_owned())).into()
-}
-
 #[test]
 fn an_event_is_returned_with_the_byte_that_ends_it() {
     for input in ["data: x\n\n", "data: x\r\r", "data: x\r\n\r", "data: x\n\r"] {
@@ -69,15 +56,7 @@ fn an_encoded_event_is_parsed_to_the_same_event() {
 }
 
 #[test]
-fn c4() {
-    let mut parser = EventParser::new();
-    parser.push("data: a\r\r");
-    assert_eq!(parser.next_event().unwrap().unwrap().data(), "a");
-}
-
-#[test]
 fn comments_are_items_of_their_own() {
-    assert_eq!(read(": one\ndata: a\n: two\n\n"), messages(["a"]));
     let mut parser = EventParser::new();
     parser.push(": one\n");
     assert_eq!(parser.next_item().unwrap().unwrap(), Parsed::Comment(" one".into()));
@@ -127,76 +106,4 @@ fn one_leading_byte_order_mark_is_removed_wherever_it_is_split() {
         }
         assert_eq!(data.unwrap().unwrap().data(), "a", "split at {at}");
     }
-}
-
-#[test]
-fn c3() {
-    assert_eq!(read("data: a\ndata: b\rdata: c\r\ndata: d\r\r"), messages(["a\nb\nc\nd"]));
-}
-
-#[test]
-fn c5() {
-    assert_eq!(read("\n\n\ndata: a\n\n\n\n\ndata: b\n\n"), messages(["a", "b"]));
-}
-
-#[test]
-fn c7() {
-    assert_eq!(read("data\n\n"), messages([""]));
-}
-
-#[test]
-fn c8() {
-    assert_eq!(read("data:a\ndata: b\ndata:  c\n\n"), messages(["a\nb\n c"]));
-}
-
-#[test]
-fn c10() {
-    assert_eq!(read("data: a\n\ndata: b\ndata:\n\n"), messages(["a", "b\n"]));
-}
-
-#[test]
-fn c11() {
-    assert_eq!(read("event: a\n\nid: 1\n\nretry: 1\n\ndata: b\n\n"), messages(["b"]));
-}
-
-#[test]
-fn c12() {
-    assert_eq!(read("data:\n\ndata: \n\n"), messages(["", ""]));
-}
-
-#[test]
-fn c14() {
-    assert_eq!(read("data: a\n\nevent:\ndata: b\n\n"), messages(["a", "b"]));
-}
-
-#[test]
-fn c16() {
-    for (line, expected) in [
-        ("retry: 7\n", Some(7)),
-        ("retry: +7\n", None),
-        ("retry: 7 \n", None),
-        ("retry: -7\n", None),
-    ] {
-        let mut parser = EventParser::new();
-        parser.push(line);
-        assert!(parser.next_event().is_none());
-        assert_eq!(parser.reconnection_time(), expected.map(Duration::from_millis), "{line:?}");
-    }
-}
-
-#[test]
-fn c17() {
-    assert_eq!(read("foo: bar\nbaz\ndata: a\nDATA: b\n\n"), messages(["a"]));
-}
-
-/// Of its parse tests: a stream of several events, of several lines, with comments, fields that are
-/// set twice, and what is at the end.
-#[test]
-fn c22() {
-    let one = read("event: greeting\ndata: hello\nid: 1\nretry: 10\n\n");
-    assert_eq!(one, [("greeting".to_owned(), "hello".to_owned())]);
-    assert_eq!(read("data: first\ndata: second\n\n"), messages(["first\nsecond"]));
-    assert_eq!(read(": a comment\n\ndata: x\n\n"), messages(["x"]));
-    assert_eq!(read("data: one\n\ndata: two\n\n"), messages(["one", "two"]));
-    assert_eq!(read(""), []);
 }

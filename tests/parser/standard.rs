@@ -70,6 +70,11 @@ const LINES: &[Row] = &[
         &[("message", "1\n2\n3\n4", ""), ("message", "5", "")],
     ),
     (
+        "all kinds in one event",
+        b"data: a\ndata: b\rdata: c\r\ndata: d\r\r",
+        &[("message", "a\nb\nc\nd", "")],
+    ),
+    (
         "no other ends one",
         "data: a\u{b}b\u{c}c\u{85}d\u{2028}e\u{2029}f\n\n".as_bytes(),
         &[("message", "a\u{b}b\u{c}c\u{85}d\u{2028}e\u{2029}f", "")],
@@ -89,6 +94,11 @@ const LINES: &[Row] = &[
     // "If the line is empty (a blank line): Dispatch the event, as defined below."
     ("blank lines alone", b"\n\n\r\r\r\n\r\n", &[]),
     (
+        "blank lines before and between",
+        b"\n\n\ndata: a\n\n\n\n\ndata: b\n\n",
+        &[("message", "a", ""), ("message", "b", "")],
+    ),
+    (
         "blank lines before and after",
         b"\n\ndata: x\n\n\n\n\ndata: y\n\n",
         &[("message", "x", ""), ("message", "y", "")],
@@ -96,6 +106,9 @@ const LINES: &[Row] = &[
     ("a space is not blank", b"data: x\n \n\n", &[("message", "x", "")]),
     // "If the line starts with a U+003A COLON character (:): Ignore the line."
     ("a comment", b": hi\ndata: x\n:\n:::\n\n", &[("message", "x", "")]),
+    ("comments around data", b": one\ndata: a\n: two\n\n", &[("message", "a", "")]),
+    ("a comment and a blank line", b": a comment\n\ndata: x\n\n", &[("message", "x", "")]),
+    ("nothing at all", b"", &[]),
     ("a comment of a field", b":data: x\n\n", &[]),
     ("a comment ends no block", b"data: x\n:\ndata: y\n\n", &[("message", "x\ny", "")]),
     // "Collect the characters on the line before the first U+003A COLON character (:), and let field
@@ -108,6 +121,8 @@ const LINES: &[Row] = &[
     ("one space alone", b"data:  x \n\n", &[("message", " x ", "")]),
     ("only a space", b"data: \n\n", &[("message", "", "")]),
     ("two spaces", b"data:  \n\n", &[("message", " ", "")]),
+    ("none, one and two", b"data:a\ndata: b\ndata:  c\n\n", &[("message", "a\nb\n c", "")]),
+    ("none and one alone", b"data:\n\ndata: \n\n", &[("message", "", ""), ("message", "", "")]),
     ("a tab is no space", b"data:\tx\n\n", &[("message", "\tx", "")]),
     ("nor is a no-break space", "data:\u{a0}x\n\n".as_bytes(), &[("message", "\u{a0}x", "")]),
     ("of a type too", b"event:  x\ndata\n\n", &[(" x", "", "")]),
@@ -161,6 +176,7 @@ const FIELDS: &[Row] = &[
     ("a long id and a long type", b"id: 0123456789012345678901234567890123456789\nevent: abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz\ndata: x\n\ndata: y\n\n", &[("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", "x", "0123456789012345678901234567890123456789"), ("message", "y", "0123456789012345678901234567890123456789")]),
     // "Otherwise: The field is ignored."
     ("unknown fields", b"x: y\nz\ndata: x\n\nfoo: bar\n\n", &[("message", "x", "")]),
+    ("unknown fields in one event", b"foo: bar\nbaz\ndata: a\nDATA: b\n\n", &[("message", "a", "")]),
 ];
 
 /// 9.2.6, dispatch.
@@ -175,14 +191,20 @@ const DISPATCH: &[Row] = &[
     // empty string and return."
     ("no data, no event", b"event: a\n\nid: 7\n\nretry: 1\n\n", &[]),
     ("a type without data is forgotten", b"event: a\n\ndata: x\n\n", &[("message", "x", "")]),
+    ("blocks without data are skipped", b"event: a\n\nid: 1\n\nretry: 1\n\ndata: b\n\n", &[("message", "b", "1")]),
     // "If the data buffer's last character is a LF, then remove the last character."
     ("one line end is removed", b"data: x\ndata:\n\n", &[("message", "x\n", "")]),
+    ("one of each", b"data: a\n\ndata: b\ndata:\n\n", &[("message", "a", ""), ("message", "b\n", "")]),
     ("empty data is data", b"data:\n\n", &[("message", "", "")]),
     // "Initialize event's type attribute to "message" … If the event type buffer has a value other
     // than the empty string, change the type".
     ("message", b"data: x\n\n", &[("message", "x", "")]),
     ("message by name", b"event: message\ndata: x\n\n", &[("message", "x", "")]),
     ("an empty type", b"event:\ndata: x\n\n", &[("message", "x", "")]),
+    ("no type and an empty type", b"data: a\n\nevent:\ndata: b\n\n", &[("message", "a", ""), ("message", "b", "")]),
+    ("all fields", b"event: greeting\ndata: hello\nid: 1\nretry: 10\n\n", &[("greeting", "hello", "1")]),
+    ("two lines of one event", b"data: first\ndata: second\n\n", &[("message", "first\nsecond", "")]),
+    ("two events", b"data: one\n\ndata: two\n\n", &[("message", "one", ""), ("message", "two", "")]),
     // "Set the data buffer and the event type buffer to the empty string."
     ("a type is of one event", b"event: a\ndata: x\n\ndata: y\n\n", &[("a", "x", ""), ("message", "y", "")]),
     ("data is of one event", b"data: x\n\ndata: y\n\n", &[("message", "x", ""), ("message", "y", "")]),
@@ -211,6 +233,10 @@ const RETRY: &[(&[u8], Option<u64>)] = &[
     (b"retry: -5\n", None),
     (b"retry:  5\n", None),
     (b"retry: 5 \n", None),
+    (b"retry: 7\n", Some(7)),
+    (b"retry: +7\n", None),
+    (b"retry: 7 \n", None),
+    (b"retry: -7\n", None),
     (b"retry: 5s\n", None),
     (b"retry: 0x10\n", None),
     (b"retry: 1.5\n", None),

@@ -442,30 +442,6 @@ macro_rules! servers {
 
 servers! { axum_serve hyper_graceful warp_beside warp_alone }
 
-/// A connection is cut at once that takes nothing, by its server, without any shutdown.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stalled_socket_is_cut_by_a_write_timeout_and_its_memory_stays_bounded() {
-    let streams = Streams::new(Mode::Now, None);
-    let server = crate::support::http::Server::start_over(streams.handler(), |stream| {
-        let mut stream = tokio_io_timeout::TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(Duration::from_secs(1)));
-        Box::pin(stream)
-    })
-    .await;
-    let stalled = server.get_raw("/flood").await;
-    timeout(LIMIT, async {
-        while streams.ended.load(SeqCst) == 0 {
-            sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await
-    .unwrap();
-    // What was sent is what sockets and buffers hold.
-    let sent = streams.flooded.load(SeqCst) * 1024;
-    assert!(sent < 64 << 20, "{sent} bytes");
-    drop(stalled);
-}
-
 #[tokio::test(start_paused = true)]
 async fn every_mode_ends_a_body_without_a_server() {
     for mode in [Mode::Now, Mode::Farewell, Mode::Finish, Mode::Paced] {

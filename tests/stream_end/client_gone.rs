@@ -57,6 +57,16 @@ async fn a_close_is_noticed_at_once_over_http_1() {
         assert_eq!((end.events(), end.bytes()), (0, 0));
     }
     ends.none();
+
+    // After the greeting.
+    let mut ends = Ends::new();
+    let handler = idle().without_keep_alive().on_disconnect(ends.hook());
+    let server = Server::start(handler).await;
+    let mut client = server.get_raw("/").await;
+    client.until(": connected").await;
+    ends.none();
+    drop(client);
+    assert_eq!(ends.next().await.reason(), EndReason::ClientGone);
 }
 
 #[tokio::test]
@@ -192,18 +202,6 @@ async fn a_client_that_leaves_drops_the_handler_where_it_awaits() {
         drop(client);
         assert_eq!(soon(told.recv()).await, Some("dropped"), "in task: {spawn_handler}");
     }
-}
-
-#[tokio::test]
-async fn r29() {
-    let mut ends = Ends::new();
-    let handler = idle().without_keep_alive().on_disconnect(ends.hook());
-    let server = Server::start(handler).await;
-    let mut client = server.get_raw("/").await;
-    client.until(": connected").await;
-    ends.none();
-    drop(client);
-    assert_eq!(ends.next().await.reason(), EndReason::ClientGone);
 }
 
 #[tokio::test]

@@ -45,10 +45,7 @@ async fn an_error_comes_after_all_events_is_logged_and_reaches_the_hook() {
     let end = ends.only();
     assert_eq!((end.reason(), end.events()), (EndReason::Failed, 200));
     assert_eq!(end.error().unwrap().to_string(), "broken");
-}
 
-#[tokio::test(start_paused = true)]
-async fn r27() {
     let log = Log::start();
     let mut ends = Ends::new();
     let handler = event_channel_handler(|_, events| async move {
@@ -67,10 +64,7 @@ async fn r27() {
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].starts_with("ERROR") && lines[0].contains(&text), "{lines:?}");
     }
-}
 
-#[tokio::test(start_paused = true)]
-async fn k9() {
     let log = Log::start();
     let app = event_channel_handler(|_, _| async { Err("cannot write".into()) });
     let (_, error) = read_all(&mut call(&app, get("/")).await.into_body()).await;

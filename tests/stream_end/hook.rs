@@ -88,10 +88,8 @@ async fn the_hook_runs_once_however_the_stream_ends() {
     assert!(frames.concat().ends_with(b"data: x\n\n"));
     assert_eq!(error.unwrap().to_string(), "event stream failed: no more");
     assert_eq!(ends.only().reason(), EndReason::Failed);
-}
 
-#[tokio::test(start_paused = true)]
-async fn r31() {
+    // The streams of a handler, with each reason.
     let finished: EventChannelHandler<()> = sends(vec![Event::new("x")]);
     let failed = event_channel_handler(|_, _| async { Err("x".into()) });
     let closed = event_channel_handler(|_, events| async move {
@@ -119,10 +117,8 @@ async fn r31() {
         drop(body);
         assert_eq!(ends.only().reason(), EndReason::ClientGone);
     }
-}
 
-#[tokio::test(start_paused = true)]
-async fn d07once() {
+    // A response that is dropped without being polled.
     let mut ends = Ends::new();
     let handler = event_channel_handler(|_, _| async { Ok(()) }).on_disconnect(ends.hook());
     let response: Response<EventBody> = call(&handler, get("/")).await;
@@ -151,18 +147,16 @@ async fn the_handler_is_dropped_and_its_events_counted_before_the_hook_runs() {
     body.next_chunk().await.unwrap().unwrap();
     drop(body);
     assert_eq!(*order.lock().unwrap(), ["handler, closed: true", "hook, events: 1"]);
-}
 
-#[tokio::test(start_paused = true)]
-async fn dropped_before() {
+    // Without an event.
     let order = Arc::new(Mutex::new(Vec::new()));
-    struct Tells(Arc<Mutex<Vec<&'static str>>>);
-    impl Drop for Tells {
+    struct Drops(Arc<Mutex<Vec<&'static str>>>);
+    impl Drop for Drops {
         fn drop(&mut self) {
             self.0.lock().unwrap().push("handler");
         }
     }
-    let (tells, hook) = (Tells(order.clone()), order.clone());
+    let (tells, hook) = (Drops(order.clone()), order.clone());
     let mut body = EventBody::new(|_| async move {
         let _tells = tells;
         std::future::pending().await

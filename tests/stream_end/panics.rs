@@ -21,89 +21,30 @@ use crate::support::{
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_anywhere_in_a_handler_is_its_failure() {
-    struct PanicsInDrop;
-    impl Drop for PanicsInDrop {
-        fn drop(&mut self) {
-            panic!("in drop");
-        }
-    }
     let in_call =
         EventBody::new(|_| -> std::future::Ready<Result<(), BoxError>> { panic!("in call") });
     let in_poll = EventBody::new(|_| async {
         tokio::task::yield_now().await;
         panic!("in poll")
     });
+    let after_an_event = EventBody::new(|events| async move {
+        events.send(Event::new("x")).await?;
+        panic!("in poll")
+    });
     let in_source =
         EventBody::from_stream(stream::poll_fn(|_| -> Poll<Option<Event>> { panic!("in source") }));
-    let spawn_handler = EventBody::new(|_| async { panic!("in task") }).spawn_handler();
-    for body in [in_call, in_poll, in_source, spawn_handler] {
+    let in_task = EventBody::new(|_| async { panic!("in task") }).spawn_handler();
+    for body in [in_call, in_poll, after_an_event, in_source, in_task] {
         let mut ends = Ends::new();
         let (_, error) = read_all(&mut body.on_disconnect(ends.hook())).await;
-        assert!(error.unwrap().get_ref().to_string().contains("panicked: in "));
+        let error = error.unwrap().get_ref().to_string();
+        assert!(error.starts_with("the handler panicked: in "), "{error}");
         let end = ends.only();
         assert_eq!(end.reason(), EndReason::Failed);
         assert!(end.error().unwrap().to_string().contains("panicked: in "));
     }
 
-    // In the drop of its future: while it is live, and before it was ever polled.
-    for polls in [0, 1] {
-        let mut ends = Ends::new();
-        let guard = PanicsInDrop;
-        let mut body = EventBody::new(move |_| async move {
-            let _guard = guard;
-            pending().await
-        })
-        .on_disconnect(ends.hook());
-        for _ in 0..polls {
-            body.next_chunk().await.unwrap().unwrap();
-        }
-        assert!(catch_unwind(AssertUnwindSafe(|| drop(body))).is_ok());
-        assert_eq!(ends.only().reason(), EndReason::ClientGone);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn bodypanics() {
-    struct PanicsInDrop;
-    impl Drop for PanicsInDrop {
-        fn drop(&mut self) {
-            panic!("in drop");
-        }
-    }
-    let in_call =
-        EventBody::new(|_| -> std::future::Ready<Result<(), BoxError>> { panic!("in call") });
-    let in_poll = EventBody::new(|events| async move {
-        events.send(Event::new("x")).await?;
-        panic!("in poll")
-    });
-    let in_stream = EventBody::from_stream(futures_util::stream::poll_fn(
-        |_| -> std::task::Poll<Option<Event>> { panic!("in stream") },
-    ));
-    let spawn_handler = EventBody::new(|_| async move { panic!("in task") }).spawn_handler();
-    for body in [in_call, in_poll, in_stream, spawn_handler] {
-        let mut ends = Ends::new();
-        let (_, error) = read_all(&mut body.on_disconnect(ends.hook())).await;
-        let error = error.unwrap().get_ref().to_string();
-        assert!(error.starts_with("the handler panicked: in "), "{error}");
-        assert_eq!(ends.only().reason(), EndReason::Failed);
-    }
-
-    let mut ends = Ends::new();
-    let mut body = EventBody::new(|_| async move {
-        let _guard = PanicsInDrop;
-        std::future::pending().await
-    })
-    .on_disconnect(ends.hook());
-    body.next_chunk().await.unwrap().unwrap();
-    drop(body);
-    assert_eq!(ends.only().reason(), EndReason::ClientGone);
-
-    let body = body_of_events(1).on_disconnect(|_| panic!("in the hook"));
-    assert!(read_text(body).await.ends_with("data: 0\n\n"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn r33() {
+    // With a payload that is no text.
     let mut ends = Ends::new();
     let in_call =
         event_channel_handler(|_, _| -> std::future::Ready<Result<(), BoxError>> { panic_any(7) });
@@ -117,6 +58,31 @@ async fn r33() {
         let (_, error) = read_all(&mut call(&handler, get("/")).await.into_body()).await;
         assert!(error.is_some());
         assert_eq!(ends.only().reason(), EndReason::Failed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_drop_of_a_handler_is_contained() {
+    struct PanicsInDrop;
+    impl Drop for PanicsInDrop {
+        fn drop(&mut self) {
+            panic!("in drop");
+        }
+    }
+    // Before its first poll, and after it.
+    for polls in [0, 1] {
+        let mut ends = Ends::new();
+        let guard = PanicsInDrop;
+        let mut body = EventBody::new(move |_| async move {
+            let _guard = guard;
+            pending().await
+        })
+        .on_disconnect(ends.hook());
+        for _ in 0..polls {
+            body.next_chunk().await.unwrap().unwrap();
+        }
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(body))).is_ok());
+        assert_eq!(ends.only().reason(), EndReason::ClientGone);
     }
 }
 
@@ -138,6 +104,9 @@ async fn a_panic_in_on_connect_is_a_500_and_one_in_a_hook_is_logged() {
     assert_eq!(read_text(body).await, ": connected\n\n");
     let logged = log.lines().iter().any(|line| line.contains("in the hook"));
     assert_eq!(logged, cfg!(feature = "tracing"));
+
+    let body = body_of_events(1).on_disconnect(|_| panic!("in the hook"));
+    assert!(read_text(body).await.ends_with("data: 0\n\n"));
 }
 
 #[tokio::test(start_paused = true)]

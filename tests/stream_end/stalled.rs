@@ -1,7 +1,10 @@
 //! A client that stops reading while its connection stays open.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -21,11 +24,17 @@ fn cuts_stalled(
 }
 
 #[tokio::test]
-async fn a_client_that_stops_reading_is_cut_by_a_write_timeout() {
+async fn a_client_that_stops_reading_is_cut_by_a_write_timeout_and_its_memory_stays_bounded() {
     let mut ends = Ends::new();
-    let handler = event_channel_handler(|_, events| async move {
-        loop {
-            events.send(Event::new("x".repeat(10_000))).await?;
+    let flooded = Arc::new(AtomicU64::new(0));
+    let floods = flooded.clone();
+    let handler = event_channel_handler(move |_, events| {
+        let flooded = floods.clone();
+        async move {
+            loop {
+                events.send(Event::new("x".repeat(10_000))).await?;
+                flooded.fetch_add(1, SeqCst);
+            }
         }
     })
     .on_disconnect(ends.hook());
@@ -35,6 +44,9 @@ async fn a_client_that_stops_reading_is_cut_by_a_write_timeout() {
     let end = ends.next().await;
     assert_eq!(end.reason(), EndReason::ClientGone);
     assert!(end.bytes() > 100_000, "{end:?}");
+    // What was sent is what sockets and buffers hold.
+    let sent = flooded.load(SeqCst) * 10_000;
+    assert!(sent < 64 << 20, "{sent} bytes");
 }
 
 #[tokio::test]

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{task::JoinHandle, time::Instant};
-use tower::{Layer as _, ServiceExt as _};
 use tower_sse::{Event, EventBody, EventSender, Farewell};
 
 use crate::support::{SECOND, read_text};
