@@ -12,7 +12,7 @@ mod oracle;
 #[path = "../../tests/parser/outcome.rs"]
 mod outcome;
 
-use outcome::{Outcome, Told, cut, parse};
+use outcome::{Item, Outcome, cut, parse};
 
 fuzz_target!(|input: &[u8]| {
     let Some((control, bytes)) = input.split_at_checked(5) else { return };

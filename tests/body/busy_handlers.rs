@@ -1,4 +1,4 @@
-//! Handlers that never wait: their body still gives its bytes away and ends.
+//! Handlers that never wait: their body still yields its bytes and ends.
 
 use std::future::Future;
 
@@ -8,7 +8,7 @@ use tower_sse::{BoxError, Buffer, Event, EventBody, EventSender, event_channel_h
 
 use crate::support::{http::Server, never_hangs};
 
-/// Three chunks of a body that never has to wait, which would hang if it took its turn for ever.
+/// Returns the first three chunks of a body whose handler never waits.
 fn three_chunks<Fut>(
     buffer: Buffer,
     handler: impl FnOnce(EventSender) -> Fut + Send + 'static,
@@ -83,7 +83,8 @@ fn a_sink_that_ignores_its_errors_does_not_hang_its_body() {
         let is_pending = move |handler: EventBody| {
             let mut body = handler.buffer(buffer.max_event_bytes(4)).without_keep_alive();
             body.next_chunk().now_or_never().unwrap().unwrap().unwrap();
-            // It was too large, or the stream was closed, again and again; and it let the body go on.
+            // Every send fails, because the event is too large or the stream is closed, and the
+            // body still gets its turn.
             matches!(body.next_chunk().now_or_never(), None | Some(None))
         };
         assert!(never_hangs(move || is_pending(EventBody::new(|mut events| async move {

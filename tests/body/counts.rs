@@ -34,7 +34,7 @@ async fn only_events_handed_to_the_server_are_counted() {
         assert_eq!(end.last_event_id().map(str::to_owned), last);
     }
 
-    // Accepted, but never handed over.
+    // Accepted by the channel, but never handed to the server.
     let (events, receiver) = event_channel(Buffer::default());
     events.send(Event::new("x").with_id(7)).await.unwrap();
     drop(EventBody::from(receiver).on_disconnect(ends.hook()));
@@ -44,7 +44,7 @@ async fn only_events_handed_to_the_server_are_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn the_id_of_a_dropped_event_is_not_counted() {
-    // What slides out is still in a piece of small events, or in one that a large one has closed.
+    // The dropped event is in a segment of small events, or in one that a large event has closed.
     for last in [Event::new("small"), Event::new("x".repeat(10_000))] {
         let mut ends = Ends::new();
         let (events, receiver) = event_channel(Buffer::sliding(3));
@@ -120,7 +120,7 @@ fn events_of_one_frame_are_counted_together() {
     send(&"x".repeat(50_000));
     (0..600).for_each(|_| send(&text));
 
-    // Until it is first pending.
+    // Reads until the body is pending for the first time.
     let mut given = Vec::new();
     while let Some(chunk) = body.next_chunk().now_or_never() {
         given.extend_from_slice(&chunk.unwrap().unwrap());

@@ -73,7 +73,7 @@ async fn the_greeting_and_retry_never_pass_the_buffer() {
             .retry(7 * SECOND)
         };
         let mut with_greeting = body();
-        // Joined with what the handler's first poll gave.
+        // The greeting is joined with the events of the handler's first poll.
         let first = with_greeting.next_chunk().await.unwrap().unwrap();
         assert!(first.starts_with(b": connected\nretry: 7000\n\ndata: "), "{first:?}");
         assert!(with_greeting.next_chunk().await.is_none());
@@ -93,7 +93,7 @@ async fn events_go_out_before_the_handler_returns() {
     let mut body = call(&handler, get("/")).await.into_body();
     assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n\ndata: x\n\n");
 
-    // And one that blocks a thread of its own.
+    // A handler that blocks a thread of its own.
     let handler = event_channel_handler(|_, events| async move {
         let blocking = move || (0..1000).try_for_each(|n| events.blocking_send(Event::new(n)));
         tokio::task::spawn_blocking(blocking).await??;

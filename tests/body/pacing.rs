@@ -1,4 +1,5 @@
-//! Which bytes go out together: one frame for the events that are ready, 64 KiB at a time, the batch window.
+//! Which bytes go out together: one frame for the events that are ready, 64 KiB at a time, and the
+//! batch window.
 
 use std::{
     sync::{Arc, Mutex},
@@ -57,14 +58,14 @@ async fn a_hundred_ready_events_are_at_most_two_frames() {
 
 #[tokio::test]
 async fn a_sent_event_is_delivered_without_a_flush() {
-    // In process: ready at the very next poll.
+    // In process: the event is ready at the next poll.
     let (events, receiver) = event_channel(Buffer::default());
     let mut body = EventBody::from(receiver).without_greeting();
     assert!(body.next_chunk().now_or_never().is_none());
     events.try_send(Event::new("x")).unwrap();
     assert_eq!(body.next_chunk().now_or_never().unwrap().unwrap().unwrap(), "data: x\n\n");
 
-    // On a socket: each is there before the next is sent.
+    // On a socket: each event arrives before the next is sent.
     let (events, receiver) = event_channel(Buffer::default());
     let body = Arc::new(Mutex::new(Some(EventBody::from(receiver))));
     let server = Server::start(service_fn(move |_| {
@@ -106,9 +107,9 @@ async fn the_body_is_pending_once_after_each_64_kib() {
     assert_eq!(total, 200_000 + "data: \n\n".len() + ": connected\n\n".len());
 
     let handlers: [(fn() -> EventBody, usize); 2] = [
-        // One event larger than that, sliced.
+        // One event that is larger and is sliced.
         (|| EventBody::from_stream(stream::iter([Event::new("x".repeat(300_000))])), 300_000 + 8),
-        // Many small ones.
+        // Many small events.
         (
             || EventBody::from_stream(stream::iter((0..5_000).map(|_| Event::new("x".repeat(92))))),
             500_000,
@@ -150,7 +151,7 @@ async fn a_batch_window_delays_events_but_neither_waiting_senders_nor_the_end() 
     events.try_send(Event::new(1)).unwrap();
     assert_eq!(body.next_chunk().await.unwrap().unwrap(), "data: 1\n\n");
     assert_eq!(start.elapsed(), Duration::from_secs(1));
-    // A sender without room.
+    // A sender waits for room.
     let sender = tokio::spawn(async move {
         for n in 2..5 {
             events.send(Event::new(n)).await.unwrap();
@@ -159,7 +160,7 @@ async fn a_batch_window_delays_events_but_neither_waiting_senders_nor_the_end() 
     });
     assert_eq!(body.next_chunk().await.unwrap().unwrap(), "data: 2\n\ndata: 3\n\n");
     assert_eq!(start.elapsed(), Duration::from_secs(1));
-    // The end.
+    // The stream ends.
     drop(sender.await.unwrap());
     assert_eq!(body.next_chunk().await.unwrap().unwrap(), "data: 4\n\n");
     assert!(body.next_chunk().await.is_none());
@@ -168,7 +169,7 @@ async fn a_batch_window_delays_events_but_neither_waiting_senders_nor_the_end() 
 
 #[tokio::test(start_paused = true)]
 async fn text_that_is_cut_into_frames_stays_utf_8() {
-    // Cut anywhere, into frames too.
+    // The text is cut into frames at any byte.
     let text = "äß漢字😀\u{2028}".repeat(10_000);
     let event = Event::new(text.clone()).with_type(EventType::try_from("grüße").unwrap());
     let mut body = call(&sends(vec![event.clone()]), get("/")).await.into_body();

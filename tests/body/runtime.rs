@@ -19,7 +19,7 @@ fn a_stream_without_timers_needs_no_runtime() {
         futures_util::FutureExt::now_or_never(read_text(body_of_events(3).without_keep_alive()));
     assert!(text.unwrap().ends_with("data: 2\n\n"));
 
-    // With keep-alives, which are off then; and with an error, which does not wait.
+    // Without a runtime, keep-alives are off and an error does not wait.
     let mut body = EventBody::new(|_| async { Err("x".into()) });
     let read = futures_util::FutureExt::now_or_never(read_all(&mut body));
     assert!(read.unwrap().1.is_some());
@@ -42,7 +42,7 @@ fn a_keep_alive_without_a_runtime_is_off_and_logged_once() {
     assert_eq!(text, ": connected\n\ndata: x\n\n");
     assert_eq!(log.lines(), [""; 0]);
 
-    // With keep-alives too, until one would have to be waited for.
+    // A keep-alive is missed only when the body has to wait for one.
     let text = read_text(one().keep_alive(KeepAlive::every(SECOND))).now_or_never().unwrap();
     assert_eq!(text, ": connected\n\ndata: x\n\n");
     assert_eq!(log.lines(), [""; 0]);
@@ -53,7 +53,7 @@ fn a_keep_alive_without_a_runtime_is_off_and_logged_once() {
     }
     assert_eq!(log.lines().len(), usize::from(cfg!(feature = "tracing")));
 
-    // Made outside of a runtime, polled inside.
+    // Created outside of a runtime, polled inside.
     let body = one().keep_alive(KeepAlive::every(SECOND));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     assert_eq!(runtime.block_on(read_text(body)), ": connected\n\ndata: x\n\n");
@@ -66,7 +66,7 @@ fn a_stream_fails_and_keep_alives_are_off_on_a_runtime_without_a_timer() {
         let mut body =
             EventBody::new(|_| async { Err::<(), BoxError>("x".into()) }).without_keep_alive();
         assert!(read_all(&mut body).await.1.is_some());
-        // And with one, which is off then.
+        // With a keep-alive, which is off.
         let mut body = EventBody::new(|_| std::future::pending());
         body.next_chunk().await.unwrap().unwrap();
         assert!(body.next_chunk().now_or_never().is_none());

@@ -24,7 +24,7 @@ async fn the_closure_is_called_at_the_first_poll_so_later_settings_apply() {
     let calls = called.clone();
     let body = EventBody::new(move |events| {
         calls.store(true, SeqCst);
-        // Already the buffer that is set below.
+        // The buffer that is set below applies already.
         for n in 0..5 {
             events.try_send(Event::new(n)).unwrap();
         }
@@ -35,7 +35,7 @@ async fn the_closure_is_called_at_the_first_poll_so_later_settings_apply() {
     assert_eq!(body.next_chunk().await.unwrap().unwrap(), "data: 0\n\ndata: 1\n\n");
     assert!(called.load(SeqCst));
 
-    // Inside a handler of a framework.
+    // Inside a handler of another framework.
     let service = service_fn(|_: http::Request<()>| async {
         let body = EventBody::new(|events| async move {
             events.send(Event::new("x")).await?;

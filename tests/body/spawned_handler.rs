@@ -108,14 +108,14 @@ async fn a_spawned_handler_goes_on_while_its_body_is_not_polled() {
 
 #[tokio::test]
 async fn a_spawned_handler_goes_on_while_its_client_does_not_read() {
-    let (tell, mut dropped) = tokio::sync::watch::channel(0);
-    let tell = Arc::new(tell);
+    let (report, mut dropped) = tokio::sync::watch::channel(0);
+    let report = Arc::new(report);
     let handler = event_channel_handler(move |_, events| {
-        let tell = tell.clone();
+        let report = report.clone();
         async move {
             loop {
                 events.send(Event::new("x".repeat(10_000))).await?;
-                tell.send_replace(events.dropped());
+                report.send_replace(events.dropped());
                 tokio::task::yield_now().await;
             }
         }
@@ -125,8 +125,7 @@ async fn a_spawned_handler_goes_on_while_its_client_does_not_read() {
     let server = Server::start(handler).await;
     let mut client = server.get_raw("/").await;
     client.until("xxx").await;
-    // The client reads no more, so nobody takes anything any more: all that is sent makes an older
-    // one go.
+    // The client stops reading, so the body takes no more events: each new one drops an older one.
     for many in [1_000, 2_000, 3_000] {
         soon(dropped.wait_for(|dropped| *dropped > many)).await.unwrap();
     }
@@ -152,13 +151,13 @@ fn a_spawned_handler_whose_runtime_shuts_down_has_failed() {
 
 #[test]
 fn a_stream_takes_no_thread_and_no_task_of_its_own() {
-    // Without a runtime there is nothing to spawn on: the stream is served by whoever polls it.
+    // Without a runtime no task can be spawned: the poll of the body runs the handler.
     let app = sends(vec![Event::new("x")]).without_keep_alive();
     let body = call(&app, get("/")).now_or_never().unwrap().into_body();
     let text = read_text(body).now_or_never().unwrap();
     assert_eq!(text, ": connected\n\ndata: x\n\n");
 
-    // And with one, ten thousand streams are not one task more.
+    // With a runtime, ten thousand streams spawn no task.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let mut bodies = Vec::new();

@@ -77,7 +77,7 @@ async fn one_event_encoded_once_goes_to_many_through_a_broadcast() {
         assert_eq!(data_of(reader).await, ["to all"]);
     }
 
-    // A reader that was too slow is told so by its stream: the body ends with that error.
+    // A reader that was too slow gets an error from its stream, which ends the body.
     let (sender, receiver) = tokio::sync::broadcast::channel::<EncodedEvent>(1);
     for n in 0..3 {
         sender.send(Event::new(n).encode()).unwrap();

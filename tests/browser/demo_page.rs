@@ -1,4 +1,4 @@
-//! The demo page: it comes back, resumes after the last event, and can be seen.
+//! The demo page: it reconnects, resumes after the last event, and can be seen.
 
 use std::{
     env, fs,
@@ -14,8 +14,8 @@ use tower_sse::Shutdown;
 
 use crate::{chromium::Browser, server::Server, support::process::Example};
 
-/// Asserts that the demo page shows two streams of three events, one going on where the other
-/// ended.
+/// Asserts that the demo page shows two streams of three events, the second one resumed after the
+/// first.
 async fn assert_demo_goes_on(browser: &Browser) {
     let ids = "[...document.querySelectorAll('#events .event')].map(e => e.dataset.id).reverse()";
     browser.until(&format!("{ids}.length >= 6")).await;
@@ -28,7 +28,7 @@ async fn assert_demo_goes_on(browser: &Browser) {
     assert_eq!(browser.eval(&format!("[...{types}]")).await, json!(["my-custom-event"]));
     let reconnects = browser.eval("+document.querySelector('#reconnects').textContent").await;
     assert!(reconnects.as_u64().unwrap() >= 1, "{reconnects}");
-    // As it came in: three events, the end, the return, which says where it was.
+    // In order of arrival: three events, the end, and the reconnect with its last event ID.
     let lines = "[...document.querySelectorAll('#events li')].reverse().slice(3, 5)\
                  .map(e => e.firstChild.textContent)";
     assert_eq!(
@@ -46,7 +46,7 @@ async fn the_demo_reconnects_over_http_1_and_resumes_after_the_last_event() {
     let protocol = "performance.getEntriesByType('navigation')[0].nextHopProtocol";
     assert_eq!(browser.eval(protocol).await, "http/1.1");
 
-    // Closed by hand, it stays closed; opened by hand, it goes on by the query.
+    // Closed with the button, it stays closed. Opened with the button, it resumes by the query.
     browser.eval("document.querySelector('#toggle').click()").await;
     assert_eq!(browser.eval("source.readyState").await, 2);
     let last = browser.eval("lastEventId").await;
@@ -60,7 +60,7 @@ async fn the_demo_reconnects_over_http_1_and_resumes_after_the_last_event() {
 
 #[tokio::test]
 async fn the_demo_reconnects_over_http_2_and_resumes_after_the_last_event() {
-    // What was asked for, with the protocol it was asked over and the `Last-Event-ID`.
+    // The path, the HTTP version and the `Last-Event-ID` of each request.
     let seen = Arc::new(Mutex::new(Vec::new()));
     let seeing = seen.clone();
     let look = MapRequestLayer::new(move |request: Request| {
@@ -86,8 +86,8 @@ async fn the_demo_reconnects_over_http_2_and_resumes_after_the_last_event() {
     assert_eq!(seen[..3], expected);
 }
 
-/// Writes a picture of the demo to the path in `DEMO_SCREENSHOT`, if that is set: `docs/demo.png`
-/// was made so, after a minute, when the chart is full.
+/// Writes a screenshot of the demo to the path in `DEMO_SCREENSHOT` if that is set. `docs/demo.png`
+/// was made with it, after a minute, when the chart is full.
 #[tokio::test]
 async fn the_demo_can_be_seen() {
     let path = env::var("DEMO_SCREENSHOT").ok();
@@ -96,7 +96,7 @@ async fn the_demo_can_be_seen() {
     let browser = Browser::start().await;
     browser.client.set_window_size(880, 980).await.unwrap();
     browser.goto(&format!("http://{}/", demo.addr)).await;
-    // What is new has been faded in after half a second.
+    // New events are faded in over half a second.
     let ready = format!("received > {events} && performance.now() - lastArrival > 600");
     while browser.eval(&ready).await != true {
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,5 +1,5 @@
-//! After each kind of end and refusal that is meant to bring a browser back, it comes back, and
-//! when it was told to.
+//! A browser reconnects after each kind of end and refusal that allows it, and after the time that
+//! it was told.
 
 use std::{
     ops::RangeInclusive,
@@ -29,7 +29,7 @@ use tower_sse::{
 use super::chromium::Browser;
 use crate::server::Server;
 
-/// Opens a stream, and writes down what happens when.
+/// A page that opens a stream and records its events with their times.
 const PAGE: &str = "<!doctype html><title>returns</title><link rel=icon href='data:,'><script>
     const seen = [];
     const see = (what) => seen.push([what, performance.now()]);
@@ -42,14 +42,14 @@ const PAGE: &str = "<!doctype html><title>returns</title><link rel=icon href='da
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// How long the browser is told to stay away.
+/// The delays that the browser is told.
 const AWAY: RangeInclusive<Duration> = Duration::from_millis(400)..=Duration::from_millis(800);
 
 fn bye() -> Farewell {
     Farewell::new().event(Event::new("").with_type("bye")).retry(AWAY)
 }
 
-/// How the first stream of a page ends, or is refused, and what the page sees until then.
+/// How the first stream of a page ends or is refused, and what the page sees until then.
 const CASES: [(&str, &[&str]); 12] = [
     ("shutdown", &["open", "hello", "bye", "error"]),
     ("shutdown-now", &["open", "hello", "error"]),
@@ -65,7 +65,7 @@ const CASES: [(&str, &[&str]); 12] = [
     ("refused-by-hand", &["open", "error"]),
 ];
 
-/// Says hello, then whatever comes.
+/// A body whose handler sends `hello` and then runs `then`.
 fn hello<Fut>(then: impl Fn(EventSender) -> Fut + Send + 'static) -> EventBody
 where
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
@@ -81,7 +81,7 @@ fn waits() -> EventBody {
     hello(|_| std::future::pending())
 }
 
-/// A shutdown that starts when the page has seen the hello.
+/// A shutdown that starts after the page has seen `hello`.
 fn soon(farewell: Farewell) -> Shutdown {
     let shutdown = Shutdown::new(farewell);
     tokio::spawn(shutdown.start_when(sleep(200 * MILLISECOND)));
@@ -121,7 +121,7 @@ fn first_stream(case: &str) -> EventBody {
     }
 }
 
-/// A refusal by a handler.
+/// A handler that refuses.
 fn refusing(case: &str) -> EventChannelHandler<Body> {
     let handler = event_channel_handler(|_, _| std::future::pending());
     match case {
@@ -154,7 +154,7 @@ async fn events(
     if case != "evicted" {
         return body.into_response().map(Body::new);
     }
-    // As if the browser did not read for a while: its first chunks are taken, then nothing.
+    // Stands for a browser that does not read for a while: the first chunks are taken, then none.
     let chunks = stream::unfold((body, 0), |(mut body, taken)| async move {
         if taken == 2 {
             sleep(500 * MILLISECOND).await;
@@ -187,7 +187,7 @@ async fn a_browser_reconnects_after_every_end_and_refusal_when_it_was_told_to() 
         assert_eq!(whats, [expected, &["open", "hello"]].concat(), "{case}");
         let away = seen[expected.len()].1 - seen[expected.len() - 1].1;
         let (least, most) = (AWAY.start().as_millis() as f64, AWAY.end().as_millis() as f64);
-        // The browser's clocks are not one clock, and the machine does something else too.
+        // The clocks of the browser and the load of the machine make this inexact.
         assert!((least - 50.0..most + 2000.0).contains(&away), "{case}: back after {away} ms");
         assert_eq!(requests.load(SeqCst), 2, "{case}");
         assert_eq!(browser.eval("source.readyState").await, Value::from(1));

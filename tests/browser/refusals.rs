@@ -15,8 +15,9 @@ use tower_sse::{Accept, Connect, Event, Refusal, event_channel_handler};
 
 use crate::{chromium::Browser, server::Server};
 
-/// Serves a page that opens a stream and writes down what happens, and the stream: the hook
-/// decides, given how many requests came before. Counts the requests.
+/// Serves a page that opens a stream and records its events, and the stream, which `decide` accepts
+/// or refuses. `decide` gets the number of earlier requests. Returns the server and the count of
+/// requests.
 async fn refusing(
     decide: impl Fn(Connect, usize) -> Result<Accept, Refusal> + Send + Sync + 'static,
 ) -> (Server, Arc<AtomicUsize>) {
@@ -71,7 +72,7 @@ async fn a_browser_does_not_reconnect_after_stop_or_a_503() {
         browser.goto(&format!("http://{}/", server.addr)).await;
         browser.wait_for("seen", json!(["closed"])).await;
         assert_eq!(browser.eval("source.readyState").await, 2);
-        // Had it been going to, it would have said `error`, and come back after the time it was
+        // A browser that reconnects reports `error` first, and reconnects after the time it was
         // told.
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(browser.eval("seen").await, json!(["closed"]));

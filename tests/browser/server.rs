@@ -14,8 +14,7 @@ use tokio_rustls::{
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
 
-/// A server in this process, over HTTP/1.1 without TLS, over HTTP/2 with. It ends when it is
-/// dropped.
+/// A server: HTTP/1.1 without TLS, or HTTP/2 with TLS. It ends when it is dropped.
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     pub(crate) task: AbortHandle,

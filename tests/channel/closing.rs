@@ -97,7 +97,7 @@ async fn senders_kept_elsewhere_are_closed_with_the_stream() {
     let writer = kept.recv().unwrap();
     assert!(writer.is_closed());
     assert!(writer.try_send(Event::new("late")).unwrap_err().is_closed());
-    // Without a sender elsewhere the return is enough.
+    // Without another sender, the return of the handler ends the stream.
     read_text(call(&sends(vec![Event::new("x")]), get("/")).await.into_body()).await;
 }
 
@@ -133,11 +133,11 @@ async fn ending_and_closed_complete_for_all_waiting_tasks() {
         .collect();
     sleep(SECOND).await;
     shutdown.start();
-    let mut told = Vec::new();
+    let mut completed = Vec::new();
     for waiting in waiting {
-        told.push(waiting.await.unwrap().as_secs());
+        completed.push(waiting.await.unwrap().as_secs());
     }
-    assert_eq!(told, [1, 11, 1, 11]);
+    assert_eq!(completed, [1, 11, 1, 11]);
     reading.await.unwrap();
     assert_eq!(events.ending().await, ());
 }

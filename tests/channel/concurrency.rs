@@ -10,7 +10,7 @@ use tower_sse::{Buffer, Event};
 
 use crate::{channel, delivered};
 
-/// Every sender's events arrive in its order, and all of them.
+/// Asserts that all events of every sender arrived, in the order of that sender.
 fn assert_in_order(delivered: &[String], senders: usize, each: usize) {
     let mut next = vec![0; senders];
     for data in delivered {
@@ -66,11 +66,11 @@ async fn a_send_dropped_at_any_point_is_sent_whole_or_not_at_all() {
         tasks.push(tokio::spawn(async move {
             let mut random = sender + 1;
             for n in 0..EACH {
-                // A small generator of one's own, so that a failure can be run again.
+                // A generator with a fixed seed, so that a failure can be reproduced.
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let data = format!("{sender}:{n}");
                 let mut sending = Box::pin(events.send(Event::new(&data)));
-                // Some are waited for, the others given up after a while.
+                // Every fourth send is awaited, the others are given up after some polls.
                 let patience = if n % 4 == 0 { u64::MAX } else { random >> 60 };
                 let mut sent = false;
                 for _ in 0..patience {

@@ -32,7 +32,7 @@ fn senders_are_served_in_order_and_none_overtakes() {
     assert_eq!(next(&mut body), "data: first\n\n");
     assert_eq!((a_woken.count(), b_woken.count()), (1, 0));
 
-    // There is room, and it is a's.
+    // There is room, and it belongs to `a`.
     assert!(events.try_send(Event::new("barging")).unwrap_err().is_full());
     assert!(b.as_mut().now_or_never().is_none());
     let (mut late, _) = waiting(&events, "late");
@@ -48,7 +48,7 @@ fn senders_are_served_in_order_and_none_overtakes() {
 
 #[test]
 fn a_cancelled_send_passes_its_turn_on() {
-    // Granted and never polled again; or not even granted.
+    // Cancelled after its turn was granted, and before.
     for granted in [true, false] {
         let (events, mut body) = full();
         let (a, _) = waiting(&events, "a");
@@ -97,6 +97,6 @@ fn a_waiting_send_is_woken_once_and_its_waker_is_released() {
     assert!(pin!(body.next_chunk()).poll(&mut noop).is_ready());
     assert_eq!(woken.0.load(Ordering::Relaxed), 1);
     assert!(matches!(sending.poll(&mut context), Poll::Ready(Ok(()))));
-    // Nobody keeps the waker of one who has been served.
+    // The channel does not keep the waker of a send that has completed.
     assert_eq!(Arc::strong_count(&woken), 2);
 }

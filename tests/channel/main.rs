@@ -1,5 +1,5 @@
-//! The channel between senders and a body: its bounds, who waits and in which order, and what
-//! happens at its end.
+//! The channel between senders and a body: its bounds, the order in which senders wait, and its
+//! end.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod blocking;
@@ -20,7 +20,7 @@ use futures_util::FutureExt as _;
 use support::{decode, waker::Woken};
 use tower_sse::{Buffer, Event, EventBody, EventSender, SendError, event_channel};
 
-/// Reads all of a stream, and returns the data of its events.
+/// Reads a body to its end, and returns the data of its events.
 async fn delivered(mut body: EventBody) -> Vec<String> {
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next_chunk().await {
@@ -36,14 +36,14 @@ fn channel(buffer: Buffer) -> (EventSender, EventBody) {
 
 type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>>;
 
-/// A channel of one event that is full, and its body.
+/// The sender and the body of a channel that holds one event and is full.
 fn full() -> (EventSender, EventBody) {
     let (events, receiver) = event_channel(Buffer::fixed(1));
     events.try_send(Event::new("first")).unwrap();
     (events, EventBody::from(receiver).without_greeting().without_keep_alive())
 }
 
-/// A send that waits, and who is woken when it may go on.
+/// A send that waits, and the waker that is called when it may go on.
 fn waiting<'a>(events: &'a EventSender, data: &str) -> (Sending<'a>, Arc<Woken>) {
     let (woken, waker) = Woken::new();
     let mut sending: Sending<'a> = Box::pin(events.send(Event::new(data)));

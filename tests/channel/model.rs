@@ -1,8 +1,9 @@
-//! The channel against a model of it: random sequences of what senders and a body can do, step by
-//! step, with every waker watched.
+//! The channel against a model of it: random sequences of the steps that senders and a body can
+//! take, with every waker watched.
 //!
-//! The model is a list of what is queued and a line of who waits. After each step: what was taken is
-//! what the model has taken, in its order; and whoever could go on has been woken.
+//! The model is a list of queued events and a line of waiting senders. After each step, the body
+//! has taken the same events as the model, in the same order, and every task that could go on has
+//! been woken.
 
 use std::{
     future::Future,
@@ -24,7 +25,7 @@ enum Step {
     TrySend {
         len: usize,
     },
-    /// Begins a send, which is not polled yet.
+    /// Creates a send, which is not polled yet.
     Send {
         len: usize,
     },
@@ -35,7 +36,7 @@ enum Step {
     Cancel {
         which: usize,
     },
-    /// Lets the body take what there is.
+    /// Lets the body take the queued events.
     Take,
     Close,
 }
@@ -58,7 +59,7 @@ enum WhenFull {
     DropOldest,
 }
 
-/// Remembers whether it was woken.
+/// Records whether it was woken.
 #[derive(Default)]
 struct Flag(AtomicBool);
 
@@ -69,7 +70,7 @@ impl Wake for Flag {
 }
 
 impl Flag {
-    /// Forgets, and polls with itself as the waker.
+    /// Clears the flag, and polls with itself as the waker.
     fn poll<T>(self: &Arc<Self>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         self.0.store(false, SeqCst);
         poll(&mut Context::from_waker(&Waker::from(self.clone())))
@@ -84,7 +85,7 @@ struct Sending {
     future: Pin<Box<dyn Future<Output = bool>>>,
     data: String,
     flag: Arc<Flag>,
-    /// Has been polled and must wait.
+    /// The place in the line, after a poll that had to wait.
     in_line: Option<u64>,
 }
 
@@ -98,7 +99,7 @@ struct Model {
 }
 
 impl Model {
-    /// The bytes of an event on the wire.
+    /// The length of an event on the wire, in bytes.
     fn len(data: &str) -> usize {
         "data: \n\n".len() + data.len()
     }
@@ -109,7 +110,7 @@ impl Model {
             || (self.queued.len() < self.max_events && bytes + Self::len(data) <= self.max_bytes)
     }
 
-    /// Accepts an event whose turn it is; only if there is room, where senders wait.
+    /// Accepts an event whose turn it is. If senders wait for room, there must be room.
     fn accept(&mut self, data: String) {
         match self.when_full {
             WhenFull::DropNewest if !self.fits(&data) => self.dropped += 1,
@@ -131,7 +132,7 @@ fn begin(events: &EventSender, data: String) -> Sending {
     Sending { future, data, flag: Arc::default(), in_line: None }
 }
 
-/// Who is the first in line.
+/// Returns the first send in the line.
 fn front(sendings: &[Sending]) -> Option<&Sending> {
     sendings
         .iter()
@@ -190,7 +191,7 @@ fn run(when_full: WhenFull, max_events: usize, max_bytes: usize, steps: Vec<Step
                             model.accept(sending.data);
                         }
                     }
-                    // It lets others run, and goes on at once.
+                    // It yields to other tasks once.
                     Poll::Pending if flag.is_woken() => assert!(may || !model.open),
                     Poll::Pending => {
                         assert!(model.open && !may, "it could have been sent");
@@ -220,7 +221,7 @@ fn run(when_full: WhenFull, max_events: usize, max_bytes: usize, steps: Vec<Step
             }
         }
 
-        // Whoever could go on has been woken.
+        // Every task that could go on has been woken.
         if body_pending && (!model.queued.is_empty() || !model.open) {
             assert!(body_flag.is_woken(), "the body, step {number}");
         }

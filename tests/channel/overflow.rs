@@ -19,7 +19,8 @@ use crate::{
     },
 };
 
-/// Sends 0 to 5 in task while nobody reads, and reads what is left of them.
+/// Sends 0 to 5 from a spawned handler while the body is not read. Returns the data of the events
+/// that are then read, the number of dropped events, and whether the handler had to wait.
 async fn left_of_six(buffer: Buffer) -> (String, u64, bool) {
     let waits = Arc::new(AtomicBool::new(false));
     let waited = waits.clone();
@@ -81,7 +82,7 @@ async fn fixed_buffers_wait_dropping_ones_lose_the_newest_sliding_ones_the_oldes
     assert_eq!(left_of_six(Buffer::dropping(2)).await, ("01".into(), 4, false));
     assert_eq!(left_of_six(Buffer::sliding(2)).await, ("45".into(), 4, false));
 
-    // And for a sender that was moved away.
+    // The same for a sender that was moved to another task.
     for (buffer, left) in [(Buffer::dropping(2), "01"), (Buffer::sliding(2), "45")] {
         let (events, receiver) = event_channel(buffer);
         tokio::spawn(async move {
@@ -99,7 +100,7 @@ async fn fixed_buffers_wait_dropping_ones_lose_the_newest_sliding_ones_the_oldes
 
 #[tokio::test(start_paused = true)]
 async fn thousands_of_sends_beyond_the_buffer_are_no_panic() {
-    // 2,000 senders that wait at once.
+    // 2,000 senders wait at once.
     let (events, receiver) = event_channel(Buffer::fixed(10));
     for n in 0..2000 {
         let events = events.clone();
@@ -115,7 +116,7 @@ async fn thousands_of_sends_beyond_the_buffer_are_no_panic() {
     data.dedup();
     assert_eq!(data.len(), 2000);
 
-    // And 5,000 that never do.
+    // 5,000 sends never wait.
     for buffer in [Buffer::dropping(10), Buffer::sliding(10)] {
         let (events, receiver) = event_channel(buffer);
         assert!((0..5000).all(|n| events.try_send(Event::new(n)).is_ok()));

@@ -35,7 +35,7 @@ fn a_sink_reserves_a_slot_when_it_is_ready() {
     assert!(waits.as_mut().now_or_never().unwrap().is_ok());
     assert_eq!(next(&mut body), "data: waits\n\n");
 
-    // A place that is given up goes to the next.
+    // A reserved slot that is given up goes to the next sender.
     let mut other = events.clone();
     assert_eq!(ready(&mut other, &mut cx), Poll::Ready(true));
     assert_eq!(ready(&mut sink, &mut cx), Poll::Pending);

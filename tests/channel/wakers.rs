@@ -1,4 +1,5 @@
-//! Wakers and freed bytes: when wakers are called, and that neither runs under the channel's lock.
+//! Wakers and freed bytes: when a waker is called, and that neither a waker nor a destructor runs
+//! under the lock of the channel.
 
 use std::{
     future::pending,
@@ -16,7 +17,7 @@ use tower_sse::{Buffer, EncodedEvent, Event, EventBody, EventSender, event_chann
 
 use crate::support::{never_hangs, poll, waker::Woken};
 
-/// Bytes whose owner looks at the channel when they are freed.
+/// Bytes whose owner locks the channel when they are freed.
 struct Looks(EventSender);
 
 impl AsRef<[u8]> for Looks {
@@ -51,7 +52,7 @@ async fn a_kept_sender_does_not_keep_the_task_of_the_connection() {
             let (woken, waker) = Woken::new();
             assert!(poll(&mut body, &waker).is_ready(), "the greeting");
             while poll(&mut body, &waker).is_ready() {}
-            // The task runs now if there is one.
+            // If the handler is spawned, its task runs now.
             tokio::task::yield_now().await;
             let events = kept.recv().unwrap();
             drop(waker);
@@ -94,7 +95,7 @@ async fn the_sends_of_a_handler_do_not_wake_its_own_task() {
 
 #[test]
 fn wakers_are_called_without_the_lock() {
-    /// Looks into the channel when it is woken, which locks it.
+    /// A waker that locks the channel when it is called.
     struct Looks(Mutex<Option<EventSender>>, AtomicUsize);
     impl Wake for Looks {
         fn wake(self: Arc<Self>) {
@@ -109,7 +110,7 @@ fn wakers_are_called_without_the_lock() {
         let looks = Arc::new(Looks(Mutex::new(Some(events.clone())), AtomicUsize::new(0)));
         let waker = Waker::from(looks.clone());
         assert!(poll(&mut body, &waker).is_pending());
-        // The body is woken by a send, then a waiting sender by the body, and all by the end.
+        // A send wakes the body, the body wakes a waiting sender, and the end wakes the body.
         events.try_send(Event::new(1)).unwrap();
         assert_eq!(looks.1.load(SeqCst), 1);
         let mut waits = Box::pin(events.send(Event::new(3)));
@@ -136,7 +137,7 @@ fn bytes_and_wakers_are_freed_without_the_lock() {
         drop(receiver);
     });
 
-    /// A waker that is the last to hold a sender.
+    /// A waker that holds the last sender.
     struct Holds(#[expect(dead_code, reason = "it is dropped with the waker")] EventSender);
     impl Wake for Holds {
         fn wake(self: Arc<Self>) {}

@@ -44,7 +44,7 @@ async fn close_ends_the_source_and_drops_the_connection_at_once() {
     assert_eq!(source.ready_state(), ReadyState::Connecting);
     source.next_event().await.unwrap().unwrap();
     assert_eq!(source.ready_state(), ReadyState::Open);
-    // Polled once more, so that it waits for the body.
+    // The source is polled once more, so that it waits for the body.
     assert!(futures_util::FutureExt::now_or_never(source.next_event()).is_none());
     source.close();
     assert!(gone.await.is_err(), "the body was dropped");
@@ -56,7 +56,7 @@ async fn close_ends_the_source_and_drops_the_connection_at_once() {
     }
 }
 
-/// Whoever catches it can go on polling, as a task that reads many sources may.
+/// A task that reads many sources may catch the panic and go on polling.
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_application_is_passed_on_once_and_ends_the_source() {
     for place in ["provider", "its future", "ready", "call", "future", "body"] {

@@ -19,7 +19,7 @@ mod timeouts;
 
 use tower_sse::Reconnection;
 
-/// One second, always, so that what is told can be written down.
+/// A policy whose delay is always one second, so that the updates are predictable.
 fn steady() -> Reconnection {
     Reconnection::resilient().jitter(0.0).factor(1.0)
 }

@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use tower_sse::{EventId, EventParser, EventSource, Reconnection, Update};
 
-use crate::support::mock::{Answer, Mock, told};
+use crate::support::mock::{Answer, Mock, reported};
 
 #[tokio::test(start_paused = true)]
 async fn a_get_has_accept_and_no_empty_last_event_id() {
@@ -49,11 +49,11 @@ async fn a_request_is_sent_again_unchanged() {
 async fn an_invalid_uri_is_the_first_item() {
     let mock = Mock::new([]);
     let source = EventSource::get(mock.clone(), "http://server/ not a uri");
-    assert_eq!(told(source).await, ["fatal: invalid uri"]);
-    // Nor does anything that could never be requested get as far as the service.
+    assert_eq!(reported(source).await, ["fatal: invalid uri"]);
+    // The service gets no request for an invalid URI.
     for uri in ["server:8080", "server", "ftp://server/"] {
         let source = EventSource::get(mock.clone(), uri);
-        assert_eq!(told(source).await, ["fatal: invalid uri"], "{uri}");
+        assert_eq!(reported(source).await, ["fatal: invalid uri"], "{uri}");
         let request = Request::get(uri).body("").unwrap();
         let error = EventSource::request(mock.clone(), request).next_event().await;
         let error = error.unwrap().unwrap_err();
@@ -71,7 +71,7 @@ async fn a_path_is_enough_for_an_in_process_service_and_user_info_is_removed() {
         ("https://user:secret@server:8443/events", "https://server:8443/events"),
     ] {
         let mock = Mock::new([Answer::Stays("")]);
-        assert_eq!(told(EventSource::get(mock.clone(), uri)).await, ["opened 1"]);
+        assert_eq!(reported(EventSource::get(mock.clone(), uri)).await, ["opened 1"]);
         assert_eq!(mock.asked()[0].uri, asked);
         assert!(mock.asked().is_empty());
     }
@@ -94,7 +94,7 @@ async fn the_header_provider_is_called_for_each_attempt() {
             Ok(headers)
         }
     });
-    told(source).await;
+    reported(source).await;
     let one = Some("1".to_owned());
     assert_eq!(*asked_with.lock().unwrap(), [(1, None), (2, one.clone()), (3, one)]);
     let asked = mock.asked();
@@ -114,7 +114,7 @@ async fn a_header_provider_that_fails_is_a_failed_attempt() {
         Ok(HeaderMap::new())
     });
     let expected = ["again 2 in 1000: the header provider failed", "opened 2", "event x"];
-    assert_eq!(told(source).await, expected);
+    assert_eq!(reported(source).await, expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,16 +132,19 @@ async fn an_id_that_no_header_can_carry_is_omitted_and_reported() {
     assert_eq!(updates.get_ref().last_event_id().unwrap(), &"a\u{1}b");
 }
 
-/// A server that answers 431 to it would have ended the source, by an id of its own.
+/// A server that responds with 431 to its own long ID would end the source otherwise.
 #[tokio::test(start_paused = true)]
 async fn an_id_that_is_too_long_for_a_header_is_omitted_and_reported() {
     for (length, is_sent) in [(8 << 10, true), ((8 << 10) + 1, false)] {
         let id = "x".repeat(length);
         let event: &'static str = Box::leak(format!("id: {id}\ndata: x\n\n").into_boxed_str());
         let mock = Mock::new([Answer::Ends(event), Answer::Stays("id: 2\ndata: y\n\n")]);
-        let told = told(mock.source()).await;
-        assert_eq!(told.iter().any(|told| told.starts_with("LastEventIdOmitted")), !is_sent);
-        assert_eq!(told.last().unwrap(), "event y");
+        let reported = reported(mock.source()).await;
+        assert_eq!(
+            reported.iter().any(|reported| reported.starts_with("LastEventIdOmitted")),
+            !is_sent
+        );
+        assert_eq!(reported.last().unwrap(), "event y");
         assert_eq!(mock.ids(), [None, Some(id).filter(|_| is_sent)]);
     }
 }

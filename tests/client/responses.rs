@@ -1,4 +1,4 @@
-//! The responses that a source reads, and what others mean.
+//! The responses that a source reads, and its reaction to others.
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -6,13 +6,13 @@ use http::Request;
 use http_body_util::Full;
 use tower_sse::{BoxError, Event, EventSource, Reconnection, Update, event_channel_handler};
 
-use crate::support::mock::{Answer, Mock, told};
+use crate::support::mock::{Answer, Mock, reported};
 
 #[tokio::test(start_paused = true)]
 async fn no_content_ends_the_source_without_an_error() {
     for policy in [Reconnection::resilient(), Reconnection::standard(), Reconnection::never()] {
         let mock = Mock::new([Answer::Status(204, &[]), Answer::Stays("")]);
-        assert!(told(mock.source().reconnection(policy)).await.is_empty());
+        assert!(reported(mock.source().reconnection(policy)).await.is_empty());
         assert_eq!(mock.asked().len(), 1);
     }
 }
@@ -21,8 +21,8 @@ async fn no_content_ends_the_source_without_an_error() {
 async fn the_policy_decides_whether_a_status_is_fatal() {
     let fate = async |status, policy: Reconnection| {
         let mock = Mock::new([Answer::Status(status, &[]), Answer::Stays("")]);
-        let told = told(mock.source().reconnection(policy)).await;
-        told[0].split(' ').next().unwrap().to_owned()
+        let reported = reported(mock.source().reconnection(policy)).await;
+        reported[0].split(' ').next().unwrap().to_owned()
     };
     for status in [400, 401, 403, 404, 405, 410, 451, 201, 206, 304, 300] {
         assert_eq!(fate(status, Reconnection::resilient()).await, "fatal:", "{status}");
@@ -73,7 +73,7 @@ async fn only_an_event_stream_without_content_encoding_is_read() {
         ),
     ] {
         let mock = Mock::new([Answer::Status(200, headers)]);
-        assert_eq!(told(mock.source()).await, [format!("fatal: not an event stream: {error}")]);
+        assert_eq!(reported(mock.source()).await, [format!("fatal: not an event stream: {error}")]);
     }
     for content_type in
         ["TEXT/EVENT-STREAM", "text/event-stream;charset=UTF-8", "text/event-stream ; a=b"]
@@ -81,7 +81,7 @@ async fn only_an_event_stream_without_content_encoding_is_read() {
         let headers: &'static [_] =
             Box::leak(Box::new([("content-type", content_type), ("content-encoding", "identity")]));
         let mock = Mock::new([Answer::Status(200, headers)]);
-        assert_eq!(told(mock.source().reconnection(Reconnection::never())).await, ["opened 1"]);
+        assert_eq!(reported(mock.source().reconnection(Reconnection::never())).await, ["opened 1"]);
     }
     let several = &[
         ("content-type", "text/html"),
@@ -90,7 +90,7 @@ async fn only_an_event_stream_without_content_encoding_is_read() {
         ("content-encoding", ""),
     ];
     let mock = Mock::new([Answer::Status(200, several)]);
-    assert_eq!(told(mock.source().reconnection(Reconnection::never())).await, ["opened 1"]);
+    assert_eq!(reported(mock.source().reconnection(Reconnection::never())).await, ["opened 1"]);
 }
 
 #[tokio::test(start_paused = true)]

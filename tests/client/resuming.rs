@@ -1,8 +1,9 @@
-//! State that survives a reconnect: the last event ID and the reconnection time, but no partial event.
+//! State that survives a reconnect: the last event ID and the reconnection time. A partial event
+//! does not.
 
 use crate::{
     steady,
-    support::mock::{Answer, Mock, told},
+    support::mock::{Answer, Mock, reported},
 };
 
 #[tokio::test(start_paused = true)]
@@ -17,13 +18,13 @@ async fn the_last_event_id_survives_every_kind_of_loss() {
         Answer::Ends("id:\ndata: c\n\n"),
         Answer::Stays("data: d\n\n"),
     ]);
-    let told = told(mock.source().reconnection(steady())).await;
-    let events: Vec<_> = told.iter().filter(|told| told.starts_with("event")).collect();
+    let reported = reported(mock.source().reconnection(steady())).await;
+    let events: Vec<_> = reported.iter().filter(|reported| reported.starts_with("event")).collect();
     assert_eq!(events, ["event a", "event b", "event c", "event d"]);
     let ids: Vec<_> = mock.ids();
     let ids: Vec<_> = ids.iter().map(Option::as_deref).collect();
-    // An id in a block without data counts, one in a block that never ended does not, an event
-    // without an id clears nothing, and an empty id does.
+    // An ID in a block without data counts. An ID in an unfinished block does not. An event without
+    // an ID keeps the last one, and an empty ID clears it.
     let one = Some("1");
     assert_eq!(ids, [None, one, one, one, one, Some("2"), Some("2"), None]);
 }
@@ -36,9 +37,9 @@ async fn the_reconnection_time_survives_and_applies_at_once() {
         Answer::Cut("retry: 7000\ndata: never ended"),
         Answer::Stays(""),
     ]);
-    let told = told(mock.source().reconnection(steady())).await;
+    let reported = reported(mock.source().reconnection(steady())).await;
     assert_eq!(
-        told,
+        reported,
         [
             "opened 1",
             "block, id none, retry Some(5000)",
@@ -61,9 +62,9 @@ async fn blocks_without_data_are_updates_and_may_set_an_id() {
         Answer::Cut("id: 1\n\ndata: x\n\nevent: only\n\nid:\nretry: 5\n\nid: never ended"),
         Answer::Stays(""),
     ]);
-    let told = told(mock.source().reconnection(steady())).await;
+    let reported = reported(mock.source().reconnection(steady())).await;
     assert_eq!(
-        told[..4],
+        reported[..4],
         ["opened 1", "block, id 1, retry None", "event x", "block, id , retry Some(5)"]
     );
     assert_eq!(mock.ids(), [None, None]);
@@ -87,7 +88,7 @@ async fn a_reconnect_drops_a_partial_event() {
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_too_large_is_an_item_and_the_next_one_follows() {
     let mock = Mock::new([Answer::Stays("data: 0123456789\n\nid: 1\ndata: x\n\n")]);
-    let all = told(mock.source().max_event_bytes(12)).await;
+    let all = reported(mock.source().max_event_bytes(12)).await;
     let error = "error: the event that starts at byte 0 is larger than 12 bytes";
     assert_eq!(all, ["opened 1", error, "event x"]);
 }

@@ -1,4 +1,4 @@
-//! Timeouts, and connections that give nothing.
+//! Timeouts, and connections without events.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::{
     steady,
     support::{
         SECOND,
-        mock::{Answer, Mock, body, told},
+        mock::{Answer, Mock, body, reported},
     },
 };
 
-/// Polls what needs no waker.
+/// Polls a future once, which must be ready.
 fn futures_executor_free<F: std::future::Future>(future: F) -> F::Output {
     futures_util::FutureExt::now_or_never(future).expect("it is ready at once")
 }
@@ -47,7 +47,7 @@ async fn silence_is_a_loss_after_the_idle_timeout_and_comments_end_the_silence()
     assert_eq!(again.cause.to_string(), "no byte for 10s");
 }
 
-/// On a clock that runs: a paused one stands still as long as something is ready.
+/// On a running clock: a paused clock does not advance while a task is ready.
 #[tokio::test]
 async fn chunks_without_bytes_are_silence() {
     let kinds: [fn() -> Frame<Bytes>; 2] =
@@ -65,7 +65,7 @@ async fn chunks_without_bytes_are_silence() {
 #[tokio::test(start_paused = true)]
 async fn a_missing_response_head_is_a_loss_after_the_header_timeout() {
     let mock = Mock::new([Answer::Never, Answer::Stays("data: x\n\n")]);
-    let all = told(mock.source().reconnection(steady()).header_timeout(10 * SECOND)).await;
+    let all = reported(mock.source().reconnection(steady()).header_timeout(10 * SECOND)).await;
     assert_eq!(all, ["again 2 in 1000: no response head within 10s", "opened 2", "event x"]);
     let asked = mock.asked();
     assert_eq!((asked[1].at - asked[0].at).as_secs(), 11);
@@ -87,7 +87,7 @@ async fn a_timeout_of_zero_is_off() {
         tokio::time::sleep(SECOND).await;
         Ok(HeaderMap::new())
     });
-    assert_eq!(told(source).await, ["opened 1", "event x"]);
+    assert_eq!(reported(source).await, ["opened 1", "event x"]);
 }
 
 #[test]

@@ -65,7 +65,7 @@ async fn on_connect_sees_the_request_and_accepts_with_a_session_or_refuses() {
     })
     .without_greeting()
     .on_connect(|mut connect: Connect| async move {
-        sleep(SECOND).await; // asks somebody
+        sleep(SECOND).await; // stands for a query
         let Peer(peer) = connect.extensions().get().unwrap();
         let seen = format!("{} {} {peer}", connect.method(), connect.uri());
         let Some(token) = connect.headers().get("authorization") else {
@@ -129,7 +129,7 @@ async fn an_error_in_on_connect_is_a_500_and_is_logged() {
     for path in ["/error", "/panic"] {
         let response = call(&app, get(path)).await;
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(read_text(response.into_body()).await, "", "nothing of it is told");
+        assert_eq!(read_text(response.into_body()).await, "", "nothing of the error is sent");
     }
     assert_eq!(ran.load(SeqCst), 0);
     if cfg!(feature = "tracing") {

@@ -1,4 +1,4 @@
-//! What is allocated, counted.
+//! The number of allocations of an event, an encoding, a frame and a parsed event.
 
 use std::{
     future::Future,
@@ -33,7 +33,7 @@ fn an_event_through_the_channel_costs_less_than_a_tenth_of_an_allocation() {
     const ROUNDS: usize = 200;
     let (events, receiver) = event_channel(Buffer::fixed(64));
     let mut body = EventBody::from(receiver).without_keep_alive().without_greeting();
-    // The caller's: 64 bytes of data each, made before.
+    // The data belongs to the caller and is made before: 64 bytes each.
     let mut data: Vec<EventData> =
         (0..ROUNDS * 64).map(|_| EventData::from("x".repeat(64))).collect();
     let (count, frames) = allocations(|| {
@@ -120,9 +120,9 @@ fn encoding_is_one_allocation_and_none_into_a_buffer() {
         let (count, ()) = allocations(|| event.encode_to(&mut buffer));
         assert_eq!(count, 0);
         let (count, _clone): (_, EncodedEvent) = allocations(|| encoded.clone());
-        // The first clone of bytes that nobody shared makes the count that is shared.
+        // The first clone of unshared bytes allocates their reference count.
         assert!(count <= 1);
-        // An id of the event's own has to be taken out.
+        // The event's own ID has to be removed.
         let copies = if event.id().is_some() { 2 } else { 0 };
         let (count, _clone) = allocations(|| encoded.clone().with_id(u64::MAX));
         assert_eq!(count, copies);
@@ -179,8 +179,8 @@ fn a_burst_that_ends_with_shared_bytes_leaves_nothing_behind() {
     assert!(kept < 4 << 10, "{kept} bytes");
 }
 
-/// Parses events with an id, a type and so much data in chunks of so many bytes. Returns how many
-/// events there were, and how many allocations, those of the chunks themselves left out.
+/// Parses events with an ID, a type and `size` bytes of data, in chunks of `chunk` bytes. Returns
+/// the number of events and of allocations, without those of the chunks.
 fn parsed(size: usize, lines: usize, chunk: usize) -> (usize, usize) {
     let line = format!("data: {}\n", "x".repeat(size / lines));
     let events = (8 << 20) / size.max(1 << 10);
@@ -191,7 +191,7 @@ fn parsed(size: usize, lines: usize, chunk: usize) -> (usize, usize) {
         .chunks(chunk)
         .map(|chunk| {
             let chunk = Bytes::copy_from_slice(chunk);
-            // The first clone makes the count that is shared.
+            // The first clone allocates the reference count.
             drop(chunk.clone());
             chunk
         })
@@ -235,7 +235,7 @@ fn an_event_that_is_cut_or_has_several_lines_is_parsed_with_one_allocation() {
         let (events, count) = parsed(size, lines, chunk);
         let each = count as f64 / events as f64;
         println!("{size} B in {lines} lines, chunks of {chunk}: {each:.3} allocations an event");
-        // What the buffers of the parser grow to is allocated once.
+        // The buffers of the parser grow a few times in all.
         assert!(count <= events + 24, "{size} {lines} {chunk}: {count} for {events}");
     }
 }

@@ -1,4 +1,4 @@
-//! `Send`, `Sync` and `Unpin` of every public type, written down: losing one is a breaking change.
+//! `Send`, `Sync` and `Unpin` of every public type: losing one is a breaking change.
 
 use std::{
     cell::Cell,
@@ -98,7 +98,7 @@ yes!(LastEventId: Send, Sync, Unpin, Clone, Hash);
 
 yes!(InvalidLastEventId: Send, Sync, Unpin, Error, Clone);
 
-// Whatever the request's body is.
+// With any body of the request.
 yes!(EventChannelHandler<Local>: Send, Sync, Unpin, Clone);
 
 yes!(tower_sse::Hub: Send, Sync, Unpin, Clone);

@@ -1,5 +1,6 @@
-//! Ten thousand reconnects in a row, on a paused clock: no growth in memory, delays within the
-//! policy's envelope, and a spread that is one.
+//! Ten thousand reconnects in a row, on a paused clock: the memory does not grow, the delays are
+//! within the range of the policy and uniformly distributed. Floods and long lines take bounded
+//! memory.
 
 use std::{
     convert::Infallible,
@@ -19,7 +20,7 @@ use crate::heap;
 
 const RECONNECTS: usize = 10_000;
 
-/// One connection of six gives an event and ends; the others fail with a 503 or are refused, in turn.
+/// One of six connections gives an event and ends. The others fail with a 503 or are refused.
 async fn answer(n: usize) -> Result<Response<Full<Bytes>>, BoxError> {
     let text = format!("id: {n}\ndata: {n}\n\ndata: half");
     let response = Response::builder().header("content-type", "text/event-stream");
@@ -30,15 +31,8 @@ async fn answer(n: usize) -> Result<Response<Full<Bytes>>, BoxError> {
     }
 }
 
-/// One test, for what is counted is of the whole process.
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_reconnects_and_a_flood_take_no_memory() {
-    ten_thousand_reconnects().await;
-    a_flood().await;
-    just_within();
-}
-
-async fn ten_thousand_reconnects() {
+async fn ten_thousand_reconnects_take_no_memory() {
     let asked = AtomicUsize::new(0);
     let service =
         tower::service_fn(move |_: Request<Full<Bytes>>| answer(asked.fetch_add(1, Relaxed)));
@@ -55,8 +49,8 @@ async fn ten_thousand_reconnects() {
                 events += 1;
             }
             Update::Reconnecting(again) => {
-                // The envelope: from the floor to the delay, which grows by failures alone, and is the
-                // first again after an event and a clean end.
+                // The delay is drawn between the floor and a maximum. Failures double the maximum;
+                // an event and a clean end reset it.
                 let has_event = std::mem::take(&mut has_event);
                 if has_event {
                     growth = 0;
@@ -82,8 +76,8 @@ async fn ten_thousand_reconnects() {
     assert_eq!(updates.get_ref().last_event_id().unwrap().as_str().parse(), Ok((events - 1) * 6));
 }
 
-/// Kolmogorov and Smirnov: how far the shares are from evenly drawn ones. With so many a distance of
-/// 2.2 / √n comes once in ten thousand runs.
+/// The Kolmogorov-Smirnov test: the distance of the shares from a uniform distribution. A distance
+/// of 2.2 / √n occurs once in ten thousand runs.
 fn even(shares: &mut [f64]) {
     shares.sort_by(f64::total_cmp);
     let count = shares.len() as f64;
@@ -96,8 +90,9 @@ fn even(shares: &mut [f64]) {
     assert!(distance < 2.2 / count.sqrt(), "{distance}");
 }
 
-/// Lines that are just not too long, in chunks of two sizes: what is handed out is not there twice.
-fn just_within() {
+/// Lines just below the limit, in chunks of two sizes: a line is never in memory twice.
+#[test]
+fn a_line_below_the_limit_is_never_in_memory_twice() {
     const LIMIT: usize = 1 << 20;
     for chunk in [1460, 64 << 10] {
         for field in ["data: ", "event: ", "id: ", ":", "x: "] {
@@ -121,9 +116,10 @@ fn just_within() {
     }
 }
 
-/// Without a line end, in chunks of 64 KiB, at limits of 1 MiB: memory stays below a limit and a
-/// chunk, whichever field it is.
-async fn a_flood() {
+/// Floods without a line end, in chunks of 64 KiB, with limits of 1 MiB: the memory stays below the
+/// limit and a chunk for every field.
+#[tokio::test]
+async fn a_flood_without_a_line_end_takes_bounded_memory() {
     const LIMIT: usize = 1 << 20;
     const CHUNK: usize = 64 << 10;
     for field in

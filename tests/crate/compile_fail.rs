@@ -1,9 +1,9 @@
-//! What must not compile, and what the compiler says to it.
+//! Programs that must not compile, and the errors that the compiler reports for them.
 
 use std::{fs, path::Path, process::Command};
 
-/// Lets the compiler check a program that uses this crate, and returns what it says; none if it
-/// finds no fault.
+/// Checks a program that uses this crate. Returns the output of the compiler, or `None` if the
+/// program compiles.
 fn check(name: &str, program: &str) -> Option<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compile_fail").join(name);
@@ -14,7 +14,7 @@ fn check(name: &str, program: &str) -> Option<String> {
     );
     fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     fs::write(folder.join("src/main.rs"), program).unwrap();
-    // The same versions, which are there already.
+    // The same versions, which are downloaded already.
     fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     let output = Command::new(env!("CARGO"))
         .args(["check", "--offline", "--quiet"])
@@ -36,7 +36,7 @@ fn with(expression: &str) -> String {
 
 #[test]
 fn text_known_only_at_run_time_is_refused_and_the_error_names_the_conversion() {
-    // So that the refusals below are about what they should be about.
+    // A program that compiles, so that the errors below have the intended cause.
     let fine = "Event::new(&text).with_type(EventType::try_from(&text).unwrap())";
     assert_eq!(check("fine", &with(fine)), None);
 
@@ -52,7 +52,7 @@ fn text_known_only_at_run_time_is_refused_and_the_error_names_the_conversion() {
         assert!(said.contains("E0277"), "{said}");
         assert!(said.contains(way_out), "{said}");
     }
-    // Borrowed text is no literal.
+    // Borrowed text is not a literal.
     let said = check("str_as_type", &with("Event::new(1).with_type(text.as_str())")).unwrap();
     assert!(said.contains("does not live long enough") || said.contains("borrowed"), "{said}");
 }

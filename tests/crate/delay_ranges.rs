@@ -1,5 +1,4 @@
-//! That what is drawn at random is spread, over 10,000 streams each: within its bounds, and as
-//! even as an even spread is.
+//! Random delays of 10,000 streams are within their range and uniformly distributed.
 
 use std::{future::pending, ops::RangeInclusive, time::Duration};
 
@@ -18,10 +17,10 @@ const SECOND: Duration = Duration::from_secs(1);
 
 const BINS: usize = 20;
 
-/// Asserts that draws are within a range, and evenly spread over it.
+/// Asserts that draws are within a range, and uniformly distributed over it.
 ///
-/// A chi-squared test with 19 degrees of freedom: an even spread is above 60 once in 240,000 times,
-/// and whatever is not spread is above 10,000.
+/// A chi-squared test with 19 degrees of freedom: a uniform distribution is above 60 once in
+/// 240,000 times, and a constant is above 10,000.
 #[track_caller]
 fn assert_even(draws: &[f64], range: RangeInclusive<f64>) {
     assert_eq!(draws.len(), STREAMS);
@@ -46,13 +45,13 @@ fn endless() -> EventChannelHandler<()> {
     .without_keep_alive()
 }
 
-/// The milliseconds of the `retry` in a text that has one.
+/// Returns the milliseconds of the `retry` field in a text.
 fn retry_in(text: &str) -> f64 {
     let field = text.split("retry: ").nth(1).unwrap_or_else(|| panic!("no retry in {text:?}"));
     field.lines().next().unwrap().parse().unwrap()
 }
 
-/// Reads all bodies to their ends, side by side, and returns the text of each and how long it took.
+/// Reads all bodies to their ends concurrently. Returns the text of each and the time to its end.
 async fn read(bodies: impl IntoIterator<Item = EventBody>) -> Vec<(String, f64)> {
     let start = Instant::now();
     let reading: Vec<_> = bodies
@@ -126,7 +125,7 @@ async fn the_delays_of_clients_that_are_turned_away_are_spread() {
         of_browsers.push(retry_in(&text));
         let response = call(&full, get("/")).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        // Whole seconds from 1 on, each standing for the second up to it.
+        // Whole seconds, rounded up: each stands for the second before it.
         let after: f64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
         of_others.push(after - 0.5);
     }

@@ -1,6 +1,4 @@
-//! What a hub costs, counted: memory of readers and of the history, allocations of publishing.
-//!
-//! One test, for the counts are of the whole process.
+//! The costs of a hub: memory of readers and of the history, allocations of publishing.
 
 use std::{
     cell::Cell,
@@ -21,7 +19,7 @@ use tower_sse::{
 
 use crate::heap;
 
-/// A waker as a task has one: cloned at the cost of a count.
+/// A waker like that of a task: a clone only increments a count.
 struct Woken(AtomicUsize);
 
 impl Wake for Woken {
@@ -42,8 +40,8 @@ fn publish(hub: &Hub, event: Event) -> usize {
     }
 }
 
-fn wait(feed: &mut Subscription, cx: &mut Context<'_>) {
-    while Pin::new(&mut *feed).poll_next(cx).is_ready() {}
+fn wait(subscription: &mut Subscription, cx: &mut Context<'_>) {
+    while Pin::new(&mut *subscription).poll_next(cx).is_ready() {}
 }
 
 fn wait_for_bytes(body: &mut EventBody, cx: &mut Context<'_>) -> usize {
@@ -71,14 +69,14 @@ fn readers_and_history_cost_as_much_as_promised() {
     let waker = Waker::from(woken.clone());
     let mut cx = Context::from_waker(&waker);
 
-    // Idle subscriptions, beyond their bodies.
+    // The memory of an idle subscription, compared with an idle handler.
     let hub = Hub::new();
     let (mut readers, with_hub) = bodies(|| hub.subscribe(topics()).into_body(), &mut cx);
     let (plain, without) = bodies(|| EventBody::new(|_| std::future::pending()), &mut cx);
     println!("an idle stream: {with_hub} bytes of a hub, {without} of a handler that does nothing");
     assert!(with_hub < without + 600);
     drop(plain);
-    // Each with a topic of its own.
+    // Each reader has a topic of its own.
     let number = Cell::new(0);
     let own = || {
         number.set(number.get() + 1);
@@ -89,7 +87,7 @@ fn readers_and_history_cost_as_much_as_promised() {
     assert!(with_topic < without + 800, "{with_topic}");
     drop(apart);
 
-    // One encoding, one append, one wake a reader. The first round makes room.
+    // One encoding, one append, and one wake for each reader. The first round grows the buffers.
     for round in 0..3 {
         let before = heap::allocations();
         let waking = woken.0.load(Relaxed);
@@ -109,7 +107,7 @@ fn readers_and_history_cost_as_much_as_promised() {
         );
         if round > 0 {
             assert!(publishing <= 12, "{publishing}");
-            // None a reader: the id that a stream remembers has its room from the first.
+            // None for each reader: a stream allocates the room of its last event ID once.
             assert!(reading <= 16, "{reading}");
         }
     }
@@ -136,7 +134,7 @@ fn readers_and_history_cost_as_much_as_promised() {
     drop(readers);
     drop(hub);
 
-    // Many topics count too.
+    // The names and the bookkeeping of many topics count too.
     for name in [8, 250] {
         let before = heap::bytes();
         let total = History::unlimited_events().max_bytes(BOUND);
@@ -150,7 +148,7 @@ fn readers_and_history_cost_as_much_as_promised() {
         println!("topics of {name} bytes: {full} on the heap, {:?}", hub.stats());
         assert!(full <= BOUND + BOUND / 10, "{full}");
     }
-    // What has come and gone leaves nothing.
+    // Topics without readers leave nothing.
     let hub = Hub::new();
     let stays = hub.subscribe(topics());
     let one = heap::bytes();

@@ -1,4 +1,4 @@
-//! The lines that an event is encoded as: their order, their spaces, their line ends.
+//! The lines of an encoded event: their order, their spaces and their line ends.
 
 use std::time::Duration;
 

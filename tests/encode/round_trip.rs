@@ -1,11 +1,10 @@
-//! Whatever can be built arrives as what it was, and nothing else does: read by a decoder that is
-//! not ours.
+//! Every event that can be built arrives unchanged at an independent decoder, and nothing else
+//! arrives.
 //!
-//! By the standard an event is dispatched if its block has a `data` line, be it an empty one: each
-//! `data` line adds its value and a line feed to the data, and only data that is empty *before* the
-//! last line feed is taken off dispatches nothing. The decoder agrees, so events with empty data
-//! need no care here. Its reconnection times are `u32`, and it has no empty last event ID, but
-//! none.
+//! By the standard, an event is dispatched if its block has a `data` line, even an empty one: each
+//! `data` line adds its value and a line feed to the data, and an event is skipped only if the data
+//! is empty *before* the last line feed is removed. The decoder agrees, so empty data is no special
+//! case. Its reconnection times are `u32`, and an empty last event ID is `None`.
 
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -19,22 +18,23 @@ use tower_sse::{
 
 use crate::support::read_text;
 
-/// What a decoder tells: dispatched events as type, data and last event ID, and reconnection times.
+/// An item of the decoder: a dispatched event as type, data and last event ID, or a reconnection
+/// time.
 #[derive(Clone, Debug, PartialEq)]
-enum Told {
+enum Item {
     Event(String, String, Option<String>),
     Retry(u32),
 }
 
-/// Decodes what comes in these chunks.
-fn told(chunks: impl IntoIterator<Item = Bytes>) -> Vec<Told> {
+/// Decodes these chunks.
+fn decoded(chunks: impl IntoIterator<Item = Bytes>) -> Vec<Item> {
     let mut decoder = SseDecoder::with_limit(NonZeroUsize::new(16 << 20).unwrap());
     let mut all = Vec::new();
     for mut chunk in chunks {
         while let Some(event) = decoder.next(&mut chunk) {
             all.push(match event.unwrap() {
-                SseEvent::Retry(retry) => Told::Retry(retry),
-                SseEvent::Message(message) => Told::Event(
+                SseEvent::Retry(retry) => Item::Retry(retry),
+                SseEvent::Message(message) => Item::Event(
                     message.event.into_owned(),
                     message.data,
                     message.last_event_id.map(|id| id.to_string()),
@@ -45,32 +45,32 @@ fn told(chunks: impl IntoIterator<Item = Bytes>) -> Vec<Told> {
     all
 }
 
-/// Data as a client gets it: each line end became one LF.
+/// Returns data as a client gets it: each line end is one LF.
 fn with_lf(data: &str) -> String {
     data.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-/// What a client must be told of events that come one after the other.
-fn expected<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Told> {
+/// Returns the items that a client must get from these events in a row.
+fn expected<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Item> {
     let mut last_event_id = None;
     let mut all = Vec::new();
     for event in events {
         if let Some(retry) = event.retry() {
-            all.push(Told::Retry(retry.as_millis().try_into().unwrap()));
+            all.push(Item::Retry(retry.as_millis().try_into().unwrap()));
         }
         if let Some(id) = event.id() {
             last_event_id = Some(id.as_str().to_owned()).filter(|id| !id.is_empty());
         }
         if event.has_data() {
             let event_type = event.event_type().as_str().to_owned();
-            all.push(Told::Event(event_type, with_lf(event.data()), last_event_id.clone()));
+            all.push(Item::Event(event_type, with_lf(event.data()), last_event_id.clone()));
         }
     }
     all
 }
 
-/// Text of what could go wrong: line ends, colons, spaces, fields, controls, marks, and anything
-/// else.
+/// Text made of pieces that an encoder could get wrong: line ends, colons, spaces, fields, control
+/// characters, byte order marks, and any other text.
 fn text() -> impl Strategy<Value = String> {
     const PIECES: [&str; 24] = [
         "\r",
@@ -154,7 +154,7 @@ fn wire(event: &Event) -> Bytes {
     event.encode().to_bytes()
 }
 
-/// Cuts bytes into pieces of these lengths, again and again.
+/// Cuts bytes into pieces of these lengths, over and over.
 fn cut(mut bytes: Bytes, lengths: &[usize]) -> Vec<Bytes> {
     let mut lengths = lengths.iter().cycle();
     let mut pieces = Vec::new();
@@ -165,13 +165,13 @@ fn cut(mut bytes: Bytes, lengths: &[usize]) -> Vec<Bytes> {
     pieces
 }
 
-/// What a sentinel sent after something else must still be, whatever came before.
+/// An event that is sent last and must arrive unchanged.
 fn sentinel() -> Event {
     Event::new("the\nsentinel").with_type("sentinel").with_id("last")
 }
 
-fn is_sentinel(told: Option<&Told>) -> bool {
-    told == Some(&Told::Event("sentinel".into(), "the\nsentinel".into(), Some("last".into())))
+fn is_sentinel(decoded: Option<&Item>) -> bool {
+    decoded == Some(&Item::Event("sentinel".into(), "the\nsentinel".into(), Some("last".into())))
 }
 
 proptest! {
@@ -179,7 +179,7 @@ proptest! {
 
     #[test]
     fn an_event_arrives_unchanged(event in event()) {
-        prop_assert_eq!(told([wire(&event)]), expected([&event]));
+        prop_assert_eq!(decoded([wire(&event)]), expected([&event]));
     }
 
     #[test]
@@ -187,7 +187,7 @@ proptest! {
         let mut bytes = BytesMut::new();
         events.iter().for_each(|event| event.encode_to(&mut bytes));
         prop_assert_eq!(&bytes, &events.iter().map(wire).collect::<Vec<_>>().concat());
-        prop_assert_eq!(told(cut(bytes.freeze(), &lengths)), expected(&events));
+        prop_assert_eq!(decoded(cut(bytes.freeze(), &lengths)), expected(&events));
     }
 
     #[test]
@@ -208,7 +208,7 @@ proptest! {
         });
         let mut body = body.buffer(Buffer::fixed(capacity)).without_keep_alive();
         let mut chunks = Vec::new();
-        // Without a waiting future it is pending only to let others run.
+        // No future waits, so the body is pending only to let other tasks run.
         loop {
             match body.next_chunk().now_or_never() {
                 None => {}
@@ -216,7 +216,7 @@ proptest! {
                 Some(Some(chunk)) => chunks.extend(cut(chunk.unwrap(), &lengths)),
             }
         }
-        prop_assert_eq!(told(chunks), expected(events.iter().map(|(event, _)| event)));
+        prop_assert_eq!(decoded(chunks), expected(events.iter().map(|(event, _)| event)));
     }
 
     #[test]
@@ -245,16 +245,16 @@ proptest! {
             }
         }
         prop_assert!(chunks.iter().all(|chunk| chunk.len() <= 64 << 10));
-        prop_assert_eq!(told(chunks), expected(events.iter().map(|(event, _)| event)));
+        prop_assert_eq!(decoded(chunks), expected(events.iter().map(|(event, _)| event)));
     }
 
     #[test]
     fn a_late_id_is_that_of_the_event(event in event(), late in id(), later in id()) {
         let late_event = event.clone().with_id(late.clone());
         let encoded = event.encode().with_id(&late);
-        prop_assert_eq!(told([encoded.to_bytes()]), expected([&late_event]));
+        prop_assert_eq!(decoded([encoded.to_bytes()]), expected([&late_event]));
         let later_event = event.with_id(later.clone());
-        prop_assert_eq!(told([encoded.with_id(&later).to_bytes()]), expected([&later_event]));
+        prop_assert_eq!(decoded([encoded.with_id(&later).to_bytes()]), expected([&later_event]));
     }
 
     #[test]
@@ -264,16 +264,16 @@ proptest! {
     ) {
         let bytes = format!("{}\n\n", bytes.concat());
         let Ok(foreign) = EncodedEvent::from_bytes(bytes) else { return Ok(()) };
-        let told_before = told([foreign.to_bytes()]);
-        let told = told([foreign.clone().with_id(&late).to_bytes(), wire(&sentinel())]);
-        prop_assert!(is_sentinel(told.last()));
-        prop_assert_eq!(told.len(), told_before.len() + 1);
-        // All but the ids is as before, and the first event has the late one.
+        let decoded_before = decoded([foreign.to_bytes()]);
+        let decoded = decoded([foreign.clone().with_id(&late).to_bytes(), wire(&sentinel())]);
+        prop_assert!(is_sentinel(decoded.last()));
+        prop_assert_eq!(decoded.len(), decoded_before.len() + 1);
+        // Everything but the IDs is unchanged, and the first event has the late ID.
         let late = Some(late.as_str().to_owned()).filter(|id| !id.is_empty());
         let mut first = true;
-        for (before, after) in told_before.iter().zip(&told) {
+        for (before, after) in decoded_before.iter().zip(&decoded) {
             match (before, after) {
-                (Told::Event(type_before, data_before, _), Told::Event(event_type, data, id)) => {
+                (Item::Event(type_before, data_before, _), Item::Event(event_type, data, id)) => {
                     prop_assert_eq!((type_before, data_before), (event_type, data));
                     if std::mem::take(&mut first) && !foreign_ids_follow(&foreign) {
                         prop_assert_eq!(id, &late);
@@ -294,16 +294,16 @@ proptest! {
     ) {
         let Ok(foreign) = EncodedEvent::from_bytes(bytes.clone()) else { return Ok(()) };
         prop_assert_eq!(foreign.to_bytes(), &bytes);
-        let before = told([wire(&Event::comment("x")), foreign.to_bytes()]);
+        let before = decoded([wire(&Event::comment("x")), foreign.to_bytes()]);
         for after in [sentinel().encode(), sentinel().encode().with_id("last")] {
-            let told = told([wire(&Event::comment("x")), foreign.to_bytes(), after.to_bytes()]);
-            prop_assert_eq!(told.len(), before.len() + 1, "{:?}", bytes);
-            prop_assert!(is_sentinel(told.last()), "{:?}", bytes);
+            let decoded = decoded([wire(&Event::comment("x")), foreign.to_bytes(), after.to_bytes()]);
+            prop_assert_eq!(decoded.len(), before.len() + 1, "{:?}", bytes);
+            prop_assert!(is_sentinel(decoded.last()), "{:?}", bytes);
         }
     }
 }
 
-/// Whether bytes have several blocks, so that ids of later ones may come before the first
+/// Returns whether bytes have several blocks: the ID of a later one may precede the first
 /// dispatched event.
 fn foreign_ids_follow(foreign: &EncodedEvent) -> bool {
     let text = String::from_utf8(foreign.to_bytes().to_vec()).unwrap();
@@ -333,18 +333,18 @@ fn data_that_looks_like_fields_arrives_as_data() {
         "data: data: x",
     ] {
         let event = Event::new(attack);
-        let alone = [Told::Event("message".into(), with_lf(attack), None)];
-        assert_eq!(told([wire(&event)]), alone, "{attack:?}");
-        // Byte by byte too.
-        assert_eq!(told(cut(wire(&event), &[1])), alone, "{attack:?}");
+        let alone = [Item::Event("message".into(), with_lf(attack), None)];
+        assert_eq!(decoded([wire(&event)]), alone, "{attack:?}");
+        // The same byte by byte.
+        assert_eq!(decoded(cut(wire(&event), &[1])), alone, "{attack:?}");
 
-        // As a comment and as the value of a field it is nothing.
+        // As a comment or as the value of a custom field, the text dispatches nothing.
         let silent = Event::comment(attack).with_field("custom", attack);
-        assert_eq!(told([wire(&silent)]), [], "{attack:?}");
-        let told = told([wire(&silent.with_data("x")), wire(&sentinel())]);
-        assert_eq!(told.len(), 2, "{attack:?}");
-        assert_eq!(told[0], Told::Event("message".into(), "x".into(), None));
-        assert!(is_sentinel(told.last()));
+        assert_eq!(decoded([wire(&silent)]), [], "{attack:?}");
+        let decoded = decoded([wire(&silent.with_data("x")), wire(&sentinel())]);
+        assert_eq!(decoded.len(), 2, "{attack:?}");
+        assert_eq!(decoded[0], Item::Event("message".into(), "x".into(), None));
+        assert!(is_sentinel(decoded.last()));
     }
 }
 
@@ -355,8 +355,8 @@ fn types_and_ids_that_look_like_fields_stay_values() {
         let event_type = EventType::try_from(value).unwrap();
         let id = EventId::try_from(value).unwrap();
         let event = Event::new("x").with_type(event_type).with_id(id);
-        let expected = Told::Event(value.into(), "x".into(), Some(value.into()));
-        assert_eq!(told([wire(&event)]), [expected], "{value:?}");
+        let expected = Item::Event(value.into(), "x".into(), Some(value.into()));
+        assert_eq!(decoded([wire(&event)]), [expected], "{value:?}");
     }
 }
 
@@ -368,8 +368,8 @@ async fn data_that_looks_like_fields_arrives_as_data_through_a_body() {
     events.send(Event::new(attack)).await.unwrap();
     events.send(sentinel()).await.unwrap();
     drop(events);
-    let told = told([Bytes::from(read_text(EventBody::from(receiver)).await)]);
-    assert_eq!(told.len(), 2);
-    assert_eq!(told[0], Told::Event("message".into(), with_lf(attack), None));
-    assert!(is_sentinel(told.last()));
+    let decoded = decoded([Bytes::from(read_text(EventBody::from(receiver)).await)]);
+    assert_eq!(decoded.len(), 2);
+    assert_eq!(decoded[0], Item::Event("message".into(), with_lf(attack), None));
+    assert!(is_sentinel(decoded.last()));
 }

@@ -1,4 +1,4 @@
-//! Event types, ids and field names that are checked when they are made.
+//! Event types, IDs and field names are checked when they are made.
 
 use tower_sse::{Event, EventId, EventType, FieldName};
 

@@ -1,4 +1,4 @@
-//! What an event's data, id and type can be made from.
+//! The values that the data, the ID and the type of an event can be made from.
 
 use bytes::Bytes;
 use http::StatusCode;

@@ -12,7 +12,7 @@ use crate::{
     support::process::{Example, PATIENCE},
 };
 
-/// The test service, and a stream that it was told to read.
+/// The running example, and the path of a stream that it reads.
 struct Service {
     example: Example,
     location: String,
@@ -160,7 +160,7 @@ async fn contract_service_sends_no_request_after_204_and_after_its_end() {
     harness.request().await;
     service.example.send(Request::delete(&service.location)).await;
     harness.nothing_comes().await;
-    // The connection may break before the answer is there.
+    // The connection may break before the response arrives.
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let request =
         Request::delete(format!("http://{}/", service.example.addr)).body(Full::default());

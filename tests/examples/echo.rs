@@ -21,7 +21,7 @@ async fn echo_streams_exactly_its_script() {
     assert_eq!(reply.header("content-type"), "application/json");
     let reply: Value = serde_json::from_str(&reply.text().await).unwrap();
     let url = reply["url"].as_str().unwrap();
-    // As often as one likes.
+    // A script can be streamed any number of times.
     for _ in 0..2 {
         let reply = echo.get(url).await;
         reply.assert_event_stream();

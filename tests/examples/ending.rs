@@ -8,11 +8,11 @@ use crate::{
     support::process::{Example, Reply, send},
 };
 
-/// Interrupts an example with a stream open, and returns what the stream gives after that, up to its
-/// clean end.
+/// Interrupts an example while a stream is open. Returns the rest of the stream, which must end
+/// cleanly.
 #[cfg(unix)]
 async fn interrupted(example: Example, mut open: Reply) -> String {
-    // Whatever it is, the stream has begun.
+    // The stream has begun.
     open.blocks(1).await;
     example.interrupt();
     let rest = open.text().await;
@@ -43,7 +43,7 @@ async fn every_example_ends_on_ctrl_c_with_a_farewell() {
             let open = send(example.addr, version, request, Default::default()).await;
             open.assert_event_stream();
             let rest = interrupted(example, open).await;
-            // From one second on, to five.
+            // The example draws from one to five seconds.
             let retry = rest.strip_suffix("\n\n").and_then(|rest| rest.rsplit("retry: ").next());
             let retry: u32 = retry.unwrap().parse().unwrap_or_else(|_| panic!("{name}: {rest:?}"));
             assert!((1000..=5000).contains(&retry), "{name}: {rest:?}");
@@ -91,7 +91,7 @@ async fn shutdown_ends_in_each_mode_with_each_server() {
             assert_eq!(rest.contains("data: finished\n\n"), finishes, "{server} {mode}: {rest}");
             assert_eq!(bye(&rest), says, "{server} {mode}: {rest}");
         }
-        // The pace lasts for ten seconds, and nobody has to wait for it.
+        // The ends are staggered over ten seconds; a second interrupt ends the wait.
         let mut example =
             Example::start("shutdown", &["--server", server, "--mode", "paced"]).await;
         let mut open = Vec::new();
@@ -107,7 +107,7 @@ async fn shutdown_ends_in_each_mode_with_each_server() {
         for reply in open {
             silent += usize::from(!bye(&reply.text().await));
         }
-        assert!(silent > 0, "{server}: all twenty were told at once");
+        assert!(silent > 0, "{server}: all twenty got the farewell at once");
         assert!(example.ended_well().await);
     }
 }
@@ -118,7 +118,7 @@ async fn a_client_that_has_stopped_reading_keeps_no_example_from_ending() {
     for name in ["axum", "hyper"] {
         let mut example = Example::start(name, &[]).await;
         let stalled = stalled(&example, "/numbers");
-        // Until the sockets are full.
+        // Waits until the sockets are full.
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         example.interrupt();
         let line = example.line().await;

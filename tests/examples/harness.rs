@@ -23,16 +23,16 @@ use crate::support::{http::Server, process::PATIENCE};
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// What a server answers to a request for a stream.
+/// The response of the server to a request for a stream.
 pub(crate) enum Answer {
-    /// These chunks and an end.
+    /// These chunks, and then the end.
     Ends(&'static [&'static [u8]]),
-    /// These chunks, and silence.
+    /// These chunks, and then silence.
     Holds(&'static [&'static [u8]]),
     Status(u16, &'static [(&'static str, &'static str)]),
 }
 
-/// A server of streams that also takes callbacks, as the contract tests are one.
+/// A server of streams that also takes callbacks, like the harness of the contract tests.
 pub(crate) struct Harness {
     pub(crate) server: Server,
     pub(crate) requests: UnboundedReceiver<(request::Parts, Bytes)>,
@@ -40,7 +40,7 @@ pub(crate) struct Harness {
 }
 
 impl Harness {
-    /// Answers in this order, and then holds.
+    /// Responds in this order, and then with a stream that is silent.
     pub(crate) async fn start(script: impl IntoIterator<Item = Answer>) -> Self {
         let script: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(script.into_iter().collect()));
         let (request_sender, requests) = unbounded_channel();
@@ -61,7 +61,7 @@ impl Harness {
         timeout(PATIENCE, self.requests.recv()).await.expect("a request").unwrap()
     }
 
-    /// The next callback, which must have this number.
+    /// Returns the next callback, which must have this number.
     pub(crate) async fn callback(&mut self, number: u32) -> Value {
         let (path, value) =
             timeout(PATIENCE, self.callbacks.recv()).await.expect("a callback").unwrap();
@@ -100,7 +100,7 @@ pub(crate) async fn serve(
     let frames = |chunks: &'static [&'static [u8]]| {
         stream::iter(chunks).map(|chunk| Ok(Frame::data(Bytes::from_static(chunk)))).then(
             |frame| async {
-                // Each a write of its own.
+                // Each chunk is a write of its own.
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 frame
             },

@@ -82,7 +82,7 @@ async fn hub_publishes_streams_replays_and_reports_errors() {
             assert!(why.contains(about), "{why:?} is not about {about:?}");
         }
     }
-    // Without a token anybody may publish, but for pages of other sites.
+    // Without a token everybody may publish, except pages of other sites.
     let open = Example::start("hub", &[]).await;
     let cross = Request::post("/topics/a").header("sec-fetch-site", "cross-site");
     assert_eq!(json(&open, cross, "x").await.0, 403);

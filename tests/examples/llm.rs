@@ -77,7 +77,7 @@ async fn llm_finishes_and_saves_an_answer_whose_client_has_left() {
     drop(reply);
     let first: Value = serde_json::from_str(&first[0].1).unwrap();
     let saved = format!("/v1/chat/completions/{}", first["id"].as_str().unwrap());
-    // It is not finished yet: the model needs 100 ms for each of five words.
+    // The answer is not finished yet: the model needs 100 ms for each of five words.
     let deadline = std::time::Instant::now() + PATIENCE;
     let completion = loop {
         let reply = llm.get(&saved).await;

@@ -9,7 +9,7 @@ use crate::{
 
 #[tokio::test]
 async fn relay_keeps_ids_and_types_and_survives_reconnects() {
-    // More than an event may be, and an id that no event has.
+    // An event larger than the limit, and an ID without an event.
     let large: &'static [u8] = Vec::leak([b"data: ", &vec![b'x'; 17 << 20][..], b"\n\n"].concat());
     let holds: &'static [&'static [u8]] =
         Vec::leak(vec![large, b"id: 3\nevent: u\ndata: d\n\nid: 4\n\n"]);
@@ -34,7 +34,7 @@ async fn relay_keeps_ids_and_types_and_survives_reconnects() {
     assert_eq!(crate::support::decode(text), expected);
     harness.request().await;
     assert_eq!(harness.request().await.0.headers["last-event-id"], "2");
-    // A reader that comes back is resumed upstream.
+    // A client that reconnects is resumed upstream.
     drop(reply);
     let again = http::Request::get("/relay").header("last-event-id", "4");
     let _reply = relay.send(again).await;

@@ -60,7 +60,7 @@ async fn axum_has_a_route_a_handler_and_a_layer() {
     route.assert_event_stream();
     assert_eq!(events(&route.blocks(2).await), ticks(1));
 
-    // One path, by `Accept`.
+    // One path, routed by `Accept`.
     let page = axum.get("/").await;
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert_eq!(page.header("vary"), "accept");
@@ -73,14 +73,14 @@ async fn axum_has_a_route_a_handler_and_a_layer() {
     assert_eq!(stream.header("vary"), "accept");
     assert_eq!(events(&stream.blocks(2).await), ticks(1));
 
-    // Over the whole router, by path.
+    // Over the whole router, routed by path.
     let clock = axum.get("/clock").await;
     clock.assert_event_stream();
     let clock = events(&clock.text().await);
     assert_eq!(clock.len(), 1);
     assert!(clock[0].1.parse::<u64>().unwrap() > 1_700_000_000, "{clock:?}");
 
-    // A handler below the layer is not taken over.
+    // The layer does not take over a route below it.
     let request = Request::get("/rooms/kitchen").header("accept", "text/event-stream");
     let room = axum.send(request.header("last-event-id", "2")).await;
     room.assert_event_stream();

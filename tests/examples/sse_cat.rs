@@ -13,13 +13,13 @@ use crate::{
     support::process::{PATIENCE, executable},
 };
 
-/// Runs `sse_cat` to its end: the lines of its output, and whether it ended well.
+/// Runs `sse_cat` to its end. Returns the lines of its output, and whether it succeeded.
 async fn cat(args: &[&str], input: &'static [u8]) -> (Vec<String>, bool) {
     let (lines, ended_well, _) = cat_with_errors(args, input).await;
     (lines, ended_well)
 }
 
-/// The same, and its standard error.
+/// Like `cat`, and returns the standard error too.
 async fn cat_with_errors(args: &[&str], input: &'static [u8]) -> (Vec<String>, bool, String) {
     let mut command = Command::new(executable("sse_cat"));
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -139,7 +139,7 @@ async fn sse_cat_has_timeouts_a_limit_and_one_connection() {
     assert_eq!(lines, [OPENED, error, r#"{"event":"message","data":"1","id":""}"#, CLOSED]);
     assert!(ended_well);
 
-    // Larger than a line may be by default, with a limit above that, and just below it.
+    // A line larger than the default limit: with a limit of its length, and with one byte less.
     let line: &'static [u8] = Vec::leak([b"data: ", &vec![b'x'; 17 << 20][..], b"\n\n"].concat());
     let text = std::str::from_utf8(line).unwrap().trim_end();
     let harness = Harness::start([Answer::Ends(Box::leak(Box::new([line])))]).await;

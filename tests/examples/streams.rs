@@ -25,7 +25,7 @@ pub(crate) fn ticks(count: u32) -> Vec<Decoded> {
     (0..count).map(|n| event("tick", format!("tick {n}"), Some(n))).collect()
 }
 
-/// A client that reads the beginning of a stream, then stops reading, and stays.
+/// A client that reads the status line of a stream, then stops reading and stays connected.
 pub(crate) fn stalled(example: &Example, path: &str) -> TcpStream {
     let mut socket = TcpStream::connect(example.addr).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -36,7 +36,7 @@ pub(crate) fn stalled(example: &Example, path: &str) -> TcpStream {
     socket
 }
 
-/// Takes `/path: reason after n events` apart.
+/// Returns the count of events in a line of the form `/path: reason after n events`.
 #[track_caller]
 pub(crate) fn after_events<'a>(line: &'a str, before: &str) -> &'a str {
     let count = line.strip_prefix(before).and_then(|rest| rest.strip_suffix(" events"));

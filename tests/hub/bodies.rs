@@ -34,7 +34,7 @@ async fn a_handler_has_limits_refusals_and_a_shutdown() {
     assert_eq!(call(&handler, get("/?a")).await.status(), 503);
     ready_bytes(&mut body);
     shutdown.start();
-    // It has nothing to finish.
+    // A reader has nothing to finish, so the grace period does not delay its end.
     let text = ready_bytes(&mut body);
     assert_eq!(text, "event: bye\ndata: \n\nend");
     drop(body);
@@ -82,7 +82,7 @@ async fn a_batch_window_joins_events_and_wakes_once() {
     let body = hub.subscribe(topics(&["a"])).into_body().without_greeting();
     let mut body = body.batch_window(Duration::from_millis(10));
     ready_bytes(&mut body);
-    // After a pause: at once.
+    // After a pause, an event goes out at once.
     assert_eq!(hub.publish("a", "0").await.unwrap().woken, 1);
     assert!(ready_bytes(&mut body).ends_with("data: 0\n\n"));
     for n in 1..4 {

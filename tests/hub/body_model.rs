@@ -1,4 +1,5 @@
-//! The bodies of a hub against its streams: both give the same, and every id can be resumed from.
+//! The bodies of a hub against its streams: both give the same events, and a client can resume from
+//! every ID.
 
 use std::{
     pin::Pin,
@@ -16,17 +17,17 @@ use tower_sse::{
 
 use crate::model::{KEYS, TOPICS, selection};
 
-/// A stream and a body of the same, which are read at the same times.
+/// A stream and a body of the same topics, which are read at the same times.
 struct Twins {
     topics: Selection,
     stream: Subscription,
     body: EventBody,
     parser: EventParser,
-    /// The last that came was a gap.
+    /// The last item was a gap.
     has_gap: bool,
 }
 
-/// What came of the stream: data and id, or that something is missing.
+/// Returns the items that are ready in a stream: data and ID, or a gap.
 fn of_stream(stream: &mut Subscription) -> Vec<(String, Option<String>)> {
     let mut cx = Context::from_waker(Waker::noop());
     let mut found = Vec::new();
@@ -42,7 +43,7 @@ fn of_stream(stream: &mut Subscription) -> Vec<(String, Option<String>)> {
     found
 }
 
-/// The same of the body.
+/// Returns the same items from a body.
 fn of_body(body: &mut EventBody, parser: &mut EventParser) -> Vec<(String, Option<String>)> {
     let mut cx = Context::from_waker(Waker::noop());
     let mut found = Vec::new();
@@ -69,7 +70,7 @@ enum Both {
 
 fn both() -> impl Strategy<Value = Both> {
     let publication = (0..TOPICS.len(), prop::option::of(0..KEYS.len()));
-    // Few, so that many read the same.
+    // Few topics, so that many readers select the same ones.
     let names = prop::collection::vec(0..2_usize, 0..2);
     let patterns = prop::collection::vec(1..3_usize, 0..2);
     prop_oneof![
@@ -88,9 +89,9 @@ fn read_both(hub: &Hub, twins: &mut Twins) {
     if let Some((data, _)) = streamed.last() {
         twins.has_gap = data == "gap";
     }
-    // Whoever is cut here resumes with nothing missing and nothing twice. The id of a gap is where
-    // it begins, until there is one behind it.
-    let last = twins.parser.last_event_id().expect("each body tells one");
+    // A client that is disconnected here resumes without a missing or repeated event. The ID of a
+    // gap event is its start, until an event follows.
+    let last = twins.parser.last_event_id().expect("every body has an id");
     let mut again = hub.resume(twins.topics.clone(), last);
     let is_complete = *again.resumption() == Resumption::Complete;
     assert!(is_complete || twins.has_gap, "{last}: {:?}", again.resumption());

@@ -1,4 +1,4 @@
-//! The history: its bounds, and the memory of topics.
+//! The history: its bounds, and when topics are removed.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Keys: the newest event of a key supersedes the others, and the state of a topic is the newest of each key.
+//! Keys: the newest event of a key supersedes the others. The state of a topic is the newest event
+//! of each key.
 
 use tower_sse::{
     Hub,
@@ -34,13 +35,13 @@ async fn state_goes_out_without_ids_and_an_id_follows() {
     hub.publish_keyed("a", "x", "1").await.unwrap();
     hub.publish_keyed("a", "y", "2").await.unwrap();
     hub.publish("a", "no key").await.unwrap();
-    let feed = hub.subscribe(topics(&["a"]).with_state());
-    // Who is cut before the state is through gets all again.
-    let mut again = hub.resume(topics(&["a"]), feed.position());
+    let subscription = hub.subscribe(topics(&["a"]).with_state());
+    // A reader that is disconnected before the end of the state starts over.
+    let mut again = hub.resume(topics(&["a"]), subscription.position());
     assert_eq!(*again.resumption(), Resumption::Complete);
     assert_eq!(ready(&mut again), ["1", "2", "no key"]);
     let at = hub.subscribe(topics(&["a"])).position();
-    let mut body = feed.into_body().without_greeting();
+    let mut body = subscription.into_body().without_greeting();
     assert_eq!(ready_bytes(&mut body), format!("data: 1\n\ndata: 2\n\nid: {at}\n\n"));
     let id = hub.publish("a", "3").await.unwrap().id;
     assert_eq!(ready_bytes(&mut body), format!("id: {id}\ndata: 3\n\n"));
@@ -52,12 +53,12 @@ async fn entries_removed_from_the_history_are_not_part_of_the_state_and_no_reade
         let hub = Hub::builder().history(History::events(4)).lagging(lagging).build();
         keyed(&hub, 0..4, "").await;
         let state = || hub.subscribe(topics(&["a"]).with_state());
-        // What it has had already.
+        // This reader has read the entries that are removed.
         let mut all = state();
         assert_eq!(ready(&mut all), ["0", "1", "2", "3"]);
         keyed(&hub, 4..5, "").await;
         assert_eq!(ready(&mut all), ["4"]);
-        // What it has not come to yet is left out, as it is for a reader that begins now.
+        // Removed entries that a reader has not read are left out, as they are for a new reader.
         let mut slow = state();
         assert_eq!(data(&slow.next().await.unwrap().unwrap()), "1");
         keyed(&hub, 5..7, "").await;
@@ -77,7 +78,7 @@ async fn a_tombstone_is_the_last_entry_of_its_key_and_not_part_of_the_state() {
     assert_eq!(ready(&mut reader), ["1", "k0 is gone"]);
     let mut new = hub.subscribe(topics(&["a"]).with_state());
     assert_eq!(ready(&mut new), ["1"]);
-    // And it may come again.
+    // The key may be published again.
     keyed(&hub, 0..1, " again").await;
     assert_eq!(ready(&mut new), ["0 again"]);
     assert_eq!(ready(&mut hub.subscribe(topics(&["a"]).with_state())), ["1", "0 again"]);

@@ -1,4 +1,4 @@
-//! Readers that are slower than the history is long.
+//! Readers that are too slow for the length of the history.
 
 use std::sync::{
     Arc, Mutex,
@@ -17,20 +17,20 @@ async fn a_reader_that_lags_is_evicted_or_skips() {
     let reasons = Arc::new(Mutex::new(Vec::new()));
     for lagging in [Lagging::Evict, Lagging::Skip] {
         let hub = Hub::builder().history(History::events(2)).lagging(lagging).build();
-        let mut feed = hub.subscribe(topics(&["a"]));
-        let told = reasons.clone();
+        let mut subscription = hub.subscribe(topics(&["a"]));
+        let reported = reasons.clone();
         let mut body = hub
             .subscribe(topics(&["a"]))
             .into_body()
             .without_greeting()
-            .on_disconnect(move |end| told.lock().unwrap().push(end.reason()));
+            .on_disconnect(move |end| reported.lock().unwrap().push(end.reason()));
         ready_bytes(&mut body);
         for n in 0..5 {
             hub.publish("a", Event::new(n)).await.unwrap();
         }
         match lagging {
             Lagging::Evict => {
-                assert_eq!(ready(&mut feed), ["lagged Some(3)", "end"]);
+                assert_eq!(ready(&mut subscription), ["lagged Some(3)", "end"]);
                 tokio::time::pause();
                 let error = body.next_chunk().await.unwrap().unwrap_err();
                 assert_eq!(
@@ -40,7 +40,7 @@ async fn a_reader_that_lags_is_evicted_or_skips() {
                 tokio::time::resume();
             }
             _ => {
-                assert_eq!(ready(&mut feed), ["lagged Some(3)", "3", "4"]);
+                assert_eq!(ready(&mut subscription), ["lagged Some(3)", "3", "4"]);
                 let text = ready_bytes(&mut body);
                 assert!(text.starts_with("event: gap\nid: "), "{text}");
                 assert!(text.contains(r#""missed":3}"#) && text.ends_with("data: 4\n\n"), "{text}");
@@ -56,12 +56,12 @@ async fn a_reader_that_lags_is_evicted_or_skips() {
 #[tokio::test]
 async fn a_stalled_reader_that_leaves_was_evicted() {
     let reason = Arc::new(Mutex::new(None));
-    let told = reason.clone();
+    let reported = reason.clone();
     let hub = Hub::builder().history(History::events(1)).build();
     let mut body = hub
         .subscribe(topics(&["a"]))
         .into_body()
-        .on_disconnect(move |end| *told.lock().unwrap() = Some(end.reason()));
+        .on_disconnect(move |end| *reported.lock().unwrap() = Some(end.reason()));
     ready_bytes(&mut body);
     for _ in 0..3 {
         hub.publish("a", "x").await.unwrap();
@@ -73,17 +73,17 @@ async fn a_stalled_reader_that_leaves_was_evicted() {
 #[tokio::test]
 async fn a_reader_is_woken_for_an_event_that_is_trimmed_in_the_same_step() {
     let hub = Hub::builder().total_history(History::events(1)).lagging(Lagging::Skip).build();
-    let mut feed = hub.subscribe(Selection::default().patterns(["a.*"]).unwrap());
-    assert_eq!(ready(&mut feed), [""; 0]);
+    let mut subscription = hub.subscribe(Selection::default().patterns(["a.*"]).unwrap());
+    assert_eq!(ready(&mut subscription), [""; 0]);
     let all = [Publication::new("a.1", "1"), Publication::new("b", "2")];
     assert_eq!(hub.publish_all(all).await.unwrap().woken, 1);
-    assert_eq!(ready(&mut feed), ["lagged Some(1)"]);
+    assert_eq!(ready(&mut subscription), ["lagged Some(1)"]);
 }
 
 #[tokio::test]
 async fn a_reader_with_much_to_read_lets_other_tasks_run() {
     let hub = Hub::builder().history(History::events(5000)).build();
-    let mut feed = hub.subscribe(topics(&["a"]));
+    let mut subscription = hub.subscribe(topics(&["a"]));
     for n in 0..5000 {
         hub.publish("a", Event::new(n)).await.unwrap();
     }
@@ -92,7 +92,7 @@ async fn a_reader_with_much_to_read_lets_other_tasks_run() {
     tokio::spawn(async move { running.store(true, SeqCst) });
     let mut read = 0;
     while !ran.load(SeqCst) {
-        feed.next().await.unwrap().unwrap();
+        subscription.next().await.unwrap().unwrap();
         read += 1;
     }
     assert!(read < 5000, "{read}");

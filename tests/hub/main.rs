@@ -1,4 +1,5 @@
-//! The hub: what its readers get, and what they are told if they may have missed something.
+//! The hub: the events that its readers get, and the gap that they are told if they may have missed
+//! events.
 #![cfg(feature = "hub")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -32,13 +33,13 @@ fn data(entry: &Entry) -> String {
     entry.event().data().to_owned()
 }
 
-/// Reads all that is ready.
-fn ready(feed: &mut Subscription) -> Vec<String> {
+/// Reads the data of all entries that are ready.
+fn ready(subscription: &mut Subscription) -> Vec<String> {
     let mut found = Vec::new();
     let waker = std::task::Waker::noop();
     let mut cx = std::task::Context::from_waker(waker);
     loop {
-        match futures_core::Stream::poll_next(std::pin::Pin::new(&mut *feed), &mut cx) {
+        match futures_core::Stream::poll_next(std::pin::Pin::new(&mut *subscription), &mut cx) {
             std::task::Poll::Ready(Some(Ok(entry))) => found.push(data(&entry)),
             std::task::Poll::Ready(Some(Err(lagged))) => {
                 found.push(format!("lagged {:?}", lagged.gap().missed));
@@ -52,7 +53,7 @@ fn ready(feed: &mut Subscription) -> Vec<String> {
     }
 }
 
-/// Reads all bytes that are ready.
+/// Reads all bytes that are ready, as text.
 fn ready_bytes(body: &mut EventBody) -> String {
     let mut text = String::new();
     let waker = std::task::Waker::noop();

@@ -1,5 +1,4 @@
-//! The hub against a model of it, a plain vector of what was published and plain cursors; and its
-//! bodies against its streams.
+//! The hub against a model of it: a plain vector of the published events, and plain cursors.
 
 use std::{
     collections::BTreeSet,
@@ -29,7 +28,7 @@ enum Op {
         patterns: Vec<usize>,
         state: bool,
     },
-    /// From where a reader stands, or from the id of an event.
+    /// Resumes from the position of a reader, or from the ID of an event.
     Resume {
         names: Vec<usize>,
         patterns: Vec<usize>,
@@ -74,7 +73,7 @@ enum Fate {
     Trimmed,
 }
 
-/// What was published; its position is its place, counted from 1.
+/// A published event. Its position is its index, counted from 1.
 struct Published {
     topic: usize,
     key: Option<usize>,
@@ -89,20 +88,20 @@ struct Model {
 }
 
 struct Reader {
-    feed: Subscription,
+    subscription: Subscription,
     names: Vec<usize>,
     patterns: Vec<usize>,
     at: usize,
-    forgiven: usize,
-    /// How far the state was read.
+    known_gap_end: usize,
+    /// The position up to which the state was read.
     state: Option<usize>,
     cut: bool,
 }
 
-/// What a reader gets.
+/// An item that a reader gets.
 #[derive(Debug, PartialEq)]
 enum Item {
-    /// By position; without an id if it is of the state.
+    /// The position of the entry, and whether it has an ID: entries of the state have none.
     Entry(usize, bool),
     Lagged,
     End,
@@ -149,7 +148,8 @@ impl Model {
         }
     }
 
-    /// The positions behind one that were for a reader and have had a fate.
+    /// Returns the positions after `after` of the events that a reader selects and that had this
+    /// fate.
     fn of<'a>(
         &'a self,
         names: &'a [usize],
@@ -163,7 +163,7 @@ impl Model {
         })
     }
 
-    /// What a reader gets next; none if it has to wait.
+    /// Returns the next item of a reader, or `None` if it has to wait.
     fn next(&self, reader: &mut Reader) -> Option<Item> {
         if reader.cut {
             return Some(Item::End);
@@ -179,8 +179,8 @@ impl Model {
             }
             reader.state = None;
         }
-        if trimmed > reader.at.max(reader.forgiven) {
-            reader.forgiven = trimmed;
+        if trimmed > reader.at.max(reader.known_gap_end) {
+            reader.known_gap_end = trimmed;
             return Some(Item::Lagged);
         }
         let next = self.of(names, patterns, reader.at, Fate::Kept).next();
@@ -222,16 +222,16 @@ impl World {
                 if state {
                     topics = topics.with_state();
                 }
-                let feed = self.hub.subscribe(topics);
-                assert_eq!(*feed.resumption(), Resumption::New);
+                let subscription = self.hub.subscribe(topics);
+                assert_eq!(*subscription.resumption(), Resumption::New);
                 let at = self.model.log.len();
-                self.enter(feed, names, patterns, at, state);
+                self.enter(subscription, names, patterns, at, state);
             }
             Op::Resume { names, patterns, from } => {
                 let Some((id, at)) = self.id(&from) else { return };
-                let feed = self.hub.resume(selection(&names, &patterns), id);
-                self.check(&feed, &names, &patterns, at, &from);
-                self.enter(feed, names, patterns, at, false);
+                let subscription = self.hub.resume(selection(&names, &patterns), id);
+                self.check(&subscription, &names, &patterns, at, &from);
+                self.enter(subscription, names, patterns, at, false);
             }
             Op::Read { reader, most } => {
                 let index = reader.checked_rem(self.readers.len());
@@ -239,7 +239,7 @@ impl World {
                     let reader = &mut self.readers[index.unwrap()];
                     let before = reader.at;
                     let expected = self.model.next(reader);
-                    let (item, missed) = read(&mut reader.feed, &self.model);
+                    let (item, missed) = read(&mut reader.subscription, &self.model);
                     assert_eq!(item, expected);
                     if let Some(missed) = missed {
                         let (names, patterns) = (&reader.names, &reader.patterns);
@@ -264,10 +264,10 @@ impl World {
                     let reader = self.readers.swap_remove(index);
                     let mut session = http::Extensions::new();
                     session.insert(());
-                    let feed = reader.feed.extensions(session);
+                    let subscription = reader.subscription.extensions(session);
                     let cut = self.hub.disconnect(|session| session.get::<()>().is_some());
                     assert_eq!(cut, 1);
-                    self.readers.push(Reader { feed, cut: true, ..reader });
+                    self.readers.push(Reader { subscription, cut: true, ..reader });
                 }
             }
         }
@@ -278,22 +278,30 @@ impl World {
 
     fn enter(
         &mut self,
-        feed: Subscription,
+        subscription: Subscription,
         names: Vec<usize>,
         patterns: Vec<usize>,
         at: usize,
         state: bool,
     ) {
-        let forgiven = self.model.of(&names, &patterns, 0, Fate::Trimmed).max().unwrap_or(0);
+        let known_gap_end = self.model.of(&names, &patterns, 0, Fate::Trimmed).max().unwrap_or(0);
         let state = state.then_some(0);
-        self.readers.push(Reader { feed, names, patterns, at, forgiven, state, cut: false });
+        self.readers.push(Reader {
+            subscription,
+            names,
+            patterns,
+            at,
+            known_gap_end,
+            state,
+            cut: false,
+        });
     }
 
     fn id(&self, from: &From) -> Option<(String, usize)> {
         match from {
             From::Reader(reader) => {
                 let index = reader.checked_rem(self.readers.len())?;
-                let id = self.readers[index].feed.position().to_string();
+                let id = self.readers[index].subscription.position().to_string();
                 let at = id.trim_end_matches('~').split_once('-').unwrap().1.parse().unwrap();
                 Some((id, at))
             }
@@ -304,17 +312,18 @@ impl World {
         }
     }
 
-    /// Complete is said only if it is so, and a gap only if it may be one.
+    /// Checks that `Complete` is reported only if nothing is missing, and a gap only if something
+    /// may be.
     fn check(
         &self,
-        feed: &Subscription,
+        subscription: &Subscription,
         names: &[usize],
         patterns: &[usize],
         at: usize,
         from: &From,
     ) {
         let lost = self.model.of(names, patterns, at, Fate::Trimmed).count() as u64;
-        // By the hash of its topic, which another may share, if seldom.
+        // An ID has a hash of its topic, which two topics may share.
         let tag = |id: &str| id.split_once('-').unwrap().0.to_owned();
         let is_own = |it: &Published| is_for(names, patterns, it.topic);
         let own = self.model.log.iter().filter(|it| is_own(it));
@@ -330,9 +339,9 @@ impl World {
                 set(names) != set(&other.names) || set(patterns) != set(&other.patterns)
             }
         };
-        match feed.resumption() {
+        match subscription.resumption() {
             Resumption::Complete => {
-                // If its topic is gone, a pattern may have been for it.
+                // If the topic was removed, a pattern may have matched it.
                 let may_be_gone = matches!(from, From::Event(_))
                     && !patterns.is_empty()
                     && self.model.log[at - 1].fate == Fate::Trimmed;
@@ -351,10 +360,10 @@ impl World {
     }
 }
 
-/// Reads the next item, and how many are said to be missing.
-fn read(feed: &mut Subscription, model: &Model) -> (Option<Item>, Option<u64>) {
+/// Reads the next item, and how many events are reported as missing.
+fn read(subscription: &mut Subscription, model: &Model) -> (Option<Item>, Option<u64>) {
     let mut cx = Context::from_waker(Waker::noop());
-    match Pin::new(feed).poll_next(&mut cx) {
+    match Pin::new(subscription).poll_next(&mut cx) {
         Poll::Pending => (None, None),
         Poll::Ready(None) => (Some(Item::End), None),
         Poll::Ready(Some(Err(lagged))) => (Some(Item::Lagged), lagged.gap().missed),

@@ -65,25 +65,25 @@ async fn a_rejected_publication_comes_back_with_the_reason() {
 #[tokio::test]
 async fn several_events_are_published_in_one_step_and_wake_once() {
     let hub = Hub::new();
-    let mut feed = hub.subscribe(topics(&["a", "b"]));
-    assert_eq!(ready(&mut feed), [""; 0]);
+    let mut subscription = hub.subscribe(topics(&["a", "b"]));
+    assert_eq!(ready(&mut subscription), [""; 0]);
     let all = [Publication::new("a", "1"), Publication::new("b", "2"), Publication::new("a", "3")];
     let published = hub.publish_all(all).await.unwrap();
     assert_eq!((published.ids.len(), published.woken), (3, 1));
-    assert_eq!(ready(&mut feed), ["1", "2", "3"]);
+    assert_eq!(ready(&mut subscription), ["1", "2", "3"]);
 }
 
 #[tokio::test]
 async fn an_entry_returns_its_event_as_it_was_published() {
     let hub = Hub::new();
-    let mut feed = hub.subscribe(topics(&["a"]));
+    let mut subscription = hub.subscribe(topics(&["a"]));
     let event = Event::new("one\ntwo")
         .with_type("t")
         .with_retry(Duration::from_millis(7))
         .with_comment("hi")
         .with_field("trace", "x");
     hub.publish("a", event.clone()).await.unwrap();
-    let entry = feed.next().await.unwrap().unwrap();
+    let entry = subscription.next().await.unwrap().unwrap();
     assert_eq!(entry.event(), event.with_id(entry.id().unwrap()));
     assert!(entry.to_bytes().starts_with(b"id: "));
 }

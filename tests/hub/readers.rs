@@ -30,8 +30,8 @@ impl Wake for Counts {
 
 #[tokio::test]
 async fn hooks_run_for_the_first_and_the_last_reader_in_order() {
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let (first, last) = (told.clone(), told.clone());
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let (first, last) = (reported.clone(), reported.clone());
     let hub = Hub::builder()
         .on_first_reader(move |topic| first.lock().unwrap().push(format!("+{topic}")))
         .on_last_reader(move |topic| last.lock().unwrap().push(format!("-{topic}")))
@@ -44,7 +44,7 @@ async fn hooks_run_for_the_first_and_the_last_reader_in_order() {
     drop(one);
     drop(two);
     drop(pattern);
-    assert_eq!(*told.lock().unwrap(), ["+a", "+b", "-a", "-b"]);
+    assert_eq!(*reported.lock().unwrap(), ["+a", "+b", "-a", "-b"]);
     assert_eq!(hub.readers("a").unwrap(), 0);
     assert!(hub.readers("").is_err());
 }
@@ -64,9 +64,9 @@ async fn a_hook_may_use_the_hub() {
         })
         .build();
     *slot.lock().unwrap() = Some(hub.clone());
-    let feed = hub.subscribe(topics(&["a"]));
+    let subscription = hub.subscribe(topics(&["a"]));
     assert_eq!(count.load(SeqCst), 2);
-    drop(feed);
+    drop(subscription);
     slot.lock().unwrap().take();
 }
 
@@ -75,7 +75,7 @@ async fn readers_are_disconnected_by_their_session() {
     #[derive(Clone)]
     struct User(u32);
     let reasons = Arc::new(Mutex::new(Vec::new()));
-    let told = reasons.clone();
+    let reported = reasons.clone();
     let hub = Hub::new();
     let handler = hub
         .handler(|connect| async move {
@@ -84,7 +84,7 @@ async fn readers_are_disconnected_by_their_session() {
         })
         .on_disconnect(move |end| {
             let user = end.extensions().get::<User>().unwrap().0;
-            told.lock().unwrap().push((user, end.reason().as_str()));
+            reported.lock().unwrap().push((user, end.reason().as_str()));
         });
     let mut bodies = Vec::new();
     for user in [1, 2, 1] {
@@ -111,27 +111,28 @@ async fn readers_are_disconnected_by_their_session() {
 #[tokio::test]
 async fn a_reader_that_is_disconnected_before_it_is_a_body_was_revoked() {
     let hub = Hub::new();
-    let told = Arc::new(Mutex::new(None));
-    let telling = told.clone();
+    let reported = Arc::new(Mutex::new(None));
+    let reporting = reported.clone();
     let mut session = http::Extensions::new();
     session.insert(7);
-    let feed = hub.subscribe(topics(&["a"])).extensions(session);
+    let subscription = hub.subscribe(topics(&["a"])).extensions(session);
     assert_eq!(hub.disconnect(|session| session.get() == Some(&7)), 1);
-    let mut body =
-        feed.into_body().on_disconnect(move |end| *telling.lock().unwrap() = Some(end.reason()));
+    let mut body = subscription
+        .into_body()
+        .on_disconnect(move |end| *reporting.lock().unwrap() = Some(end.reason()));
     while body.next_chunk().await.is_some_and(|chunk| chunk.is_ok()) {}
     drop(body);
-    assert_eq!(*told.lock().unwrap(), Some(EndReason::Revoked));
+    assert_eq!(*reported.lock().unwrap(), Some(EndReason::Revoked));
 }
 
 #[tokio::test]
 async fn readers_end_when_the_last_handle_is_dropped_and_all_is_read() {
     let hub = Hub::new();
-    let mut feed = hub.subscribe(topics(&["a"]));
+    let mut subscription = hub.subscribe(topics(&["a"]));
     let mut body = hub.subscribe(topics(&["a"])).into_body();
     hub.publish("a", "1").await.unwrap();
     drop(hub);
-    assert_eq!(ready(&mut feed), ["1", "end"]);
+    assert_eq!(ready(&mut subscription), ["1", "end"]);
     assert!(ready_bytes(&mut body).ends_with("data: 1\n\nend"));
 }
 
@@ -139,11 +140,11 @@ async fn readers_end_when_the_last_handle_is_dropped_and_all_is_read() {
 async fn a_waker_that_panics_keeps_no_other_reader_from_being_woken() {
     let hub = Hub::new();
     let woken = Arc::new(Counts(AtomicUsize::new(0)));
-    let mut feeds: Vec<_> = (0..3).map(|_| hub.subscribe(topics(&["a"]))).collect();
-    for (n, feed) in feeds.iter_mut().enumerate() {
+    let mut subscriptions: Vec<_> = (0..3).map(|_| hub.subscribe(topics(&["a"]))).collect();
+    for (n, subscription) in subscriptions.iter_mut().enumerate() {
         let waker = if n == 1 { Waker::from(Arc::new(Panics)) } else { woken.clone().into() };
         let mut cx = Context::from_waker(&waker);
-        let poll = futures_core::Stream::poll_next(std::pin::Pin::new(feed), &mut cx);
+        let poll = futures_core::Stream::poll_next(std::pin::Pin::new(subscription), &mut cx);
         assert!(poll.is_pending());
     }
     assert_eq!(hub.publish("a", "1").await.unwrap().woken, 3);

@@ -1,4 +1,4 @@
-//! A thousand readers over sockets whose connections all break in the middle.
+//! A thousand readers over sockets, and a restart that breaks all connections in the middle.
 
 use std::{
     sync::{
@@ -89,7 +89,7 @@ async fn a_thousand_readers_lose_nothing_when_all_connections_break() {
     })
     .await
     .unwrap();
-    assert!(connects.load(SeqCst) >= 2 * READERS, "{connects:?}: all have come back");
+    assert!(connects.load(SeqCst) >= 2 * READERS, "{connects:?}: all have reconnected");
     assert_eq!(hub.stats().gaps, 0);
     server.abort();
 }

@@ -10,8 +10,8 @@ use tower_sse::{
 
 use super::{call, data, get, last_id, ready, ready_bytes, topics};
 
-fn reason(feed: &Subscription) -> Option<GapReason> {
-    match feed.resumption() {
+fn reason(subscription: &Subscription) -> Option<GapReason> {
+    match subscription.resumption() {
         Resumption::Gap(gap) => Some(gap.reason),
         _ => None,
     }
@@ -35,7 +35,7 @@ async fn a_body_opens_with_an_id_to_resume_from() {
     let replay = ready_bytes(&mut body);
     let events: Vec<_> = replay.lines().filter(|line| line.starts_with("data")).collect();
     assert_eq!(events, ["data: 1", "data: 3"]);
-    // Exclusive: the event that it has is not sent again.
+    // The event with the last event ID is not sent again.
     let uri = format!("/?last_event_id={}", last_id(&replay));
     hub.publish("a", "4").await.unwrap();
     let mut body = call(&handler, get(&uri)).await.into_body();
@@ -51,23 +51,23 @@ async fn a_gap_is_reported_with_its_reason_and_the_first_event() {
         ids.push(hub.publish("a", Event::new(n)).await.unwrap().id);
     }
     let resume = |id: &str| hub.resume(topics(&["a"]), id);
-    let gap = |feed: &Subscription| match feed.resumption() {
+    let gap = |subscription: &Subscription| match subscription.resumption() {
         Resumption::Gap(gap) => gap.clone(),
         other => panic!("{other:?}"),
     };
     assert_eq!(*resume(ids[2].as_str()).resumption(), Resumption::Complete);
-    let mut feed = resume(start.as_str());
-    let told = gap(&feed);
-    assert_eq!((told.reason, told.missed), (GapReason::Trimmed, Some(3)));
-    assert_eq!(told.first.as_ref(), Some(&ids[3]));
-    assert_eq!(ready(&mut feed), ["3", "4"]);
+    let mut subscription = resume(start.as_str());
+    let reported = gap(&subscription);
+    assert_eq!((reported.reason, reported.missed), (GapReason::Trimmed, Some(3)));
+    assert_eq!(reported.first.as_ref(), Some(&ids[3]));
+    assert_eq!(ready(&mut subscription), ["3", "4"]);
     assert_eq!(gap(&resume("7")).reason, GapReason::Unknown);
     let ahead = format!("{}9", ids[4]);
     assert_eq!(gap(&resume(&ahead)).reason, GapReason::Unknown);
     let other = Hub::new().publish("a", "x").await.unwrap().id;
-    let mut feed = resume(other.as_str());
-    assert_eq!(gap(&feed).reason, GapReason::OtherEpoch);
-    assert_eq!(ready(&mut feed), ["3", "4"]);
+    let mut subscription = resume(other.as_str());
+    assert_eq!(gap(&subscription).reason, GapReason::OtherEpoch);
+    assert_eq!(ready(&mut subscription), ["3", "4"]);
     let other = hub.publish("b", "x").await.unwrap().id;
     assert_eq!(gap(&resume(other.as_str())).reason, GapReason::OtherTopic);
 
@@ -107,7 +107,7 @@ async fn a_hook_replaces_or_suppresses_the_gap_event() {
 async fn an_id_of_another_topic_is_recognized_whether_its_event_is_kept_or_not() {
     let hub = Hub::builder().history(History::events(1)).build();
     let of = |name: &str, id: &str| hub.resume(topics(&[name]), id);
-    // Superseded, trimmed, kept; and where a reader stands.
+    // The IDs of a superseded, a trimmed and a kept event, and the position of a reader.
     let mut ids = Vec::new();
     ids.push(hub.publish_keyed("b", "k", "1").await.unwrap().id);
     ids.push(hub.publish_keyed("b", "k", "2").await.unwrap().id);
@@ -120,12 +120,12 @@ async fn an_id_of_another_topic_is_recognized_whether_its_event_is_kept_or_not()
     for id in &ids[1..] {
         assert_eq!(reason(&of("b", id.as_str())), None, "{id}");
     }
-    // By a pattern too, and for a pattern whose topic is gone.
+    // The same for patterns.
     let matching = || Selection::default().patterns(["*"]).unwrap();
     assert_eq!(reason(&hub.resume(matching(), ids[2].as_str())), None);
     let other = Selection::default().patterns(["a.>"]).unwrap();
     assert_eq!(reason(&hub.resume(other, ids[2].as_str())), Some(GapReason::OtherTopic));
-    // That of a hub before this one.
+    // The ID of another hub.
     let before = Hub::new().publish("b", "1").await.unwrap().id;
     assert_eq!(reason(&of("b", before.as_str())), Some(GapReason::OtherEpoch));
 }
@@ -135,9 +135,9 @@ async fn a_body_made_from_a_subscription_that_was_read_reports_no_gap_after_its_
     let hub = Hub::new();
     hub.publish("a", "1").await.unwrap();
     hub.publish("a", "2").await.unwrap();
-    let mut feed = hub.resume(topics(&["a"]), "nonsense");
-    assert_eq!(data(&feed.next().await.unwrap().unwrap()), "1");
-    let text = ready_bytes(&mut feed.into_body().without_greeting());
+    let mut subscription = hub.resume(topics(&["a"]), "nonsense");
+    assert_eq!(data(&subscription.next().await.unwrap().unwrap()), "1");
+    let text = ready_bytes(&mut subscription.into_body().without_greeting());
     assert!(!text.contains("gap") && text.ends_with("data: 2\n\n"), "{text}");
 }
 

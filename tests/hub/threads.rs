@@ -1,5 +1,5 @@
 //! Real threads: publishers at full speed, and readers that come, go, lag and resume. Runs for 5
-//! seconds, or for as many as `TOWER_SSE_STRESS` says.
+//! seconds, or for `TOWER_SSE_STRESS` seconds.
 
 use std::{
     env,
@@ -19,27 +19,27 @@ const PUBLISHERS: usize = 4;
 
 const READERS: usize = 300;
 
-/// What one reader has seen of each publisher, which number their events from 0.
+/// The events that one reader has seen. Each publisher numbers its events from 0.
 struct Seen {
     next: [Option<u64>; PUBLISHERS],
-    /// It was told that something may be missing.
-    told: bool,
+    /// The reader was told that events may be missing.
+    has_gap: bool,
 }
 
 impl Seen {
     fn new() -> Self {
-        Self { next: [None; PUBLISHERS], told: true }
+        Self { next: [None; PUBLISHERS], has_gap: true }
     }
 
-    /// Holds an event against what was seen before: the next one of its publisher, or a later one if
-    /// a gap was told.
+    /// Asserts that an event is the next one of its publisher, or a later one if the reader was
+    /// told of a gap.
     fn see(&mut self, data: &str) {
         let (publisher, number) = data.split_once(' ').unwrap();
         let (publisher, number): (usize, u64) =
             (publisher.parse().unwrap(), number.parse().unwrap());
         if let Some(next) = self.next[publisher] {
             assert!(number >= next, "{number} of {publisher} came twice, or late");
-            assert!(number == next || self.told, "{publisher} {next} to {number} are missing");
+            assert!(number == next || self.has_gap, "{publisher} {next} to {number} are missing");
         }
         self.next[publisher] = Some(number + 1);
     }
@@ -50,30 +50,30 @@ fn topics() -> Selection {
     names.patterns(["t.2", "t.*"]).unwrap()
 }
 
-/// Reads through subscriptions, entry by entry, with pauses, resuming from where it was.
+/// Reads entries of subscriptions, with pauses, and resumes after the last one.
 async fn read_entries(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, number: usize) {
     let mut random = fastrand_like(number);
     let mut at: Option<String> = None;
     let mut seen = Seen::new();
     while !stop.load(Relaxed) {
-        let mut feed = match &at {
+        let mut subscription = match &at {
             Some(id) => hub.resume(topics(), id),
             None => hub.subscribe(topics()),
         };
-        seen.told |= matches!(feed.resumption(), Resumption::Gap(_));
+        seen.has_gap |= matches!(subscription.resumption(), Resumption::Gap(_));
         for _ in 0..random() % 3000 {
-            let next = tokio::time::timeout(Duration::from_millis(200), feed.next());
+            let next = tokio::time::timeout(Duration::from_millis(200), subscription.next());
             match next.await {
                 Err(_) => break,
                 Ok(None) => break,
-                Ok(Some(Err(_))) => seen.told = true,
+                Ok(Some(Err(_))) => seen.has_gap = true,
                 Ok(Some(Ok(entry))) => {
                     seen.see(entry.event().data());
                     at = entry.id().map(|id| id.to_string());
                     read.fetch_add(1, Relaxed);
-                    // Everyone has been seen since it was told.
-                    if seen.told && random() % 64 == 0 && seen.next.iter().all(Option::is_some) {
-                        seen = settle(&mut feed, seen, &mut at).await;
+                    // Each publisher has been seen since the gap.
+                    if seen.has_gap && random() % 64 == 0 && seen.next.iter().all(Option::is_some) {
+                        seen = settle(&mut subscription, seen, &mut at).await;
                     }
                 }
             }
@@ -84,15 +84,15 @@ async fn read_entries(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, num
     }
 }
 
-/// Reads what follows a gap until each publisher was seen again: from there on nothing is missing.
+/// Reads on after a gap until each publisher was seen again. After that, no event may be missing.
 async fn settle(
-    feed: &mut tower_sse::hub::Subscription,
+    subscription: &mut tower_sse::hub::Subscription,
     mut seen: Seen,
     at: &mut Option<String>,
 ) -> Seen {
     let mut fresh = [false; PUBLISHERS];
     while fresh.contains(&false) {
-        let next = tokio::time::timeout(Duration::from_millis(200), feed.next());
+        let next = tokio::time::timeout(Duration::from_millis(200), subscription.next());
         match next.await {
             Ok(Some(Ok(entry))) => {
                 let event = entry.event();
@@ -103,22 +103,22 @@ async fn settle(
             Ok(Some(Err(_))) | Ok(None) | Err(_) => return seen,
         }
     }
-    seen.told = false;
+    seen.has_gap = false;
     seen
 }
 
-/// Reads through bodies, as a client would, with the ids and gaps in them.
+/// Reads bodies as a client would, with their IDs and gap events.
 async fn read_bodies(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, number: usize) {
     let mut random = fastrand_like(number);
     let mut parser = EventParser::new();
     let mut seen = Seen::new();
     while !stop.load(Relaxed) {
-        let feed = match parser.last_event_id() {
+        let subscription = match parser.last_event_id() {
             Some(id) => hub.resume(topics(), id),
             None => hub.subscribe(topics()),
         };
         parser.reset();
-        let mut body = feed.into_body();
+        let mut body = subscription.into_body();
         for _ in 0..random() % 200 {
             let next = tokio::time::timeout(Duration::from_millis(200), body.next_chunk());
             let Ok(Some(Ok(chunk))) = next.await else { break };
@@ -126,11 +126,11 @@ async fn read_bodies(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, numb
             while let Some(event) = parser.next_event() {
                 let event = event.unwrap();
                 if event.event_type() == "gap" {
-                    // What comes next of each may be later.
+                    // The next event of each publisher may be a later one.
                     seen = Seen::new();
                     continue;
                 }
-                seen.told = seen.next.iter().any(Option::is_none);
+                seen.has_gap = seen.next.iter().any(Option::is_none);
                 seen.see(event.data());
                 read.fetch_add(1, Relaxed);
             }
@@ -141,7 +141,7 @@ async fn read_bodies(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, numb
     }
 }
 
-/// A xorshift, so that runs differ by reader only.
+/// A xorshift generator, whose seed is the number of the reader.
 fn fastrand_like(seed: usize) -> impl FnMut() -> u64 {
     let mut state = (seed as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     move || {

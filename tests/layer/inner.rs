@@ -29,7 +29,7 @@ async fn the_layer_is_ready_when_the_inner_service_is() {
     handle.allow(1);
     assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))));
 
-    // An event stream uses up nothing of the inner service.
+    // An event stream does not use the readiness of the inner service.
     let response = service.call(get("/a")).await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))));
@@ -41,7 +41,7 @@ async fn the_layer_is_ready_when_the_inner_service_is() {
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "page");
     assert!(service.poll_ready(&mut cx).is_pending());
 
-    // And its error, while it gets ready, is the service's.
+    // An error of the inner service while it gets ready is returned.
     handle.send_error("inner");
     let Poll::Ready(Err(error)) = service.poll_ready(&mut cx) else { panic!("no error") };
     assert_eq!(error.to_string(), "inner");
@@ -66,7 +66,7 @@ async fn cors_of_tower_http_works_over_a_layer_and_over_a_handler() {
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(bytes, ": connected\n\ndata: x\n\n");
 
-    // The preflight is the layer's: no stream.
+    // The CORS layer responds to a preflight itself.
     let mut preflight = with_origin(Method::OPTIONS);
     let headers = preflight.headers_mut();
     headers.insert("access-control-request-method", HeaderValue::from_static("GET"));
@@ -74,7 +74,7 @@ async fn cors_of_tower_http_works_over_a_layer_and_over_a_handler() {
     assert_eq!(response.headers()["access-control-allow-origin"], "https://page.test");
     assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
 
-    // Over a handler alone, as over a layer.
+    // The same over a handler without a layer.
     let handler = event_channel_handler(|_: Request<()>, _| async { Ok(()) });
     let service = ServiceBuilder::new().layer(CorsLayer::permissive()).service(handler);
     let response = service.oneshot(with_origin(Method::GET).map(|_| ())).await.unwrap();

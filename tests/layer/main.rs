@@ -14,7 +14,7 @@ use tower_sse::{Event, EventChannelHandler, SseLayer, event_channel_handler, lay
 
 type Page = Full<Bytes>;
 
-/// A layer over a service whose pages say which method and path reached it.
+/// Returns a layer over a service whose pages show the method and the path of the request.
 fn over_pages(
     layer: &SseLayer<EventChannelHandler<()>>,
 ) -> impl Service<
@@ -33,11 +33,11 @@ fn over_pages(
     }))
 }
 
-/// An error that is no `std::error::Error`: the layer asks nothing of it.
+/// An error that does not implement `std::error::Error`: the layer has no bounds on it.
 #[derive(Debug, PartialEq)]
 struct Mine;
 
-/// The handler that the layers are made of: it sends the path that it sees, and the original one.
+/// A handler that sends the path of its request, and the original path.
 fn says_path() -> EventChannelHandler<()> {
     event_channel_handler(|request: Request<()>, events| async move {
         let original = request.extensions().get::<OriginalUri>();

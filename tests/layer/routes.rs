@@ -15,7 +15,8 @@ use crate::{
     },
 };
 
-/// Asks for a path with this `Accept`; returns the text of the answer, and its `Vary`.
+/// Requests a path with this `Accept`. Returns the text of the response, and whether it varies by
+/// `Accept`.
 async fn ask(
     layer: &SseLayer<EventChannelHandler<()>>,
     method: Method,

@@ -1,4 +1,5 @@
-//! A thousand clients at a limit of a hundred: the limit is never exceeded, and no client is refused below it.
+//! A thousand clients at a limit of a hundred streams: the limit is never exceeded, and no client
+//! is refused below it.
 
 use std::{
     future::pending,
@@ -25,8 +26,8 @@ const MAX: usize = 100;
 
 const CLIENTS: usize = 1000;
 
-/// Clients that come until they are let in, stay for a while, and leave, by dropping the response
-/// unpolled or the body half read.
+/// A client that tries again until it is admitted, stays for a while, and leaves: it drops the
+/// response before the first poll, or the body before its end.
 async fn client(handler: EventChannelHandler<()>, living: Arc<AtomicUsize>, exact: bool) {
     let step = |least, most| Duration::from_micros(fastrand::u64(least..most));
     sleep(step(0, 20_000)).await;

@@ -24,7 +24,7 @@ fn user_of(connect: &Connect) -> Option<String> {
     Some(connect.headers().get("user")?.to_str().unwrap().to_owned())
 }
 
-/// Admits as many as the limit says, and asserts that one more is refused.
+/// Asserts that `room` requests are admitted, and that one more is refused.
 async fn assert_room(handler: &EventChannelHandler<()>, room: usize, request: fn() -> Request<()>) {
     let mut streams = Vec::new();
     for n in 0..room {

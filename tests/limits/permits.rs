@@ -26,17 +26,17 @@ use crate::{
     user_of,
 };
 
-/// What becomes of one request: after how many polls its future is dropped, and its body.
+/// One request: after how many polls its future is dropped, and after how many chunks its body.
 #[derive(Clone, Debug)]
 struct Fate {
     user: u8,
     is_head: bool,
-    /// What `on_connect` does, after how many awaits.
+    /// How often `on_connect` awaits before it decides.
     awaits: usize,
     decides: Decides,
     polls: usize,
     chunks: usize,
-    /// Whether it is kept until the end.
+    /// Whether the body is kept until the end of the test.
     stays: bool,
 }
 
@@ -78,7 +78,7 @@ async fn decide(connect: Connect) -> Result<Accept, Refusal> {
         Decides::Accept => Ok(connect.accept().extension(fate.user)),
         Decides::Refuse => Err(Refusal::new(StatusCode::FORBIDDEN)),
         Decides::Fail => Err("failed".into()),
-        Decides::Panic => panic!("as it was to"),
+        Decides::Panic => panic!("on purpose"),
     }
 }
 
@@ -130,7 +130,7 @@ async fn a_panic_frees_the_permit() {
         }
     }
 
-    // And where the key cannot be told.
+    // A panic in the function that returns the key.
     let handler = one_event_then_idle().max_streams(2).max_streams_per(
         |connect| -> Option<String> {
             assert!(connect.headers().contains_key("user"), "no key");
@@ -179,7 +179,7 @@ fn a_kept_sender_holds_no_permit() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// Futures and bodies are dropped at any point: whoever is there counts, and nobody else.
+    /// Futures and bodies are dropped at any point: only the bodies that are kept count.
     #[test]
     fn a_request_dropped_at_any_await_frees_its_permit(
         fates in prop::collection::vec(fate(), 1..60),

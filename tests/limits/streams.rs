@@ -1,4 +1,4 @@
-//! How many streams a handler serves at once, and what its clients are told beyond that.
+//! How many streams a handler serves at once, and the response to a client beyond the limit.
 
 use std::{
     sync::{
@@ -83,16 +83,16 @@ async fn limits_are_checked_before_on_connect_where_the_key_is_known_and_after_i
         .max_streams_per(|connect| Some(connect.uri().path().to_owned()), 2);
     let ann = call(&handler, from("ann")).await;
     assert!(is_stream(&ann));
-    // Known only afterwards.
+    // The key is known only after `on_connect`.
     assert_eq!(call(&handler, from("ann")).await.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(connects.load(SeqCst), 2);
     let bob = call(&handler, from("bob")).await;
     assert!(is_stream(&bob));
-    // Known before.
+    // The key is known before `on_connect`.
     assert_eq!(call(&handler, from("eve")).await.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(connects.load(SeqCst), 3);
     drop((ann, bob));
-    // Those who were refused have left nothing behind.
+    // The refused requests hold no permit.
     assert!(is_stream(&call(&handler, from("ann")).await));
     assert_eq!(call(&handler, get("/")).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }

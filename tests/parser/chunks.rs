@@ -1,11 +1,11 @@
-//! Whatever the bytes, and wherever they are cut, the parser tells what the oracle tells.
+//! The parser agrees with the oracle on any bytes, wherever they are cut.
 
 use proptest::{collection::vec, prelude::*};
 use tower_sse::EventParser;
 
 use super::{cut, oracle::interpret, parse};
 
-/// Bytes of what could go wrong.
+/// Bytes made of pieces that a parser could get wrong.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     const PIECES: [&[u8]; 44] = [
         b"\r",
@@ -61,7 +61,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
-/// A long line of data now and then, of text and of what is none, among whatever else.
+/// Long lines of data, of valid and of invalid UTF-8, between other pieces.
 fn long_lines() -> impl Strategy<Value = Vec<u8>> {
     const LETTERS: [&[u8]; 6] = [
         b"x",
@@ -115,27 +115,27 @@ proptest! {
         for chunk in cut(&bytes, &lengths) {
             parser.push(chunk.to_vec());
         }
-        let mut told = Vec::new();
+        let mut items = Vec::new();
         while let Some(item) = parser.next_item() {
-            told.push(super::tell(item, &parser));
+            items.push(super::to_item(item, &parser));
         }
-        prop_assert_eq!(told, interpret(&bytes).told);
+        prop_assert_eq!(items, interpret(&bytes).items);
     }
 
     #[test]
     fn chunks_may_be_pushed_while_others_are_read(bytes in bytes(), lengths in vec(1..9_usize, 1..6)) {
         let mut parser = EventParser::new();
-        let mut told = Vec::new();
+        let mut items = Vec::new();
         for (at, chunk) in cut(&bytes, &lengths).into_iter().enumerate() {
             parser.push(chunk.to_vec());
             if at % 2 == 1 {
-                told.extend(parser.next_item().map(|item| super::tell(item, &parser)));
+                items.extend(parser.next_item().map(|item| super::to_item(item, &parser)));
             }
         }
         while let Some(item) = parser.next_item() {
-            told.push(super::tell(item, &parser));
+            items.push(super::to_item(item, &parser));
         }
-        prop_assert_eq!(told, interpret(&bytes).told);
+        prop_assert_eq!(items, interpret(&bytes).items);
     }
 
     #[test]
@@ -147,11 +147,11 @@ proptest! {
             while let Some(event) = parser.next_event() {
                 let event = event.unwrap();
                 let id = super::last_event_id(&parser);
-                events.push(super::Told::Event(event.event_type().as_str().into(), event.data().into(), id));
+                events.push(super::Item::Event(event.event_type().as_str().into(), event.data().into(), id));
             }
         }
-        let told = interpret(&bytes).told;
-        let expected: Vec<_> = told.into_iter().filter(|told| matches!(told, super::Told::Event(..))).collect();
+        let items = interpret(&bytes).items;
+        let expected: Vec<_> = items.into_iter().filter(|items| matches!(items, super::Item::Event(..))).collect();
         prop_assert_eq!(events, expected);
     }
 }

@@ -1,24 +1,24 @@
-//! Events and lines over the limit: which is told, where it starts, and that all goes on after it;
-//! wherever the bytes are cut.
+//! Events and lines over the limit: which limit the error names, where the line or event starts,
+//! and that the next event is read; wherever the bytes are cut.
 
 use proptest::{collection::vec, prelude::*};
 use tower_sse::EventParser;
 
-use super::{Outcome, Told, cut, parse};
+use super::{Item, Outcome, cut, parse};
 
 fn parser(event: usize, line: usize) -> EventParser {
     EventParser::new().max_event_bytes(event).max_line_bytes(line)
 }
 
-/// What a stream tells with limits of 20 bytes an event and 12 a line: data, and errors as `kind@offset`.
-fn told(outcome: &Outcome) -> Vec<String> {
-    let told = outcome.told.iter().filter_map(|told| match told {
-        Told::Event(_, data, _) => Some(data.clone()),
-        Told::TooLarge(error) if error.is_line() => Some(format!("line@{}", error.offset())),
-        Told::TooLarge(error) => Some(format!("event@{}", error.offset())),
+/// The data of the events of a stream, and its errors as `kind@offset`.
+fn items(outcome: &Outcome) -> Vec<String> {
+    let items = outcome.items.iter().filter_map(|items| match items {
+        Item::Event(_, data, _) => Some(data.clone()),
+        Item::TooLarge(error) if error.is_line() => Some(format!("line@{}", error.offset())),
+        Item::TooLarge(error) => Some(format!("event@{}", error.offset())),
         _ => None,
     });
-    told.collect()
+    items.collect()
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn an_event_over_the_limit_is_an_error_and_the_next_one_is_read() {
     for (input, expected) in rows {
         let input = input.as_bytes();
         let whole = parse(parser(20, 12), [input]);
-        assert_eq!(told(&whole), *expected, "{}", input.escape_ascii());
+        assert_eq!(items(&whole), *expected, "{}", input.escape_ascii());
         assert_eq!(parse(parser(20, 12), cut(input, &[1])), whole);
         for at in 0..=input.len() {
             let (one, other) = input.split_at(at);
@@ -60,7 +60,7 @@ fn an_event_that_is_too_large_sets_neither_id_nor_reconnection_time() {
     let outcome = parse(parser(100, 12), [&input[..]]);
     assert_eq!(outcome.last_event_id, "1");
     assert_eq!(outcome.reconnection_time, Some(1));
-    assert_eq!(told(&outcome), ["a", "line@30", "ok"]);
+    assert_eq!(items(&outcome), ["a", "line@30", "ok"]);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn the_first_byte_over_the_limit_is_the_error() {
 #[test]
 fn a_limit_of_zero_is_no_panic() {
     let outcome = parse(parser(0, 0), [&b"data: x\n\n\n: \n\n"[..]]);
-    assert_eq!(told(&outcome), ["line@0", "line@10"]);
+    assert_eq!(items(&outcome), ["line@0", "line@10"]);
 }
 
 proptest! {
@@ -93,11 +93,11 @@ proptest! {
         let whole = parse(parser(event, line), [&bytes[..]]);
         prop_assert_eq!(&parse(parser(event, line), cut(&bytes, &lengths)), &whole);
         prop_assert_eq!(&parse(parser(event, line), cut(&bytes, &[1])), &whole);
-        // With limits that are never met it is the same, up to the first that is too large.
-        let without = parse(EventParser::new(), [&bytes[..]]).told;
-        let fine = whole.told.iter().take_while(|told| !matches!(told, Told::TooLarge(_)));
-        for (told, expected) in fine.zip(&without) {
-            prop_assert_eq!(told, expected);
+        // Without limits the items are the same, up to the first one that is too large.
+        let without = parse(EventParser::new(), [&bytes[..]]).items;
+        let fine = whole.items.iter().take_while(|items| !matches!(items, Item::TooLarge(_)));
+        for (items, expected) in fine.zip(&without) {
+            prop_assert_eq!(items, expected);
         }
     }
 }

@@ -17,4 +17,4 @@ mod outcome;
 mod reading;
 mod standard;
 
-use outcome::{Outcome, Told, cut, last_event_id, parse, tell};
+use outcome::{Item, Outcome, cut, last_event_id, parse, to_item};

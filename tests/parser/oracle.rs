@@ -1,7 +1,7 @@
 //! The algorithm of the standard, sentence by sentence, without a thought for speed: the text is
 //! decoded as a whole, split into lines as a whole, and every buffer is a string.
 
-use super::{Outcome, Told};
+use super::{Item, Outcome};
 
 /// Interprets all of a stream.
 pub(crate) fn interpret(bytes: &[u8]) -> Outcome {
@@ -24,7 +24,7 @@ pub(crate) fn interpret(bytes: &[u8]) -> Outcome {
     }
     let unfinished = (!pending.data_buffer.is_empty()).then(|| pending.data_buffer[1..].to_owned());
     Outcome {
-        told: source.told,
+        items: source.items,
         last_event_id: source.last_event_id,
         reconnection_time: source.reconnection_time,
         unfinished: unfinished.map(|data| data.strip_suffix('\n').unwrap_or(&data).to_owned()),
@@ -40,7 +40,7 @@ struct Source {
     last_event_id_buffer: String,
     last_event_id: String,
     reconnection_time: Option<u64>,
-    told: Vec<Told>,
+    items: Vec<Item>,
     /// What the standard has no name for: what was set in this block.
     id_of_block: Option<String>,
     retry_of_block: Option<u64>,
@@ -53,7 +53,7 @@ impl Source {
             self.dispatch();
         } else if let Some(comment) = line.strip_prefix(':') {
             // "If the line starts with a U+003A COLON character (:): Ignore the line."
-            self.told.push(Told::Comment(comment.to_owned()));
+            self.items.push(Item::Comment(comment.to_owned()));
         } else if let Some(colon) = line.find(':') {
             // "Collect the characters on the line before the first U+003A COLON character (:), and
             // let field be that string. Collect the characters on the line after the first U+003A
@@ -104,7 +104,7 @@ impl Source {
                 }
             }
             // "Otherwise: The field is ignored."
-            _ => self.told.push(Told::Field(name.to_owned(), value.to_owned())),
+            _ => self.items.push(Item::Field(name.to_owned(), value.to_owned())),
         }
     }
 
@@ -119,7 +119,7 @@ impl Source {
         if self.data_buffer.is_empty() {
             self.event_type_buffer.clear();
             if id.is_some() || retry.is_some() {
-                self.told.push(Told::Block(id, retry));
+                self.items.push(Item::Block(id, retry));
             }
             return;
         }
@@ -134,7 +134,7 @@ impl Source {
         if !self.event_type_buffer.is_empty() {
             event_type.clone_from(&self.event_type_buffer);
         }
-        self.told.push(Told::Event(event_type, data, self.last_event_id.clone()));
+        self.items.push(Item::Event(event_type, data, self.last_event_id.clone()));
         // "Set the data buffer and the event type buffer to the empty string."
         self.data_buffer.clear();
         self.event_type_buffer.clear();

@@ -1,11 +1,12 @@
-//! What is told of a stream, and how the parser is asked. The fuzz target uses it too.
+//! The outcome of reading a stream, and how the parser is driven. The fuzz target uses this file
+//! too.
 
 use bytes::Bytes;
 use tower_sse::{Event, EventParser, EventTooLarge, Parsed};
 
-/// What is told of a stream, by the parser or by the oracle.
+/// One item of a stream, as the parser or the oracle gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Item {
     /// Type, data, and the last event ID at the time of dispatch.
     Event(String, String, String),
     /// A block without data: its id and its reconnection time.
@@ -15,31 +16,31 @@ pub(crate) enum Told {
     TooLarge(EventTooLarge),
 }
 
-/// Everything that can be known of a stream once it has ended.
+/// Everything that is known of a stream after its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    pub(crate) told: Vec<Told>,
+    pub(crate) items: Vec<Item>,
     pub(crate) last_event_id: String,
     pub(crate) reconnection_time: Option<u64>,
-    /// The data of the event that is discarded.
+    /// The data of the unfinished event, which is discarded.
     pub(crate) unfinished: Option<String>,
 }
 
-/// Gives chunks to the parser.
+/// Parses these chunks.
 pub(crate) fn parse<'a>(
     parser: EventParser,
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> Outcome {
     let mut parser = parser;
-    let mut told = Vec::new();
+    let mut items = Vec::new();
     for chunk in chunks {
         parser.push(Bytes::copy_from_slice(chunk));
         while let Some(item) = parser.next_item() {
-            told.push(tell(item, &parser));
+            items.push(to_item(item, &parser));
         }
     }
     Outcome {
-        told,
+        items,
         last_event_id: last_event_id(&parser),
         reconnection_time: parser
             .reconnection_time()
@@ -48,26 +49,26 @@ pub(crate) fn parse<'a>(
     }
 }
 
-pub(crate) fn tell(item: Result<Parsed, EventTooLarge>, parser: &EventParser) -> Told {
+pub(crate) fn to_item(item: Result<Parsed, EventTooLarge>, parser: &EventParser) -> Item {
     match item {
         Ok(Parsed::Event(event)) => {
             assert!(event.has_data());
             let event_type = event.event_type().as_str().to_owned();
-            Told::Event(event_type, event.data().to_owned(), last_event_id(parser))
+            Item::Event(event_type, event.data().to_owned(), last_event_id(parser))
         }
         Ok(Parsed::Block(event)) => {
             assert!(!event.has_data());
-            Told::Block(
+            Item::Block(
                 own_id(&event),
                 event.retry().map(|time| time.as_millis().try_into().unwrap()),
             )
         }
-        Ok(Parsed::Comment(text)) => Told::Comment(text.as_str().to_owned()),
+        Ok(Parsed::Comment(text)) => Item::Comment(text.as_str().to_owned()),
         Ok(Parsed::Field { name, value }) => {
-            Told::Field(name.as_str().to_owned(), value.as_str().to_owned())
+            Item::Field(name.as_str().to_owned(), value.as_str().to_owned())
         }
         Ok(other) => panic!("{other:?} is unheard of"),
-        Err(error) => Told::TooLarge(error),
+        Err(error) => Item::TooLarge(error),
     }
 }
 
@@ -79,7 +80,7 @@ pub(crate) fn last_event_id(parser: &EventParser) -> String {
     parser.last_event_id().map(|id| id.as_str().to_owned()).unwrap_or_default()
 }
 
-/// Cuts bytes into pieces of these lengths, again and again; a length of 0 is an empty chunk.
+/// Cuts bytes into pieces of these lengths, over and over. A length of 0 makes an empty chunk.
 pub(crate) fn cut<'a>(mut bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
     let mut lengths = lengths.iter().cycle();
     let mut pieces = Vec::new();

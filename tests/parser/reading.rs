@@ -1,4 +1,4 @@
-//! How the parser is used: chunk by chunk, with its items, its sticky ids and its reset.
+//! How the parser is used: chunk by chunk, with its items, its sticky IDs and its reset.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Rows of input and expected events, one for each thing that a sentence of the standard says.
+//! Rows of input and expected events: one for each statement of the standard.
 
 use tower_sse::EventParser;
 
-use super::{Outcome, Told, cut, oracle::interpret, parse};
+use super::{Item, Outcome, cut, oracle::interpret, parse};
 
 /// Type, data, and the last event ID at dispatch.
 type Row = (&'static str, &'static [u8], &'static [(&'static str, &'static str, &'static str)]);
@@ -12,7 +12,7 @@ const DECODING: &[Row] = &[
     // "Streams must be decoded using the UTF-8 decode algorithm."
     ("two, three and four bytes", "data: ä漢😀\n\n".as_bytes(), &[("message", "ä漢😀", "")]),
     ("type and id too", "event: ä\nid: 漢\ndata\n\n".as_bytes(), &[("ä", "", "漢")]),
-    ("a byte that none begins with", b"data: a\xffb\n\n", &[("message", "a\u{fffd}b", "")]),
+    ("a byte that starts no character", b"data: a\xffb\n\n", &[("message", "a\u{fffd}b", "")]),
     ("a continuation alone", b"data: \x80\n\n", &[("message", "\u{fffd}", "")]),
     ("overlong, one each", b"data: \xc0\x80\n\n", &[("message", "\u{fffd}\u{fffd}", "")]),
     (
@@ -63,7 +63,7 @@ const LINES: &[Row] = &[
     ("CRLF CR", b"data: x\r\n\r", &[("message", "x", "")]),
     ("CRLF LF", b"data: x\r\n\n", &[("message", "x", "")]),
     ("CRLF alone ends no block", b"data: x\r\ndata: y\r\n\r\n", &[("message", "x\ny", "")]),
-    ("after a CR a LF is none", b"data: x\r\ndata: y\n\n", &[("message", "x\ny", "")]),
+    ("a LF after a CR ends no line", b"data: x\r\ndata: y\n\n", &[("message", "x\ny", "")]),
     (
         "all kinds",
         b"data:1\rdata:2\ndata:3\r\ndata:4\r\r\ndata:5\n\r",
@@ -81,7 +81,7 @@ const LINES: &[Row] = &[
     ),
     ("a CR at the end is enough", b"data: x\r\n\r", &[("message", "x", "")]),
     (
-        "a LF after the last CR is nothing",
+        "a LF after the last CR starts no line",
         b"data: x\r\r\ndata: y\r\r\n",
         &[("message", "x", ""), ("message", "y", "")],
     ),
@@ -194,7 +194,7 @@ const DISPATCH: &[Row] = &[
     ("blocks without data are skipped", b"event: a\n\nid: 1\n\nretry: 1\n\ndata: b\n\n", &[("message", "b", "1")]),
     // "If the data buffer's last character is a LF, then remove the last character."
     ("one line end is removed", b"data: x\ndata:\n\n", &[("message", "x\n", "")]),
-    ("one of each", b"data: a\n\ndata: b\ndata:\n\n", &[("message", "a", ""), ("message", "b\n", "")]),
+    ("one line of each", b"data: a\n\ndata: b\ndata:\n\n", &[("message", "a", ""), ("message", "b\n", "")]),
     ("empty data is data", b"data:\n\n", &[("message", "", "")]),
     // "Initialize event's type attribute to "message" … If the event type buffer has a value other
     // than the empty string, change the type".
@@ -266,8 +266,8 @@ fn everywhere(name: &str, input: &[u8]) -> Outcome {
 }
 
 fn events(outcome: &Outcome) -> Vec<(&str, &str, &str)> {
-    let events = outcome.told.iter().filter_map(|told| match told {
-        Told::Event(event_type, data, id) => {
+    let events = outcome.items.iter().filter_map(|items| match items {
+        Item::Event(event_type, data, id) => {
             Some((event_type.as_str(), data.as_str(), id.as_str()))
         }
         _ => None,
@@ -316,17 +316,17 @@ fn a_reconnection_time_is_digits_of_any_length() {
 fn comments_fields_and_blocks_without_data_are_items_on_request() {
     let input = b": hi\nid: 7\n\nretry: 5\n\nevent: x\n\nfoo: bar\nbaz\ndata: y\n:\n\nid: 8\nretry: 1\n\ndata: cut";
     let outcome = everywhere("items", input);
-    let block = |id: Option<&str>, retry| Told::Block(id.map(str::to_owned), retry);
+    let block = |id: Option<&str>, retry| Item::Block(id.map(str::to_owned), retry);
     let expected = [
-        Told::Comment(" hi".into()),
+        Item::Comment(" hi".into()),
         block(Some("7"), None),
         block(None, Some(5)),
-        Told::Field("foo".into(), "bar".into()),
-        Told::Field("baz".into(), String::new()),
-        Told::Comment(String::new()),
-        Told::Event("message".into(), "y".into(), "7".into()),
+        Item::Field("foo".into(), "bar".into()),
+        Item::Field("baz".into(), String::new()),
+        Item::Comment(String::new()),
+        Item::Event("message".into(), "y".into(), "7".into()),
         block(Some("8"), Some(1)),
     ];
-    assert_eq!(outcome.told, expected);
+    assert_eq!(outcome.items, expected);
     assert_eq!(outcome.unfinished.as_deref(), Some("cut"));
 }

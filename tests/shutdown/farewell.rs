@@ -17,8 +17,6 @@ use crate::support::{
     never_hangs, read_text,
 };
 
-// ===== shutdown =====
-
 #[tokio::test(start_paused = true)]
 async fn the_farewell_follows_all_events_and_precedes_the_end() {
     let mut ends = Ends::new();
@@ -34,7 +32,7 @@ async fn the_farewell_follows_all_events_and_precedes_the_end() {
     assert_eq!(after, SECOND);
     let end = ends.only();
     assert_eq!(end.reason(), EndReason::ShutDown);
-    // The farewell is no event that was sent, but its id is the client's from then on.
+    // The farewell does not count as an event, but its ID is the last event ID.
     assert_eq!((end.events(), end.last_event_id()), (1, Some("9")));
     assert_eq!(end.bytes(), text.len() as u64);
     assert!(end.error().is_none());
@@ -87,7 +85,7 @@ async fn queued_events_of_a_slow_client_still_go_out() {
         events.send(Event::new(n)).await.unwrap();
     }
     shutdown.start();
-    // Nobody has polled it yet, so it is still open for its senders.
+    // The body was not polled yet, so its senders are still open.
     assert!(!events.is_closed());
     let text = read_text(body).await;
     assert_eq!(text.matches("data: ").count(), 101);
@@ -98,20 +96,20 @@ async fn queued_events_of_a_slow_client_still_go_out() {
 #[tokio::test(start_paused = true)]
 async fn the_farewell_of_a_shutdown_is_said_for_whatever_reason_the_stream_ends() {
     let mut ends = Ends::new();
-    // Its lifetime would have ended it earlier, and it ends by itself.
+    // The handler returns when it is notified.
     let shutdown = Shutdown::new(plain_bye().grace_period(60 * SECOND));
     let body = obeys().shutdown(&shutdown).max_lifetime(20 * SECOND).on_disconnect(ends.hook());
     shutdown.start();
     assert_eq!(read_text(body).await, PLAIN_BYE);
     assert_eq!(ends.only().reason(), EndReason::Finished);
-    // Its lifetime ends it within the grace.
+    // The lifetime ends the stream within the grace period.
     let shutdown = Shutdown::new(plain_bye().grace_period(60 * SECOND));
     let body = EventBody::new(|_| pending()).without_keep_alive().without_greeting();
     let body = body.shutdown(&shutdown).max_lifetime(20 * SECOND).on_disconnect(ends.hook());
     shutdown.start();
     assert_eq!(read_text(body).await, PLAIN_BYE);
     assert_eq!(ends.only().reason(), EndReason::Expired);
-    // It ends before its turn has come.
+    // The handler returns before the staggered end.
     let shutdown = Shutdown::new(plain_bye().stagger_over(1_000_000 * SECOND));
     let body = EventBody::new(|_| async {
         sleep(SECOND).await;
@@ -161,7 +159,7 @@ async fn a_layer_ends_the_streams_of_any_handler() {
     assert_eq!(read(response.into_body()).await, "retry: 2000\n\n");
     let response = service.clone().oneshot(get("/events")).await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    // The rest goes on.
+    // The inner service still serves.
     let page = service.oneshot(request("/page")).await.unwrap();
     assert_eq!(read(page.into_body()).await, "a page");
 }

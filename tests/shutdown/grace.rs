@@ -1,4 +1,4 @@
-//! The grace period, in which handlers finish, and the pace of the ends.
+//! The grace period, in which handlers finish, and staggered ends.
 
 use std::{future::pending, time::Duration};
 
@@ -53,7 +53,7 @@ async fn a_handler_that_does_not_finish_is_dropped_at_the_end_of_the_grace_perio
     assert_eq!(finished.streams(), 1);
     assert_eq!(finished.to_string(), "shutdown not finished in time: 1 event stream is still open");
     let (text, after) = reading.await.unwrap();
-    // Keep-alives go on meanwhile.
+    // Keep-alives continue during the grace period.
     assert_eq!(text.matches(": keep-alive").count(), 2);
     assert!(text.ends_with(BYE));
     assert_eq!(after, 31 * SECOND);
@@ -109,7 +109,7 @@ async fn a_body_made_during_the_shutdown_ends_with_the_others() {
         Ok(())
     });
     let text = read_text(answer.shutdown(&shutdown).without_greeting()).await;
-    assert_eq!(text, format!("data: answer\n\n{BYE}"));
+    assert_eq!(text, format!("data: answer\n\n{PLAIN_BYE}"));
     let start = Instant::now();
     let text = read_text(EventBody::new(|_| pending()).shutdown(&shutdown)).await;
     assert!(text.ends_with(PLAIN_BYE));
@@ -167,7 +167,8 @@ async fn the_ends_are_spread_over_the_stagger_time() {
         assert!(after <= 101 * SECOND, "{after:?}");
         by_tenth[((after.as_millis() / 10_000) as usize).min(9)] += 1;
     }
-    // 100 in each are expected, with a deviation of 9.5: five of them.
+    // 100 ends are expected in each tenth, with a standard deviation of 9.5. The range is five
+    // deviations.
     assert!(by_tenth.iter().all(|count| (52..=148).contains(count)), "{by_tenth:?}");
 }
 

@@ -1,4 +1,5 @@
-//! How a shutdown is started, how its streams are counted, and what happens to streams that do not end.
+//! How a shutdown is started, how its streams are counted, and how connections are cut whose
+//! streams do not end.
 
 use std::{
     future::pending,
@@ -45,13 +46,13 @@ async fn streams_are_counted_from_the_response_to_the_hook() {
     let mut finished = Box::pin(shutdown.finished());
     assert!(timeout(SECOND, &mut finished).await.is_err());
     shutdown.start();
-    // Nobody has polled them.
+    // The bodies are not polled.
     assert!(timeout(SECOND, &mut finished).await.is_err());
     drop(bodies);
     assert_eq!((seen.load(SeqCst), shutdown.streams()), (1, 0));
     timeout(SECOND, finished).await.unwrap();
 
-    // The setting moves a body from one to the other.
+    // A second shutdown replaces the first one of a body.
     let other = Shutdown::now();
     let body = EventBody::new(|_| pending()).shutdown(&other);
     assert_eq!(other.streams(), 1);
@@ -90,7 +91,7 @@ async fn a_stalled_stream_that_is_cut_during_the_shutdown_was_shut_down() {
     drop(body);
     assert_eq!(ends.only().reason(), EndReason::ShutDown);
 
-    // But within its grace the client has left.
+    // Within the grace period the reason is that the client has left.
     let shutdown = Shutdown::new(bye().grace_period(SECOND));
     let handler = one_event_then_idle().shutdown(&shutdown).on_disconnect(ends.hook());
     let mut body = call(&handler, get("/")).await.into_body();
@@ -118,7 +119,7 @@ async fn overdue_completes_when_streams_are_open_after_the_time_for_their_end() 
     drop(stuck);
     assert!(timeout(MINUTE, shutdown.overdue()).await.is_err(), "nothing is open");
 
-    // Now is now, but for what a connection takes to write.
+    // `start_now` ends the grace period, but `cut_after` still applies.
     let shutdown = Shutdown::new(Farewell::new().grace_period(MINUTE).cut_after(3 * SECOND));
     let stuck = EventBody::new(|_| pending()).shutdown(&shutdown);
     shutdown.start();

@@ -54,7 +54,7 @@ async fn new_requests_are_told_to_retry_later_and_no_handler_runs() {
     assert_eq!(call(&handler, head).await.status(), StatusCode::OK);
     assert_eq!(runs.load(SeqCst), 1);
 
-    // A body has no request to look at: it opens, and says goodbye.
+    // A body without a request opens and says the farewell.
     let started = Arc::new(AtomicBool::new(false));
     let starts = started.clone();
     let body = EventBody::new(move |_| async move {

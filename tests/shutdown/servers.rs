@@ -1,6 +1,6 @@
-//! Graceful shutdown of whole servers with open streams, over real sockets: axum's, hyper's, and
-//! warp's, HTTP/1.1 and HTTP/2, in each mode. Among the hundred clients two have stopped reading,
-//! one on each protocol. No client leaves by itself.
+//! Graceful shutdown of whole servers with open streams, over real sockets: axum, hyper and warp,
+//! HTTP/1.1 and HTTP/2, in each mode. Two of the hundred clients have stopped reading, one on each
+//! protocol. No client leaves by itself.
 
 use std::{
     future::Future,
@@ -42,7 +42,7 @@ use warp::{Filter as _, Reply as _};
 
 use crate::support::{decode, http::request, read_text};
 
-/// How long a server may take, on a machine that does something else too.
+/// The limit for anything a server does, generous because the machine may be loaded.
 const LIMIT: Duration = Duration::from_secs(30);
 
 const READERS: usize = 98;
@@ -70,7 +70,7 @@ impl Mode {
         })
     }
 
-    /// The data of all events that a reader gets.
+    /// The data of the events that a reader gets.
     fn expected(self) -> &'static [&'static str] {
         match self {
             Self::Now => &["hello"],
@@ -84,12 +84,12 @@ impl Mode {
     }
 }
 
-/// What the streams of a server have in common.
+/// The state that the streams of a server share.
 #[derive(Clone)]
 struct Streams {
     shutdown: Option<Shutdown>,
     finishes: bool,
-    /// Events sent to those who do not read.
+    /// The number of events sent to the clients that do not read.
     flooded: Arc<AtomicU64>,
     ended: Arc<AtomicUsize>,
     ended_by_reader_reason: Arc<AtomicUsize>,
@@ -108,7 +108,7 @@ impl Streams {
         }
     }
 
-    /// A stream: one that says hello and stays, or one that sends for ever.
+    /// Runs a stream: one that sends `hello` and stays open, or one that sends without an end.
     async fn run(self, path: String, events: EventSender) -> Result<(), BoxError> {
         if path == "/flood" {
             loop {
@@ -161,7 +161,7 @@ impl Streams {
 
 type Io = ShutdownIo<TcpStream>;
 
-/// Wraps connections so that they can be cut.
+/// Wraps the connections of a listener so that the shutdown can cut them.
 struct Cutting {
     listener: TcpListener,
     shutdown: Shutdown,
@@ -181,7 +181,7 @@ impl Listener for Cutting {
     }
 }
 
-/// A server whose future ends when it has shut down.
+/// The future of a server, which completes when the server has shut down.
 type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 async fn axum_serve(listener: TcpListener, streams: Streams, signal: oneshot::Receiver<()>) {
@@ -203,14 +203,14 @@ async fn hyper_graceful(listener: TcpListener, streams: Streams, signal: oneshot
     serve(listener, streams.handler(), streams.shutdown, signal).await;
 }
 
-/// Warp's filters beneath the layer.
-async fn warp_beside(listener: TcpListener, streams: Streams, signal: oneshot::Receiver<()>) {
+/// Warp filters under the layer.
+async fn warp_under_layer(listener: TcpListener, streams: Streams, signal: oneshot::Receiver<()>) {
     let pages = warp::path("page").map(|| "a page");
     let layer = SseLayer::new(streams.handler()).path_prefix("/");
     serve(listener, layer.layer(warp::service(pages)), streams.shutdown, signal).await;
 }
 
-/// Hyper's graceful shutdown.
+/// Serves with the graceful shutdown of hyper-util.
 async fn serve<S, B>(
     listener: TcpListener,
     service: S,
@@ -246,8 +246,8 @@ async fn serve<S, B>(
     graceful.shutdown().await;
 }
 
-/// Warp's own server, whose connections nobody can wrap: what is overdue ends it from outside, and
-/// its runtime ends with it, as where `main` returns.
+/// The server of warp, whose connections cannot be wrapped. Overdue streams end it from outside,
+/// together with its runtime, as when `main` returns.
 async fn warp_alone(listener: TcpListener, streams: Streams, signal: oneshot::Receiver<()>) {
     let listener = listener.into_std().unwrap();
     let main = move || {
@@ -274,10 +274,10 @@ async fn warp_alone(listener: TcpListener, streams: Streams, signal: oneshot::Re
     tokio::task::spawn_blocking(main).await.unwrap();
 }
 
-/// A client that waits for its stream to end, and the connection, which it keeps open.
+/// A client that keeps its connection open and reads its stream to the end.
 type Reader = JoinHandle<Vec<String>>;
 
-/// Reads a stream to its end, which must be a clean one; tells when it has begun.
+/// Reads a stream to its end, which must be a clean one. Sends to `begun` after the first event.
 async fn read(mut body: Incoming, begun: tokio::sync::mpsc::UnboundedSender<()>) -> Vec<String> {
     let mut text = Vec::new();
     let mut begun = Some(begun);
@@ -305,7 +305,7 @@ async fn http2(addr: SocketAddr) -> http2::SendRequest<Empty<Bytes>> {
     client
 }
 
-/// Opens the streams of those who read: half over HTTP/1.1, half over HTTP/2.
+/// Opens the streams of the clients that read: half over HTTP/1.1, half over HTTP/2.
 async fn readers(addr: SocketAddr) -> Vec<Reader> {
     let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
     let mut readers = Vec::new();
@@ -351,7 +351,7 @@ where
     let serving = tokio::spawn(serving);
 
     let readers = readers(addr).await;
-    // One does not read its socket, the other not its stream.
+    // One client does not read its socket, another one does not read its HTTP/2 stream.
     let mut stalled_1 = TcpStream::connect(addr).await.unwrap();
     stalled_1.write_all(b"GET /flood HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
     let mut client = http2(addr).await;
@@ -366,19 +366,19 @@ where
     }
     shutdown.finished_within(LIMIT).await.unwrap();
     assert_eq!(streams.ended.load(SeqCst), READERS + 2);
-    // In the mode `finish` those who were cut did not finish.
+    // In the mode `Finish`, the two streams that were cut did not finish.
     let cut = if mode == Mode::Finish { 2 } else { 0 };
     assert_eq!(streams.ended_by_reader_reason.load(SeqCst), READERS + 2 - cut);
     drop((stalled_1, stalled_2, client));
 }
 
-/// Waits until nothing more is sent to those who do not read.
+/// Waits until no more events are sent to the clients that do not read.
 async fn until_stalled(streams: &Streams) {
     let mut before = 0;
     loop {
         sleep(Duration::from_millis(200)).await;
         let now = streams.flooded.load(SeqCst);
-        // Several windows of both.
+        // More than the windows of both protocols.
         if now == before && now > 100 {
             return;
         }
@@ -386,7 +386,8 @@ async fn until_stalled(streams: &Streams) {
     }
 }
 
-/// Runs a server through a shutdown that its streams are not told of, and expects it to hang.
+/// Runs a server through a shutdown without a `Shutdown` for its streams, and asserts that it
+/// hangs.
 async fn hangs<S, F>(server: S)
 where
     S: FnOnce(TcpListener, Streams, oneshot::Receiver<()>) -> F,
@@ -402,7 +403,7 @@ where
     signal.send(()).unwrap();
     assert!(timeout(Duration::from_secs(1), &mut serving).await.is_err(), "it has ended");
     assert_eq!(streams.ended.load(SeqCst), 0);
-    // When the last client has left, it ends.
+    // The server ends when the last client has left.
     readers.into_iter().for_each(|reader| reader.abort());
     timeout(LIMIT, serving).await.expect("the server ends").unwrap();
 }
@@ -440,7 +441,7 @@ macro_rules! servers {
     )*};
 }
 
-servers! { axum_serve hyper_graceful warp_beside warp_alone }
+servers! { axum_serve hyper_graceful warp_under_layer warp_alone }
 
 #[tokio::test(start_paused = true)]
 async fn every_mode_ends_a_body_without_a_server() {

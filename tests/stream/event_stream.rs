@@ -41,7 +41,7 @@ async fn a_response_is_read_if_it_is_an_event_stream() {
         error.to_string(),
         "not an event stream: the content type is \"application/json\", not text/event-stream"
     );
-    // The response comes back, its body untouched.
+    // The error returns the response with its unread body.
     let body = error.into_response().into_body();
     assert_eq!(EventStream::new(body).next().await.unwrap().unwrap().data(), "x");
     let error = EventStream::from_response(response(404, "text/event-stream")).unwrap_err();

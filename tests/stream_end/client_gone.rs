@@ -1,4 +1,5 @@
-//! A client that leaves is noticed at once, on real sockets and without a byte being written.
+//! A client that leaves is noticed at once, on real sockets and without a byte being written:
+//! keep-alives are off, there is no greeting, and most of the handlers never send.
 
 use std::{
     future::pending,
@@ -19,7 +20,7 @@ use crate::support::{
 
 type Handler = EventChannelHandler<hyper::body::Incoming>;
 
-/// A handler that tells when it runs, writes nothing, and lasts until its client leaves.
+/// A handler that reports when it runs, sends nothing, and lasts until its client leaves.
 fn silent(ends: &Ends) -> (Handler, mpsc::UnboundedReceiver<()>) {
     let (run, runs) = mpsc::unbounded_channel();
     let handler = event_channel_handler(move |_, events| {
@@ -33,10 +34,10 @@ fn silent(ends: &Ends) -> (Handler, mpsc::UnboundedReceiver<()>) {
     (handler.without_greeting().without_keep_alive().on_disconnect(ends.hook()), runs)
 }
 
-/// Waits for the hook, which must say that the client is gone, and tells how long that took.
+/// Waits for the hook, whose reason must be that the client is gone, and prints how long that took.
 async fn gone(ends: &mut Ends, left: Instant, what: &str) -> tower_sse::StreamEnd {
     let end = ends.next().await;
-    println!("{what}: the hook was told after {:?}", left.elapsed());
+    println!("{what}: the hook ran after {:?}", left.elapsed());
     assert_eq!(end.reason(), EndReason::ClientGone);
     assert!(end.error().is_none());
     end
@@ -93,7 +94,7 @@ async fn a_close_is_noticed_at_once_over_http_2() {
     soon(runs.recv()).await.unwrap();
     ends.none();
     let left = Instant::now();
-    // The whole connection goes, without a word of HTTP/2.
+    // The whole connection is closed, without a frame of HTTP/2.
     socket.shutdown(std::net::Shutdown::Both).unwrap();
     let end = gone(&mut ends, left, "HTTP/2, connection closed").await;
     assert_eq!((end.events(), end.bytes()), (0, 0));
@@ -178,7 +179,7 @@ async fn a_client_that_aborts_a_flood_is_noticed_at_once() {
 
 #[tokio::test]
 async fn a_client_that_leaves_drops_the_handler_where_it_awaits() {
-    /// Tells when it is dropped.
+    /// Reports when it is dropped.
     struct Guard(mpsc::UnboundedSender<&'static str>);
     impl Drop for Guard {
         fn drop(&mut self) {
@@ -186,9 +187,9 @@ async fn a_client_that_leaves_drops_the_handler_where_it_awaits() {
         }
     }
     for spawn_handler in [false, true] {
-        let (tell, mut told) = mpsc::unbounded_channel();
+        let (report, mut reported) = mpsc::unbounded_channel();
         let handler: Handler = event_channel_handler(move |_, _| {
-            let guard = Guard(tell.clone());
+            let guard = Guard(report.clone());
             async move {
                 guard.0.send("runs")?;
                 pending().await
@@ -198,15 +199,15 @@ async fn a_client_that_leaves_drops_the_handler_where_it_awaits() {
         let server =
             Server::start(if spawn_handler { handler.spawn_handler() } else { handler }).await;
         let client = server.get_raw("/").await;
-        assert_eq!(soon(told.recv()).await, Some("runs"));
+        assert_eq!(soon(reported.recv()).await, Some("runs"));
         drop(client);
-        assert_eq!(soon(told.recv()).await, Some("dropped"), "in task: {spawn_handler}");
+        assert_eq!(soon(reported.recv()).await, Some("dropped"), "in task: {spawn_handler}");
     }
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_is_not_logged() {
-    // One thread, so all that is logged is seen.
+    // The test has one thread, so every log line is recorded.
     let log = Log::start();
     let mut ends = Ends::new();
     let server = Server::start(idle().on_disconnect(ends.hook())).await;
@@ -221,7 +222,7 @@ async fn a_client_that_leaves_is_not_logged() {
 
 #[tokio::test]
 async fn a_client_that_leaves_while_events_are_written_is_not_logged() {
-    // One thread, so all that is logged is seen.
+    // The test has one thread, so every log line is recorded.
     let log = Log::start();
     let mut ends = Ends::new();
     let handler = event_channel_handler(|_, events| async move {

@@ -16,7 +16,7 @@ use crate::support::{
     read_all,
 };
 
-/// Sends three events and fails.
+/// A handler that sends three events and fails.
 fn fails<B: Send + 'static>() -> tower_sse::EventChannelHandler<B> {
     event_channel_handler(|_, events| async move {
         for n in 0..3 {
@@ -113,7 +113,7 @@ async fn over_http_2_events_arrive_before_an_error_and_the_stream_is_reset() {
         assert_eq!(answer.status(), 200);
         let (bytes, error) = read_incoming(answer.into_body()).await;
         assert_eq!(decode(bytes).len(), 3);
-        // A reset, and the connection lives on.
+        // The stream is reset, and the connection stays open.
         let error = format!("{:?}", error.unwrap());
         assert!(error.contains("Reset") && error.contains("INTERNAL_ERROR"), "{error}");
     }
@@ -121,7 +121,7 @@ async fn over_http_2_events_arrive_before_an_error_and_the_stream_is_reset() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_ends_the_stream_although_a_sender_is_kept() {
-    // A sender that is kept elsewhere keeps nothing open.
+    // A sender that is kept elsewhere does not keep the stream open.
     let (keep, kept) = std::sync::mpsc::channel();
     let handler = event_channel_handler(move |_, events| {
         keep.send(events).unwrap();

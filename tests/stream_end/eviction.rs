@@ -1,4 +1,5 @@
-//! `send_timeout`: a client that takes nothing for too long is evicted. Revocation: a stream gives nothing more.
+//! `send_timeout`: a client that reads nothing for too long is evicted. `revoke`: a stream gives
+//! nothing more.
 
 use std::{future::pending, time::Duration};
 
@@ -17,14 +18,12 @@ use crate::support::{
     never_hangs, read_all, read_text,
 };
 
-// ===== slow readers =====
-
 #[tokio::test(start_paused = true)]
 async fn a_send_that_waits_too_long_evicts_its_stream() {
     let mut ends = Ends::new();
-    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let (reported, mut reports) = tokio::sync::mpsc::unbounded_channel();
     let handler = event_channel_handler(move |_, events: EventSender| {
-        let told = told.clone();
+        let reported = reported.clone();
         async move {
             let second = events.clone();
             let mut n = 0;
@@ -38,7 +37,7 @@ async fn a_send_that_waits_too_long_evicts_its_stream() {
             assert!(
                 second.is_closed() && second.try_send(Event::new("x")).unwrap_err().is_closed()
             );
-            told.send((n, Instant::now())).unwrap();
+            reported.send((n, Instant::now())).unwrap();
             assert!(error.to_string().contains("send_timeout"));
             Err(error.into_event().map_or("no event".into(), |event| event.data().into()))
         }
@@ -49,9 +48,9 @@ async fn a_send_that_waits_too_long_evicts_its_stream() {
     .on_disconnect(ends.hook());
     let start = Instant::now();
     let mut body = call(&handler, get("/")).await.into_body();
-    // It opens, and then nobody reads any more.
+    // The stream opens, and then the body is not read any more.
     body.next_chunk().await.unwrap().unwrap();
-    let (n, at) = tells.recv().await.unwrap();
+    let (n, at) = reports.recv().await.unwrap();
     assert_eq!(at - start, 5 * SECOND);
     assert!(n >= 8);
     ends.none();
@@ -74,7 +73,7 @@ async fn an_evicted_stream_whose_connection_is_then_cut_stays_evicted() {
     let mut sink = events.clone();
     let error = sink.feed(Event::new(2)).await.unwrap_err();
     assert!(error.is_timeout());
-    // A sink was not given an event that could come back.
+    // A sink holds no event while it waits, so the error returns none.
     assert!(error.into_event().is_none());
     drop(body);
     assert_eq!(ends.only().reason(), EndReason::Evicted);
@@ -167,8 +166,6 @@ async fn a_body_that_is_never_polled_is_evicted_or_expires() {
     drop(body);
     assert_eq!(ends.only().reason(), EndReason::Expired);
 }
-
-// ===== revocation =====
 
 #[tokio::test(start_paused = true)]
 async fn a_revoked_stream_gives_nothing_more() {

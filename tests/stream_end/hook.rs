@@ -25,7 +25,7 @@ use crate::support::{
 
 #[tokio::test(start_paused = true)]
 async fn the_hook_runs_once_however_the_stream_ends() {
-    // Finished, known with the last frame.
+    // Finished: the end is known with the last frame.
     let mut ends = Ends::new();
     let mut body = body_of_events(2).on_disconnect(ends.hook());
     body.next_chunk().await.unwrap().unwrap();
@@ -43,7 +43,7 @@ async fn the_hook_runs_once_however_the_stream_ends() {
     let end = ends.only();
     assert_eq!((end.reason(), end.events(), end.bytes()), (EndReason::ClientGone, 0, 0));
 
-    // Dropped while it lasts.
+    // Dropped while it is open.
     let mut ends = Ends::new();
     let mut body = idle_body().on_disconnect(ends.hook());
     body.next_chunk().await.unwrap().unwrap();
@@ -67,7 +67,7 @@ async fn the_hook_runs_once_however_the_stream_ends() {
     assert!(frames.concat().ends_with(b"data: last\n\n") && error.is_none());
     assert_eq!(ends.only().reason(), EndReason::Finished);
 
-    // Closed by another: the handler that then returns the error of its send has not failed.
+    // Closed before a send: a handler that returns the error of that send has not failed.
     let mut ends = Ends::new();
     let mut body = EventBody::new(|events| async move {
         events.close();
@@ -130,17 +130,17 @@ async fn the_hook_runs_once_however_the_stream_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn the_handler_is_dropped_and_its_events_counted_before_the_hook_runs() {
-    struct Tells(EventSender, Arc<Mutex<Vec<String>>>);
-    impl Drop for Tells {
+    struct Reports(EventSender, Arc<Mutex<Vec<String>>>);
+    impl Drop for Reports {
         fn drop(&mut self) {
             self.1.lock().unwrap().push(format!("handler, closed: {}", self.0.is_closed()));
         }
     }
     let order = Arc::new(Mutex::new(Vec::new()));
-    let (tells, hook) = (order.clone(), order.clone());
+    let (reports, hook) = (order.clone(), order.clone());
     let mut body = EventBody::new(move |events| async move {
         events.send(Event::new("x")).await?;
-        let _tells = Tells(events, tells);
+        let _reports = Reports(events, reports);
         pending().await
     })
     .on_disconnect(move |end| hook.lock().unwrap().push(format!("hook, events: {}", end.events())));
@@ -156,9 +156,9 @@ async fn the_handler_is_dropped_and_its_events_counted_before_the_hook_runs() {
             self.0.lock().unwrap().push("handler");
         }
     }
-    let (tells, hook) = (Drops(order.clone()), order.clone());
+    let (reports, hook) = (Drops(order.clone()), order.clone());
     let mut body = EventBody::new(|_| async move {
-        let _tells = tells;
+        let _reports = reports;
         std::future::pending().await
     })
     .on_disconnect(move |_| hook.lock().unwrap().push("hook"));

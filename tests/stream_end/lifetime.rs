@@ -14,8 +14,6 @@ use crate::support::{
     read_text,
 };
 
-// ===== lifetime and deadline =====
-
 #[tokio::test(start_paused = true)]
 async fn a_lifetime_ends_in_its_last_fifth_with_a_farewell() {
     let mut ends = Ends::new();
@@ -29,7 +27,7 @@ async fn a_lifetime_ends_in_its_last_fifth_with_a_farewell() {
         assert!((80 * SECOND..=101 * SECOND).contains(&after), "{after:?}");
         assert_eq!(ends.only().reason(), EndReason::Expired);
     }
-    // Zero is none.
+    // A lifetime of zero is off.
     let body = EventBody::new(|_| pending()).max_lifetime(Duration::ZERO);
     assert!(timeout(1000 * SECOND, read_text(body)).await.is_err());
 }

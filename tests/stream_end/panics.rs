@@ -44,7 +44,7 @@ async fn a_panic_anywhere_in_a_handler_is_its_failure() {
         assert!(end.error().unwrap().to_string().contains("panicked: in "));
     }
 
-    // With a payload that is no text.
+    // With a payload that is not text.
     let mut ends = Ends::new();
     let in_call =
         event_channel_handler(|_, _| -> std::future::Ready<Result<(), BoxError>> { panic_any(7) });

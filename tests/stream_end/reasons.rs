@@ -37,7 +37,7 @@ async fn the_first_of_two_ends_is_the_reason() {
             events.send(Event::new("x")).await?;
             first(&events);
             second(&events);
-            // The error of a send after the end is no failure of the handler.
+            // The error of a send after the end is not a failure of the handler.
             events.send(Event::new("late")).await?;
             Ok(())
         })
@@ -51,18 +51,18 @@ async fn the_first_of_two_ends_is_the_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn close_sends_the_queued_events_and_drops_the_handler_at_its_await() {
-    struct Tells(Arc<AtomicBool>);
-    impl Drop for Tells {
+    struct Reports(Arc<AtomicBool>);
+    impl Drop for Reports {
         fn drop(&mut self) {
             self.0.store(true, SeqCst);
         }
     }
     let was_dropped = Arc::new(AtomicBool::new(false));
-    let tells = Tells(was_dropped.clone());
+    let reports = Reports(was_dropped.clone());
     let mut ends = Ends::new();
     let (keep, kept) = channel();
     let mut body = EventBody::new(move |events| async move {
-        let _tells = tells;
+        let _reports = reports;
         for n in 0..3 {
             events.send(Event::new(n)).await?;
         }
@@ -70,7 +70,7 @@ async fn close_sends_the_queued_events_and_drops_the_handler_at_its_await() {
         pending().await
     })
     .on_disconnect(ends.hook());
-    // The handler has sent, and waits for ever. Then somebody else closes.
+    // The handler has sent its events and does not return. Another task closes the stream.
     assert_eq!(decode(body.next_chunk().await.unwrap().unwrap()).len(), 3);
     let events = kept.recv().unwrap();
     events.send(Event::new("queued")).await.unwrap();
@@ -103,7 +103,7 @@ async fn fail_ends_a_stream_with_an_error_from_a_task() {
     assert_eq!(ends.only().reason(), EndReason::Failed);
     waits.await.unwrap();
 
-    // And it tells that a client is gone.
+    // `closed()` also completes when the client has left.
     let (events, receiver) = event_channel(Buffer::default());
     let mut closed = pin!(events.closed());
     assert!(closed.as_mut().now_or_never().is_none());
@@ -138,7 +138,7 @@ async fn a_stream_that_ended_before_its_client_left_keeps_its_reason() {
     let failing = || EventBody::new(|_| async { Err("the database is gone".into()) });
     let log = Log::start();
 
-    // In the pause before the error.
+    // The client leaves in the pause before the error.
     let mut ends = Ends::new();
     let mut body = failing().on_disconnect(ends.hook());
     body.next_chunk().await.unwrap().unwrap();
@@ -148,7 +148,7 @@ async fn a_stream_that_ended_before_its_client_left_keeps_its_reason() {
     assert_eq!(end.reason(), EndReason::Failed);
     assert_eq!(end.error().unwrap().to_string(), "the database is gone");
 
-    // While nobody polled the body.
+    // The client leaves while the body is not polled.
     let mut ends = Ends::new();
     let mut body = failing().spawn_handler().on_disconnect(ends.hook());
     body.next_chunk().await.unwrap().unwrap();
@@ -156,7 +156,7 @@ async fn a_stream_that_ended_before_its_client_left_keeps_its_reason() {
     drop(body);
     assert_eq!(ends.only().reason(), EndReason::Failed);
 
-    // By a sender elsewhere, with something queued still.
+    // A sender in another task fails the stream while an event is queued.
     let mut ends = Ends::new();
     let (events, receiver) = event_channel(Buffer::default());
     let body = EventBody::from(receiver).on_disconnect(ends.hook());
@@ -169,7 +169,8 @@ async fn a_stream_that_ended_before_its_client_left_keeps_its_reason() {
         assert_eq!(log.lines().len(), 3, "{:?}", log.lines());
     }
 
-    // Closed, with all of it given: finished. With something left, the client did not get it.
+    // A closed stream has finished if all events were handed over. Otherwise the client missed
+    // some.
     for (take_all, reason) in [(true, EndReason::Finished), (false, EndReason::ClientGone)] {
         let mut ends = Ends::new();
         let (events, receiver) = event_channel(Buffer::default());
@@ -209,7 +210,7 @@ async fn the_reason_stands_although_a_shutdown_cancels_the_farewell() {
         .on_disconnect(ends.hook());
     body.next_chunk().await.unwrap().unwrap();
     sleep(2 * SECOND).await;
-    // Large events are given one by one, so that the end is decided before all is out.
+    // Large events go out one by one, so that the end is decided before the last one.
     for _ in 0..3 {
         events.send(Event::new("x".repeat(10_000))).await.unwrap();
     }

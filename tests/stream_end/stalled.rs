@@ -14,7 +14,7 @@ use tower_sse::{EndReason, Event, event_channel_handler};
 
 use crate::support::{SECOND, ends::Ends, http::Server};
 
-/// A server that cuts a connection which takes nothing for a while.
+/// Wraps a connection so that it is closed after 300 ms without a successful write.
 fn cuts_stalled(
     stream: tokio::net::TcpStream,
 ) -> std::pin::Pin<Box<TimeoutStream<tokio::net::TcpStream>>> {
@@ -44,7 +44,7 @@ async fn a_client_that_stops_reading_is_cut_by_a_write_timeout_and_its_memory_st
     let end = ends.next().await;
     assert_eq!(end.reason(), EndReason::ClientGone);
     assert!(end.bytes() > 100_000, "{end:?}");
-    // What was sent is what sockets and buffers hold.
+    // Only the sockets and the buffers hold events.
     let sent = flooded.load(SeqCst) * 10_000;
     assert!(sent < 64 << 20, "{sent} bytes");
 }

@@ -13,7 +13,7 @@ pub(crate) fn bye() -> Farewell {
 
 pub(crate) const BYE: &str = "event: end\nid: 9\nretry: 2000\ndata: bye\n\n";
 
-/// Reads in a task, and tells the text, and how long it took to the end.
+/// Reads a body in a task. Returns the text and the time to the end.
 pub(crate) fn reading(body: EventBody) -> JoinHandle<(String, Duration)> {
     let start = Instant::now();
     tokio::spawn(async move {
@@ -32,7 +32,7 @@ pub(crate) fn plain_bye() -> Farewell {
 
 pub(crate) const PLAIN_BYE: &str = "data: bye\n\n";
 
-/// Ends by itself as soon as it is told.
+/// A body whose handler returns as soon as it is notified of the end.
 pub(crate) fn obeys() -> EventBody {
     EventBody::new(|events: EventSender| async move {
         events.ending().await;

@@ -1,4 +1,4 @@
-//! What each thread has on the heap, counted by the allocator of the process.
+//! An allocator that counts the allocations and the memory of each thread.
 //!
 //! Tests run side by side, so each thread is counted by itself: a test that counts must allocate
 //! and free on its own thread.

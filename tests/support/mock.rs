@@ -1,4 +1,4 @@
-//! A service that answers by a script and writes down what it was asked.
+//! A service that responds by a script and records its requests.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +19,7 @@ use tower_sse::{BoxError, EventSource, Update};
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// How a request is answered.
+/// The response to a request.
 pub(crate) enum Answer {
     /// 200, these bytes, a clean end.
     Ends(&'static str),
@@ -33,7 +33,7 @@ pub(crate) enum Answer {
     Status(u16, &'static [(&'static str, &'static str)]),
     /// The service fails.
     Refused,
-    /// The service never answers.
+    /// The service never responds.
     Never,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Mock {
 }
 
 impl Mock {
-    /// Answers in this order, and then never again.
+    /// Responds in this order, and then to no further request.
     pub(crate) fn new(script: impl IntoIterator<Item = Answer>) -> Self {
         let script = script.into_iter().collect();
         Self { script: Arc::new(Mutex::new(script)), asked: Arc::default() }
@@ -70,12 +70,12 @@ impl Mock {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 
-    /// The last event IDs that were told.
+    /// Returns the last event ID of each request.
     pub(crate) fn ids(&self) -> Vec<Option<String>> {
         self.asked().iter().map(|asked| asked.header("last-event-id").map(str::to_owned)).collect()
     }
 
-    /// How many there are that answer by this script.
+    /// Returns how many services share this script.
     pub(crate) fn copies(&self) -> usize {
         Arc::strong_count(&self.script)
     }
@@ -143,13 +143,13 @@ impl tower::Service<Request<Full<Bytes>>> for Mock {
     }
 }
 
-/// What a source tells, in short, until it has ended or waits for ever.
-pub(crate) async fn told(source: EventSource) -> Vec<String> {
+/// Returns the updates of a source in short form, until it has ended or waits for more than a day.
+pub(crate) async fn reported(source: EventSource) -> Vec<String> {
     let mut updates = source.updates();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let never = std::time::Duration::from_secs(60 * 60 * 24);
     while let Ok(Some(update)) = tokio::time::timeout(never, updates.next()).await {
-        told.push(match update {
+        reported.push(match update {
             Ok(Update::Opened(opened)) => format!("opened {}", opened.attempt),
             Ok(Update::Event(event)) => format!("event {}", event.data()),
             Ok(Update::Block(block)) => {
@@ -165,6 +165,5 @@ pub(crate) async fn told(source: EventSource) -> Vec<String> {
             Err(error) => format!("error: {error}"),
         });
     }
-    // Fused, whatever it was that ended it.
-    told
+    reported
 }

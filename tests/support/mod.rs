@@ -26,7 +26,7 @@ use tower_sse::{EncodedEvent, EventBody, EventBodyError};
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
-/// Reads a body to its end: the frames, and the error it ended with.
+/// Reads a body to its end. Returns the chunks, and the error at the end.
 pub(crate) async fn read_all(body: &mut EventBody) -> (Vec<Bytes>, Option<EventBodyError>) {
     let mut frames = Vec::new();
     loop {
@@ -38,14 +38,14 @@ pub(crate) async fn read_all(body: &mut EventBody) -> (Vec<Bytes>, Option<EventB
     }
 }
 
-/// Reads a body to its end, which must not be an error, as text.
+/// Reads a body to its end, which must be a clean one, as text.
 pub(crate) async fn read_text(mut body: EventBody) -> String {
     let (frames, error) = read_all(&mut body).await;
     assert!(error.is_none(), "{error:?}");
     String::from_utf8(frames.concat()).unwrap()
 }
 
-/// Reads a body to its end: each chunk, with the whole milliseconds from now until it came.
+/// Reads a body to its end. Returns each chunk with its time in whole milliseconds from now.
 pub(crate) async fn timed(mut body: EventBody) -> Vec<(u128, String)> {
     let started = Instant::now();
     let mut chunks = Vec::new();
@@ -61,10 +61,10 @@ pub(crate) fn wire(event: impl Into<EncodedEvent>) -> Bytes {
     event.into().to_bytes()
 }
 
-/// An event as a decoder that is not ours sees it: type, data, last event ID.
+/// An event as an independent decoder reads it: type, data, last event ID.
 pub(crate) type Decoded = (String, String, Option<String>);
 
-/// Decodes with a decoder that is not ours.
+/// Decodes events with an independent decoder.
 pub(crate) fn decode(bytes: impl Into<Bytes>) -> Vec<Decoded> {
     let mut bytes = bytes.into();
     let mut decoder = SseDecoder::new();
@@ -78,7 +78,7 @@ pub(crate) fn decode(bytes: impl Into<Bytes>) -> Vec<Decoded> {
     events
 }
 
-/// Runs what might hang, so that it fails instead.
+/// Runs a function on a thread of its own, and fails if it hangs.
 pub(crate) fn never_hangs<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = std::sync::mpsc::channel();
     std::thread::spawn(move || done.send(f()));

@@ -19,7 +19,7 @@ use crate::support::{
 
 type Handler = EventChannelHandler<()>;
 
-/// Sends one event, and goes on as it is told.
+/// A handler that sends one event and then runs `then`.
 fn sends<Fut>(then: impl Fn(EventSender) -> Fut + Send + Sync + 'static) -> Handler
 where
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
@@ -34,10 +34,10 @@ where
     })
 }
 
-/// Brings a stream to its end in one way. The body has given its first bytes.
+/// Brings a stream to its end. The body has given its first bytes before.
 type End = fn(EventBody, Shutdown) -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
-/// Reads to the end, if there is one within a day.
+/// Reads a body to its end.
 fn read_on(mut body: EventBody, _: Shutdown) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
     Box::pin(async move {
         sleep(SECOND).await;
@@ -104,7 +104,7 @@ fn every_reason_is_reported_in_the_hook_in_a_metric_and_in_a_span() {
         let ((), counted) = counting(async {
             let request = Request::get("/path?token=secret").header("last-event-id", "6");
             let mut body = call(&handler, request.body(()).unwrap()).await.into_body();
-            // In a task, the handler has sent when the second chunk is there.
+            // A spawned handler has sent its event when the second chunk is there.
             let mut events = 0;
             while events == 0 {
                 let chunk = body.next_chunk().await.unwrap().unwrap();
@@ -113,12 +113,12 @@ fn every_reason_is_reported_in_the_hook_in_a_metric_and_in_a_span() {
             end(body, shutdown).await;
         });
 
-        let told = ends.only();
-        assert_eq!(told.reason(), reason);
-        assert_eq!(told.last_event_id(), Some("7"), "{name}");
-        assert_eq!(told.error().is_some(), reason == EndReason::Failed);
+        let reported = ends.only();
+        assert_eq!(reported.reason(), reason);
+        assert_eq!(reported.last_event_id(), Some("7"), "{name}");
+        assert_eq!(reported.error().is_some(), reason == EndReason::Failed);
         let (events, bytes, duration) =
-            (told.events(), told.bytes(), told.duration().as_secs_f64());
+            (reported.events(), reported.bytes(), reported.duration().as_secs_f64());
 
         assert_eq!(counted.get("tower_sse_streams_open"), Value::Gauge(0.0));
         let ended = |reason: &str| {
@@ -153,6 +153,6 @@ fn every_reason_is_reported_in_the_hook_in_a_metric_and_in_a_span() {
         assert_eq!(last.contains("error=no more"), reason == EndReason::Failed);
         assert!(!format!("{spans:?}{lines:?}").contains("secret"));
     }
-    // All that there are.
+    // These are all reasons.
     assert_eq!(seen.len(), 7);
 }

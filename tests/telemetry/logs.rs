@@ -35,7 +35,7 @@ async fn every_end_is_one_log_line_with_the_reason_as_a_field() {
     ]) {
         assert!(line.starts_with(start), "{line}");
     }
-    // Only what is wrong is loud.
+    // Only the failure is logged above the debug level.
     assert_eq!(log.lines().len(), 1);
 }
 
@@ -46,7 +46,7 @@ async fn every_connection_is_one_line_at_debug_level() {
     let handler = idle();
     let _bodies = [call(&handler, get("/a?secret")).await, call(&handler, get("/b")).await];
     assert_eq!(log.all_lines(), ["DEBUG message=event stream opened"; 2]);
-    // Whose it is stands in its span.
+    // Method and path are fields of the span.
     let spans = log.spans();
     assert_eq!(spans.len(), 2);
     assert_eq!(spans[0], r#"event_stream method="GET" path="/a""#);

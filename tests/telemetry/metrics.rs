@@ -74,7 +74,7 @@ fn open_streams_payloads_waits_and_drops_are_counted() {
         (body, other)
     });
     assert_eq!(counted.get("tower_sse_streams_open"), Value::Gauge(2.0));
-    // `data: 12` and `data: 1234`, then five of one digit, each with two line ends.
+    // `data: 12` and `data: 1234`, then five events of one digit, each with two line ends.
     let sum = f64::from(10 + 12 + 5 * 9);
     assert_eq!(counted.get("tower_sse_event_bytes"), Value::Histogram { count: 7, sum });
     assert_eq!(counted.get("tower_sse_send_wait_seconds"), Value::Histogram { count: 1, sum: 3.0 });
@@ -121,9 +121,9 @@ fn publications_and_gaps_of_a_hub_are_counted() {
     let gaps = |reason| counted.counter(&format!("tower_sse_hub_gaps_total{{reason={reason:?}}}"));
     assert_eq!((gaps("lagged"), gaps("unknown"), gaps("trimmed")), (2, 1, 0));
     let lines = log.all_lines();
-    let told = |line: &str| lines.iter().filter(|it| it.contains(line)).count();
-    assert_eq!(told("a reader of a hub has a gap reason=\"lagged\" missed=2"), 2, "{lines:?}");
-    assert_eq!(told("a reader of a hub has a gap reason=\"unknown\""), 1, "{lines:?}");
+    let logged = |line: &str| lines.iter().filter(|it| it.contains(line)).count();
+    assert_eq!(logged("a reader of a hub has a gap reason=\"lagged\" missed=2"), 2, "{lines:?}");
+    assert_eq!(logged("a reader of a hub has a gap reason=\"unknown\""), 1, "{lines:?}");
 }
 
 #[test]
@@ -140,6 +140,6 @@ fn the_docs_name_all_metrics_and_no_others() {
         .collect();
     assert_eq!(documented, counted);
     assert_eq!(documented.len(), 11);
-    // And they can be described, whatever the recorder does with it.
+    // Describing them does not panic, with any recorder.
     tower_sse::telemetry::describe_metrics();
 }

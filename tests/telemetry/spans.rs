@@ -38,7 +38,7 @@ async fn the_handler_is_polled_in_the_span_of_its_request() {
         tracing::Span::current().metadata().map_or("none", tracing::Metadata::name)
     }
 
-    /// The spans that the caller is in, from the outermost.
+    /// Returns the names of the current spans, from the outermost.
     fn scope() -> String {
         let span = tracing::Span::current();
         let names = span.with_subscriber(|(id, dispatch)| {
@@ -60,7 +60,7 @@ async fn the_handler_is_polled_in_the_span_of_its_request() {
     for handler in [handler.clone(), handler.spawn_handler()] {
         let span = tracing::info_span!("request");
         let response = async { call(&handler, get("/")).await }.instrument(span).await;
-        // The server polls the body outside of it.
+        // The server polls the body outside of that span.
         assert_eq!(span_name(), "none");
         let text = read_text(response.into_body()).await;
         let scope = "data: request>event_stream\n\n";
