@@ -11,5 +11,6 @@ mod delay_ranges;
 mod heap;
 #[cfg(feature = "hub")]
 mod hub_memory;
+mod origins;
 #[path = "../support/mod.rs"]
 mod support;

@@ -94,7 +94,7 @@ async fn queued_events_of_a_slow_client_still_go_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_farewell_of_a_shutdown_is_said_for_whatever_reason_the_stream_ends() {
+async fn a_shutdown_says_its_farewell_for_every_reason_of_the_end() {
     let mut ends = Ends::new();
     // The handler returns when it is notified.
     let shutdown = Shutdown::new(plain_bye().grace_period(60 * SECOND));
