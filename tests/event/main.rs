@@ -2,6 +2,8 @@
 //! cannot be invalid.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[cfg(feature = "json")]
+mod json;
 mod names;
 #[path = "../support/mod.rs"]
 mod support;

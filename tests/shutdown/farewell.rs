@@ -11,7 +11,7 @@ use tower_sse::{BoxError, Buffer, EndReason, Event, EventBody, Shutdown, SseLaye
 use crate::support::{
     SECOND,
     ends::Ends,
-    farewells::{BYE, PLAIN_BYE, bye, obeys, plain_bye, reading},
+    farewells::{BYE, PLAIN_BYE, body_that_obeys, bye, plain_bye, reading},
     handlers::one_event_then_idle,
     http::{call, get},
     never_hangs, read_text,
@@ -98,7 +98,8 @@ async fn a_shutdown_says_its_farewell_for_every_reason_of_the_end() {
     let mut ends = Ends::new();
     // The handler returns when it is notified.
     let shutdown = Shutdown::new(plain_bye().grace_period(60 * SECOND));
-    let body = obeys().shutdown(&shutdown).max_lifetime(20 * SECOND).on_disconnect(ends.hook());
+    let body =
+        body_that_obeys().shutdown(&shutdown).max_lifetime(20 * SECOND).on_disconnect(ends.hook());
     shutdown.start();
     assert_eq!(read_text(body).await, PLAIN_BYE);
     assert_eq!(ends.only().reason(), EndReason::Finished);

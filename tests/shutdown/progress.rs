@@ -135,7 +135,7 @@ async fn overdue_completes_when_streams_are_open_after_the_time_for_their_end() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_opens_after_that_time_is_overdue_at_once() {
+async fn a_stream_that_opens_after_the_time_for_all_ends_is_overdue_at_once() {
     let shutdown = Shutdown::new(Farewell::new().cut_after(SECOND));
     shutdown.start();
     let overdue = tokio::spawn({

@@ -8,7 +8,7 @@ use tower_sse::{Connect, EndReason, Event, EventBody, EventSender, Farewell, Shu
 use crate::support::{
     MINUTE, SECOND,
     ends::Ends,
-    farewells::{BYE, bye, obeys, reading, std_in},
+    farewells::{BYE, body_that_obeys, bye, reading, std_in},
     handlers::one_event_then_idle,
     http::{call, get},
     read_text,
@@ -92,7 +92,7 @@ async fn a_stream_that_is_past_its_deadline_starts_no_handler() {
 async fn a_grace_period_longer_than_the_lifetime_leaves_half_of_the_lifetime() {
     let start = Instant::now();
     let farewell = Farewell::new().grace_period(30 * SECOND);
-    read_text(obeys().max_lifetime(20 * SECOND).farewell(farewell)).await;
+    read_text(body_that_obeys().max_lifetime(20 * SECOND).farewell(farewell)).await;
     assert!(start.elapsed() >= 8 * SECOND, "{:?}", start.elapsed());
 }
 
