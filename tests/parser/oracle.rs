@@ -1,9 +1,9 @@
-//! The algorithm of the standard, sentence by sentence, without a thought for speed: the text is
+//! The algorithm of the standard, sentence by sentence and without regard to speed: the text is
 //! decoded as a whole, split into lines as a whole, and every buffer is a string.
 
 use super::{Item, Outcome};
 
-/// Interprets all of a stream.
+/// Interprets a whole stream.
 pub(crate) fn interpret(bytes: &[u8]) -> Outcome {
     // "Streams must be decoded using the UTF-8 decode algorithm": which strips one leading byte
     // order mark.
@@ -16,8 +16,8 @@ pub(crate) fn interpret(bytes: &[u8]) -> Outcome {
     for line in lines {
         source.line(&line);
     }
-    // "Once the end of the file is reached, any pending data must be discarded": which is what can
-    // be asked for here.
+    // "Once the end of the file is reached, any pending data must be discarded": the outcome has it
+    // as `unfinished`.
     let mut pending = source.clone();
     if !rest.is_empty() {
         pending.line(&rest);
@@ -33,15 +33,15 @@ pub(crate) fn interpret(bytes: &[u8]) -> Outcome {
 
 #[derive(Clone, Default)]
 struct Source {
-    /// With a mark in front of the first line, since an empty buffer and one with an empty line
-    /// look alike once a line feed is taken off.
+    /// Has a mark before the first line: without it, an empty buffer and one with an empty line are
+    /// equal after the line feed is removed.
     data_buffer: String,
     event_type_buffer: String,
     last_event_id_buffer: String,
     last_event_id: String,
     reconnection_time: Option<u64>,
     items: Vec<Item>,
-    /// What the standard has no name for: what was set in this block.
+    /// The ID that was set in this block. The standard has no name for it.
     id_of_block: Option<String>,
     retry_of_block: Option<u64>,
 }
@@ -91,9 +91,9 @@ impl Source {
                     self.id_of_block = Some(value.to_owned());
                 }
             }
-            // "If the field value consists of only ASCII digits, then interpret the field value as an
-            // integer in base ten, and set the event stream's reconnection time to that integer.
-            // Otherwise, ignore the field." Nothing is no integer, as browsers have it.
+            // "If the field value consists of only ASCII digits, then interpret the field value as
+            // an integer in base ten, and set the event stream's reconnection time to that integer.
+            // Otherwise, ignore the field." An empty value is not an integer, as in browsers.
             "retry" => {
                 if !value.is_empty() && value.chars().all(|it| it.is_ascii_digit()) {
                     let digits = value.trim_start_matches('0');
@@ -143,7 +143,7 @@ impl Source {
 
 /// "Reading everything line by line, with a CRLF character pair, a single LF character not preceded
 /// by a CR character, and a single CR character not followed by a LF character being the ways in
-/// which a line can end." Returns the lines, and what has no end.
+/// which a line can end." Returns the lines, and the last line if it has no end.
 fn lines(stream: &str) -> (Vec<String>, String) {
     let mut lines = Vec::new();
     let mut line = String::new();
