@@ -7,12 +7,12 @@
 use libfuzzer_sys::fuzz_target;
 use tower_sse::EventParser;
 
-#[path = "../../tests/conformance/oracle.rs"]
+#[path = "../../tests/parser/oracle.rs"]
 mod oracle;
-#[path = "../../tests/conformance/told.rs"]
-mod told;
+#[path = "../../tests/parser/outcome.rs"]
+mod outcome;
 
-use told::{Outcome, Told, cut, parse};
+use outcome::{Item, Outcome, cut, parse};
 
 fuzz_target!(|input: &[u8]| {
     let Some((control, bytes)) = input.split_at_checked(5) else { return };

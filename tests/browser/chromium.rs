@@ -1,4 +1,4 @@
-//! A headless Chromium, and what a test asks of it.
+//! A headless Chromium that a test controls.
 
 use std::{
     env, fs,
@@ -16,19 +16,19 @@ use serde_json::{Value, json};
 
 use super::support::process::{PATIENCE, Process};
 
-/// A browser with a profile of its own. Whatever becomes of the test, dropping it ends the browser.
+/// A browser with a profile of its own. It ends when this is dropped, also when the test fails.
 pub(crate) struct Browser {
     pub(crate) client: Client,
     driver_addr: SocketAddr,
     session: String,
     id: String,
-    // They are dropped in this order: the browser writes to its profile until it has ended.
+    // Dropped in this order: the browser writes to its profile until it has ended.
     _driver: Process,
     _profile: Profile,
 }
 
-/// Starts the driver, and returns its port. It takes a free port of IPv4, and ends if the same of
-/// IPv6 is taken: then it is started anew.
+/// Starts the driver, and returns its port. The driver picks a free port of IPv4 and ends if the
+/// same port of IPv6 is in use. It is started again then.
 async fn start_driver() -> (Process, u16) {
     let started = "ChromeDriver was started successfully on port ";
     for _ in 0..5 {
@@ -39,7 +39,7 @@ async fn start_driver() -> (Process, u16) {
             }
         }
     }
-    panic!("chromedriver ended five times before it told its port");
+    panic!("chromedriver ended five times before it printed its port");
 }
 
 impl Browser {
@@ -98,7 +98,7 @@ impl Browser {
         }
     }
 
-    /// Ends the browser without a runtime, which may be gone when a test has failed.
+    /// Ends the browser without a runtime: after a failed test there may be none.
     fn end_session(&self) -> io::Result<usize> {
         let mut driver = TcpStream::connect(self.driver_addr)?;
         driver.set_read_timeout(Some(PATIENCE))?;
@@ -123,7 +123,7 @@ impl Drop for Browser {
     }
 }
 
-/// A folder that is removed in the end.
+/// A folder that is removed when this is dropped.
 struct Profile(PathBuf);
 
 impl Profile {
@@ -137,7 +137,7 @@ impl Profile {
 
 impl Drop for Profile {
     fn drop(&mut self) {
-        // The browser's last processes may still be writing to it.
+        // The last processes of the browser may still write to it.
         for _ in 0..100 {
             if fs::remove_dir_all(&self.0).is_ok() {
                 return;

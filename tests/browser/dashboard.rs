@@ -1,17 +1,20 @@
-//! The dashboard in a browser: whoever was asleep gets the newest value of each key, not the backlog.
+//! The dashboard in a browser: a tab that was asleep gets the newest value of each key, not the
+//! backlog.
 
 use std::{env, fs, time::Duration};
 
 use serde_json::{Value, json};
 use tower_sse::Shutdown;
 
-use super::{Server, chromium::Browser};
+use super::chromium::Browser;
+use crate::server::Server;
 
 #[allow(dead_code, reason = "its `main` is the example's")]
 #[path = "../../examples/dashboard.rs"]
 mod example;
 
 const KEYS: usize = example::REGIONS.len() * example::HOSTS;
+
 const WINDOW: Duration = Duration::from_millis(40);
 
 async fn number(browser: &Browser, expression: &str) -> usize {
@@ -26,10 +29,10 @@ async fn opened(server: &Server) -> Browser {
     browser
 }
 
-/// Writes a picture to the path in `DASHBOARD_SCREENSHOT`, if that is set: `docs/dashboard.png` was
-/// made so.
+/// Writes a screenshot to the path in `DASHBOARD_SCREENSHOT` if that is set. `docs/dashboard.png`
+/// was made with it.
 #[tokio::test]
-async fn a_tab_that_was_asleep_gets_the_newest_of_each_key_when_it_comes_back() {
+async fn a_tab_that_was_asleep_gets_the_newest_event_of_each_key_when_it_reconnects() {
     let path = env::var("DASHBOARD_SCREENSHOT").ok();
     let server = Server::plain(example::app(1000, WINDOW, &Shutdown::now())).await;
     let browser = opened(&server).await;
@@ -49,7 +52,7 @@ async fn a_tab_that_was_asleep_gets_the_newest_of_each_key_when_it_comes_back() 
     let caught = number(&browser, "sleep.caught").await;
     assert!(missed > 3_000, "{missed} updates in four seconds");
     assert!(caught <= KEYS, "{caught} of {missed}");
-    // What it has is what there is.
+    // The page has the current value of each key.
     let newest = number(&browser, "newest").await;
     browser.until(&format!("[...numbers.values()].every((n) => n > {newest})")).await;
     assert_eq!(browser.eval("lastEventId !== ''").await, true);
@@ -62,9 +65,9 @@ async fn a_tab_that_was_asleep_gets_the_newest_of_each_key_when_it_comes_back() 
     }
 }
 
-/// As a tab is that the browser or the machine has stopped: connected, and reading nothing.
+/// A stopped tab is connected and reads nothing, as when the browser suspends it.
 #[tokio::test]
-async fn a_tab_that_is_stopped_in_mid_stream_gets_what_was_on_its_way_then_the_newest() {
+async fn a_tab_that_is_stopped_while_it_reads_gets_the_sent_events_and_then_the_newest() {
     const RATE: usize = 40_000;
     let server = Server::plain(example::app(RATE, WINDOW, &Shutdown::now())).await;
     let browser = opened(&server).await;
@@ -85,7 +88,7 @@ async fn a_tab_that_is_stopped_in_mid_stream_gets_what_was_on_its_way_then_the_n
     let counted: Value = browser.eval("[newest, received]").await;
     let counted: Vec<usize> = serde_json::from_value(counted).unwrap();
     let (all, came) = (counted[0] - before[0], counted[1] - before[1]);
-    // What the sockets and the browser hold was sent before it stopped reading.
+    // Events in the buffers of the sockets and of the browser arrive although they are superseded.
     assert!(all > 4 * RATE && came < all / 2, "{came} of {all}");
     assert_eq!(number(&browser, "numbers.size").await, KEYS);
     assert_eq!(browser.eval("source.readyState").await, 1);

@@ -1,5 +1,5 @@
-//! A hub's streams in a browser: it takes an id that comes without an event, resumes by it, and is
-//! told of a gap.
+//! The streams of a hub in a browser: it stores an ID that comes without an event, resumes by it,
+//! and gets a gap event.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use axum::{Router, response::Html, routing::get};
 use serde_json::{Value, json};
 use tower_sse::{Hub, hub::History};
 
-use super::{Server, chromium::Browser};
+use super::chromium::Browser;
+use crate::server::Server;
 
 const PAGE: &str = "<!doctype html><title>hub</title><link rel=icon href='data:,'><script>
     const seen = [];
@@ -19,7 +20,7 @@ const PAGE: &str = "<!doctype html><title>hub</title><link rel=icon href='data:,
     </script>";
 
 #[tokio::test]
-async fn a_browser_resumes_by_an_id_without_an_event_and_is_told_of_a_gap() {
+async fn a_browser_resumes_by_an_id_without_an_event_and_gets_a_gap_event() {
     let hub = Hub::builder().history(History::events(2)).build();
     let events = hub
         .handler(|connect| async move { connect.accept().topics(["a"]) })
@@ -29,14 +30,14 @@ async fn a_browser_resumes_by_an_id_without_an_event_and_is_told_of_a_gap() {
     let browser = Browser::start().await;
     browser.goto(&format!("http://{}/", server.addr)).await;
     browser.wait_for("seen", json!(["open"])).await;
-    // Cut before its first event, it resumes by the id that its stream opened with.
+    // Disconnected before its first event, it resumes by the ID of the opening.
     hub.disconnect(|_| true);
     browser.wait_for("seen", json!(["open", "error"])).await;
     hub.publish("a", "1").await.unwrap();
     hub.publish("b", "of another topic").await.unwrap();
     hub.publish("a", "2").await.unwrap();
     browser.wait_for("seen", json!(["open", "error", "open", "1", "2"])).await;
-    // Away for longer than the history is long.
+    // Disconnected for longer than the history reaches back.
     hub.disconnect(|_| true);
     browser.wait_for("seen.at(-1)", "error".into()).await;
     for n in 3..6 {

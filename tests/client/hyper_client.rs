@@ -15,14 +15,15 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_rustls::TlsAcceptor;
 use tower_sse::{BoxError, Event, EventBody, EventSource};
 
-use super::{
+use crate::support::{
     mock,
-    support::process::{Process, executable},
+    process::{Process, executable},
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A server for `localhost` with a certificate of its own. Returns its port, and the certificate.
+/// Starts a server for `localhost` with a self-signed certificate. Returns its port and the
+/// certificate.
 async fn tls_server(protocols: &[&[u8]]) -> (u16, String) {
     let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
@@ -51,7 +52,7 @@ async fn tls_server(protocols: &[&[u8]]) -> (u16, String) {
     (port, signed.cert.pem())
 }
 
-/// One event: the version that was spoken, and what the client said.
+/// Responds with one event: the HTTP version, the method and the last event ID of the request.
 async fn answer(request: Request<Incoming>) -> Result<Response<EventBody>, BoxError> {
     let version = if request.version() == Version::HTTP_2 { "h2" } else { "h1" };
     let last = request.headers().get("last-event-id").map_or("none", |id| id.to_str().unwrap());
@@ -69,7 +70,7 @@ async fn a_source_speaks_tls_with_the_roots_of_the_system_over_both_versions() {
         let (port, certificate) = tls_server(protocols).await;
         let folder = std::env::temp_dir().join(format!("tower-sse-{}-{port}", std::process::id()));
         std::fs::write(&folder, certificate).unwrap();
-        // The system's roots are what this variable names.
+        // This variable names the root certificates of the system.
         let mut command = Command::new(executable("sse_cat"));
         command.env("SSL_CERT_FILE", &folder).env_remove("SSL_CERT_DIR");
         command.args([&format!("https://localhost:{port}/"), "--max-events", "2"]);
@@ -90,7 +91,7 @@ async fn a_source_speaks_tls_with_the_roots_of_the_system_over_both_versions() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_a_failed_attempt() {
+async fn an_untrusted_certificate_is_a_failed_attempt() {
     let (port, _) = tls_server(&[b"http/1.1"]).await;
     let source = EventSource::new(format!("https://localhost:{port}/"));
     let policy = tower_sse::Reconnection::never();
@@ -101,7 +102,7 @@ async fn a_certificate_that_nobody_vouches_for_is_a_failed_attempt() {
 }
 
 #[tokio::test]
-async fn a_source_is_made_of_a_url_or_a_request_and_a_bad_url_is_its_first_item() {
+async fn a_source_is_made_from_a_url_or_a_request_and_an_invalid_url_is_its_first_item() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -121,12 +122,12 @@ async fn a_source_is_made_of_a_url_or_a_request_and_a_bad_url_is_its_first_item(
     let mut source = EventSource::send(request).with_last_event_id(3);
     let event = timeout(LIMIT, source.next_event()).await.unwrap().unwrap().unwrap();
     assert_eq!(event.data(), "h1 POST 3");
-    // Each would be asked for again and again, with the policy by default.
+    // With the default policy, a request for each of these would be retried without an end.
     for wrong in ["http://[", "no url", "localhost:8080", "/events", "ftp://localhost/", "http://"]
     {
-        let told = timeout(LIMIT, mock::told(EventSource::new(wrong))).await.unwrap();
-        assert_eq!(told, ["fatal: invalid uri"], "{wrong}");
+        let reported = timeout(LIMIT, mock::reported(EventSource::new(wrong))).await.unwrap();
+        assert_eq!(reported, ["fatal: invalid uri"], "{wrong}");
     }
     let request = Request::get("/events").body("").unwrap();
-    assert_eq!(mock::told(EventSource::send(request)).await, ["fatal: invalid uri"]);
+    assert_eq!(mock::reported(EventSource::send(request)).await, ["fatal: invalid uri"]);
 }

@@ -1,23 +1,25 @@
-//! The event source: what it sends, what it survives, what it tells.
+//! `EventSource`: the requests it sends, the losses it recovers from, and what it reports.
 //!
-//! | | |
-//! |---|---|
-//! | `mock.rs` | a service that answers by a script, on a paused clock |
-//! | `reconnecting.rs` | what is lost and comes back, when, and what survives it |
-//! | `requests.rs` | what is sent, and which responses are read |
-//! | `redirects.rs` | redirects, as fetch follows them |
-//! | `streams.rs` | `EventStream`, and what can be made of any stream of events |
-//! | `misbehaving.rs` | servers on real sockets that do what servers do |
-//! | `hyper_client.rs` | the client of the feature `hyper-client`, over TLS |
+//! Most tests answer by a script on a paused clock (`support/mock.rs`). `misbehaving.rs` has
+//! servers on real sockets.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod closing;
+mod delays;
 #[cfg(feature = "hyper-client")]
 mod hyper_client;
 mod misbehaving;
-mod mock;
-mod reconnecting;
 mod redirects;
 mod requests;
-mod streams;
+mod responses;
+mod resuming;
 #[path = "../support/mod.rs"]
 mod support;
+mod timeouts;
+
+use tower_sse::Reconnection;
+
+/// A policy whose delay is always one second, so that the updates are predictable.
+fn steady() -> Reconnection {
+    Reconnection::resilient().jitter(0.0).factor(1.0)
+}

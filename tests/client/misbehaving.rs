@@ -1,5 +1,5 @@
-//! Servers on real sockets that do what servers do. Each is met with bounded memory and a clear item
-//! or error; limits of time are generous, for what is tested is what happens.
+//! Servers on real sockets that misbehave. The source handles each with bounded memory and a clear
+//! item or error. Time limits are generous: the tests check results, not speed.
 
 use std::{
     collections::VecDeque,
@@ -20,20 +20,21 @@ use tokio::{
 use tower_sse::{EventSource, Reconnection, Update, Updates};
 
 const LIMIT: Duration = Duration::from_secs(20);
+
 const HEAD: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
 
-/// What a server does with one connection, once it has read the head of a request.
+/// The behavior of the server on one connection, after it has read the head of a request.
 enum Act {
     /// Writes, and closes.
     Writes(String),
-    /// Writes, and closes so that the client is told of an error.
+    /// Writes, and resets the connection.
     Resets(String),
-    /// Writes, and then is silent.
+    /// Writes, and is then silent.
     Holds(String),
-    /// Writes these bytes, one after the other, with a pause before each.
+    /// Writes the bytes one by one, with a pause after each.
     Drips(String, Duration),
-    /// Writes a head, and `x` for ever, until the client is gone; tells how much.
+    /// Writes a head and then a gibibyte of `x`, until the client is gone. Counts the bytes.
     Floods(String),
     /// Writes these bytes and closes.
     Bytes(Vec<u8>),
@@ -60,13 +61,13 @@ impl Seen {
     }
 }
 
-/// Plays the acts, one a connection; the last of them again and again.
+/// Starts a server that plays one act for each connection, and then repeats the last one.
 async fn server(acts: impl IntoIterator<Item = Act>) -> (String, Seen) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/events", listener.local_addr().unwrap());
     let mut acts: VecDeque<_> = acts.into_iter().map(Arc::new).collect();
     let seen = Seen::default();
-    let told = seen.clone();
+    let reported = seen.clone();
     tokio::spawn(async move {
         loop {
             let (socket, _) = listener.accept().await.unwrap();
@@ -74,7 +75,7 @@ async fn server(acts: impl IntoIterator<Item = Act>) -> (String, Seen) {
             if acts.len() > 1 {
                 acts.pop_front();
             }
-            tokio::spawn(play(socket, act, told.clone()));
+            tokio::spawn(play(socket, act, reported.clone()));
         }
     });
     (url, seen)
@@ -98,7 +99,7 @@ async fn play(mut socket: TcpStream, act: Arc<Act>, seen: Seen) -> io::Result<()
         Act::Bytes(bytes) => socket.write_all(bytes).await,
         Act::Resets(text) => {
             socket.write_all(text.as_bytes()).await?;
-            // What was written is read before the reset overtakes it.
+            // The client reads the bytes before the reset discards them.
             sleep(Duration::from_millis(200)).await;
             socket.set_zero_linger()
         }
@@ -125,7 +126,7 @@ async fn play(mut socket: TcpStream, act: Arc<Act>, seen: Seen) -> io::Result<()
     }
 }
 
-/// Fast, and always the same.
+/// A policy with a short and constant delay.
 fn quick() -> Reconnection {
     Reconnection::resilient()
         .base(Duration::from_millis(10))
@@ -152,40 +153,43 @@ async fn next(updates: &mut Updates) -> String {
     }
 }
 
-async fn told(source: EventSource, count: usize) -> Vec<String> {
+async fn reported(source: EventSource, count: usize) -> Vec<String> {
     let mut updates = source.updates();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for _ in 0..count {
-        told.push(next(&mut updates).await);
+        reported.push(next(&mut updates).await);
     }
-    told
+    reported
 }
 
 #[tokio::test]
-async fn refuses() {
+async fn a_refused_connection_is_retried_until_the_source_gives_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
-    let told = told(source(&url).reconnection(quick().attempts(3)), 4).await;
+    let reported = reported(source(&url).reconnection(quick().attempts(3)), 4).await;
     let again = "again: the request failed";
     let gave_up = "fatal: gave up, with 3 failed attempts since the last connection";
-    assert_eq!(told, [again, again, gave_up, "end"]);
+    assert_eq!(reported, [again, again, gave_up, "end"]);
 }
 
 #[tokio::test]
-async fn resets_in_mid_event() {
+async fn a_reset_in_the_middle_of_an_event_is_a_lost_connection() {
     let acts = [
         Act::Resets(stream("id: 1\ndata: a\n\nid: 2\ndata: half")),
         Act::Holds(stream("data: b\n\n")),
     ];
     let (url, seen) = server(acts).await;
-    let told = told(source(&url), 5).await;
-    assert_eq!(told, ["opened", "event a", "again: the connection was lost", "opened", "event b"]);
+    let reported = reported(source(&url), 5).await;
+    assert_eq!(
+        reported,
+        ["opened", "event a", "again: the connection was lost", "opened", "event b"]
+    );
     assert!(seen.heads.lock().unwrap()[1].contains("last-event-id: 1\r\n"));
 }
 
 #[tokio::test]
-async fn ends_after_each_event() {
+async fn a_server_that_ends_after_each_event_is_resumed_each_time() {
     let acts = (0..5).map(|n| Act::Writes(stream(&format!("id: {n}\ndata: {n}\n\n"))));
     let (url, seen) = server(acts).await;
     let mut source = source(&url);
@@ -200,71 +204,74 @@ async fn ends_after_each_event() {
 }
 
 #[tokio::test]
-async fn five_hundred_twice_then_two_hundred() {
+async fn two_internal_server_errors_are_retried_and_then_the_stream_is_read() {
     let error = || Act::Writes(status("500 Internal Server Error"));
     let (url, _) = server([error(), error(), Act::Holds(stream("data: x\n\n"))]).await;
     let again = "again: not an event stream: the status is 500 Internal Server Error, not 200";
-    assert_eq!(told(source(&url), 4).await, [again, again, "opened", "event x"]);
+    assert_eq!(reported(source(&url), 4).await, [again, again, "opened", "event x"]);
 }
 
 #[tokio::test]
-async fn no_content() {
+async fn a_204_ends_the_source() {
     let (url, seen) = server([Act::Writes("HTTP/1.1 204 No Content\r\n\r\n".into())]).await;
-    assert_eq!(told(source(&url), 2).await, ["end", "end"]);
+    assert_eq!(reported(source(&url), 2).await, ["end", "end"]);
     assert_eq!(seen.paths().len(), 1);
 }
 
 #[tokio::test]
-async fn a_chain_of_permanent_redirects() {
+async fn a_chain_of_permanent_redirects_is_followed() {
     let to = |location: &str| {
         let head = format!("301 Moved Permanently\r\nlocation: {location}");
         Act::Writes(status(&head))
     };
     let acts = [to("/one"), to("two?x"), to("../three"), Act::Holds(stream("data: x\n\n"))];
     let (url, seen) = server(acts).await;
-    assert_eq!(told(source(&url), 2).await, ["opened", "event x"]);
+    assert_eq!(reported(source(&url), 2).await, ["opened", "event x"]);
     assert_eq!(seen.paths(), ["/events", "/one", "/two?x", "/three"]);
 }
 
 #[tokio::test]
-async fn a_redirect_loop() {
+async fn a_redirect_loop_is_fatal() {
     let (url, seen) = server([Act::Writes(status("302 Found\r\nlocation: /events"))]).await;
-    assert_eq!(told(source(&url), 2).await, ["fatal: more than 20 redirects in a row", "end"]);
+    assert_eq!(reported(source(&url), 2).await, ["fatal: more than 20 redirects in a row", "end"]);
     assert_eq!(seen.paths().len(), 21);
 }
 
 #[tokio::test]
-async fn a_page() {
+async fn a_page_instead_of_a_stream_is_fatal() {
     let page =
         "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<!doctype html>";
     let (url, _) = server([Act::Writes(page.into())]).await;
     let error =
         "fatal: not an event stream: the content type is \"text/html\", not text/event-stream";
-    assert_eq!(told(source(&url), 2).await, [error, "end"]);
+    assert_eq!(reported(source(&url), 2).await, [error, "end"]);
 }
 
 #[tokio::test]
-async fn no_head_for_ever() {
+async fn a_head_that_never_comes_is_a_failed_attempt() {
     let (url, _) = server([Act::Holds(String::new()), Act::Holds(stream("data: x\n\n"))]).await;
     let source = source(&url).header_timeout(Duration::from_millis(300));
-    let told = told(source, 3).await;
-    assert_eq!(told, ["again: no response head within 300ms", "opened", "event x"]);
+    let reported = reported(source, 3).await;
+    assert_eq!(reported, ["again: no response head within 300ms", "opened", "event x"]);
 }
 
 #[tokio::test]
-async fn a_head_and_then_silence() {
+async fn silence_after_the_head_is_a_lost_connection() {
     let (url, _) = server([Act::Holds(stream("")), Act::Holds(stream("data: x\n\n"))]).await;
     let source = source(&url).idle_timeout(Duration::from_millis(300));
-    assert_eq!(told(source, 4).await, ["opened", "again: no byte for 300ms", "opened", "event x"]);
+    assert_eq!(
+        reported(source, 4).await,
+        ["opened", "again: no byte for 300ms", "opened", "event x"]
+    );
 }
 
-/// Who blocks the runtime for longer than the idle timeout finds nothing to read at first, although
-/// bytes wait in the socket.
+/// After the runtime was blocked for longer than the idle timeout, the first poll finds nothing to
+/// read, although bytes wait in the socket.
 #[tokio::test]
 async fn a_reader_that_blocks_its_runtime_is_no_silence() {
     let text = stream(&"data: x\n\n".repeat(200));
     let (sender, address) = std::sync::mpsc::channel();
-    // The server has a thread of its own, for this one is blocked.
+    // The server has a thread of its own, because this one is blocked.
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -284,22 +291,22 @@ async fn a_reader_that_blocks_its_runtime_is_no_silence() {
 }
 
 #[tokio::test]
-async fn one_byte_now_and_then() {
+async fn a_slow_stream_of_single_bytes_is_read() {
     let text = stream("data: slow\n\n");
     let (url, _) = server([Act::Drips(text, Duration::from_millis(20))]).await;
     let source = source(&url).idle_timeout(Duration::from_secs(10));
-    assert_eq!(told(source, 2).await, ["opened", "event slow"]);
+    assert_eq!(reported(source, 2).await, ["opened", "event slow"]);
 }
 
 #[tokio::test]
-async fn a_gibibyte_without_a_line_end() {
+async fn a_gibibyte_without_a_line_end_is_an_error_and_takes_bounded_memory() {
     let (url, seen) =
         server([Act::Floods(stream("data: ")), Act::Holds(stream("data: x\n\n"))]).await;
     let mut updates = source(&url).max_line_bytes(1 << 20).updates();
     assert_eq!(next(&mut updates).await, "opened");
     let error = next(&mut updates).await;
     assert_eq!(error, "error: the line that starts at byte 0 is longer than 1048576 bytes");
-    // It goes on reading, in case there is a next event; whoever has enough reconnects.
+    // The source reads on for the next event, until the application reconnects.
     let reading = timeout(Duration::from_millis(100), updates.next()).await;
     assert!(reading.is_err(), "{reading:?}");
     assert!(*seen.flooded.lock().unwrap() > 1 << 20);
@@ -309,29 +316,29 @@ async fn a_gibibyte_without_a_line_end() {
 }
 
 #[tokio::test]
-async fn bad_utf_8() {
+async fn invalid_utf_8_is_replaced() {
     let mut bytes = HEAD.as_bytes().to_vec();
     bytes.extend_from_slice(b"data: a\xff\xf0\x9f\x98b\n\nevent: \xc3\ndata: c\n\n");
     let (url, _) = server([Act::Bytes(bytes)]).await;
-    let told = told(source(&url), 3).await;
-    assert_eq!(told, ["opened", "event a\u{fffd}\u{fffd}b", "event c"]);
+    let reported = reported(source(&url), 3).await;
+    assert_eq!(reported, ["opened", "event a\u{fffd}\u{fffd}b", "event c"]);
 }
 
 #[tokio::test]
-async fn retry_0() {
+async fn a_retry_of_0_is_not_a_busy_loop() {
     let (url, seen) = server([Act::Writes(stream("retry: 0\ndata: x\n\n"))]).await;
     let mut source = source(&url).reconnection(Reconnection::resilient());
     let started = std::time::Instant::now();
     for _ in 0..4 {
         timeout(LIMIT, source.next_event()).await.unwrap().unwrap().unwrap();
     }
-    // Three reconnects, each after the floor at least.
+    // Three reconnects, each after at least the floor.
     assert!(started.elapsed() >= Duration::from_millis(300));
     assert_eq!(seen.paths().len(), 4);
 }
 
 #[tokio::test]
-async fn a_retry_of_more_than_64_bits() {
+async fn a_retry_of_more_than_64_bits_is_capped_at_an_hour() {
     let (url, seen) =
         server([Act::Writes(stream("retry: 99999999999999999999\ndata: x\n\n"))]).await;
     let mut updates = source(&url).updates();
@@ -344,7 +351,7 @@ async fn a_retry_of_more_than_64_bits() {
 }
 
 #[tokio::test]
-async fn retry_after_a_date() {
+async fn a_retry_after_date_in_the_far_future_is_capped_at_an_hour() {
     let date = "503 Service Unavailable\r\nretry-after: Fri, 31 Dec 9999 23:59:59 GMT";
     let (url, _) = server([Act::Writes(status(date))]).await;
     let mut updates = source(&url).updates();
@@ -357,7 +364,7 @@ async fn retry_after_a_date() {
 }
 
 #[tokio::test]
-async fn gzip_that_nobody_asked_for() {
+async fn a_gzip_encoding_that_was_not_requested_is_fatal() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n";
     let mut bytes = Vec::new();
     bytes.extend_from_slice(head.as_bytes());
@@ -365,7 +372,7 @@ async fn gzip_that_nobody_asked_for() {
     let (url, seen) = server([Act::Bytes(bytes)]).await;
     let error =
         "fatal: not an event stream: the content encoding is \"gzip\", which nothing has undone";
-    assert_eq!(told(source(&url), 2).await, [error, "end"]);
+    assert_eq!(reported(source(&url), 2).await, [error, "end"]);
     assert!(!seen.heads.lock().unwrap()[0].to_lowercase().contains("accept-encoding"));
 }
 
@@ -377,7 +384,7 @@ async fn dropping_a_source_closes_its_connection_at_once() {
         let (mut socket, _) = listener.accept().await.unwrap();
         read_head(&mut socket).await.unwrap();
         socket.write_all(stream("data: x\n\n").as_bytes()).await.unwrap();
-        // The end, or a reset, and nothing else.
+        // The server sees the end or a reset, and no other bytes.
         timeout(LIMIT, socket.read_buf(&mut Vec::new())).await.unwrap().unwrap_or(0)
     });
     timeout(LIMIT, source.next_event()).await.unwrap().unwrap().unwrap();

@@ -3,18 +3,18 @@
 use http::{HeaderMap, HeaderValue, Request};
 use tower_sse::{EventSource, ReconnectTo};
 
-use super::mock::{Answer, Mock, told};
+use crate::support::mock::{Answer, Mock, reported};
 
-/// The requests that a redirect leads to: method, URI, body, and the headers of these names.
+/// Returns the requests that a redirect leads to: method, URI, and length of the body.
 async fn led(status: u16, method: &str, location: &'static str) -> Vec<(String, String, usize)> {
     let headers: &'static [_] = Box::leak(Box::new([("location", location)]));
     let mock = Mock::new([Answer::Status(status, headers), Answer::Stays("data: x\n\n")]);
     let request = Request::builder().method(method).uri("http://server/a/events?x=1");
     let request = request.header("content-type", "text/plain").body("body").unwrap();
-    let told = told(EventSource::request(mock.clone(), request)).await;
-    assert_eq!(told, ["opened 1", "event x"], "{status} {method} {location}");
+    let reported = reported(EventSource::request(mock.clone(), request)).await;
+    assert_eq!(reported, ["opened 1", "event x"], "{status} {method} {location}");
     let asked = mock.asked();
-    let parts = |asked: &super::mock::Asked| {
+    let parts = |asked: &crate::support::mock::Asked| {
         assert_eq!(asked.header("content-type").is_some(), !asked.body.is_empty());
         assert_eq!(asked.header("accept"), Some("text/event-stream"));
         (asked.method.to_string(), asked.uri.clone(), asked.body.len())
@@ -23,7 +23,7 @@ async fn led(status: u16, method: &str, location: &'static str) -> Vec<(String, 
 }
 
 #[tokio::test(start_paused = true)]
-async fn method_and_body_go_along_or_do_not() {
+async fn method_and_body_are_kept_or_dropped_as_fetch_does() {
     for (status, method, expected, body) in [
         (301, "GET", "GET", 4),
         (301, "POST", "GET", 0),
@@ -81,12 +81,12 @@ async fn secrets_stay_within_their_origin() {
             .header("x-other", "1")
             .body("")
             .unwrap();
-        told(EventSource::request(mock.clone(), request)).await;
+        reported(EventSource::request(mock.clone(), request)).await;
         let asked = mock.asked();
         assert_eq!(asked.len(), 3);
         assert!(asked[0].header("authorization").is_some());
         for later in &asked[1..] {
-            // Once left out, they are not set again on the way back.
+            // Once removed, the headers are not restored on the way back.
             for name in ["authorization", "cookie"] {
                 assert_eq!(later.header(name).is_some(), kept, "{location} {name}");
             }
@@ -96,17 +96,17 @@ async fn secrets_stay_within_their_origin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn twenty_are_followed_and_no_more() {
+async fn twenty_redirects_are_followed_and_no_more() {
     let there = || Answer::Status(307, &[("location", "/again")]);
     let mock = Mock::new((0..20).map(|_| there()).chain([Answer::Stays("")]));
-    assert_eq!(told(mock.source()).await, ["opened 1"]);
+    assert_eq!(reported(mock.source()).await, ["opened 1"]);
     let mock = Mock::new((0..21).map(|_| there()).chain([Answer::Stays("")]));
-    assert_eq!(told(mock.source()).await, ["fatal: more than 20 redirects in a row"]);
+    assert_eq!(reported(mock.source()).await, ["fatal: more than 20 redirects in a row"]);
     assert_eq!(mock.asked().len(), 21);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_location_that_leads_nowhere_is_fatal_and_says_so() {
+async fn an_invalid_location_is_fatal_and_the_error_says_why() {
     for (headers, error) in [
         (&[][..], "a redirect (301 Moved Permanently) without a Location"),
         (&[("location", "")], "a redirect (301 Moved Permanently) without a Location"),
@@ -129,15 +129,15 @@ async fn a_location_that_leads_nowhere_is_fatal_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_location_twice_is_one() {
+async fn the_same_location_twice_counts_as_one() {
     let twice = &[("location", "/there"), ("location", "/there")];
     let mock = Mock::new([Answer::Status(301, twice), Answer::Stays("")]);
-    assert_eq!(told(mock.source()).await, ["opened 1"]);
+    assert_eq!(reported(mock.source()).await, ["opened 1"]);
     assert_eq!(mock.asked()[1].uri, "http://server/there");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_attempt_begins_where_it_was_chosen_to() {
+async fn the_next_attempt_starts_at_the_chosen_target() {
     let script = || {
         Mock::new([
             Answer::Status(301, &[("location", "/moved")]),
@@ -152,22 +152,22 @@ async fn the_next_attempt_begins_where_it_was_chosen_to() {
         (ReconnectTo::LastTarget, "http://second/today"),
     ] {
         let mock = script();
-        told(mock.source().reconnect_to(choice)).await;
+        reported(mock.source().reconnect_to(choice)).await;
         assert_eq!(mock.asked()[3].uri, expected, "{choice:?}");
     }
-    // A permanent one behind a temporary one is temporary.
+    // A permanent redirect after a temporary one counts as temporary.
     let mock = Mock::new([
         Answer::Status(302, &[("location", "/today")]),
         Answer::Status(308, &[("location", "/moved")]),
         Answer::Ends("data: x\n\n"),
         Answer::Stays(""),
     ]);
-    told(mock.source().reconnect_to(ReconnectTo::PermanentTarget)).await;
+    reported(mock.source().reconnect_to(ReconnectTo::PermanentTarget)).await;
     assert_eq!(mock.asked()[3].uri, "http://server/events");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_is_asked_once_an_attempt_and_its_secrets_stay_within_the_origin() {
+async fn a_header_provider_is_called_once_per_attempt_and_its_secrets_stay_within_the_origin() {
     let mock = Mock::new([
         Answer::Status(302, &[("location", "/here")]),
         Answer::Status(302, &[("location", "http://second/there")]),
@@ -179,14 +179,14 @@ async fn a_provider_is_asked_once_an_attempt_and_its_secrets_stay_within_the_ori
             HeaderValue::from_static("secret"),
         )]))
     });
-    told(source).await;
+    reported(source).await;
     let sent: Vec<_> =
         mock.asked().iter().map(|asked| asked.header("authorization").is_some()).collect();
     assert_eq!(sent, [true, true, false]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_provider_gives_to_one_attempt_is_not_of_the_next() {
+async fn headers_of_a_provider_apply_to_one_attempt_only() {
     for choice in [ReconnectTo::Original, ReconnectTo::PermanentTarget, ReconnectTo::LastTarget] {
         let mock = Mock::new([
             Answer::Status(308, &[("location", "/moved")]),
@@ -203,7 +203,7 @@ async fn what_a_provider_gives_to_one_attempt_is_not_of_the_next() {
             }
             Ok(headers)
         });
-        told(source).await;
+        reported(source).await;
         let sent: Vec<_> = mock.asked();
         let sent: Vec<_> = sent
             .iter()

@@ -1,4 +1,4 @@
-//! What is sent, and which responses are read.
+//! The requests that a source sends.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,10 +6,10 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use tower_sse::{EventId, EventParser, EventSource, Reconnection, Update};
 
-use super::mock::{Answer, Mock, told};
+use crate::support::mock::{Answer, Mock, reported};
 
 #[tokio::test(start_paused = true)]
-async fn a_get_says_what_it_accepts_and_no_empty_last_event_id() {
+async fn a_get_has_accept_and_no_empty_last_event_id() {
     let mock = Mock::new([Answer::Stays("data: x\n\n")]);
     mock.source().next_event().await.unwrap().unwrap();
     let asked = &mock.asked()[0];
@@ -22,7 +22,7 @@ async fn a_get_says_what_it_accepts_and_no_empty_last_event_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_is_sent_again_as_it_was() {
+async fn a_request_is_sent_again_unchanged() {
     let mock = Mock::new([Answer::Ends("id: ä\ndata: x\n\n"), Answer::Stays("data: y\n\n")]);
     let request = Request::post("http://server/chat")
         .header("content-type", "application/json")
@@ -46,14 +46,14 @@ async fn a_request_is_sent_again_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_uri_is_the_first_item() {
+async fn an_invalid_uri_is_the_first_item() {
     let mock = Mock::new([]);
     let source = EventSource::get(mock.clone(), "http://server/ not a uri");
-    assert_eq!(told(source).await, ["fatal: invalid uri"]);
-    // Nor does anything that could never be requested get as far as the service.
+    assert_eq!(reported(source).await, ["fatal: invalid uri"]);
+    // The service gets no request for an invalid URI.
     for uri in ["server:8080", "server", "ftp://server/"] {
         let source = EventSource::get(mock.clone(), uri);
-        assert_eq!(told(source).await, ["fatal: invalid uri"], "{uri}");
+        assert_eq!(reported(source).await, ["fatal: invalid uri"], "{uri}");
         let request = Request::get(uri).body("").unwrap();
         let error = EventSource::request(mock.clone(), request).next_event().await;
         let error = error.unwrap().unwrap_err();
@@ -64,21 +64,21 @@ async fn a_bad_uri_is_the_first_item() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_is_enough_for_a_service_in_the_same_process_and_a_user_is_left_out() {
+async fn a_path_is_enough_for_an_in_process_service_and_user_info_is_removed() {
     for (uri, asked) in [
         ("/events?x", "/events?x"),
         ("HTTP://server", "http://server/"),
         ("https://user:secret@server:8443/events", "https://server:8443/events"),
     ] {
         let mock = Mock::new([Answer::Stays("")]);
-        assert_eq!(told(EventSource::get(mock.clone(), uri)).await, ["opened 1"]);
+        assert_eq!(reported(EventSource::get(mock.clone(), uri)).await, ["opened 1"]);
         assert_eq!(mock.asked()[0].uri, asked);
         assert!(mock.asked().is_empty());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_header_provider_is_asked_at_each_attempt() {
+async fn the_header_provider_is_called_for_each_attempt() {
     let mock = Mock::new([Answer::Ends("id: 1\ndata: x\n\n"), Answer::Refused, Answer::Stays("")]);
     let asked_with = Arc::new(Mutex::new(Vec::new()));
     let record = asked_with.clone();
@@ -94,7 +94,7 @@ async fn the_header_provider_is_asked_at_each_attempt() {
             Ok(headers)
         }
     });
-    told(source).await;
+    reported(source).await;
     let one = Some("1".to_owned());
     assert_eq!(*asked_with.lock().unwrap(), [(1, None), (2, one.clone()), (3, one)]);
     let asked = mock.asked();
@@ -114,11 +114,11 @@ async fn a_header_provider_that_fails_is_a_failed_attempt() {
         Ok(HeaderMap::new())
     });
     let expected = ["again 2 in 1000: the header provider failed", "opened 2", "event x"];
-    assert_eq!(told(source).await, expected);
+    assert_eq!(reported(source).await, expected);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_that_no_header_can_carry_is_left_out_and_told() {
+async fn an_id_that_no_header_can_carry_is_omitted_and_reported() {
     let mock = Mock::new([Answer::Ends("id: a\u{1}b\ndata: x\n\n"), Answer::Stays("")]);
     let mut updates = mock.source().updates();
     let id = loop {
@@ -132,22 +132,25 @@ async fn an_id_that_no_header_can_carry_is_left_out_and_told() {
     assert_eq!(updates.get_ref().last_event_id().unwrap(), &"a\u{1}b");
 }
 
-/// A server that answers 431 to it would have ended the source, by an id of its own.
+/// A server that responds with 431 to its own long ID would end the source otherwise.
 #[tokio::test(start_paused = true)]
-async fn an_id_that_no_server_would_take_is_left_out_and_told() {
+async fn an_id_that_is_too_long_for_a_header_is_omitted_and_reported() {
     for (length, is_sent) in [(8 << 10, true), ((8 << 10) + 1, false)] {
         let id = "x".repeat(length);
         let event: &'static str = Box::leak(format!("id: {id}\ndata: x\n\n").into_boxed_str());
         let mock = Mock::new([Answer::Ends(event), Answer::Stays("id: 2\ndata: y\n\n")]);
-        let told = told(mock.source()).await;
-        assert_eq!(told.iter().any(|told| told.starts_with("LastEventIdOmitted")), !is_sent);
-        assert_eq!(told.last().unwrap(), "event y");
+        let reported = reported(mock.source()).await;
+        assert_eq!(
+            reported.iter().any(|reported| reported.starts_with("LastEventIdOmitted")),
+            !is_sent
+        );
+        assert_eq!(reported.last().unwrap(), "event y");
         assert_eq!(mock.ids(), [None, Some(id).filter(|_| is_sent)]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_starts_with_the_id_it_is_given_even_one_that_only_a_parser_makes() {
+async fn a_source_starts_with_the_given_id_even_one_that_only_a_parser_makes() {
     let mut parser = EventParser::new();
     parser.push("id: a\tb\u{80}\n\n");
     assert!(parser.next_event().is_none());
@@ -158,98 +161,4 @@ async fn a_source_starts_with_the_id_it_is_given_even_one_that_only_a_parser_mak
     let mock = Mock::new([Answer::Stays("data\n\n")]);
     mock.source().with_last_event_id("").next_event().await.unwrap().unwrap();
     assert_eq!(mock.ids(), [None]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn no_content_ends_it_without_an_error() {
-    for policy in [Reconnection::resilient(), Reconnection::standard(), Reconnection::never()] {
-        let mock = Mock::new([Answer::Status(204, &[]), Answer::Stays("")]);
-        assert!(told(mock.source().reconnection(policy)).await.is_empty());
-        assert_eq!(mock.asked().len(), 1);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_status_decides_as_the_policy_says() {
-    let fate = async |status, policy: Reconnection| {
-        let mock = Mock::new([Answer::Status(status, &[]), Answer::Stays("")]);
-        let told = told(mock.source().reconnection(policy)).await;
-        told[0].split(' ').next().unwrap().to_owned()
-    };
-    for status in [400, 401, 403, 404, 405, 410, 451, 201, 206, 304, 300] {
-        assert_eq!(fate(status, Reconnection::resilient()).await, "fatal:", "{status}");
-    }
-    for status in [408, 429, 500, 501, 502, 503, 504, 599] {
-        assert_eq!(fate(status, Reconnection::resilient()).await, "again", "{status}");
-        assert_eq!(fate(status, Reconnection::standard()).await, "fatal:", "{status}");
-    }
-    let only_401 = || Reconnection::resilient().stop_on(|status| status == 401);
-    assert_eq!(fate(401, only_401()).await, "fatal:");
-    assert_eq!(fate(404, only_401()).await, "again");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_fatal_status_is_told_with_its_headers() {
-    let mock = Mock::new([Answer::Status(401, &[("www-authenticate", "Bearer")])]);
-    let mut source = mock.source();
-    let error = source.next_event().await.unwrap().unwrap_err();
-    assert!(error.is_fatal());
-    assert_eq!(error.status().unwrap(), 401);
-    assert_eq!(error.headers().unwrap()["www-authenticate"], "Bearer");
-    assert!(source.next_event().await.is_none());
-}
-
-#[tokio::test(start_paused = true)]
-async fn only_an_event_stream_that_is_not_encoded_is_read() {
-    for (headers, error) in [
-        (
-            &[("content-type", "text/html")][..],
-            "the content type is \"text/html\", not text/event-stream",
-        ),
-        (&[], "there is no content type, where text/event-stream was expected"),
-        (
-            &[("content-type", "text/event-stream"), ("content-encoding", "gzip")],
-            "the content encoding is \"gzip\", which nothing has undone",
-        ),
-        (
-            &[
-                ("content-type", "text/event-stream"),
-                ("content-encoding", "identity"),
-                ("content-encoding", "gzip"),
-            ],
-            "the content encoding is \"gzip\", which nothing has undone",
-        ),
-        (
-            &[("content-type", "text/event-stream"), ("content-type", "text/html")],
-            "the content type is \"text/html\", not text/event-stream",
-        ),
-    ] {
-        let mock = Mock::new([Answer::Status(200, headers)]);
-        assert_eq!(told(mock.source()).await, [format!("fatal: not an event stream: {error}")]);
-    }
-    for content_type in
-        ["TEXT/EVENT-STREAM", "text/event-stream;charset=UTF-8", "text/event-stream ; a=b"]
-    {
-        let headers: &'static [_] =
-            Box::leak(Box::new([("content-type", content_type), ("content-encoding", "identity")]));
-        let mock = Mock::new([Answer::Status(200, headers)]);
-        assert_eq!(told(mock.source().reconnection(Reconnection::never())).await, ["opened 1"]);
-    }
-    let several = &[
-        ("content-type", "text/html"),
-        ("content-type", "text/event-stream"),
-        ("content-type", ""),
-        ("content-encoding", ""),
-    ];
-    let mock = Mock::new([Answer::Status(200, several)]);
-    assert_eq!(told(mock.source().reconnection(Reconnection::never())).await, ["opened 1"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_opening_shows_status_and_headers() {
-    let headers = &[("content-type", "text/event-stream"), ("x-node", "7")];
-    let mut updates = Mock::new([Answer::Status(200, headers)]).source().updates();
-    let Some(Ok(Update::Opened(opened))) = updates.next().await else { panic!() };
-    assert_eq!((opened.status.as_u16(), opened.attempt), (200, 1));
-    assert_eq!(opened.headers["x-node"], "7");
 }

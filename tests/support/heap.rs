@@ -1,34 +1,38 @@
-//! What the whole process has on the heap, counted by its allocator. A test target that counts has
-//! one test.
+//! An allocator that counts the allocations and the memory of each thread.
+//!
+//! Tests run side by side, so each thread is counted by itself: a test that counts must allocate
+//! and free on its own thread.
 #![allow(dead_code, reason = "every test target uses a part of it")]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed},
+    cell::Cell,
 };
 
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-static BYTES: AtomicIsize = AtomicIsize::new(0);
-static MOST: AtomicIsize = AtomicIsize::new(0);
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
+}
 
-/// Returns how often anything was allocated or grown.
+/// Returns how often this thread has allocated or reallocated.
 pub(crate) fn allocations() -> usize {
-    ALLOCATIONS.load(Relaxed)
+    ALLOCATIONS.get()
 }
 
-/// Returns how many bytes are allocated.
+/// Returns how many bytes this thread has allocated and not freed.
 pub(crate) fn bytes() -> usize {
-    BYTES.load(Relaxed).unsigned_abs()
+    BYTES.get().unsigned_abs()
 }
 
-/// Begins to look for the most that is allocated at once.
+/// Forgets the maximum that [`most`] returns.
 pub(crate) fn forget_most() {
-    MOST.store(BYTES.load(Relaxed), Relaxed);
+    MOST.set(BYTES.get());
 }
 
-/// Returns the most bytes that were allocated at once since [`forget_most`].
+/// Returns the maximum of [`bytes`] since [`forget_most`].
 pub(crate) fn most() -> usize {
-    MOST.load(Relaxed).unsigned_abs()
+    MOST.get().unsigned_abs()
 }
 
 struct Counting;
@@ -37,15 +41,24 @@ struct Counting;
 static COUNTING: Counting = Counting;
 
 fn count(change: isize) {
-    let now = BYTES.fetch_add(change, Relaxed) + change;
-    MOST.fetch_max(now, Relaxed);
+    let now = BYTES.try_with(|bytes| {
+        bytes.set(bytes.get() + change);
+        bytes.get()
+    });
+    // A thread that is ending has no counts any more.
+    let Ok(now) = now else { return };
+    let _ = MOST.try_with(|most| most.set(most.get().max(now)));
+}
+
+fn count_allocation() {
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
 }
 
 #[allow(unsafe_code, reason = "a global allocator is")]
 // SAFETY: every call is passed on to the system's allocator, and counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
+        count_allocation();
         count(layout.size() as isize);
         unsafe { System.alloc(layout) }
     }
@@ -56,7 +69,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
+        count_allocation();
         count(size as isize - layout.size() as isize);
         unsafe { System.realloc(pointer, layout, size) }
     }

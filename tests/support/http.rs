@@ -1,4 +1,4 @@
-//! Real sockets: a hyper server around any service, and clients that are not ours.
+//! Real sockets: a hyper server for any service, and independent clients.
 
 use std::{fmt::Debug, future::Future, net::SocketAddr, time::Duration};
 
@@ -23,15 +23,15 @@ use tokio::{
 };
 use tower_sse::{BoxError, EventBody, EventChannelHandler};
 
-/// How long anything may take on a real socket. Nothing waits so long, unless it is broken.
+/// The limit for anything on a real socket, far above the usual time.
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
-/// Waits for what must come soon.
+/// Waits for a future that must complete within the limit.
 pub(crate) async fn soon<F: Future>(what: F) -> F::Output {
     timeout(LIMIT, what).await.expect("within the limit")
 }
 
-/// A `GET` without a body, for a service that is called without a server.
+/// Returns a `GET` request without a body, for a service that is called without a server.
 pub(crate) fn get(uri: &str) -> Request<()> {
     Request::get(uri).body(()).unwrap()
 }
@@ -45,7 +45,7 @@ pub(crate) async fn call<B: Send + 'static>(
     response
 }
 
-/// A hyper server, HTTP/1.1 and HTTP/2, until it is dropped.
+/// A hyper server for HTTP/1.1 and HTTP/2, which runs until it is dropped.
 pub(crate) struct Server {
     address: SocketAddr,
     accepting: JoinHandle<()>,
@@ -63,7 +63,7 @@ impl Server {
         Self::start_over(service, |stream| stream).await
     }
 
-    /// Starts a server that puts something between itself and its sockets.
+    /// Starts a server that wraps its sockets.
     pub(crate) async fn start_over<S, B, Io>(service: S, wrap: fn(TcpStream) -> Io) -> Self
     where
         S: tower::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -89,19 +89,19 @@ impl Server {
         Self { address, accepting }
     }
 
-    /// Where it listens.
+    /// Returns the address of the server.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Connects, and sends a request as it stands.
+    /// Connects, and sends this text.
     pub(crate) async fn raw(&self, request: &str) -> Raw {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         Raw { stream, read: Vec::new() }
     }
 
-    /// Connects, and asks for a path over HTTP/1.1.
+    /// Connects, and requests a path over HTTP/1.1.
     pub(crate) async fn get_raw(&self, path: &str) -> Raw {
         self.raw(&format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await
     }
@@ -114,8 +114,8 @@ impl Server {
         client
     }
 
-    /// Connects a client that speaks HTTP/2; with its socket, so that it can be cut off without a
-    /// word.
+    /// Connects a client that speaks HTTP/2. Returns its socket too, so that a test can close it
+    /// without a frame.
     pub(crate) async fn http2(&self) -> (http2::SendRequest<Empty<Bytes>>, std::net::TcpStream) {
         let stream = TcpStream::connect(self.address).await.unwrap().into_std().unwrap();
         let socket = stream.try_clone().unwrap();
@@ -132,20 +132,20 @@ impl Drop for Server {
     }
 }
 
-/// A request over a connection of its own.
+/// Returns a request without a body, for a client of this module.
 pub(crate) fn request(method: http::Method, path: &str) -> Request<Empty<Bytes>> {
     let uri = format!("http://test{path}");
     Request::builder().method(method).uri(uri).body(Empty::new()).unwrap()
 }
 
-/// A client that reads what is on the wire.
+/// A client that reads the bytes on the wire.
 pub(crate) struct Raw {
     pub(crate) stream: TcpStream,
     read: Vec<u8>,
 }
 
 impl Raw {
-    /// Reads on until all that was read holds this.
+    /// Reads until the received text contains this.
     pub(crate) async fn until(&mut self, what: &str) {
         while !self.text().contains(what) {
             let n = soon(self.stream.read_buf(&mut self.read)).await.unwrap();
@@ -158,13 +158,13 @@ impl Raw {
         while soon(self.stream.read_buf(&mut self.read)).await.is_ok_and(|n| n > 0) {}
     }
 
-    /// Returns all that was read.
+    /// Returns the received text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.read).into_owned()
     }
 }
 
-/// Reads a body to its end: the bytes, and the error it ended with.
+/// Reads a body to its end. Returns its bytes, and the error at the end.
 pub(crate) async fn read_incoming(mut body: Incoming) -> (Vec<u8>, Option<hyper::Error>) {
     let mut read = Vec::new();
     while let Some(frame) = soon(http_body_util::BodyExt::frame(&mut body)).await {
@@ -176,7 +176,7 @@ pub(crate) async fn read_incoming(mut body: Incoming) -> (Vec<u8>, Option<hyper:
     (read, None)
 }
 
-/// Reads a body until what was read holds this.
+/// Reads a body until the received text contains this.
 pub(crate) async fn read_until(body: &mut Incoming, what: &str) -> String {
     let mut read = Vec::new();
     while !String::from_utf8_lossy(&read).contains(what) {

@@ -1,4 +1,4 @@
-//! What was logged on this thread, and the spans of it.
+//! A recorder for the log lines and spans of this thread.
 
 use std::{
     fmt::{Debug, Write as _},
@@ -12,7 +12,7 @@ use tracing::{
     subscriber::{DefaultGuard, set_default},
 };
 
-/// Collects what this crate logs on this thread, until it is dropped.
+/// Records the log lines and spans of this crate on this thread, until it is dropped.
 pub(crate) struct Log {
     seen: Seen,
     _guard: DefaultGuard,
@@ -33,7 +33,7 @@ impl Log {
         Self { _guard: set_default(seen.clone()), seen }
     }
 
-    /// Returns the lines that are not for debugging: `LEVEL field=value …`.
+    /// Returns the lines above the debug level: `LEVEL field=value …`.
     pub(crate) fn lines(&self) -> Vec<String> {
         let seen = self.seen.0.lock().unwrap();
         let loud = seen.lines.iter().filter(|(level, _)| *level <= Level::INFO);
@@ -45,7 +45,7 @@ impl Log {
         self.seen.0.lock().unwrap().lines.iter().map(|(_, line)| line.clone()).collect()
     }
 
-    /// Returns the spans, with all that was recorded in them: `name field=value …`.
+    /// Returns the spans with their recorded fields: `name field=value …`.
     pub(crate) fn spans(&self) -> Vec<String> {
         self.seen.0.lock().unwrap().spans.clone()
     }

@@ -1,11 +1,10 @@
-//! What was counted on this thread.
+//! A recorder for the metrics of this thread.
 
 use std::{collections::BTreeMap, future::Future};
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
-/// What was counted, by `name` or `name{label="value"}`: the number, or the sum of a histogram
-/// with its count.
+/// The recorded metrics by `name` or `name{label="value"}`.
 #[derive(Debug)]
 pub(crate) struct Counted(BTreeMap<String, Value>);
 
@@ -16,8 +15,7 @@ pub(crate) enum Value {
     Histogram { count: usize, sum: f64 },
 }
 
-/// Runs something on this thread with a recorder, tokio's clock paused, and returns what was
-/// counted.
+/// Runs a future on this thread with a recorder and a paused clock. Returns the recorded metrics.
 pub(crate) fn counting<T>(what: impl Future<Output = T>) -> (T, Counted) {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();

@@ -21,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-/// How long anything may take. What is tested is what happens, not how fast.
+/// The limit for anything a process does. The tests check results, not speed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A child process, killed when it is dropped, and the lines of its stdout.
@@ -39,7 +39,7 @@ impl Process {
             .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let (sender, lines) = unbounded_channel();
-        // It reads to the end even if nobody listens, lest the process block.
+        // The thread reads to the end even without a receiver, so that the process does not block.
         thread::spawn(move || {
             stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
         });
@@ -51,7 +51,7 @@ impl Process {
         self.line_or_end().await.expect("a line on stdout before its end")
     }
 
-    /// The same; none if it has ended.
+    /// Waits for the next line of stdout, or for its end.
     pub(crate) async fn line_or_end(&mut self) -> Option<String> {
         timeout(PATIENCE, self.lines.recv()).await.expect("a line on stdout")
     }
@@ -85,14 +85,14 @@ impl Example {
         self.process.line().await
     }
 
-    /// Asks it to end, as Ctrl-C does.
+    /// Interrupts the example, as Ctrl-C does.
     #[cfg(unix)]
     pub(crate) fn interrupt(&self) {
         let id = self.process.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     }
 
-    /// Waits until it has ended by itself, and returns whether it ended well.
+    /// Waits until the example has ended by itself, and returns whether it succeeded.
     pub(crate) async fn ended_well(mut self) -> bool {
         let ended = async {
             loop {
@@ -137,7 +137,7 @@ pub(crate) async fn send(
     Reply::new(response)
 }
 
-/// A response whose body is read bit by bit. Dropping it is leaving.
+/// A response whose body is read in parts. Dropping it closes the stream.
 pub(crate) struct Reply {
     pub(crate) head: response::Parts,
     body: Incoming,
@@ -153,7 +153,7 @@ impl Reply {
         self.head.status
     }
 
-    /// The value of a header, which there must be once.
+    /// Returns the value of a header, which must occur once.
     pub(crate) fn header(&self, name: &str) -> &str {
         let mut values = self.head.headers.get_all(name).iter();
         let value = values.next().unwrap_or_else(|| panic!("no header {name}"));
@@ -175,7 +175,7 @@ impl Reply {
         self.read_while(|_| true).await
     }
 
-    /// Reads so many blocks, comments included, and not to the end.
+    /// Reads `count` blocks, including comments, and leaves the rest.
     pub(crate) async fn blocks(&mut self, count: usize) -> String {
         let text = self.read_while(|text| text.matches("\n\n").count() < count).await;
         text.split_inclusive("\n\n").take(count).collect()
@@ -194,8 +194,8 @@ impl Reply {
     }
 }
 
-/// The example's executable, which is beside this one. `cargo test` has built it; `cargo test
-/// --test` builds none, so that what is there may be missing or old.
+/// Returns the path of the executable of an example. `cargo test --test NAME` builds no examples,
+/// so they are built here first.
 pub(crate) fn executable(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     let test = env::current_exe().unwrap();

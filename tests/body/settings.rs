@@ -1,0 +1,79 @@
+//! Settings: when they apply, and that they can be set as a group.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
+
+use tokio::time::sleep;
+use tower::service_fn;
+use tower_sse::{
+    BoxError, Buffer, EndReason, Event, EventBody, KeepAlive, StreamOptions, event_channel_handler,
+};
+
+use crate::support::{
+    SECOND,
+    ends::Ends,
+    http::{call, get},
+    read_text, timed,
+};
+
+#[tokio::test(start_paused = true)]
+async fn the_closure_is_called_at_the_first_poll_so_later_settings_apply() {
+    let called = Arc::new(AtomicBool::new(false));
+    let calls = called.clone();
+    let body = EventBody::new(move |events| {
+        calls.store(true, SeqCst);
+        // The buffer that is set below applies already.
+        for n in 0..5 {
+            events.try_send(Event::new(n)).unwrap();
+        }
+        async { Ok(()) }
+    });
+    let mut body = body.buffer(Buffer::dropping(2)).without_greeting();
+    assert!(!called.load(SeqCst));
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), "data: 0\n\ndata: 1\n\n");
+    assert!(called.load(SeqCst));
+
+    // Inside a handler of another framework.
+    let service = service_fn(|_: http::Request<()>| async {
+        let body = EventBody::new(|events| async move {
+            events.send(Event::new("x")).await?;
+            Ok(())
+        });
+        Ok::<_, BoxError>(body.into_response())
+    });
+    let response = tower::ServiceExt::oneshot(service, get("/")).await.unwrap();
+    assert_eq!(read_text(response.into_body()).await, ": connected\n\ndata: x\n\n");
+
+    // Settings as a group.
+    let options = StreamOptions::new().without_greeting().buffer(Buffer::dropping(1));
+    let body = EventBody::new(|events| async move {
+        for n in 0..3 {
+            events.try_send(Event::new(n))?;
+        }
+        assert_eq!(events.dropped(), 2);
+        Ok(())
+    })
+    .options(options);
+    assert_eq!(read_text(body).await, "data: 0\n\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn buffer_keep_alive_and_hook_are_settings_of_a_handler() {
+    let mut ends = Ends::new();
+    let handler = event_channel_handler(|_, events| async move {
+        for n in 0..3 {
+            events.try_send(Event::new(n))?;
+        }
+        sleep(3 * SECOND).await;
+        Ok(())
+    })
+    .buffer(Buffer::dropping(2))
+    .keep_alive(KeepAlive::every(2 * SECOND).comment("still here"))
+    .on_disconnect(ends.hook());
+    let chunks = timed(call(&handler, get("/")).await.into_body()).await;
+    let first = ": connected\n\ndata: 0\n\ndata: 1\n\n".to_owned();
+    assert_eq!(chunks, [(0, first), (2000, ": still here\n\n".to_owned())]);
+    assert_eq!((ends.only().dropped(), EndReason::Finished), (1, EndReason::Finished));
+}

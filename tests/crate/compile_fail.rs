@@ -1,0 +1,97 @@
+//! Programs that must not compile, and the errors that the compiler reports for them.
+
+use std::{fs, path::Path, process::Command};
+
+/// Checks a program that uses this crate. Returns the output of the compiler, or `None` if the
+/// program compiles.
+fn check(name: &str, program: &str) -> Option<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compile_fail").join(name);
+    fs::create_dir_all(folder.join("src")).unwrap();
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nedition = \"2024\"\n\n[workspace]\n\n\
+         [dependencies]\ntower-sse = {{ path = {root:?}, default-features = false, features = [\"hub\"] }}\nfutures-core = \"*\"\n"
+    );
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    fs::write(folder.join("src/main.rs"), program).unwrap();
+    // The same versions, which are downloaded already.
+    fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let output = Command::new(env!("CARGO"))
+        .args(["check", "--offline", "--quiet"])
+        .env("CARGO_TARGET_DIR", folder.parent().unwrap().join("target"))
+        .env_remove("RUSTFLAGS")
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (!output.status.success()).then_some(said)
+}
+
+fn with(expression: &str) -> String {
+    format!(
+        "use tower_sse::*;\n\
+         fn main() {{ let text = std::env::args().next().unwrap(); let _ = {expression}; }}\n"
+    )
+}
+
+#[test]
+fn text_known_only_at_run_time_is_refused_and_the_error_names_the_conversion() {
+    // A program that compiles, so that the errors below have the intended cause.
+    let fine = "Event::new(&text).with_type(EventType::try_from(&text).unwrap())";
+    assert_eq!(check("fine", &with(fine)), None);
+
+    for (name, expression, way_out) in [
+        ("string_as_type", "Event::new(1).with_type(text)", "EventType::try_from(text)?"),
+        ("string_as_id", "Event::new(1).with_id(text)", "EventId::try_from(text)?"),
+        ("string_as_field", "Event::new(1).with_field(text, 1)", "FieldName::try_from(text)?"),
+        ("ref_string_as_type", "Event::new(1).with_type(&text)", "EventType::try_from(text)?"),
+        ("float_as_id", "Event::new(1).with_id(1.5)", "EventId::from_display(value)?"),
+    ] {
+        let said =
+            check(name, &with(expression)).unwrap_or_else(|| panic!("{expression} compiles"));
+        assert!(said.contains("E0277"), "{said}");
+        assert!(said.contains(way_out), "{said}");
+    }
+    // Borrowed text is not a literal.
+    let said = check("str_as_type", &with("Event::new(1).with_type(text.as_str())")).unwrap();
+    assert!(said.contains("does not live long enough") || said.contains("borrowed"), "{said}");
+}
+
+#[test]
+fn only_a_hub_takes_an_accept_with_topics() {
+    let fine = "Hub::new().handler(|connect| async move { connect.accept().topics([\"a\"]) })";
+    assert_eq!(check("with_topics", &with(fine)), None);
+    let handler = "event_channel_handler::<_, _, ()>(|_, _| async { Ok(()) })";
+    for (name, expression) in [
+        ("no_topics", "Hub::new().handler(|connect| async move { Ok(connect.accept()) })".into()),
+        (
+            "topics_of_no_hub",
+            format!(
+                "{handler}.on_connect(|it: Connect| async move {{ it.accept().topics([\"a\"]) }})"
+            ),
+        ),
+    ] {
+        let said =
+            check(name, &with(&expression)).unwrap_or_else(|| panic!("{expression} compiles"));
+        assert!(said.contains("E0271") || said.contains("E0308"), "{said}");
+        assert!(said.contains("Accept<Selection>"), "{said}");
+    }
+}
+
+#[test]
+fn text_is_no_event_and_a_stream_of_text_is_no_stream_of_events() {
+    let said = check(
+        "send_text",
+        "async fn f(events: tower_sse::EventSender) { let _ = events.send(\"x\").await; }\nfn main() { let _ = f; }",
+    );
+    assert!(said.unwrap().contains("`Event::new(text)`"));
+    let said = check(
+        "stream_of_text",
+        "struct Texts;\n\
+         impl futures_core::Stream for Texts { type Item = String; fn poll_next(self: std::pin::Pin<&mut Self>, \
+         _: &mut std::task::Context<'_>) -> std::task::Poll<Option<String>> { std::task::Poll::Ready(None) } }\n\
+         fn main() { let _ = tower_sse::EventBody::from_stream(Texts); }",
+    )
+    .unwrap();
+    assert!(said.contains("`.map(Event::new)`"), "{said}");
+}

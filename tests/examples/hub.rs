@@ -1,0 +1,93 @@
+//! The example `hub`.
+
+use http::{Request, StatusCode, Version};
+use serde_json::Value;
+
+use crate::support::process::{Example, send};
+
+async fn json(
+    example: &Example,
+    request: http::request::Builder,
+    body: &str,
+) -> (StatusCode, Value) {
+    let reply = send(example.addr, Version::HTTP_11, request, body.to_owned().into()).await;
+    let status = reply.status();
+    let text = reply.text().await;
+    let value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+    (status, value)
+}
+
+#[tokio::test]
+async fn hub_publishes_streams_replays_and_reports_errors() {
+    let hub = Example::start("hub", &["--token", "secret", "--history", "2"]).await;
+    let post = |topic: &str| {
+        Request::post(format!("/topics/{topic}")).header("authorization", "Bearer secret")
+    };
+    let (status, first) = json(&hub, post("orders.7").header("event-type", "order"), "paid").await;
+    assert_eq!(status, 201);
+    let first = first["id"].as_str().unwrap().to_owned();
+    let (_, second) = json(&hub, post("a").header("event-key", "k"), "1").await;
+    json(&hub, post("a").header("event-key", "k"), "2").await;
+    assert!(second["id"].is_string());
+
+    let uri = format!("/events?pattern=orders.%3E&topic=a&last_event_id={first}");
+    let mut reply = hub.get(&uri).await;
+    reply.assert_event_stream();
+    let text = reply.blocks(2).await;
+    assert!(text.ends_with("data: 2\n\n") && !text.contains("gap"), "{text}");
+    let mut reply = hub.get("/events?topic=a&state=true").await;
+    let text = reply.blocks(3).await;
+    assert!(text.contains("data: 2\n\nid: "), "{text}");
+
+    let (_, stats) = json(&hub, Request::get("/stats"), "").await;
+    assert_eq!((&stats["readers"], &stats["published"]), (&2.into(), &3.into()));
+
+    let no_token = json(&hub, Request::post("/topics/a"), "x").await;
+    let large = "x".repeat((1 << 20) + 1);
+    let long = "x".repeat(300);
+    let bearer = |value: &'static str| {
+        let request = Request::post("/topics/a").header("authorization", value);
+        let hub = &hub;
+        async move { json(hub, request, "x").await }
+    };
+    for ((status, said), expected, about) in [
+        (no_token, 401, "token"),
+        (json(&hub, post("a%0Ab"), "x").await, 400, "control character"),
+        (json(&hub, post(&long), "x").await, 400, "255"),
+        (json(&hub, post("a"), &large).await, 413, "limit"),
+        (json(&hub, post("a").header("event-type", "a\u{e4}"), "x").await, 201, ""),
+        (json(&hub, Request::get("/events"), "").await, 400, "at least one"),
+        (json(&hub, Request::get("/events?topic="), "").await, 400, "empty"),
+        (json(&hub, Request::get("/events?pattern=a*"), "").await, 400, "whole segments"),
+        (json(&hub, Request::get("/topics/a"), "").await, 405, "Method"),
+        (json(&hub, Request::post("/events?topic=a"), "").await, 405, "Method"),
+        (json(&hub, post("%FF"), "x").await, 400, "UTF-8"),
+        (json(&hub, post(""), "x").await, 404, "Not Found"),
+        (json(&hub, Request::get("/nothing"), "").await, 404, "Not Found"),
+        (json(&hub, Request::get("/events?topic=a&last_event_id=%FF"), "").await, 400, "UTF-8"),
+        (json(&hub, post("a").header("event-type", "gap"), "x").await, 400, "Event-Type"),
+        (
+            json(&hub, Request::get(format!("/events?{}", "pattern=a&".repeat(21))), "").await,
+            400,
+            "at most",
+        ),
+        (bearer("bearer secret").await, 201, ""),
+        (bearer("bearer secrets").await, 401, "token"),
+        (bearer("bearer secreT").await, 401, "token"),
+        (bearer("Basic secret").await, 401, "token"),
+    ] {
+        assert_eq!(status.as_u16(), expected, "{said}");
+        if expected != 201 {
+            let why = said["error"].as_str().unwrap();
+            assert!(why.contains(about), "{why:?} is not about {about:?}");
+        }
+    }
+    // Without a token everybody may publish, except pages of other sites.
+    let open = Example::start("hub", &[]).await;
+    let cross = Request::post("/topics/a").header("sec-fetch-site", "cross-site");
+    assert_eq!(json(&open, cross, "x").await.0, 403);
+    let same = Request::post("/topics/a").header("sec-fetch-site", "same-origin");
+    assert_eq!(json(&open, same, "x").await.0, 201);
+    let page = hub.get("/").await;
+    assert!(page.text().await.contains("new EventSource"));
+}

@@ -1,0 +1,24 @@
+//! The examples, as processes: each is started on a port of its own and talked to over a socket.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[cfg(feature = "hyper-client")]
+mod contract_service;
+mod demo;
+mod echo;
+#[cfg(unix)]
+mod ending;
+mod handlers;
+#[cfg(feature = "hyper-client")]
+mod harness;
+#[cfg(feature = "hub")]
+mod hub;
+mod llm;
+mod originals;
+#[cfg(feature = "hyper-client")]
+mod relay;
+mod servers;
+#[cfg(feature = "hyper-client")]
+mod sse_cat;
+mod streams;
+#[path = "../support/mod.rs"]
+mod support;

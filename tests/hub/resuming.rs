@@ -1,0 +1,169 @@
+//! Resuming by a last event ID, and gaps.
+
+use std::time::Duration;
+
+use http::Request;
+use tower_sse::{
+    Event, Hub, KeepAlive,
+    hub::{Gap, GapReason, History, Resumption, Selection, Subscription},
+};
+
+use super::{call, data, get, last_id, ready, ready_bytes, topics};
+
+fn reason(subscription: &Subscription) -> Option<GapReason> {
+    match subscription.resumption() {
+        Resumption::Gap(gap) => Some(gap.reason),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_body_opens_with_an_id_to_resume_from() {
+    let hub = Hub::new();
+    let handler = hub.handler(|connect| async move { connect.accept().topics(["a"]) });
+    let response = call(&handler, get("/")).await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut body = response.into_body();
+    let opening = ready_bytes(&mut body);
+    assert!(opening.starts_with(": connected\n\nid: "), "{opening}");
+    drop(body);
+    hub.publish("a", "1").await.unwrap();
+    hub.publish("b", "2").await.unwrap();
+    hub.publish("a", "3").await.unwrap();
+    let resume = Request::get("/").header("last-event-id", last_id(&opening)).body(()).unwrap();
+    let mut body = call(&handler, resume).await.into_body();
+    let replay = ready_bytes(&mut body);
+    let events: Vec<_> = replay.lines().filter(|line| line.starts_with("data")).collect();
+    assert_eq!(events, ["data: 1", "data: 3"]);
+    // The event with the last event ID is not sent again.
+    let uri = format!("/?last_event_id={}", last_id(&replay));
+    hub.publish("a", "4").await.unwrap();
+    let mut body = call(&handler, get(&uri)).await.into_body();
+    assert!(ready_bytes(&mut body).ends_with("data: 4\n\n"));
+}
+
+#[tokio::test]
+async fn a_gap_is_reported_with_its_reason_and_the_first_event() {
+    let hub = Hub::builder().history(History::events(2)).build();
+    let start = hub.subscribe(topics(&["a"])).position();
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(hub.publish("a", Event::new(n)).await.unwrap().id);
+    }
+    let resume = |id: &str| hub.resume(topics(&["a"]), id);
+    let gap = |subscription: &Subscription| match subscription.resumption() {
+        Resumption::Gap(gap) => gap.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(*resume(ids[2].as_str()).resumption(), Resumption::Complete);
+    let mut subscription = resume(start.as_str());
+    let reported = gap(&subscription);
+    assert_eq!((reported.reason, reported.missed), (GapReason::Trimmed, Some(3)));
+    assert_eq!(reported.first.as_ref(), Some(&ids[3]));
+    assert_eq!(ready(&mut subscription), ["3", "4"]);
+    assert_eq!(gap(&resume("7")).reason, GapReason::Unknown);
+    let ahead = format!("{}9", ids[4]);
+    assert_eq!(gap(&resume(&ahead)).reason, GapReason::Unknown);
+    let other = Hub::new().publish("a", "x").await.unwrap().id;
+    let mut subscription = resume(other.as_str());
+    assert_eq!(gap(&subscription).reason, GapReason::OtherEpoch);
+    assert_eq!(ready(&mut subscription), ["3", "4"]);
+    let other = hub.publish("b", "x").await.unwrap().id;
+    assert_eq!(gap(&resume(other.as_str())).reason, GapReason::OtherTopic);
+
+    let mut body = resume(start.as_str()).into_body().without_greeting();
+    let text = ready_bytes(&mut body);
+    let first = format!(
+        "event: gap\nid: {start}\ndata: {{\"reason\":\"trimmed\",\"first\":\"{}\",\"missed\":3}}\n\nid: ",
+        ids[3]
+    );
+    assert!(text.starts_with(&first), "{text}");
+}
+
+#[tokio::test]
+async fn a_hook_replaces_or_suppresses_the_gap_event() {
+    let hub = |hook: fn(&Gap) -> Option<Event>| {
+        Hub::builder().history(History::events(1)).on_gap(hook).build()
+    };
+    for (hook, expected) in [
+        (
+            (|_: &Gap| Some(Event::new("x").with_type("stale"))) as fn(&Gap) -> _,
+            "event: stale\nid: ",
+        ),
+        (|_| None, "id: "),
+        (|_| panic!("on purpose"), "event: gap\nid: "),
+    ] {
+        let hub = hub(hook);
+        let handler = hub.handler(|connect| async move { connect.accept().topics(["a"]) });
+        hub.publish("a", "1").await.unwrap();
+        let mut body = call(&handler.without_greeting(), get("/?lastEventId=7")).await.into_body();
+        let text = ready_bytes(&mut body);
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.ends_with("data: 1\n\n"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_of_another_topic_is_recognized_whether_its_event_is_kept_or_not() {
+    let hub = Hub::builder().history(History::events(1)).build();
+    let of = |name: &str, id: &str| hub.resume(topics(&[name]), id);
+    // The IDs of a superseded, a trimmed and a kept event, and the position of a reader.
+    let mut ids = Vec::new();
+    ids.push(hub.publish_keyed("b", "k", "1").await.unwrap().id);
+    ids.push(hub.publish_keyed("b", "k", "2").await.unwrap().id);
+    ids.push(hub.publish("b", "3").await.unwrap().id);
+    ids.push(hub.subscribe(topics(&["b"])).position());
+    for id in &ids {
+        assert_eq!(reason(&of("a", id.as_str())), Some(GapReason::OtherTopic), "{id}");
+    }
+    assert_eq!(reason(&of("b", ids[0].as_str())), Some(GapReason::Trimmed));
+    for id in &ids[1..] {
+        assert_eq!(reason(&of("b", id.as_str())), None, "{id}");
+    }
+    // The same for patterns.
+    let matching = || Selection::default().patterns(["*"]).unwrap();
+    assert_eq!(reason(&hub.resume(matching(), ids[2].as_str())), None);
+    let other = Selection::default().patterns(["a.>"]).unwrap();
+    assert_eq!(reason(&hub.resume(other, ids[2].as_str())), Some(GapReason::OtherTopic));
+    // The ID of another hub.
+    let before = Hub::new().publish("b", "1").await.unwrap().id;
+    assert_eq!(reason(&of("b", before.as_str())), Some(GapReason::OtherEpoch));
+}
+
+#[tokio::test]
+async fn a_body_made_from_a_subscription_that_was_read_reports_no_gap_after_its_events() {
+    let hub = Hub::new();
+    hub.publish("a", "1").await.unwrap();
+    hub.publish("a", "2").await.unwrap();
+    let mut subscription = hub.resume(topics(&["a"]), "nonsense");
+    assert_eq!(data(&subscription.next().await.unwrap().unwrap()), "1");
+    let text = ready_bytes(&mut subscription.into_body().without_greeting());
+    assert!(!text.contains("gap") && text.ends_with("data: 2\n\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_quiet_reader_gets_no_false_gap() {
+    let hub = Hub::builder().history(History::events(1)).build();
+    let mut quiet = hub.subscribe(topics(&["quiet"]));
+    assert_eq!(ready(&mut quiet), [""; 0]);
+    for _ in 0..10 {
+        hub.publish("busy", "x").await.unwrap();
+    }
+    hub.publish("quiet", "1").await.unwrap();
+    assert_eq!(ready(&mut quiet), ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keep_alives_update_the_id_of_a_quiet_reader() {
+    let hub = Hub::new();
+    let body = hub.subscribe(topics(&["quiet"])).into_body().without_greeting();
+    let mut body = body.keep_alive(KeepAlive::every(Duration::from_secs(15)));
+    ready_bytes(&mut body);
+    let plain = body.next_chunk().await.unwrap().unwrap();
+    assert_eq!(plain, ": keep-alive\n\n");
+    hub.publish("busy", "x").await.unwrap();
+    let at = hub.subscribe(topics(&["quiet"])).position();
+    let refreshed = body.next_chunk().await.unwrap().unwrap();
+    assert_eq!(refreshed, format!(": keep-alive\n\nid: {at}\n\n"));
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": keep-alive\n\n");
+}

@@ -1,0 +1,211 @@
+//! Real threads: publishers at full speed, and readers that come, go, lag and resume. Runs for 5
+//! seconds, or for `TOWER_SSE_STRESS` seconds.
+
+use std::{
+    env,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use tower_sse::{
+    Event, EventParser, Hub,
+    hub::{History, Lagging, Resumption, Selection},
+};
+
+const PUBLISHERS: usize = 4;
+
+const READERS: usize = 300;
+
+/// The events that one reader has seen. Each publisher numbers its events from 0.
+struct Seen {
+    next: [Option<u64>; PUBLISHERS],
+    /// The reader was told that events may be missing.
+    has_gap: bool,
+}
+
+impl Seen {
+    fn new() -> Self {
+        Self { next: [None; PUBLISHERS], has_gap: true }
+    }
+
+    /// Asserts that an event is the next one of its publisher, or a later one if the reader was
+    /// told of a gap.
+    fn see(&mut self, data: &str) {
+        let (publisher, number) = data.split_once(' ').unwrap();
+        let (publisher, number): (usize, u64) =
+            (publisher.parse().unwrap(), number.parse().unwrap());
+        if let Some(next) = self.next[publisher] {
+            assert!(number >= next, "{number} of {publisher} came twice, or late");
+            assert!(number == next || self.has_gap, "{publisher} {next} to {number} are missing");
+        }
+        self.next[publisher] = Some(number + 1);
+    }
+}
+
+fn topics() -> Selection {
+    let names = Selection::new((0..PUBLISHERS / 2).map(|n| format!("t.{n}"))).unwrap();
+    names.patterns(["t.2", "t.*"]).unwrap()
+}
+
+/// Reads entries of subscriptions, with pauses, and resumes after the last one.
+async fn read_entries(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, number: usize) {
+    let mut random = fastrand_like(number);
+    let mut at: Option<String> = None;
+    let mut seen = Seen::new();
+    while !stop.load(Relaxed) {
+        let mut subscription = match &at {
+            Some(id) => hub.resume(topics(), id),
+            None => hub.subscribe(topics()),
+        };
+        seen.has_gap |= matches!(subscription.resumption(), Resumption::Gap(_));
+        for _ in 0..random() % 3000 {
+            let next = tokio::time::timeout(Duration::from_millis(200), subscription.next());
+            match next.await {
+                Err(_) => break,
+                Ok(None) => break,
+                Ok(Some(Err(_))) => seen.has_gap = true,
+                Ok(Some(Ok(entry))) => {
+                    seen.see(entry.event().data());
+                    at = entry.id().map(|id| id.to_string());
+                    read.fetch_add(1, Relaxed);
+                    // Each publisher has been seen since the gap.
+                    if seen.has_gap && random() % 64 == 0 && seen.next.iter().all(Option::is_some) {
+                        seen = settle(&mut subscription, seen, &mut at).await;
+                    }
+                }
+            }
+        }
+        if random() % 4 == 0 {
+            tokio::time::sleep(Duration::from_millis(random() % 100)).await;
+        }
+    }
+}
+
+/// Reads on after a gap until each publisher was seen again. After that, no event may be missing.
+async fn settle(
+    subscription: &mut tower_sse::hub::Subscription,
+    mut seen: Seen,
+    at: &mut Option<String>,
+) -> Seen {
+    let mut fresh = [false; PUBLISHERS];
+    while fresh.contains(&false) {
+        let next = tokio::time::timeout(Duration::from_millis(200), subscription.next());
+        match next.await {
+            Ok(Some(Ok(entry))) => {
+                let event = entry.event();
+                seen.see(event.data());
+                fresh[usize::from(event.data().as_bytes()[0] - b'0')] = true;
+                *at = entry.id().map(|id| id.to_string());
+            }
+            Ok(Some(Err(_))) | Ok(None) | Err(_) => return seen,
+        }
+    }
+    seen.has_gap = false;
+    seen
+}
+
+/// Reads bodies as a client would, with their IDs and gap events.
+async fn read_bodies(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, number: usize) {
+    let mut random = fastrand_like(number);
+    let mut parser = EventParser::new();
+    let mut seen = Seen::new();
+    while !stop.load(Relaxed) {
+        let subscription = match parser.last_event_id() {
+            Some(id) => hub.resume(topics(), id),
+            None => hub.subscribe(topics()),
+        };
+        parser.reset();
+        let mut body = subscription.into_body();
+        for _ in 0..random() % 200 {
+            let next = tokio::time::timeout(Duration::from_millis(200), body.next_chunk());
+            let Ok(Some(Ok(chunk))) = next.await else { break };
+            parser.push(chunk);
+            while let Some(event) = parser.next_event() {
+                let event = event.unwrap();
+                if event.event_type() == "gap" {
+                    // The next event of each publisher may be a later one.
+                    seen = Seen::new();
+                    continue;
+                }
+                seen.has_gap = seen.next.iter().any(Option::is_none);
+                seen.see(event.data());
+                read.fetch_add(1, Relaxed);
+            }
+        }
+        if random() % 4 == 0 {
+            tokio::time::sleep(Duration::from_millis(random() % 100)).await;
+        }
+    }
+}
+
+/// A xorshift generator, whose seed is the number of the reader.
+fn fastrand_like(seed: usize) -> impl FnMut() -> u64 {
+    let mut state = (seed as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    }
+}
+
+#[test]
+fn every_reader_sees_each_event_once_and_in_order_or_gets_a_gap() {
+    let seconds = env::var("TOWER_SSE_STRESS").ok().map_or(5, |text| text.parse().unwrap());
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let hub = Hub::builder().history(History::events(2000)).lagging(Lagging::Skip).build();
+    let evicting = Hub::builder().history(History::events(2000)).build();
+    let stop = Arc::new(AtomicBool::new(false));
+    let read = Arc::new(AtomicU64::new(0));
+    let publishers: Vec<_> = (0..PUBLISHERS)
+        .map(|publisher| {
+            let (hubs, stop) = ([hub.clone(), evicting.clone()], stop.clone());
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                let topic = format!("t.{publisher}");
+                let mut number = 0;
+                while !stop.load(Relaxed) {
+                    for hub in &hubs {
+                        let event = Event::new(format!("{publisher} {number}"));
+                        runtime.block_on(hub.publish(&topic, event)).unwrap();
+                    }
+                    number += 1;
+                    if number % 16 == 0 {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                }
+                number
+            })
+        })
+        .collect();
+    let readers: Vec<_> = (0..READERS)
+        .map(|number| {
+            let hub = if number % 4 < 2 { hub.clone() } else { evicting.clone() };
+            let (stop, read) = (stop.clone(), read.clone());
+            if number % 2 == 0 {
+                runtime.spawn(read_entries(hub, stop, read, number))
+            } else {
+                runtime.spawn(read_bodies(hub, stop, read, number))
+            }
+        })
+        .collect();
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end && !readers.iter().any(tokio::task::JoinHandle::is_finished) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    stop.store(true, Relaxed);
+    let published: u64 = publishers.into_iter().map(|thread| thread.join().unwrap()).sum();
+    runtime.block_on(async {
+        for reader in readers {
+            reader.await.unwrap();
+        }
+    });
+    let read = read.load(Relaxed);
+    println!("{published} published, {read} read, {:?}", hub.stats());
+    assert!(published > 1000 && read > 10_000, "{published} published, {read} read");
+    assert_eq!(hub.stats().readers + evicting.stats().readers, 0);
+}

@@ -1,0 +1,97 @@
+//! Spans: one for each stream, in which its handler is polled, without secrets.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::Request;
+use tower_sse::{Connect, Event, EventBody, event_channel_handler};
+
+use crate::support::{
+    http::{call, get},
+    log::Log,
+    meter::counting,
+    read_text,
+};
+
+#[test]
+fn a_body_without_a_request_has_a_span() {
+    let log = Log::start();
+    let ((), _) = counting(async {
+        let mut body = EventBody::new(|_| async { Ok(()) });
+        while body.next_chunk().await.is_some() {}
+    });
+    let spans = log.spans();
+    assert_eq!(spans.len(), 1);
+    assert!(spans[0].starts_with("event_stream reason=\"finished\" events=0 bytes=13 duration="));
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn the_handler_is_polled_in_the_span_of_its_request() {
+    use tracing::Instrument as _;
+
+    use tracing_subscriber::{Registry, registry::LookupSpan as _};
+
+    fn span_name() -> &'static str {
+        tracing::Span::current().metadata().map_or("none", tracing::Metadata::name)
+    }
+
+    /// Returns the names of the current spans, from the outermost.
+    fn scope() -> String {
+        let span = tracing::Span::current();
+        let names = span.with_subscriber(|(id, dispatch)| {
+            let registry = dispatch.downcast_ref::<Registry>().unwrap();
+            let scope = registry.span(id).unwrap().scope().from_root();
+            scope.map(|span| span.name()).collect::<Vec<_>>()
+        });
+        names.unwrap().join(">")
+    }
+
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry());
+    let handler = event_channel_handler::<_, _, ()>(|_, events| async move {
+        for _ in 0..2 {
+            events.send(Event::new(scope())).await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Ok(())
+    });
+    for handler in [handler.clone(), handler.spawn_handler()] {
+        let span = tracing::info_span!("request");
+        let response = async { call(&handler, get("/")).await }.instrument(span).await;
+        // The server polls the body outside of that span.
+        assert_eq!(span_name(), "none");
+        let text = read_text(response.into_body()).await;
+        let scope = "data: request>event_stream\n\n";
+        assert_eq!(text, format!(": connected\n\n{scope}{scope}"));
+        assert_eq!(span_name(), "none");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_query_is_neither_shown_nor_logged() {
+    let log = Log::start();
+    let shown = Arc::new(Mutex::new(String::new()));
+    let shows = shown.clone();
+    let handler = event_channel_handler::<_, _, ()>(|_, _| async { Err("failed".into()) })
+        .on_connect(move |connect: Connect| {
+            let accept = {
+                let mut shown = shows.lock().unwrap();
+                shown.push_str(&format!("{connect:?}"));
+                let accept = connect.accept();
+                shown.push_str(&format!("{accept:?}"));
+                accept
+            };
+            async move { Ok(accept) }
+        })
+        .on_disconnect(|end| panic!("{end:?}"));
+    let request = Request::get("/path?token=secret").header("cookie", "secret").body(()).unwrap();
+    let mut body = call(&handler, request).await.into_body();
+    while body.next_chunk().await.is_some_and(|chunk| chunk.is_ok()) {}
+    let shown = shown.lock().unwrap().clone();
+    assert!(shown.contains("/path") && !shown.contains("secret"), "{shown}");
+    let logged = log.lines().concat();
+    assert_eq!(logged.contains("failed"), cfg!(feature = "tracing"));
+    assert!(!logged.contains("secret"), "{logged}");
+}
