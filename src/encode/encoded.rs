@@ -5,7 +5,8 @@ use std::{fmt, ops::Range};
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    layout::{ID, Layout},
+    id_line,
+    layout::Layout,
     raw::{self, InvalidEncoding},
     sealed,
 };
@@ -134,19 +135,17 @@ impl sealed::Encode for EncodedEvent {
             return Layout::new(self.bytes.len(), self.id.clone());
         };
         let late = late_id.as_bytes().len();
-        let front = ID.len() + late + 1;
+        let line_len = id_line::len(late);
         let id = match &self.id {
-            Some(id) => front + id.start..front + id.end,
-            None => ID.len()..ID.len() + late,
+            Some(id) => line_len + id.start..line_len + id.end,
+            None => id_line::value_range(0, late),
         };
-        Layout::new(front + self.bytes.len(), Some(id))
+        Layout::new(line_len + self.bytes.len(), Some(id))
     }
 
     fn write(&self, _: &Layout, buffer: &mut BytesMut) {
         if let Some(late_id) = &self.late_id {
-            buffer.extend_from_slice(ID);
-            buffer.extend_from_slice(late_id.as_bytes());
-            buffer.extend_from_slice(b"\n");
+            id_line::write(late_id.as_bytes(), buffer);
         }
         buffer.extend_from_slice(&self.bytes);
     }

@@ -9,12 +9,11 @@ use std::ops::Range;
 use bytes::BytesMut;
 use memchr::memchr2;
 
-use super::{Bytes, sealed};
+use super::{Bytes, id_line, sealed};
 use crate::event::Event;
 
 const COMMENT: &[u8] = b": ";
 const EVENT: &[u8] = b"event: ";
-pub(super) const ID: &[u8] = b"id: ";
 const RETRY: &[u8] = b"retry: ";
 const DATA: &[u8] = b"data: ";
 const COLON: &[u8] = b": ";
@@ -55,9 +54,9 @@ impl Layout {
             len += line_len(EVENT, event_type.as_bytes());
         }
         let id = event.id().map(|id| {
-            let start = len - 1 + ID.len();
-            len += line_len(ID, id.as_bytes());
-            start..start + id.as_bytes().len()
+            let (start, value_len) = (len - 1, id.as_bytes().len());
+            len += id_line::len(value_len);
+            id_line::value_range(start, value_len)
         });
         if let Some(retry) = event.retry_millis() {
             len += line_len(RETRY, itoa::Buffer::new().format(retry).as_bytes());
@@ -97,7 +96,7 @@ impl Layout {
             write_line(EVENT, event_type.as_bytes(), buffer);
         }
         if let Some(id) = event.id() {
-            write_line(ID, id.as_bytes(), buffer);
+            id_line::write(id.as_bytes(), buffer);
         }
         if let Some(retry) = event.retry_millis() {
             write_line(RETRY, itoa::Buffer::new().format(retry).as_bytes(), buffer);

@@ -10,6 +10,7 @@
 //! order comments, `event`, `id`, `retry`, `data`, custom fields, and an empty line.
 
 mod encoded;
+pub(crate) mod id_line;
 mod layout;
 mod raw;
 
