@@ -48,7 +48,7 @@ impl Record {
     }
 
     pub(super) fn event_id(&self) -> EventId {
-        EventId::of_line(&self.bytes, self.id.clone())
+        EventId::from_line(&self.bytes, self.id.clone())
     }
 
     pub(super) fn id_bytes(&self) -> Bytes {
