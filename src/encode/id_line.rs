@@ -1,8 +1,7 @@
 //! The `id` line of an encoded event: the only code that measures and writes one.
 //!
-//! A line is `id: `, the value and LF. The value must not hold a line end; an [`EventId`] never does.
-//!
-//! [`EventId`]: crate::event::EventId
+//! A line is `id: `, the value and LF. The value must not contain a line end. An
+//! [`EventId`](crate::event::EventId) never does.
 
 use std::ops::{Range, RangeFrom};
 

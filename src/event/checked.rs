@@ -1,5 +1,5 @@
-//! The common code of event types, event IDs and field names: a text, its check, and the traits of a
-//! text.
+//! The common code of event types, event IDs and field names: a text, its check, and the traits of
+//! a text.
 //!
 //! A macro, because each of them is a type with its own docs.
 

@@ -6,12 +6,12 @@ use bytes::Bytes;
 
 use super::text::Text;
 
-/// The data of an event, or the value of a custom field or a comment: any UTF-8 text, which may have
-/// several lines.
+/// The data of an event, or the value of a custom field or a comment: any UTF-8 text, which may
+/// have several lines.
 ///
-/// It converts from text and from integers. [`Event::display`](crate::Event::display) takes any other
-/// value that implements `Display`. A [`String`] is moved, text of up to 38 bytes is copied without an
-/// allocation, and [`Bytes`] are checked to be UTF-8 and then shared.
+/// It converts from text and from integers. [`Event::display`](crate::Event::display) takes any
+/// other value that implements `Display`. A [`String`] is moved, text of up to 38 bytes is copied
+/// without an allocation, and [`Bytes`] are checked to be UTF-8 and then shared.
 ///
 /// ```
 /// use tower_sse::{Event, EventData};

@@ -76,7 +76,8 @@ invalid_text! {
     InvalidEventId, "event ID"
 }
 invalid_text! {
-    /// The error of a text that is not a valid [`FieldName`](crate::FieldName): it is empty, it is the
-    /// name of a standard field, or it contains a colon, a line end or a leading byte order mark.
+    /// The error of a text that is not a valid [`FieldName`](crate::FieldName): it is empty, it is
+    /// the name of a standard field, or it contains a colon, a line end or a leading byte order
+    /// mark.
     InvalidFieldName, "field name"
 }

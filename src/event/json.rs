@@ -9,8 +9,8 @@ use super::Event;
 impl Event {
     /// Creates an event whose data is the value, serialized as JSON.
     ///
-    /// The value is serialized by this call, not when the event is sent. A `RawValue` may contain line
-    /// ends. They are sent as line ends of the data, which are white space in JSON.
+    /// The value is serialized by this call, not when the event is sent. A `RawValue` may contain
+    /// line ends. They are sent as line ends of the data, which are white space in JSON.
     ///
     /// ```
     /// use tower_sse::Event;
@@ -21,8 +21,8 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// Returns [`JsonError`] if the value cannot be serialized as JSON: for example, a map whose keys
-    /// are not strings.
+    /// Returns [`JsonError`] if the value cannot be serialized as JSON: for example, a map whose
+    /// keys are not strings.
     pub fn json(value: &(impl Serialize + ?Sized)) -> Result<Self, JsonError> {
         match serde_json::to_string(value) {
             Ok(data) => Ok(Self::new(data)),

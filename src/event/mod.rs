@@ -1,8 +1,9 @@
 //! Events of an event stream. Servers and clients use the same type.
 //!
 //! An [`Event`] is always valid. Its [`EventType`], its [`EventId`] and the [`FieldName`]s of its
-//! custom fields contain no line end. Its data may be any text: it is split into lines when the event
-//! is encoded. So encoding cannot fail, and user-supplied text cannot inject fields or events.
+//! custom fields contain no line end. Its data may be any text: it is split into lines when the
+//! event is encoded. So encoding cannot fail, and user-supplied text cannot inject fields or
+//! events.
 //!
 //! An invalid literal panics where it is used. Text that is known only at run time must be checked
 //! first, otherwise the program does not compile:

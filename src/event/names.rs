@@ -11,8 +11,8 @@ use super::{
 checked_text! {
     /// The type of an event: the name given to `addEventListener` in a browser.
     ///
-    /// It contains no line end: no carriage return and no line feed. An event without a type, or with
-    /// an empty type, has the type [`EventType::MESSAGE`].
+    /// It contains no line end: no carriage return and no line feed. An event without a type, or
+    /// with an empty type, has the type [`EventType::MESSAGE`].
     ///
     /// ```
     /// use tower_sse::EventType;
@@ -26,8 +26,8 @@ checked_text! {
     EventType, InvalidEventType, check_event_type, "an event type must not contain a line end";
     /// Converts into an [`EventType`] without a check at run time: an [`EventType`] or a literal.
     ///
-    /// A literal that is not a valid event type panics where it is used. Check text that is known only
-    /// at run time with [`EventType::try_from`]. This trait is sealed.
+    /// A literal that is not a valid event type panics where it is used. Check text that is known
+    /// only at run time with [`EventType::try_from`]. This trait is sealed.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not checked, so it cannot be the type of an event",
         label = "neither an `EventType` nor a literal",
@@ -41,11 +41,11 @@ checked_text! {
     ///
     /// An ID that the application creates contains no control character (U+0000 to U+001F, and
     /// U+007F): a client could not send it in a header, and would never reconnect. An ID that was
-    /// received from a client or another server may contain every character that the standard allows:
-    /// all but NUL, CR and LF.
+    /// received from a client or another server may contain every character that the standard
+    /// allows: all but NUL, CR and LF.
     ///
-    /// An empty ID resets the client's last event ID. Spaces at the start and the end are lost when a
-    /// client sends the ID back.
+    /// An empty ID resets the client's last event ID. Spaces at the start and the end are lost when
+    /// a client sends the ID back.
     ///
     /// ```
     /// use tower_sse::{Event, EventId};
@@ -54,14 +54,15 @@ checked_text! {
     /// assert_eq!(event.id(), Some(&EventId::from_static("7")));
     ///
     /// let error = EventId::try_from("7\0").unwrap_err();
-    /// assert_eq!(error.to_string(), "invalid event ID: control character 0x00 at byte 1; remove it");
+    /// let message = "invalid event ID: control character 0x00 at byte 1; remove it";
+    /// assert_eq!(error.to_string(), message);
     /// ```
     EventId, InvalidEventId, check_event_id, "an event ID must not contain a control character";
     /// Converts into an [`EventId`] without a check at run time: an [`EventId`], a literal or an
     /// integer.
     ///
-    /// A literal that is not a valid ID panics where it is used. Check text that is known only at run
-    /// time with [`EventId::try_from`], and other values, for example a UUID, with
+    /// A literal that is not a valid ID panics where it is used. Check text that is known only at
+    /// run time with [`EventId::try_from`], and other values, for example a UUID, with
     /// [`EventId::from_display`]. This trait is sealed.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not checked, so it cannot be the ID of an event",
@@ -72,25 +73,29 @@ checked_text! {
 }
 
 checked_text! {
-    /// The name of a custom field. The standard tells clients to ignore fields that they do not know.
+    /// The name of a custom field. The standard tells clients to ignore fields that they do not
+    /// know.
     ///
-    /// A name is not empty, contains no colon, carriage return or line feed, and does not start with a
-    /// byte order mark. The standard's own `event`, `data`, `id` and `retry` are not valid names.
+    /// A name is not empty, contains no colon, carriage return or line feed, and does not start
+    /// with a byte order mark. The standard's own `event`, `data`, `id` and `retry` are not valid
+    /// names.
     ///
     /// ```
     /// use tower_sse::FieldName;
     ///
     /// assert!(FieldName::try_from("trace").is_ok());
     /// let error = FieldName::try_from("data").unwrap_err();
-    /// let expected = "invalid field name: `data` is a field of the standard; set it with `Event::with_data`";
-    /// assert_eq!(error.to_string(), expected);
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "invalid field name: `data` is a field of the standard; set it with `Event::with_data`",
+    /// );
     /// ```
     FieldName, InvalidFieldName, check_field_name, "a field name must not be empty or the name of a standard field, \
         and must not contain a colon, a line end or a leading byte order mark";
     /// Converts into a [`FieldName`] without a check at run time: a [`FieldName`] or a literal.
     ///
-    /// A literal that is not a valid field name panics where it is used. Check text that is known only
-    /// at run time with [`FieldName::try_from`]. This trait is sealed.
+    /// A literal that is not a valid field name panics where it is used. Check text that is known
+    /// only at run time with [`FieldName::try_from`]. This trait is sealed.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` is not checked, so it cannot be the name of a custom field",
         label = "neither a `FieldName` nor a literal",
@@ -157,8 +162,8 @@ impl EventId {
         Self(Text::copied_range(line, range))
     }
 
-    /// Sets a field to a copy of a range of a line that a parser has read. The caller must have checked
-    /// that the range contains no NUL.
+    /// Sets a field to a copy of a range of a line that a parser has read. The caller must have
+    /// checked that the range contains no NUL.
     #[inline]
     pub(crate) fn assign_copy(field: &mut Option<Self>, line: &[u8], range: Range<usize>) {
         debug_assert!(
@@ -180,8 +185,8 @@ impl EventId {
         field.insert(Self(Text::EMPTY)).0.assign_take(&mut id.0);
     }
 
-    /// Creates an ID from the buffer of a line that a parser has read. The ID starts at byte `start`,
-    /// and the caller must have checked that it contains no NUL.
+    /// Creates an ID from the buffer of a line that a parser has read. The ID starts at byte
+    /// `start`, and the caller must have checked that it contains no NUL.
     pub(crate) fn from_parser(line: Vec<u8>, start: usize) -> Self {
         debug_assert!(check_received_id(&line[start..]).is_none(), "an ID in a line is valid");
         Self(Text::from_vec(line, start))
@@ -189,8 +194,8 @@ impl EventId {
 
     /// Creates an ID that was received from a client or a server.
     ///
-    /// Unlike an ID that the application creates, it may contain control characters other than NUL and
-    /// line ends, because the standard allows them.
+    /// Unlike an ID that the application creates, it may contain control characters other than NUL
+    /// and line ends, because the standard allows them.
     pub(crate) fn received(text: &str) -> Result<Self, InvalidEventId> {
         match check_received_id(text.as_bytes()) {
             None => Ok(Self(Text::copied(text))),
@@ -220,8 +225,8 @@ macro_rules! integer_ids {
 
 integer_ids!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
-/// Returns an error for the first byte that matches the pattern. A loop, because iterators do not work
-/// in a `const fn`.
+/// Returns an error for the first byte that matches the pattern. A loop, because iterators do not
+/// work in a `const fn`.
 macro_rules! reject_bytes {
     ($bytes:expr, $invalid:pat) => {{
         let mut at = 0;

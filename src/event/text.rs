@@ -11,10 +11,10 @@ use bytes::Bytes;
 
 /// Immutable UTF-8 text, in 40 bytes.
 ///
-/// Invariant: the bytes of every variant are UTF-8. Text from a parser is stored as bytes, because the
-/// parser has checked a whole chunk and not each text in it. `as_str` checks these bytes again: without
-/// `unsafe` there is no other way from bytes to a `str`. The check costs a hundredth of a nanosecond
-/// a byte.
+/// Invariant: the bytes of every variant are UTF-8. Text from a parser is stored as bytes, because
+/// the parser has checked a whole chunk and not each text in it. `as_str` checks these bytes again:
+/// without `unsafe` there is no other way from bytes to a `str`. The check costs a hundredth of a
+/// nanosecond a byte.
 #[derive(Clone)]
 pub(crate) enum Text {
     /// A literal.
@@ -43,7 +43,8 @@ impl Text {
         Self::inline(text).unwrap_or_else(|| Self::Owned(text.to_owned()))
     }
 
-    /// Copies a range of a buffer, without an allocation if it fits inline. The range must be UTF-8.
+    /// Copies a range of a buffer, without an allocation if it fits inline. The range must be
+    /// UTF-8.
     #[inline]
     pub(super) fn copied_range(source: &[u8], range: Range<usize>) -> Self {
         let mut text = Self::EMPTY;
@@ -85,8 +86,8 @@ impl Text {
         }
     }
 
-    /// Copies a range of a buffer inline. Returns false, and changes nothing, if it does not fit. The
-    /// range must be UTF-8.
+    /// Copies a range of a buffer inline. Returns false, and changes nothing, if it does not fit.
+    /// The range must be UTF-8.
     ///
     /// If the buffer goes on after the range, this copies `INLINE` bytes in any case: a copy of a
     /// constant length takes a third of the time. The bytes after `len` are never read.
@@ -128,8 +129,8 @@ impl Text {
         }
     }
 
-    /// Takes another text, which is empty or unchanged afterwards. Inline text is copied directly to
-    /// its place: see [`FieldsMut`](super::value::FieldsMut).
+    /// Takes another text, which is empty or unchanged afterwards. Inline text is copied directly
+    /// to its place: see [`FieldsMut`](super::value::FieldsMut).
     #[inline]
     pub(super) fn assign_take(&mut self, other: &mut Self) {
         match other {

@@ -9,15 +9,18 @@ use super::{EventData, EventId, EventType, FieldName, IntoEventId, IntoEventType
 /// It is encoded in this order: comments, type, ID, reconnection time, data, custom fields.
 ///
 /// A client dispatches an event only if it has data, which may be empty. Without data it still sets
-/// the client's last event ID and reconnection time. Line ends in data, comments and values of custom
-/// fields may be CR, LF or CRLF. Each of them ends one line, and the client receives it as LF.
+/// the client's last event ID and reconnection time. Line ends in data, comments and values of
+/// custom fields may be CR, LF or CRLF. Each of them ends one line, and the client receives it as
+/// LF.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tower_sse::Event;
 ///
-/// let event = Event::new("two\r\nlines").with_type("note").with_id(7).with_retry(Duration::from_secs(3));
-/// assert_eq!(event.encode().to_bytes(), "event: note\nid: 7\nretry: 3000\ndata: two\ndata: lines\n\n");
+/// let retry = Duration::from_secs(3);
+/// let event = Event::new("two\r\nlines").with_type("note").with_id(7).with_retry(retry);
+/// let expected = "event: note\nid: 7\nretry: 3000\ndata: two\ndata: lines\n\n";
+/// assert_eq!(event.encode().to_bytes(), expected);
 /// ```
 #[derive(Clone, Default)]
 pub struct Event {
@@ -30,8 +33,8 @@ pub struct Event {
 
 /// Mutable access to the fields, so that a parser writes them in place.
 ///
-/// To create a short text and move it right afterwards is slow: the processor stalls when it reads a
-/// word that several smaller writes have just written (store forwarding).
+/// To create a short text and move it right afterwards is slow: the processor stalls when it reads
+/// a word that several smaller writes have just written (store forwarding).
 #[derive(Debug)]
 pub(crate) struct FieldsMut<'a> {
     pub(crate) event_type: &'a mut Option<EventType>,
@@ -115,8 +118,8 @@ impl Event {
         self
     }
 
-    /// Sets the ID. Defaults to none, which leaves the client's last event ID unchanged. An empty ID
-    /// resets it.
+    /// Sets the ID. Defaults to none, which leaves the client's last event ID unchanged. An empty
+    /// ID resets it.
     ///
     /// # Panics
     ///
@@ -146,8 +149,8 @@ impl Event {
         self
     }
 
-    /// Adds a custom field after the existing ones. Each line of the value becomes one line with this
-    /// name.
+    /// Adds a custom field after the existing ones. Each line of the value becomes one line with
+    /// this name.
     ///
     /// Clients ignore fields that they do not know. Browsers ignore all custom fields.
     ///
@@ -183,7 +186,8 @@ impl Event {
         self.data.as_ref().map_or("", EventData::as_str)
     }
 
-    /// Returns whether the event has data, which may be empty. A client dispatches only such events.
+    /// Returns whether the event has data, which may be empty. A client dispatches only such
+    /// events.
     #[must_use]
     pub fn has_data(&self) -> bool {
         self.data.is_some()
@@ -216,9 +220,9 @@ impl Event {
 
     /// Returns the event with its own copy of its data, if it shared a larger buffer.
     ///
-    /// The data of a parsed event may be a slice of the chunk that contained it. The whole chunk then
-    /// stays in memory as long as the event. Call this before you store a few small events of large
-    /// chunks.
+    /// The data of a parsed event may be a slice of the chunk that contained it. The whole chunk
+    /// then stays in memory as long as the event. Call this before you store a few small events of
+    /// large chunks.
     #[must_use]
     pub fn detached(mut self) -> Self {
         self.data = self.data.map(EventData::detached);
@@ -277,7 +281,8 @@ impl<T: Into<EventData>> From<T> for Event {
     }
 }
 
-/// Events are equal if all their fields are. An event without a type equals one of the type `message`.
+/// Events are equal if all their fields are. An event without a type equals one of the type
+/// `message`.
 impl PartialEq for Event {
     fn eq(&self, other: &Self) -> bool {
         self.event_type() == other.event_type()

@@ -1,8 +1,9 @@
-//! The block of lines that is being read: the standard's data, event type and last event ID buffers.
+//! The block of lines that is being read: the standard's data, event type and last event ID
+//! buffers.
 //!
-//! While a block lies within one chunk, its values are ranges of the chunk and nothing is copied. At the
-//! end of a chunk, types and IDs are copied out, and data moves to a buffer. The buffer is reused for the
-//! next event, unless it is handed out with its event.
+//! While a block lies within one chunk, its values are ranges of the chunk and nothing is copied.
+//! At the end of a chunk, types and IDs are copied out, and data moves to a buffer. The buffer is
+//! reused for the next event, unless it is handed out with its event.
 
 use std::{mem, ops::Range};
 
@@ -29,8 +30,8 @@ enum Location {
 #[derive(Clone, Debug, Default)]
 struct FieldValue<V> {
     location: Location,
-    /// The copied value. It is only valid if the location is `Owned`. For data it is otherwise empty,
-    /// with the capacity kept for the next event.
+    /// The copied value. It is only valid if the location is `Owned`. For data it is otherwise
+    /// empty, with the capacity kept for the next event.
     owned: V,
 }
 
@@ -44,10 +45,11 @@ pub(super) struct Block {
     retry: Option<u64>,
     /// Whether any `owned` value may be in use. If not, `write_to` skips them.
     has_owned: bool,
-    /// The length of the block's lines, without line ends and without comments before the first field.
+    /// The length of the block's lines, without line ends and without comments before the first
+    /// field.
     pub(super) bytes: usize,
-    /// The length of the last data that was handed out with its buffer: the first capacity of the next
-    /// buffer.
+    /// The length of the last data that was handed out with its buffer: the first capacity of the
+    /// next buffer.
     expected_data: usize,
 }
 
@@ -82,8 +84,8 @@ impl Block {
 
     /// Appends a line of data, or its first bytes, to the data buffer.
     ///
-    /// The standard appends a LF after each line and removes the last one. This adds it before each line
-    /// but the first, with the same result.
+    /// The standard appends a LF after each line and removes the last one. This adds it before each
+    /// line but the first, with the same result.
     pub(super) fn start_data_line(&mut self, chunk: &[u8], value: &[u8], limits: Limits) {
         let is_first = self.data.is_absent();
         self.own_data(chunk, value.len() + 1, limits);
@@ -234,8 +236,8 @@ impl Block {
         (self.event_type.owned, self.id.owned) = (None, None);
     }
 
-    /// Writes the data buffer. If the data fills most of it, the buffer itself is handed out, so that
-    /// large data is not copied again.
+    /// Writes the data buffer. If the data fills most of it, the buffer itself is handed out, so
+    /// that large data is not copied again.
     fn write_owned_data_to(&mut self, field: &mut Option<EventData>) {
         self.data.location = Location::Absent;
         let data = &mut self.data.owned;

@@ -1,10 +1,10 @@
 //! UTF-8 decoding over chunks: "UTF-8 decode" of the
 //! [Encoding standard](https://encoding.spec.whatwg.org/#utf-8-decode).
 //!
-//! The decoder finds the ranges of a chunk that are valid UTF-8 (text); most often this is the whole
-//! chunk. It checks a chunk once as a whole, which costs less than a check of each line. Everything
-//! between two ranges is returned as single characters: replacement characters, and characters that the
-//! end of a chunk splits.
+//! The decoder finds the ranges of a chunk that are valid UTF-8 (text); most often this is the
+//! whole chunk. It checks a chunk once as a whole, which costs less than a check of each line.
+//! Everything between two ranges is returned as single characters: replacement characters, and
+//! characters that the end of a chunk splits.
 
 use std::{collections::VecDeque, mem, str};
 
@@ -23,7 +23,8 @@ pub(super) struct Decoder {
     next_chunks: VecDeque<Bytes>,
     /// A character of which not all bytes have been received.
     partial_char: PartialChar,
-    /// Whether a character has been decoded, so that a byte order mark is not at the start any more.
+    /// Whether a character has been decoded, so that a byte order mark is not at the start any
+    /// more.
     started: bool,
 }
 
@@ -37,8 +38,8 @@ pub(super) enum Decoded {
 }
 
 impl Decoder {
-    /// Adds the next chunk. `read` is the number of its bytes that have been read. It may be greater
-    /// than 0 only if the decoder [is drained](Self::is_drained).
+    /// Adds the next chunk. `read` is the number of its bytes that have been read. It may be
+    /// greater than 0 only if the decoder [is drained](Self::is_drained).
     #[inline]
     pub(super) fn push(&mut self, input: &mut Input, chunk: Bytes, read: usize) {
         if read == chunk.len() {
@@ -57,7 +58,8 @@ impl Decoder {
         input.is_empty() && self.next_chunks.is_empty()
     }
 
-    /// Decodes the bytes after those that have been read. Returns `None` if another chunk is needed.
+    /// Decodes the bytes after those that have been read. Returns `None` if another chunk is
+    /// needed.
     #[inline]
     pub(super) fn decode(&mut self, input: &mut Input) -> Option<Decoded> {
         if self.needs_chunk(input) { None } else { self.decode_chunks(input) }
@@ -90,8 +92,8 @@ impl Decoder {
         self.needs_chunk(input) && self.partial_char.len == 0
     }
 
-    /// Returns whether the bytes so far end with a partial character. At the end of the stream it is
-    /// replaced.
+    /// Returns whether the bytes so far end with a partial character. At the end of the stream it
+    /// is replaced.
     pub(super) fn has_partial_char(&self) -> bool {
         self.partial_char.len > 0
     }
@@ -117,9 +119,9 @@ impl Decoder {
 
     /// Returns the length of the valid UTF-8 at the start of the unread bytes.
     ///
-    /// The fast check reads all bytes before it fails, so it runs once a chunk. After it has failed,
-    /// the slow check is used, which stops at the first invalid byte: otherwise a chunk with many
-    /// invalid bytes would take quadratic time.
+    /// The fast check reads all bytes before it fails, so it runs once a chunk. After it has
+    /// failed, the slow check is used, which stops at the first invalid byte: otherwise a chunk
+    /// with many invalid bytes would take quadratic time.
     fn valid_length(&mut self, unread: &[u8]) -> usize {
         let bytes = &unread[..unread.len() - partial_char_at_end(unread)];
         self.has_invalid = self.has_invalid || simdutf8::basic::from_utf8(bytes).is_err();
@@ -166,8 +168,8 @@ fn partial_char_at_end(bytes: &[u8]) -> usize {
     0
 }
 
-/// The bytes of a character that is not complete yet, or that must be replaced. None of them is ASCII,
-/// so none of them ends a line.
+/// The bytes of a character that is not complete yet, or that must be replaced. None of them is
+/// ASCII, so none of them ends a line.
 #[derive(Clone, Copy, Debug, Default)]
 struct PartialChar {
     bytes: [u8; 4],
@@ -191,7 +193,8 @@ impl PartialChar {
         let valid = match str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) if error.valid_up_to() == 0 => {
-                // As in the standard's UTF-8 decoder: one U+FFFD for each longest start of a character.
+                // As in the standard's UTF-8 decoder: one U+FFFD for each longest start of a
+                // character.
                 return error.error_len().map(|length| (char::REPLACEMENT_CHARACTER, length));
             }
             Err(error) => str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),

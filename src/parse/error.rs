@@ -31,7 +31,8 @@ impl Limits {
         self.line.min(self.event.saturating_sub(bytes_before))
     }
 
-    /// Returns the limit that a line longer than [`max_line`](Self::max_line) exceeds, and its value.
+    /// Returns the limit that a line longer than [`max_line`](Self::max_line) exceeds, and its
+    /// value.
     pub(super) fn exceeded(self, bytes_before: usize) -> (LimitKind, usize) {
         if self.line <= self.event.saturating_sub(bytes_before) {
             (LimitKind::Line, self.line)
@@ -43,8 +44,8 @@ impl Limits {
 
 /// The error of an event or a line that exceeds a limit of the parser.
 ///
-/// The event is discarded, with the last event ID that it would have set. The parser continues with the
-/// next event.
+/// The event is discarded, with the last event ID that it would have set. The parser continues with
+/// the next event.
 ///
 /// ```
 /// use tower_sse::EventParser;
@@ -56,7 +57,8 @@ impl Limits {
 /// assert_eq!((error.limit(), error.offset()), (20, 10));
 /// assert_eq!(
 ///     error.to_string(),
-///     "the event that starts at byte 10 is larger than 20 bytes; raise `max_event_bytes` of the parser",
+///     "the event that starts at byte 10 is larger than 20 bytes; \
+///      raise `max_event_bytes` of the parser",
 /// );
 /// assert_eq!(parser.next_event().unwrap()?.data(), "ok again");
 /// # Ok::<(), tower_sse::BoxError>(())

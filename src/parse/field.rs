@@ -2,8 +2,8 @@
 
 use memchr::memchr2;
 
-/// The field of a line: one of the standard's four fields, a comment, or another field. The name is the
-/// text before the first colon, or the whole line if it has no colon.
+/// The field of a line: one of the standard's four fields, a comment, or another field. The name is
+/// the text before the first colon, or the whole line if it has no colon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     Comment,
@@ -15,8 +15,8 @@ pub(super) enum Field {
     Unknown(usize),
 }
 
-/// Returns the field of a line that is not empty, and the position of its value, which starts after the
-/// colon and one optional space.
+/// Returns the field of a line that is not empty, and the position of its value, which starts after
+/// the colon and one optional space.
 #[inline]
 pub(super) fn field_of(line: &[u8]) -> (Field, usize) {
     if line.starts_with(b"data:") {
@@ -52,8 +52,8 @@ fn rare_field_of(line: &[u8]) -> (Field, usize) {
 
 /// Returns the position of the first line end: a CR or a LF.
 ///
-/// Lines other than `data` are short, and `memchr` takes longer to start than to find their end. So this
-/// checks the first two words itself.
+/// Lines other than `data` are short, and `memchr` takes longer to start than to find their end. So
+/// this checks the first two words itself.
 #[inline]
 pub(super) fn line_end(bytes: &[u8]) -> Option<usize> {
     if bytes.first() != Some(&b'd') {
@@ -73,8 +73,8 @@ pub(super) fn line_end(bytes: &[u8]) -> Option<usize> {
 
 /// Returns the position of the first line end in eight bytes.
 ///
-/// `equal` sets the high bit of each byte that equals the given one. Higher bytes may be set wrongly, by
-/// a borrow from a lower one, but the lowest set bit is exact.
+/// `equal` sets the high bit of each byte that equals the given one. Higher bytes may be set
+/// wrongly, by a borrow from a lower one, but the lowest set bit is exact.
 #[inline]
 fn line_end_in(word: u64) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
@@ -86,8 +86,8 @@ fn line_end_in(word: u64) -> Option<usize> {
     (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
 }
 
-/// Returns the first bytes of the value of a partial line that is certainly `data`, or `None` if the
-/// field is not certain yet, or is another one.
+/// Returns the first bytes of the value of a partial line that is certainly `data`, or `None` if
+/// the field is not certain yet, or is another one.
 #[inline]
 pub(super) fn partial_data_value(line: &[u8]) -> Option<&[u8]> {
     let value = line.strip_prefix(b"data:")?;
@@ -111,8 +111,8 @@ fn after_colon(line: &[u8], colon: usize) -> usize {
     colon + 1 + usize::from(line.get(colon + 1) == Some(&b' '))
 }
 
-/// Returns the reconnection time in milliseconds, or `None` if the value is not a number. A number of
-/// more than 64 bits becomes `u64::MAX`.
+/// Returns the reconnection time in milliseconds, or `None` if the value is not a number. A number
+/// of more than 64 bits becomes `u64::MAX`.
 pub(super) fn milliseconds(value: &[u8]) -> Option<u64> {
     // WHATWG 9.2.6: the field is ignored unless the value consists of ASCII digits only.
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {

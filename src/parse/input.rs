@@ -1,7 +1,7 @@
 //! The current chunk, and the position of the parser in it.
 //!
-//! The chunk is not moved while it is read, and positions refer into it: a value that was just changed
-//! is slow to move.
+//! The chunk is not moved while it is read, and positions refer into it: a value that was just
+//! changed is slow to move.
 
 use std::mem;
 
@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 /// The current chunk. Its text is the range that is known to be UTF-8.
 ///
-/// Invariant: `position <= text_end <= chunk.len()` while there is text; otherwise `text_end` is 0 or
-/// equals `position`.
+/// Invariant: `position <= text_end <= chunk.len()` while there is text; otherwise `text_end` is 0
+/// or equals `position`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Input {
     /// Empty if there is no chunk.
@@ -24,8 +24,8 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Sets the next chunk, of which the first `read` bytes have been read. The previous chunk must have
-    /// been released.
+    /// Sets the next chunk, of which the first `read` bytes have been read. The previous chunk must
+    /// have been released.
     #[inline]
     pub(super) fn set_chunk(&mut self, chunk: Bytes, read: usize) {
         self.chunk = chunk;

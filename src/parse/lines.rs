@@ -1,12 +1,13 @@
-//! Text as lines, and lines as events: the interpretation of an event stream,
-//! [WHATWG 9.2.6](https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation).
+//! Text to lines, and lines to events: the interpretation of an event stream, [WHATWG 9.2.6].
 //!
-//! A line within one text is read where it is. The start of a line that continues in the next text is
-//! kept as a [`PartialLine`]. The search for its end continues with the next text and never repeats, so
-//! the parser takes linear time however the stream is split.
+//! A line within one text is read where it is. The start of a line that continues in the next text
+//! is kept as a [`PartialLine`]. The search for its end continues with the next text and never
+//! repeats, so the parser takes linear time however the stream is split.
 //!
-//! Nothing here may depend on where texts end. `tests/conformance` splits streams at every position and
-//! compares the result with the algorithm of the standard.
+//! Nothing here may depend on where texts end. `tests/conformance` splits streams at every position
+//! and compares the result with the algorithm of the standard.
+//!
+//! [WHATWG 9.2.6]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 
 use std::{mem, ops::Range};
 
@@ -27,8 +28,8 @@ use crate::event::{Event, EventData, EventId, EventType};
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
     pub(super) limits: Limits,
-    /// Whether the last line ended with a CR at the end of its text. A LF at the start of the next text
-    /// belongs to it.
+    /// Whether the last line ended with a CR at the end of its text. A LF at the start of the next
+    /// text belongs to it.
     after_cr: bool,
     partial_line: PartialLine,
     block: Block,
@@ -84,7 +85,8 @@ impl Lines {
         }
     }
 
-    /// Reads up to the next item. Returns `None` when all text is read; the chunk may then be released.
+    /// Reads up to the next item. Returns `None` when all text is read; the chunk may then be
+    /// released.
     #[inline]
     pub(super) fn read(&mut self, input: &mut Input, filter: ItemFilter) -> Option<FoundItem> {
         while let Some(length) = line_end(input.text()) {
@@ -104,8 +106,8 @@ impl Lines {
         self.push_partial(bytes, input.offset_of(start)).err().map(FoundItem::TooLarge)
     }
 
-    /// Reads the start of a chunk that continues a partial line of data. Returns how many bytes were
-    /// read.
+    /// Reads the start of a chunk that continues a partial line of data. Returns how many bytes
+    /// were read.
     #[inline]
     pub(super) fn read_plain_data(&mut self, chunk: &[u8]) -> usize {
         if self.skipping_event {

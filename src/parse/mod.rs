@@ -1,11 +1,11 @@
-//! Bytes to events: the algorithm of the
-//! [WHATWG standard, 9.2.5 and 9.2.6](https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation),
-//! without I/O.
+//! Bytes to events: the algorithm of the [WHATWG standard, 9.2.5 and 9.2.6][standard], without I/O.
 //!
-//! An [`EventParser`] takes chunks and returns events. The result does not depend on where the stream is
-//! split into chunks. No content is an error, because the standard defines a meaning for every sequence
-//! of bytes. The only error is [`EventTooLarge`], for an event that exceeds a limit. The parser then
-//! continues with the next event.
+//! [standard]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+//!
+//! An [`EventParser`] takes chunks and returns events. The result does not depend on where the
+//! stream is split into chunks. No content is an error, because the standard defines a meaning for
+//! every sequence of bytes. The only error is [`EventTooLarge`], for an event that exceeds a limit.
+//! The parser then continues with the next event.
 //!
 //! ```
 //! use tower_sse::EventParser;
@@ -28,30 +28,30 @@
 //! # The standard in detail
 //!
 //! - One byte order mark at the start of the stream is removed, also if it is split over chunks.
-//! - CR, LF and CRLF end a line. A CR at the end of a chunk ends its line at once; a LF at the start of
-//!   the next chunk is then ignored.
-//! - Invalid UTF-8 is replaced by U+FFFD as in the Encoding standard: one for each longest start of a
-//!   character, also over chunks.
-//! - The last event ID is kept over events without an ID, until a block with another ID ends. An ID that
-//!   contains NUL is ignored.
-//! - A reconnection time consists of ASCII digits only. A value of more than 64 bits becomes the largest
-//!   one.
+//! - CR, LF and CRLF end a line. A CR at the end of a chunk ends its line at once; a LF at the
+//!   start of the next chunk is then ignored.
+//! - Invalid UTF-8 is replaced by U+FFFD as in the Encoding standard: one for each longest start of
+//!   a character, also over chunks.
+//! - The last event ID is kept over events without an ID, until a block with another ID ends. An ID
+//!   that contains NUL is ignored.
+//! - A reconnection time consists of ASCII digits only. A value of more than 64 bits becomes the
+//!   largest one.
 //! - An unfinished event at the end of the stream is discarded:
 //!   [`unfinished`](EventParser::unfinished) returns it.
 //!
 //! # Copies
 //!
 //! Data of one line within one chunk is a slice of the chunk, without an allocation. Data that has
-//! several lines, or is split over chunks, is copied once. Types and IDs are copied; up to 38 bytes need
-//! no allocation. An event with sliced data keeps its whole chunk in memory:
+//! several lines, or is split over chunks, is copied once. Types and IDs are copied; up to 38 bytes
+//! need no allocation. An event with sliced data keeps its whole chunk in memory:
 //! [`Event::detached`](crate::Event::detached) copies the data out.
 //!
 //! # Limits
 //!
 //! The maximum sizes of an event and of a line are 16 MiB each. Change them with
 //! [`max_event_bytes`](EventParser::max_event_bytes) and
-//! [`max_line_bytes`](EventParser::max_line_bytes). A parser stores at most one event and the chunks that
-//! have not been read yet.
+//! [`max_line_bytes`](EventParser::max_line_bytes). A parser stores at most one event and the
+//! chunks that have not been read yet.
 
 mod block;
 mod buffer;

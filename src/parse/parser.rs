@@ -36,7 +36,8 @@ pub struct EventParser {
 }
 
 impl EventParser {
-    /// Creates a parser at the start of a stream, without a last event ID, and with limits of 16 MiB.
+    /// Creates a parser at the start of a stream, without a last event ID, and with limits of 16
+    /// MiB.
     #[must_use]
     pub fn new() -> Self {
         Self { input: Input::default(), decoder: Decoder::default(), lines: Lines::new() }
@@ -73,8 +74,8 @@ impl EventParser {
 
     /// Returns the last event ID.
     ///
-    /// It is the ID of the last complete block that had one. An empty ID resets it to `None`; a block
-    /// without an ID does not change it.
+    /// It is the ID of the last complete block that had one. An empty ID resets it to `None`; a
+    /// block without an ID does not change it.
     #[must_use]
     pub fn last_event_id(&self) -> Option<&EventId> {
         self.lines.last_event_id.as_ref()
@@ -93,8 +94,8 @@ impl EventParser {
         self.push_bytes(chunk.into());
     }
 
-    /// Adds a chunk. If it continues a line of data, its printable ASCII is read at once. So a chunk
-    /// within a long line is copied only once and never stored.
+    /// Adds a chunk. If it continues a line of data, its printable ASCII is read at once. So a
+    /// chunk within a long line is copied only once and never stored.
     fn push_bytes(&mut self, chunk: Bytes) {
         let is_next = self.decoder.is_drained(&self.input);
         let read = if is_next { self.lines.read_plain_data(&chunk) } else { 0 };
@@ -105,8 +106,8 @@ impl EventParser {
     ///
     /// # Errors
     ///
-    /// Returns [`EventTooLarge`] in place of an event that exceeds a limit. The next call continues with
-    /// the event after it.
+    /// Returns [`EventTooLarge`] in place of an event that exceeds a limit. The next call continues
+    /// with the event after it.
     pub fn next_event(&mut self) -> Option<Result<Event, EventTooLarge>> {
         match self.find(ItemFilter::Events)? {
             FoundItem::TooLarge(error) => Some(Err(error)),
@@ -117,7 +118,8 @@ impl EventParser {
 
     /// Returns the next item, or `None` if more bytes are needed.
     ///
-    /// Items are events, comments, unknown fields, and blocks that only set an ID or a reconnection time.
+    /// Items are events, comments, unknown fields, and blocks that only set an ID or a reconnection
+    /// time.
     ///
     /// ```
     /// use tower_sse::{EventParser, Parsed};
@@ -143,11 +145,12 @@ impl EventParser {
         })
     }
 
-    /// Returns the unfinished event at the end of a stream, if it has data. The standard discards it.
+    /// Returns the unfinished event at the end of a stream, if it has data. The standard discards
+    /// it.
     ///
-    /// An event is unfinished until its empty line. A last line without a line end counts as a line.
-    /// Call this after [`next_event`](Self::next_event) has returned `None`: unread bytes are not
-    /// included. It does not change the parser or its last event ID.
+    /// An event is unfinished until its empty line. A last line without a line end counts as a
+    /// line. Call this after [`next_event`](Self::next_event) has returned `None`: unread bytes are
+    /// not included. It does not change the parser or its last event ID.
     ///
     /// ```
     /// use tower_sse::EventParser;

@@ -1,13 +1,15 @@
 //! A line whose end has not been received yet.
 //!
-//! Its bytes are stored where they are needed later: data in the data buffer of its block, anything else
-//! in a buffer here. So no byte is searched twice for a line end, and data is copied only once.
+//! Its bytes are stored where they are needed later: data in the data buffer of its block, anything
+//! else in a buffer here. So no byte is searched twice for a line end, and data is copied only
+//! once.
 
 use std::mem;
 
 use super::{block::Block, buffer, error::Limits, field::partial_data_value, plain::plain_length};
 
-/// How many bytes are checked before they are copied, so that they are still in the processor's cache.
+/// How many bytes are checked before they are copied, so that they are still in the processor's
+/// cache.
 const CACHE_BLOCK: usize = 4 << 10;
 
 /// The line that the end of the text has split, if any.
@@ -89,8 +91,8 @@ impl PartialLine {
         }
     }
 
-    /// Appends the start of a chunk if this is a line of data, as far as it is printable ASCII. Returns
-    /// how many bytes were appended; the others must be decoded as usual.
+    /// Appends the start of a chunk if this is a line of data, as far as it is printable ASCII.
+    /// Returns how many bytes were appended; the others must be decoded as usual.
     #[inline]
     pub(super) fn push_plain_data(
         &mut self,
@@ -116,8 +118,8 @@ impl PartialLine {
         read
     }
 
-    /// Ends the line. Returns its bytes, or `None` if it was data, which the block has already. Give the
-    /// buffer back with [`reuse`](Self::reuse).
+    /// Ends the line. Returns its bytes, or `None` if it was data, which the block has already.
+    /// Give the buffer back with [`reuse`](Self::reuse).
     pub(super) fn finish(&mut self, block: &mut Block) -> Option<Vec<u8>> {
         block.bytes += self.length;
         match mem::take(&mut self.state) {

@@ -1,15 +1,15 @@
 //! Detects printable ASCII.
 //!
-//! Printable ASCII contains no line end, no partial character and nothing that must be replaced. So one
-//! pass does what otherwise takes two: a search for the line end and a check of UTF-8. The code is
-//! written so that the compiler vectorizes it with the instructions that every processor of the
+//! Printable ASCII contains no line end, no partial character and nothing that must be replaced. So
+//! one pass does what otherwise takes two: a search for the line end and a check of UTF-8. The code
+//! is written so that the compiler vectorizes it with the instructions that every processor of the
 //! architecture has.
 
 /// How many bytes are checked together.
 const STRIDE: usize = 128;
 
-/// Returns the length of a prefix that is printable ASCII: all bytes, or those before the stride that
-/// contains the first other byte.
+/// Returns the length of a prefix that is printable ASCII: all bytes, or those before the stride
+/// that contains the first other byte.
 #[inline]
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     let strides = bytes.chunks_exact(STRIDE);
@@ -24,8 +24,8 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
     if is_plain_to_the_end { bytes.len() } else { plain }
 }
 
-/// Returns whether all bytes are printable. As `i8`, non-ASCII bytes are negative and thus below the
-/// space. DEL counts as printable, which is harmless: it has no meaning in an event stream.
+/// Returns whether all bytes are printable. As `i8`, non-ASCII bytes are negative and thus below
+/// the space. DEL counts as printable, which is harmless: it has no meaning in an event stream.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
     let plain = |byte: u8| byte as i8 >= b' ' as i8;
