@@ -1,7 +1,8 @@
-//! The parser agrees with the standard's algorithm on any bytes, wherever they are cut; and with
-//! itself, when limits are met.
+//! Compares the parser with the standard's algorithm: on any bytes, however they are split into
+//! chunks. With limits, it compares the parser with itself.
 //!
-//! The first bytes of the input say where the rest is cut, and which limits there are.
+//! The first five bytes of the input are the lengths of the chunks and the limits. The other bytes
+//! are the event stream.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -16,9 +17,11 @@ use outcome::{Item, Outcome, cut, parse};
 
 fuzz_target!(|input: &[u8]| {
     let Some((control, bytes)) = input.split_at_checked(5) else { return };
+    // Most chunks are short, so that they end within a character, a line end or a field name.
     let length = |byte: u8| if byte < 192 { byte % 16 } else { byte - 128 };
     let long = if control[0] < 192 { 1 } else { 16 };
-    let lengths: Vec<_> = control[..3].iter().map(|&byte| long * usize::from(length(byte))).collect();
+    let lengths = control[..3].iter().map(|&byte| long * usize::from(length(byte)));
+    let lengths: Vec<_> = lengths.collect();
     let lengths = if lengths.iter().sum::<usize>() == 0 { vec![1] } else { lengths };
 
     let expected = oracle::interpret(bytes);

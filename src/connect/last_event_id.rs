@@ -207,7 +207,7 @@ mod tests {
         let error = from("/?last_event_id=a%0Adata").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "last event id in the query: invalid event id: line feed at byte 1"
+            "last event id in the query: invalid event ID: line feed at byte 1; remove it"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! An event encoded once and sent to many.
+//! An event that is encoded once and sent to many streams.
 
 use std::{fmt, ops::Range};
 
@@ -12,24 +12,26 @@ use super::{
 };
 use crate::event::{Event, EventId, IntoEventId};
 
-/// An event as it goes out: encoded once, cloned at the cost of a reference count, sent to any
-/// number of streams.
+/// An event in the event stream format. Encode it once, and send clones of it to any number of
+/// streams.
 ///
-/// An id can still be put in front, as a store does that learns the id when it has taken the event:
+/// A clone shares the bytes: it costs a reference count. An ID can be set later, for example by a
+/// store that assigns IDs:
 ///
 /// ```
 /// use tower_sse::{EncodedEvent, Event};
 ///
-/// let shared: EncodedEvent = Event::new("to all").with_type("news").encode();
-/// let mine = shared.clone().with_id(7);
-/// assert_eq!(mine.to_bytes(), "id: 7\nevent: news\ndata: to all\n\n");
+/// let event: EncodedEvent = Event::new("to all").with_type("news").encode();
+/// let stored = event.clone().with_id(7);
+/// assert_eq!(stored.to_bytes(), "id: 7\nevent: news\ndata: to all\n\n");
 /// ```
 #[derive(Clone)]
 pub struct EncodedEvent {
     bytes: Bytes,
-    /// Where the last id stands in `bytes`.
+    /// The position of the last ID in `bytes`.
     id: Option<Range<usize>>,
-    /// An id that came later and goes first. `bytes` has none in its first block then.
+    /// An ID that was set after encoding. It is written before `bytes`, whose first event then has
+    /// no ID of its own.
     late_id: Option<EventId>,
 }
 
@@ -43,12 +45,11 @@ impl EncodedEvent {
         Self { bytes: buffer.freeze(), id: layout.id, late_id: None }
     }
 
-    /// Takes bytes that are encoded already, for who knows what they do: from a store, a file,
-    /// another server.
+    /// Wraps bytes that are already encoded, for example from a store or another server.
     ///
-    /// They are one or more whole events (or comments), in UTF-8, in the event stream format: so
-    /// the last line of them is an empty one, and nothing that is sent afterwards can become a
-    /// part of them. Wherever events are counted or dropped, the whole is one.
+    /// The bytes are one or more complete events or comments in UTF-8. They must end with an empty
+    /// line, so that an event sent afterwards cannot become part of them. A stream counts and drops
+    /// them as one event.
     ///
     /// ```
     /// use tower_sse::EncodedEvent;
@@ -56,7 +57,11 @@ impl EncodedEvent {
     /// assert!(EncodedEvent::from_bytes("id: 7\ndata: a\n\ndata: b\n\n").is_ok());
     ///
     /// let error = EncodedEvent::from_bytes("data: a\n").unwrap_err();
-    /// assert_eq!(error.to_string(), "not whole events: the last event, from byte 0, is not ended by an empty line");
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "invalid encoded event: the event that starts at byte 0 does not end; \
+    ///      append an empty line",
+    /// );
     /// ```
     ///
     /// # Errors
@@ -69,14 +74,14 @@ impl EncodedEvent {
         Ok(Self { bytes, id, late_id: None })
     }
 
-    /// Sets the id, in place of any there was; of several events, that of the first.
+    /// Sets the ID. Replaces any ID set before. Of several events, it becomes the ID of the first.
     ///
-    /// The bytes are shared still, unless they have an id of their own, which costs a copy of them
-    /// without it. Sent, they are copied behind the id, into the buffer of the stream.
+    /// The bytes stay shared, unless they already contain an ID: then they are copied without it.
+    /// When the event is sent, the bytes are copied after the ID into the buffer of the stream.
     ///
     /// # Panics
     ///
-    /// Panics if given a literal that holds a control character.
+    /// Panics if given a literal that contains a control character.
     #[must_use]
     #[track_caller]
     pub fn with_id(mut self, id: impl IntoEventId) -> Self {
@@ -88,8 +93,8 @@ impl EncodedEvent {
         self
     }
 
-    /// Returns the bytes as they go out. They are shared, not copied, unless an id was put in
-    /// front.
+    /// Returns the encoded bytes. They are shared, unless an ID was set after encoding: then they
+    /// are copied.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         if self.late_id.is_none() {
@@ -114,7 +119,7 @@ impl From<Event> for EncodedEvent {
     }
 }
 
-/// Equal if the bytes are that go out.
+/// Events are equal if their encoded bytes are.
 impl PartialEq for EncodedEvent {
     fn eq(&self, other: &Self) -> bool {
         self.to_bytes() == other.to_bytes()
@@ -160,14 +165,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_of_the_event_gives_way_to_a_late_one() {
+    fn a_late_id_replaces_the_id_of_the_event() {
         let encoded = Event::new("x").with_id(1).encode().with_id(2);
         assert_eq!(encoded.to_bytes(), "id: 2\ndata: x\n\n");
         assert_eq!(encoded.with_id(3).to_bytes(), "id: 3\ndata: x\n\n");
     }
 
     #[test]
-    fn a_late_id_is_that_of_the_first_event_of_several() {
+    fn a_late_id_is_the_id_of_the_first_of_several_events() {
         let encoded = EncodedEvent::from_bytes("id:1\nid\ndata: a\n\nid: 9\ndata: b\n\n").unwrap();
         let encoded = encoded.with_id(2);
         assert_eq!(encoded.to_bytes(), "id: 2\ndata: a\n\nid: 9\ndata: b\n\n");
@@ -176,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn a_late_id_passes_over_comments_before_the_first_event() {
+    fn a_late_id_skips_comments_before_the_first_event() {
         let encoded = EncodedEvent::from_bytes(": hi\n\n\n:\nid: 1\ndata: a\n\nid: 2\n\n").unwrap();
         assert_eq!(encoded.with_id(7).to_bytes(), "id: 7\n: hi\n\n\n:\ndata: a\n\nid: 2\n\n");
     }
 
     #[test]
-    fn a_line_that_is_left_out_leaves_no_line_end_joined() {
+    fn a_removed_line_does_not_join_two_line_ends() {
         let encoded = EncodedEvent::from_bytes("data: a\rid: 1\n\n").unwrap();
         assert_eq!(encoded.with_id(7).to_bytes(), "id: 7\ndata: a\n\n");
     }

@@ -1,15 +1,14 @@
-//! What an encoded event will look like, measured before it is written.
+//! Measures an encoded event before it is written.
 //!
 //! So the exact length is known before anything is locked or allocated. Data of one line, the
-//! common case, is looked through a single time: when it is written, the layout tells that there is
-//! no line end to look for.
+//! common case, is searched for line ends only once: the layout remembers that there is none.
 
 use std::ops::Range;
 
 use bytes::BytesMut;
 use memchr::memchr2;
 
-use super::{Bytes, id_line, sealed};
+use super::{Bytes, id_line, sealed, split::split_line};
 use crate::event::Event;
 
 const COMMENT: &[u8] = b": ";
@@ -18,22 +17,26 @@ const RETRY: &[u8] = b"retry: ";
 const DATA: &[u8] = b"data: ";
 const COLON: &[u8] = b": ";
 
-/// The measures of one encoded event.
+/// The length of an encoded event, and the position of its ID.
+///
+/// Invariant: `write` appends exactly `len` bytes. The channel reserves room by it.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// The length of the whole, in bytes.
+    /// The length of the encoded event, in bytes.
     pub(crate) len: usize,
-    /// Where the id stands in it.
+    /// The position of the value of its ID.
     pub(crate) id: Option<Range<usize>>,
-    /// The data, if there is any, has no line end.
+    /// Whether the data contains no line end. Also true without data.
     one_line: bool,
 }
 
 impl Layout {
+    /// Creates the layout of bytes that are encoded already.
     pub(crate) fn new(len: usize, id: Option<Range<usize>>) -> Self {
         Self { len, id, one_line: true }
     }
 
+    /// Measures an event. Inlined for the common case: an event with nothing but data of one line.
     #[inline]
     pub(crate) fn of(event: &Event) -> Self {
         if let Some(data) = event.only_data() {
@@ -75,11 +78,11 @@ impl Layout {
         Self { len, id, one_line }
     }
 
-    /// Writes the event that was measured.
+    /// Appends the event that was measured.
     #[inline]
     pub(crate) fn write(&self, event: &Event, buffer: &mut BytesMut) {
         if let (true, Some(data)) = (self.one_line, event.only_data()) {
-            // What most events are, in three pieces.
+            // The common case, in three copies.
             buffer.extend_from_slice(DATA);
             buffer.extend_from_slice(data.as_bytes());
             buffer.extend_from_slice(b"\n\n");
@@ -132,20 +135,20 @@ impl sealed::Encode for Event {
     }
 }
 
-/// The length of one line of a field.
+/// Returns the length of one line of a field.
 fn line_len(prefix: &[u8], value: &[u8]) -> usize {
     prefix.len() + value.len() + 1
 }
 
-/// The length of a field that may have several lines: its line ends are of one byte each when
-/// written.
+/// Returns the length of a field that may have several lines. Each line end is written as LF.
 fn field_len(prefix: &[u8], value: &[u8]) -> usize {
     let mut len = 0;
     each_line(value, |line| len += line_len(prefix, line));
     len
 }
 
-/// Writes one line. Inlined, so that a prefix, known to the compiler, is a store and not a copy.
+/// Appends one line. Inlined, so that a constant prefix is stored by one instruction instead of a
+/// call that copies it.
 #[inline(always)]
 fn write_line(prefix: &[u8], value: &[u8], buffer: &mut BytesMut) {
     buffer.extend_from_slice(prefix);
@@ -157,13 +160,12 @@ fn write_lines(prefix: &[u8], value: &[u8], buffer: &mut BytesMut) {
     each_line(value, |line| write_line(prefix, line, buffer));
 }
 
-/// Calls `f` with each line of a text: CR, LF and CRLF end one each, and the last line ends with
-/// the text.
+/// Calls `f` with each line of a text. The last line is the text after the last line end, which may
+/// be empty.
 fn each_line(mut text: &[u8], mut f: impl FnMut(&[u8])) {
-    while let Some(end) = memchr2(b'\r', b'\n', text) {
-        f(&text[..end]);
-        let line_end = if text[end..].starts_with(b"\r\n") { 2 } else { 1 };
-        text = &text[end + line_end..];
+    while let Some((line, rest)) = split_line(text) {
+        f(line);
+        text = rest;
     }
     f(text);
 }
@@ -175,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_length_is_exact_and_the_id_is_where_it_says() {
+    fn the_length_is_exact_and_the_id_is_at_its_position() {
         let events = [
             Event::default(),
             Event::new(""),

@@ -1,18 +1,19 @@
-//! Events as bytes: the event stream format of the
-//! [WHATWG standard, 9.2.5](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream),
-//! written.
+//! Events to bytes: the event stream format of the [WHATWG standard, 9.2.5][standard].
 //!
-//! An event is encoded when it is sent, straight into the buffer of its stream. To send one event
-//! to many streams, encode it once, with [`Event::encode`](crate::Event::encode), and clone the
-//! [`EncodedEvent`], which costs the same for a megabyte as for a byte.
+//! [standard]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 //!
-//! What is written is always: UTF-8, LF as line end, one space after each colon, fields in the
-//! order comments, `event`, `id`, `retry`, `data`, custom fields, and an empty line.
+//! An event is encoded when it is sent, directly into the buffer of its stream. To send one event
+//! to many streams, encode it once with [`Event::encode`](crate::Event::encode) and clone the
+//! [`EncodedEvent`]. A clone costs the same for a megabyte as for a byte.
+//!
+//! The output is UTF-8, with LF as line end and one space after each colon. The fields are written
+//! in the order comments, `event`, `id`, `retry`, `data`, custom fields, followed by an empty line.
 
 mod encoded;
 pub(crate) mod id_line;
 mod layout;
 mod raw;
+mod split;
 
 use bytes::{Bytes, BytesMut};
 
@@ -20,11 +21,14 @@ pub(crate) use self::layout::Layout;
 pub use self::{encoded::EncodedEvent, raw::InvalidEncoding};
 use crate::event::Event;
 
-/// What can be sent on an event stream: an [`Event`], or an [`EncodedEvent`]. This trait is sealed.
+/// A value that can be sent on an event stream: an [`Event`], an [`EncodedEvent`] or an entry of a
+/// hub.
+///
+/// This trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",
     label = "expected an `Event` or an `EncodedEvent`",
-    note = "text becomes an event with `Event::new(text)`, other values with `Event::display(value)`"
+    note = "create an event with `Event::new(text)`, or `Event::display(value)` for other values"
 )]
 pub trait Encode: sealed::Encode {}
 
@@ -38,7 +42,7 @@ impl Event {
         EncodedEvent::new(self)
     }
 
-    /// Encodes the event at the end of a buffer, without an allocation if the buffer has the room.
+    /// Appends the encoded event to a buffer, without an allocation if the buffer has enough room.
     ///
     /// ```
     /// use tower_sse::Event;
@@ -59,15 +63,15 @@ impl Event {
 pub(crate) mod sealed {
     use super::{Bytes, BytesMut, Layout};
 
-    /// How the channel takes an event into its buffer.
+    /// How the channel puts an event into its buffer.
     pub trait Encode: Send + Sync + 'static {
-        /// Measures: what is known before a byte is written.
+        /// Measures the encoded event.
         fn layout(&self) -> Layout;
 
-        /// Writes what was measured, into a buffer that has the room.
+        /// Appends the encoded event. `layout` must be the one that this event returned.
         fn write(&self, layout: &Layout, buffer: &mut BytesMut);
 
-        /// Returns the bytes if they exist already and need no other in front.
+        /// Returns the encoded bytes if they exist already, so that they can be shared.
         fn shared(&self) -> Option<&Bytes>;
     }
 }

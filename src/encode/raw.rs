@@ -1,20 +1,22 @@
-//! Bytes that somebody else encoded: checked to be whole events, and looked through for ids.
+//! Bytes that were encoded elsewhere: the check that they are complete events, and the search for
+//! IDs.
 
 use std::{error::Error, fmt, ops::Range, str};
 
 use bytes::{Bytes, BytesMut};
-use memchr::memchr2;
 
-/// The error of bytes that are not whole events in the event stream format.
+use super::split::split_line;
+
+/// The error of bytes that are not complete events in the event stream format.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidEncoding(Fault);
+pub struct InvalidEncoding(InvalidEncodingKind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Fault {
+enum InvalidEncodingKind {
     Empty,
     ByteOrderMark,
     NotUtf8(str::Utf8Error),
-    /// The last event starts here, and does not end.
+    /// The last event starts at this byte and does not end with an empty line.
     Unfinished {
         start: usize,
     },
@@ -22,13 +24,22 @@ enum Fault {
 
 impl fmt::Display for InvalidEncoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not whole events: ")?;
+        f.write_str("invalid encoded event: ")?;
         match &self.0 {
-            Fault::Empty => f.write_str("there is not a byte"),
-            Fault::ByteOrderMark => f.write_str("they start with a byte order mark"),
-            Fault::NotUtf8(error) => write!(f, "not UTF-8 at byte {}", error.valid_up_to()),
-            Fault::Unfinished { start } => {
-                write!(f, "the last event, from byte {start}, is not ended by an empty line")
+            InvalidEncodingKind::Empty => {
+                f.write_str("it is empty; pass at least one event or comment")
+            }
+            InvalidEncodingKind::ByteOrderMark => {
+                f.write_str("byte order mark at byte 0; remove it")
+            }
+            InvalidEncodingKind::NotUtf8(error) => {
+                write!(f, "invalid UTF-8 at byte {}; encode text as UTF-8", error.valid_up_to())
+            }
+            InvalidEncodingKind::Unfinished { start } => {
+                write!(
+                    f,
+                    "the event that starts at byte {start} does not end; append an empty line"
+                )
             }
         }
     }
@@ -36,83 +47,92 @@ impl fmt::Display for InvalidEncoding {
 
 impl Error for InvalidEncoding {}
 
-/// Checks bytes to be whole events, and returns where their last id stands.
+/// Checks that bytes are complete events, and returns the position of their last ID.
 pub(super) fn check(bytes: &[u8]) -> Result<Option<Range<usize>>, InvalidEncoding> {
     if bytes.is_empty() {
-        return Err(InvalidEncoding(Fault::Empty));
+        return Err(InvalidEncoding(InvalidEncodingKind::Empty));
     }
     if bytes.starts_with("\u{feff}".as_bytes()) {
-        return Err(InvalidEncoding(Fault::ByteOrderMark));
+        return Err(InvalidEncoding(InvalidEncodingKind::ByteOrderMark));
     }
-    str::from_utf8(bytes).map_err(|error| InvalidEncoding(Fault::NotUtf8(error)))?;
+    str::from_utf8(bytes).map_err(|error| InvalidEncoding(InvalidEncodingKind::NotUtf8(error)))?;
     let mut block_start = 0;
     for line in lines(bytes) {
-        if line.text.is_empty() && line.ended {
+        // WHATWG 9.2.6: an empty line ends an event.
+        if line.range.is_empty() && line.has_end {
             block_start = line.next;
         }
     }
     if block_start < bytes.len() {
-        return Err(InvalidEncoding(Fault::Unfinished { start: block_start }));
+        return Err(InvalidEncoding(InvalidEncodingKind::Unfinished { start: block_start }));
     }
     Ok(last_id(bytes))
 }
 
-/// Returns where the value of the last `id` field stands that a client would take: one without NUL.
+/// Returns the position of the last ID that a client would use: an ID that contains NUL is ignored.
 pub(super) fn last_id(bytes: &[u8]) -> Option<Range<usize>> {
     lines(bytes).filter_map(|line| id_of(bytes, &line)).last()
 }
 
-/// Returns the bytes without the `id` fields of the first block that has a field.
+/// Returns the bytes without the `id` fields of the first event. Blocks that contain only comments
+/// do not count as events.
 pub(super) fn without_first_id(bytes: &[u8]) -> Bytes {
     let mut kept = BytesMut::with_capacity(bytes.len());
-    let mut within_first = true;
-    let mut seen = false;
+    let mut in_first_event = true;
+    let mut has_field = false;
     for line in lines(bytes) {
-        within_first &= !(seen && line.text.is_empty());
-        seen |= !matches!(bytes[line.text.clone()], [] | [b':', ..]);
-        if !(within_first && is_id(&bytes[line.text.clone()])) {
-            // With LF, since a CR and the LF behind a line that is left out would become one.
-            kept.extend_from_slice(&bytes[line.text.clone()]);
+        let text = &bytes[line.range];
+        in_first_event &= !(has_field && text.is_empty());
+        has_field |= !matches!(text, [] | [b':', ..]);
+        if !(in_first_event && is_id(text)) {
+            // Every line end becomes LF. If a line is removed between a CR and a LF, those two
+            // would otherwise join to one line end.
+            kept.extend_from_slice(text);
             kept.extend_from_slice(b"\n");
         }
     }
     kept.freeze()
 }
 
+/// Returns whether a line is an `id` field.
 fn is_id(line: &[u8]) -> bool {
     line == b"id" || line.starts_with(b"id:")
 }
 
-fn id_of(bytes: &[u8], line: &Line) -> Option<Range<usize>> {
-    let text = &bytes[line.text.clone()];
+/// Returns the position of the ID of a line, if it is an `id` field without NUL.
+fn id_of(bytes: &[u8], line: &RawLine) -> Option<Range<usize>> {
+    let text = &bytes[line.range.clone()];
     if !is_id(text) || text.contains(&0) {
         return None;
     }
-    let name = if text.starts_with(b"id: ") { 4 } else { text.len().min(3) };
-    Some(line.text.start + name..line.text.end)
+    // WHATWG 9.2.6: one space after the colon is removed; the colon may be missing.
+    let value = if text.starts_with(b"id: ") { 4 } else { text.len().min(3) };
+    Some(line.range.start + value..line.range.end)
 }
 
-struct Line {
-    /// Without its line end.
-    text: Range<usize>,
-    ended: bool,
-    /// Where the next line starts.
+/// A line of encoded bytes.
+struct RawLine {
+    /// Its position, without its line end.
+    range: Range<usize>,
+    /// Whether it has a line end.
+    has_end: bool,
+    /// The position of the next line.
     next: usize,
 }
 
-fn lines(bytes: &[u8]) -> impl Iterator<Item = Line> {
+fn lines(bytes: &[u8]) -> impl Iterator<Item = RawLine> {
     let mut start = 0;
     std::iter::from_fn(move || {
         if start == bytes.len() {
             return None;
         }
-        let line = match memchr2(b'\r', b'\n', &bytes[start..]) {
-            None => Line { text: start..bytes.len(), ended: false, next: bytes.len() },
-            Some(len) => {
-                let end = start + len;
-                let line_end = if bytes[end..].starts_with(b"\r\n") { 2 } else { 1 };
-                Line { text: start..end, ended: true, next: end + line_end }
-            }
+        let line = match split_line(&bytes[start..]) {
+            None => RawLine { range: start..bytes.len(), has_end: false, next: bytes.len() },
+            Some((line, rest)) => RawLine {
+                range: start..start + line.len(),
+                has_end: true,
+                next: bytes.len() - rest.len(),
+            },
         };
         start = line.next;
         Some(line)
@@ -124,27 +144,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_events_end_with_an_empty_line() {
-        for whole in
+    fn complete_events_end_with_an_empty_line() {
+        for complete in
             ["\n", "data: a\n\n", "data: a\r\r", "data: a\r\n\r\n", ": c\n\n\n", "a\n\r\n", "\r"]
         {
-            assert!(check(whole.as_bytes()).is_ok(), "{whole:?}");
+            assert!(check(complete.as_bytes()).is_ok(), "{complete:?}");
         }
         for (unfinished, start) in [("a", 0), ("a\n", 0), ("a\r\n", 0), ("a\n\nb\n", 3), ("\na", 1)]
         {
             let error = check(unfinished.as_bytes()).unwrap_err();
-            assert_eq!(error, InvalidEncoding(Fault::Unfinished { start }), "{unfinished:?}");
+            let expected = InvalidEncoding(InvalidEncodingKind::Unfinished { start });
+            assert_eq!(error, expected, "{unfinished:?}");
         }
         assert!(check(b"").is_err());
         assert!(check("\u{feff}data: a\n\n".as_bytes()).is_err());
         assert_eq!(
             check(b"data: \xff\n\n").unwrap_err().to_string(),
-            "not whole events: not UTF-8 at byte 6"
+            "invalid encoded event: invalid UTF-8 at byte 6; encode text as UTF-8"
         );
     }
 
     #[test]
-    fn the_last_id_is_the_one_a_client_takes() {
+    fn the_last_id_is_the_one_that_a_client_uses() {
         for (bytes, id) in [
             ("data: id\n\n", None),
             ("id: 1\nid:2\n\n", Some("2")),

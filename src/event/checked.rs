@@ -1,11 +1,16 @@
-//! What event types, ids and field names have in common: a text, a check, and every trait of a text.
+//! The common code of event types, event IDs and field names: a text, its check, and the traits of
+//! a text.
 //!
-//! A macro, so that each is a type of its own with docs of its own. It is written for the one place
-//! that uses it, `names.rs`, and takes what it needs from the imports there.
+//! A macro, because each of them is a type with its own docs.
 
-/// Defines one checked text type and the trait of what becomes one.
+/// Seals the traits that the macro defines.
+pub trait Sealed {}
+
+impl Sealed for &'static str {}
+
+/// Defines a checked text type, and the trait of the values that convert into it.
 ///
-/// `$check` is a `const fn(&[u8]) -> Option<Fault>`.
+/// `$check` is a `const fn(&[u8]) -> Option<InvalidTextKind>`.
 macro_rules! checked_text {
     (
         $(#[$doc:meta])* $name:ident, $error:ident, $check:path, $static_message:literal;
@@ -13,19 +18,19 @@ macro_rules! checked_text {
     ) => {
         $(#[$doc])*
         #[derive(Clone)]
-        pub struct $name(pub(super) Text);
+        pub struct $name($crate::event::text::Text);
 
         impl $name {
-            /// Takes a literal, without copying it. In a `const` it is checked by the compiler.
+            /// Creates a value from a literal, without a copy. In a `const` the compiler checks it.
             ///
             /// # Panics
             ///
-            #[doc = concat!("Panics if the text cannot be one: ", $static_message, ".")]
+            #[doc = concat!("Panics if the text is invalid: ", $static_message, ".")]
             #[must_use]
             #[track_caller]
             pub const fn from_static(text: &'static str) -> Self {
                 match $check(text.as_bytes()) {
-                    None => Self(Text::Static(text)),
+                    None => Self($crate::event::text::Text::Static(text)),
                     Some(_) => panic!($static_message),
                 }
             }
@@ -41,11 +46,11 @@ macro_rules! checked_text {
                 self.0.as_bytes()
             }
 
-            /// Wraps what the check has seen and found to be fine.
-            fn checked(text: Text) -> Result<Self, $error> {
+            /// Checks a text, and returns it as this type if it is valid.
+            fn checked(text: $crate::event::text::Text) -> Result<Self, $error> {
                 match $check(text.as_bytes()) {
                     None => Ok(Self(text)),
-                    Some(fault) => Err($error { fault }),
+                    Some(kind) => Err($error(kind)),
                 }
             }
         }
@@ -54,7 +59,7 @@ macro_rules! checked_text {
             type Error = $error;
 
             fn try_from(text: &str) -> Result<Self, $error> {
-                Self::checked(Text::copied(text))
+                Self::checked($crate::event::text::Text::copied(text))
             }
         }
 
@@ -70,11 +75,11 @@ macro_rules! checked_text {
             type Error = $error;
 
             fn try_from(text: String) -> Result<Self, $error> {
-                Self::checked(Text::from(text))
+                Self::checked($crate::event::text::Text::from(text))
             }
         }
 
-        impl FromStr for $name {
+        impl std::str::FromStr for $name {
             type Err = $error;
 
             fn from_str(text: &str) -> Result<Self, $error> {
@@ -82,15 +87,15 @@ macro_rules! checked_text {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(self.as_str(), f)
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(self.as_str(), f)
             }
         }
 
@@ -100,7 +105,7 @@ macro_rules! checked_text {
             }
         }
 
-        impl Borrow<str> for $name {
+        impl std::borrow::Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 self.as_str()
             }
@@ -138,14 +143,14 @@ macro_rules! checked_text {
             }
         }
 
-        impl hash::Hash for $name {
-            fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        impl std::hash::Hash for $name {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
                 self.as_str().hash(state);
             }
         }
 
         $(#[$into_doc])*
-        pub trait $into: sealed::Sealed {
+        pub trait $into: $crate::event::checked::Sealed {
             #[doc(hidden)]
             #[track_caller]
             fn $into_fn(self) -> $name;
@@ -173,8 +178,8 @@ macro_rules! checked_text {
             }
         }
 
-        impl sealed::Sealed for $name {}
-        impl sealed::Sealed for &$name {}
+        impl $crate::event::checked::Sealed for $name {}
+        impl $crate::event::checked::Sealed for &$name {}
     };
 }
 

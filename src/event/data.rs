@@ -1,4 +1,4 @@
-//! What an event can be made of: any text.
+//! Event data: any text.
 
 use std::{borrow::Cow, fmt, mem, ops::Range, str::Utf8Error};
 
@@ -6,12 +6,12 @@ use bytes::Bytes;
 
 use super::text::Text;
 
-/// The data of an event, or the value of a custom field or a comment: any UTF-8 text, lines
-/// included.
+/// The data of an event, or the value of a custom field or a comment: any UTF-8 text, which may
+/// have several lines.
 ///
-/// Made from text and from integers; [`Event::display`](crate::Event::display) takes any other
-/// value that can be displayed. A [`String`] is taken as it is, short text is kept without an
-/// allocation, and [`Bytes`] are checked to be UTF-8 and then shared.
+/// It converts from text and from integers. [`Event::display`](crate::Event::display) takes any
+/// other value that implements `Display`. A [`String`] is moved, text of up to 38 bytes is copied
+/// without an allocation, and [`Bytes`] are checked to be UTF-8 and then shared.
 ///
 /// ```
 /// use tower_sse::{Event, EventData};
@@ -35,53 +35,56 @@ impl EventData {
         self.0.as_bytes()
     }
 
-    /// Sets a slot to a part of a text that a parser has checked: a copy if it is short, else a share
-    /// of it.
+    /// Sets a field to a range of a chunk, which a parser has checked to be UTF-8: inline if it is
+    /// short, otherwise as a slice that shares the chunk.
     #[inline]
-    pub(crate) fn receive(slot: &mut Option<Self>, whole: &Bytes, part: Range<usize>) {
-        slot.insert(Self(Text::EMPTY)).become_part_of(whole, part);
+    pub(crate) fn assign_slice(field: &mut Option<Self>, chunk: &Bytes, range: Range<usize>) {
+        field.insert(Self(Text::EMPTY)).set_slice(chunk, range);
     }
 
     #[inline]
-    fn become_part_of(&mut self, whole: &Bytes, part: Range<usize>) {
-        if !self.0.become_short(whole, part.clone()) {
-            self.0 = Text::Shared(whole.slice(part));
+    fn set_slice(&mut self, chunk: &Bytes, range: Range<usize>) {
+        if !self.0.assign_inline(chunk, range.clone()) {
+            self.0 = Text::Slice(chunk.slice(range));
         }
     }
 
-    /// Takes a part of a text that a parser has checked, in the same way.
-    pub(crate) fn part_of(whole: &Bytes, part: Range<usize>) -> Self {
+    /// Sets a field to a copy of text that a parser has checked to be UTF-8.
+    pub(crate) fn assign_copy(field: &mut Option<Self>, text: &[u8]) {
+        field.insert(Self(Text::EMPTY)).0.assign_copy(text, 0..text.len());
+    }
+
+    /// Sets a field to text that a parser has checked to be UTF-8 and joined. The buffer is empty
+    /// afterwards.
+    #[inline]
+    pub(crate) fn assign_take(field: &mut Option<Self>, joined: &mut Vec<u8>) {
+        if let Text::Joined(text) = &mut field.insert(Self(Text::Joined(Vec::new()))).0 {
+            mem::swap(text, joined);
+        }
+    }
+
+    /// Creates data from a range of a buffer, like [`assign_slice`](Self::assign_slice).
+    pub(crate) fn from_parser_slice(buffer: &Bytes, range: Range<usize>) -> Self {
         let mut data = Self(Text::EMPTY);
-        data.become_part_of(whole, part);
+        data.set_slice(buffer, range);
         data
     }
 
-    /// Copies a text that a parser has checked.
-    pub(crate) fn copy_of(text: &[u8]) -> Self {
-        Self(Text::copied_part(text, 0..text.len()))
+    /// Creates data from a copy of text that a parser has checked to be UTF-8.
+    pub(crate) fn from_parser_copy(text: &[u8]) -> Self {
+        Self(Text::copied_range(text, 0..text.len()))
     }
 
-    /// Sets a slot to such a copy.
-    pub(crate) fn receive_copy(slot: &mut Option<Self>, text: &[u8]) {
-        slot.insert(Self(Text::EMPTY)).0.become_copy_of(text, 0..text.len());
-    }
-
-    /// Sets a slot to a text that a parser has checked and put together.
-    #[inline]
-    pub(crate) fn receive_kept(slot: &mut Option<Self>, kept: &mut Vec<u8>) {
-        if let Text::Checked(text) = &mut slot.insert(Self(Text::Checked(Vec::new()))).0 {
-            mem::swap(text, kept);
-        }
-    }
-
-    pub(crate) fn is_short(text: &[u8]) -> bool {
+    /// Returns whether text of this length is stored without an allocation.
+    pub(crate) fn fits_inline(text: &[u8]) -> bool {
         text.len() <= Text::INLINE
     }
 
+    /// Returns the data without a reference to a larger buffer.
     pub(super) fn detached(self) -> Self {
         match self.0 {
-            Text::Shared(text) => Self::copy_of(&text),
-            own => Self(own),
+            Text::Slice(text) => Self::from_parser_copy(&text),
+            other => Self(other),
         }
     }
 
@@ -145,7 +148,7 @@ impl TryFrom<Bytes> for EventData {
 
     fn try_from(bytes: Bytes) -> Result<Self, Utf8Error> {
         std::str::from_utf8(&bytes)?;
-        Ok(Self(Text::Shared(bytes)))
+        Ok(Self(Text::Slice(bytes)))
     }
 }
 

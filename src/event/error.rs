@@ -1,57 +1,63 @@
-//! What is wrong with an event type, an id or a field name, and where.
+//! The errors of an invalid event type, event ID or field name.
 
 use std::{error::Error, fmt};
 
-/// What a name or an id must not hold.
+/// Why a text is not a valid event type, event ID or field name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The byte at this position, counted from 0.
+pub(super) enum InvalidTextKind {
+    /// It contains this byte, at this position, counted from 0.
     Byte { at: usize, byte: u8 },
-    /// Nothing at all.
+    /// It is empty.
     Empty,
-    /// A byte order mark, which a client takes off at the start of a stream.
+    /// It starts with a byte order mark. A client removes one at the start of a stream.
     ByteOrderMark,
-    /// One of the names that the standard defines.
-    Standard,
+    /// It is the name of a field that the standard defines.
+    StandardField(&'static str),
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for InvalidTextKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Byte { at, byte: b'\n' } => write!(f, "line feed at byte {at}"),
-            Self::Byte { at, byte: b'\r' } => write!(f, "carriage return at byte {at}"),
-            Self::Byte { at, byte: b':' } => write!(f, "colon at byte {at}"),
-            Self::Byte { at, byte } => write!(f, "control character {byte:#04x} at byte {at}"),
-            Self::Empty => f.write_str("it is empty"),
-            Self::ByteOrderMark => f.write_str("it starts with a byte order mark"),
-            Self::Standard => f.write_str("it is one of the standard's own fields"),
+            Self::Byte { at, byte: b'\n' } => write!(f, "line feed at byte {at}; remove it"),
+            Self::Byte { at, byte: b'\r' } => write!(f, "carriage return at byte {at}; remove it"),
+            Self::Byte { at, byte: b':' } => write!(f, "colon at byte {at}; remove it"),
+            Self::Byte { at, byte } => {
+                write!(f, "control character {byte:#04x} at byte {at}; remove it")
+            }
+            Self::Empty => f.write_str("it is empty; use at least one character"),
+            Self::ByteOrderMark => f.write_str("byte order mark at byte 0; remove it"),
+            Self::StandardField(name) => {
+                let setter = if *name == "event" { "type" } else { name };
+                write!(f, "`{name}` is a field of the standard; set it with `Event::with_{setter}`")
+            }
         }
     }
 }
 
-macro_rules! invalid {
+macro_rules! invalid_text {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
-        pub struct $name {
-            pub(super) fault: Fault,
-        }
+        pub struct $name(pub(super) InvalidTextKind);
 
         impl $name {
-            /// Returns the position of the byte that is not allowed, counted in bytes from 0, if it
-            /// is one byte that is wrong.
+            /// Returns the position of the invalid byte, counted in bytes from 0.
+            ///
+            /// Returns `None` if the text as a whole is invalid, for example because it is empty.
             #[must_use]
             pub fn position(&self) -> Option<usize> {
-                match self.fault {
-                    Fault::Byte { at, .. } => Some(at),
-                    Fault::Empty | Fault::ByteOrderMark | Fault::Standard => None,
+                match self.0 {
+                    InvalidTextKind::Byte { at, .. } => Some(at),
+                    InvalidTextKind::Empty
+                    | InvalidTextKind::ByteOrderMark
+                    | InvalidTextKind::StandardField(_) => None,
                 }
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!("invalid ", $what, ": {}"), self.fault)
+                write!(f, concat!("invalid ", $what, ": {}"), self.0)
             }
         }
 
@@ -59,16 +65,19 @@ macro_rules! invalid {
     };
 }
 
-invalid! {
-    /// The error of a text that cannot be an [`EventType`](crate::EventType): it holds a line end.
+invalid_text! {
+    /// The error of a text that is not a valid [`EventType`](crate::EventType): it contains a line
+    /// end.
     InvalidEventType, "event type"
 }
-invalid! {
-    /// The error of a text that cannot be an [`EventId`](crate::EventId): it holds a control
+invalid_text! {
+    /// The error of a text that is not a valid [`EventId`](crate::EventId): it contains a control
     /// character.
-    InvalidEventId, "event id"
+    InvalidEventId, "event ID"
 }
-invalid! {
-    /// The error of a text that cannot be a [`FieldName`](crate::FieldName).
+invalid_text! {
+    /// The error of a text that is not a valid [`FieldName`](crate::FieldName): it is empty, it is
+    /// the name of a standard field, or it contains a colon, a line end or a leading byte order
+    /// mark.
     InvalidFieldName, "field name"
 }

@@ -1,4 +1,4 @@
-//! Data as JSON.
+//! Events whose data is JSON.
 
 use std::{error::Error, fmt};
 
@@ -7,10 +7,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::Event;
 
 impl Event {
-    /// Creates an event whose data is the value as JSON.
+    /// Creates an event whose data is the value, serialized as JSON.
     ///
-    /// It is serialized here, not when it is sent. Should the text hold raw line ends, as a
-    /// `RawValue` may, they are sent as line ends of the data, which are white space to JSON.
+    /// The value is serialized by this call, not when the event is sent. A `RawValue` may contain
+    /// line ends. They are sent as line ends of the data, which are white space in JSON.
     ///
     /// ```
     /// use tower_sse::Event;
@@ -21,39 +21,53 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// Returns [`JsonError`] if the value cannot be JSON: a map whose keys are no strings, say.
+    /// Returns [`JsonError`] if the value cannot be serialized as JSON: for example, a map whose
+    /// keys are not strings.
     pub fn json(value: &(impl Serialize + ?Sized)) -> Result<Self, JsonError> {
-        serde_json::to_string(value).map(Self::new).map_err(JsonError)
+        match serde_json::to_string(value) {
+            Ok(data) => Ok(Self::new(data)),
+            Err(source) => Err(JsonError { action: JsonAction::Serialize, source }),
+        }
     }
 
-    /// Reads the data as JSON.
+    /// Deserializes the data from JSON.
     ///
     /// # Errors
     ///
-    /// Returns [`JsonError`] if the data is not JSON, or not of this type.
+    /// Returns [`JsonError`] if the data is not JSON, or does not match the type.
     pub fn parse_json<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
-        serde_json::from_str(self.data()).map_err(JsonError)
+        serde_json::from_str(self.data())
+            .map_err(|source| JsonError { action: JsonAction::Deserialize, source })
     }
 }
 
-/// The error of a value that cannot be JSON, or of data that is not the JSON it should be.
-pub struct JsonError(serde_json::Error);
+/// The error of a value that cannot be serialized as JSON, or of data that cannot be deserialized.
+///
+/// Its [source](Error::source) says why, and for data at which line and column.
+#[derive(Debug)]
+pub struct JsonError {
+    action: JsonAction,
+    source: serde_json::Error,
+}
 
-impl fmt::Debug for JsonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
+#[derive(Debug)]
+enum JsonAction {
+    Serialize,
+    Deserialize,
 }
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("event data as JSON failed")
+        f.write_str(match self.action {
+            JsonAction::Serialize => "the value cannot be serialized as JSON",
+            JsonAction::Deserialize => "the event data cannot be deserialized from JSON",
+        })
     }
 }
 
 impl Error for JsonError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.0)
+        Some(&self.source)
     }
 }
 
@@ -70,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_json_is_an_error_with_a_source() {
+    fn invalid_json_is_an_error_with_a_source() {
         let map = std::collections::HashMap::from([(vec![1], 2)]);
         let error = Event::json(&map).unwrap_err();
         assert!(error.source().is_some());

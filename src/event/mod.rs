@@ -1,12 +1,12 @@
-//! An event of an event stream: one value, the same on the way out and on the way in.
+//! Events of an event stream. Servers and clients use the same type.
 //!
-//! An [`Event`] cannot be wrong. Its [`EventType`], [`EventId`] and the [`FieldName`]s of custom
-//! fields are types that hold nothing which could end a line, so what a user typed can never inject
-//! a line of its own; its data may be any text, for it is split into lines when it is encoded. That
-//! is why encoding an event cannot fail.
+//! An [`Event`] is always valid. Its [`EventType`], its [`EventId`] and the [`FieldName`]s of its
+//! custom fields contain no line end. Its data may be any text: it is split into lines when the
+//! event is encoded. So encoding cannot fail, and user-supplied text cannot inject fields or
+//! events.
 //!
-//! A literal is checked where it stands, and a literal that is wrong panics there. Text that is
-//! known only at run time does not compile without a check:
+//! An invalid literal panics where it is used. Text that is known only at run time must be checked
+//! first, otherwise the program does not compile:
 //!
 //! ```
 //! use tower_sse::{Event, EventType};
@@ -18,24 +18,23 @@
 //! assert_eq!(event.encode().to_bytes(), "event: price\nid: 7\ndata: 42\n\n");
 //! ```
 //!
-//! The fields and what a client does with them are those of the WHATWG standard,
+//! The WHATWG standard defines the fields, and how a client handles them, in
 //! [section 9.2](https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
 mod checked;
 mod data;
 mod error;
-#[expect(clippy::module_inception, reason = "`event::Event` is what the module is about")]
-mod event;
 #[cfg(feature = "json")]
 mod json;
 mod names;
 mod text;
+mod value;
 
 #[cfg(feature = "json")]
 pub use self::json::JsonError;
 pub use self::{
     data::EventData,
     error::{InvalidEventId, InvalidEventType, InvalidFieldName},
-    event::Event,
     names::{EventId, EventType, FieldName, IntoEventId, IntoEventType, IntoFieldName},
+    value::Event,
 };

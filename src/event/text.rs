@@ -1,4 +1,4 @@
-//! Immutable UTF-8 text, kept in the cheapest way that its origin allows.
+//! Immutable UTF-8 text, stored in the cheapest way that its origin allows.
 
 use std::{
     fmt::{self, Write as _},
@@ -9,63 +9,56 @@ use std::{
 
 use bytes::Bytes;
 
-/// Immutable UTF-8 text. No variant is longer than 40 bytes.
+/// Immutable UTF-8 text, in 40 bytes.
 ///
-/// What a parser has checked together with what stood around it is kept as bytes, and checked again
-/// at each look, since without `unsafe` there is no other way from bytes to a `str`. That costs a
-/// hundredth of a nanosecond a byte.
+/// Invariant: the bytes of every variant are UTF-8. Text from a parser is stored as bytes, because
+/// the parser has checked a whole chunk and not each text in it. `as_str` checks these bytes again:
+/// without `unsafe` there is no other way from bytes to a `str`. The check costs a hundredth of a
+/// nanosecond a byte.
 #[derive(Clone)]
 pub(crate) enum Text {
+    /// A literal.
     Static(&'static str),
-    /// The first `len` bytes are UTF-8.
-    Inline {
-        len: u8,
-        bytes: [u8; Self::INLINE],
-    },
+    /// Short text. Only the first `len` bytes belong to it; the others are arbitrary.
+    Inline { len: u8, bytes: [u8; Self::INLINE] },
+    /// Long text from the application.
     Owned(String),
-    /// A part of something larger that others hold too: what a parser cuts out of its input. It is
-    /// UTF-8.
-    Shared(Bytes),
-    /// What a parser has put together. It is UTF-8.
-    Checked(Vec<u8>),
+    /// A slice of a larger buffer, for example of a parser's chunk. The buffer lives as long as any
+    /// slice of it.
+    Slice(Bytes),
+    /// Long text that a parser has copied or joined.
+    Joined(Vec<u8>),
 }
 
 impl Text {
     pub(crate) const EMPTY: Self = Self::Static("");
 
-    /// The longest text that is kept without an allocation, in bytes: with its tag and its length
-    /// it fills the five words that the shared variant needs anyway.
+    /// The maximum length of text that is stored without an allocation, in bytes. With its tag and
+    /// its length it fills the five words that the `Slice` variant needs anyway.
     pub(super) const INLINE: usize = 38;
 
-    /// Copies `text`, without an allocation if it is short.
+    /// Copies `text`, without an allocation if it fits inline.
     #[inline]
     pub(crate) fn copied(text: &str) -> Self {
         Self::inline(text).unwrap_or_else(|| Self::Owned(text.to_owned()))
     }
 
-    /// Copies a part of a larger text, which is checked, without an allocation if it is short.
+    /// Copies a range of a buffer, without an allocation if it fits inline. The range must be
+    /// UTF-8.
     #[inline]
-    pub(super) fn copied_part(whole: &[u8], part: Range<usize>) -> Self {
+    pub(super) fn copied_range(source: &[u8], range: Range<usize>) -> Self {
         let mut text = Self::EMPTY;
-        text.become_copy_of(whole, part);
+        text.assign_copy(source, range);
         text
     }
 
-    /// Becomes a copy of a part of a larger text, which is checked.
-    #[inline]
-    pub(super) fn become_copy_of(&mut self, whole: &[u8], part: Range<usize>) {
-        if !self.become_short(whole, part.clone()) {
-            *self = Self::Checked(whole[part].to_vec());
-        }
-    }
-
-    /// Formats `value`, without an allocation if the result is short.
+    /// Formats `value`, without an allocation if the result fits inline.
     ///
     /// # Panics
     ///
     /// Panics if the value's `Display` returns an error, as [`ToString::to_string`] does.
     pub(crate) fn display(value: &impl fmt::Display) -> Self {
-        let mut writer = Writer { text: Self::EMPTY };
+        let mut writer = TextWriter { text: Self::EMPTY };
         write!(writer, "{value}").expect("a Display implementation returned an error unexpectedly");
         writer.text
     }
@@ -76,8 +69,8 @@ impl Text {
             Self::Static(text) => text.as_bytes(),
             Self::Inline { len, bytes } => &bytes[..usize::from(*len)],
             Self::Owned(text) => text.as_bytes(),
-            Self::Shared(bytes) => bytes,
-            Self::Checked(bytes) => bytes,
+            Self::Slice(bytes) => bytes,
+            Self::Joined(bytes) => bytes,
         }
     }
 
@@ -88,63 +81,74 @@ impl Text {
                 str::from_utf8(self.as_bytes()).expect("inline text is copied from a `str`")
             }
             Self::Owned(text) => text,
-            Self::Shared(_) | Self::Checked(_) => simdutf8::basic::from_utf8(self.as_bytes())
+            Self::Slice(_) | Self::Joined(_) => simdutf8::basic::from_utf8(self.as_bytes())
                 .expect("bytes are checked before they become text"),
         }
     }
 
-    /// Becomes a copy of a part of a larger text, which is checked, if that is short; returns whether
-    /// it is.
+    /// Copies a range of a buffer inline. Returns false, and changes nothing, if it does not fit.
+    /// The range must be UTF-8.
     ///
-    /// What stands behind the part is copied along where there is enough of it, for a copy of a
-    /// known length takes a third of the time; it is behind `len` and never looked at.
+    /// If the buffer goes on after the range, this copies `INLINE` bytes in any case: a copy of a
+    /// constant length takes a third of the time. The bytes after `len` are never read.
     #[inline]
-    pub(super) fn become_short(&mut self, whole: &[u8], part: Range<usize>) -> bool {
-        debug_assert!(str::from_utf8(&whole[part.clone()]).is_ok(), "it is checked");
-        let length = part.end - part.start;
+    pub(super) fn assign_inline(&mut self, source: &[u8], range: Range<usize>) -> bool {
+        debug_assert!(str::from_utf8(&source[range.clone()]).is_ok(), "the range is not UTF-8");
+        let length = range.end - range.start;
         if length > Self::INLINE {
             return false;
         }
         *self = Self::Inline { len: length as u8, bytes: [0; Self::INLINE] };
         if let Self::Inline { bytes, .. } = self {
-            let rest = &whole[part.start..];
-            match rest.first_chunk() {
-                Some(chunk) => *bytes = *chunk,
-                None => bytes[..length].copy_from_slice(&rest[..length]),
+            let source = &source[range.start..];
+            match source.first_chunk() {
+                Some(inline) => *bytes = *inline,
+                None => bytes[..length].copy_from_slice(&source[..length]),
             }
         }
         true
     }
 
-    /// Becomes a copy of another text; a short one is written where it stays.
+    /// Copies a range of a buffer. The range must be UTF-8.
     #[inline]
-    pub(super) fn become_clone_of(&mut self, other: &Self) {
+    pub(super) fn assign_copy(&mut self, source: &[u8], range: Range<usize>) {
+        if !self.assign_inline(source, range.clone()) {
+            *self = Self::Joined(source[range].to_vec());
+        }
+    }
+
+    /// Clones another text. Inline text is copied directly to its place: see
+    /// [`FieldsMut`](super::value::FieldsMut).
+    #[inline]
+    pub(super) fn assign_clone(&mut self, other: &Self) {
         match other {
             Self::Inline { len, bytes } => {
-                self.become_short(bytes, 0..usize::from(*len));
+                self.assign_inline(bytes, 0..usize::from(*len));
             }
             other => *self = other.clone(),
         }
     }
 
-    /// Becomes another text, which is given up; a short one is written where it stays.
+    /// Takes another text, which is empty or unchanged afterwards. Inline text is copied directly
+    /// to its place: see [`FieldsMut`](super::value::FieldsMut).
     #[inline]
-    pub(super) fn become_other(&mut self, other: &mut Self) {
+    pub(super) fn assign_take(&mut self, other: &mut Self) {
         match other {
             Self::Inline { len, bytes } => {
-                self.become_short(bytes, 0..usize::from(*len));
+                self.assign_inline(bytes, 0..usize::from(*len));
             }
             other => *self = mem::replace(other, Self::EMPTY),
         }
     }
 
-    /// Takes the text from `start` on of what is checked and nobody else needs. Clones share it.
-    pub(super) fn rest_of(text: Vec<u8>, start: usize) -> Self {
-        let mut short = Self::EMPTY;
-        if short.become_short(&text, start..text.len()) {
-            return short;
+    /// Takes the buffer of a text that starts at byte `start`. The text must be UTF-8. Clones share
+    /// the buffer.
+    pub(super) fn from_vec(buffer: Vec<u8>, start: usize) -> Self {
+        let mut inline = Self::EMPTY;
+        if inline.assign_inline(&buffer, start..buffer.len()) {
+            return inline;
         }
-        Self::Shared(Bytes::from(text).slice(start..))
+        Self::Slice(Bytes::from(buffer).slice(start..))
     }
 
     #[inline]
@@ -168,12 +172,12 @@ impl fmt::Debug for Text {
     }
 }
 
-/// Collects formatted text inline, and moves it to a `String` once it is too long for that.
-struct Writer {
+/// Collects formatted text inline, and moves it to a `String` when it does not fit any more.
+struct TextWriter {
     text: Text,
 }
 
-impl fmt::Write for Writer {
+impl fmt::Write for TextWriter {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         if let Text::Owned(text) = &mut self.text {
             text.push_str(more);
@@ -183,7 +187,7 @@ impl fmt::Write for Writer {
             let start = usize::from(*len);
             if let Some(room) = bytes.get_mut(start..start + more.len()) {
                 room.copy_from_slice(more.as_bytes());
-                *len += u8::try_from(more.len()).expect("fits the room, which is shorter");
+                *len += u8::try_from(more.len()).expect("the text fits the inline buffer");
                 return Ok(());
             }
         }
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn display_spills_where_it_gets_too_long() {
+    fn displayed_text_moves_to_a_string_when_it_does_not_fit_inline() {
         for parts in [vec!["", "a"], vec!["ä"; 19], vec!["ä"; 20], vec!["x"; 300]] {
             struct Parts<'a>(&'a [&'a str]);
             impl fmt::Display for Parts<'_> {

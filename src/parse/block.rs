@@ -1,58 +1,60 @@
-//! The event in the making: the standard's data, event type and last event ID buffers.
+//! The block of lines that is being read: the standard's data, event type and last event ID
+//! buffers.
 //!
-//! While a block stands in one piece, a value is where it stands, and nothing is copied. Of what a
-//! piece's end cuts, types and ids are made at once, and data is kept in a buffer, which is used
-//! again for the next event unless it is handed out.
+//! While a block lies within one chunk, its values are ranges of the chunk and nothing is copied.
+//! At the end of a chunk, types and IDs are copied out, and data moves to a buffer. The buffer is
+//! reused for the next event, unless it is handed out with its event.
 
 use std::{mem, ops::Range};
 
 use bytes::Bytes;
 
-use super::limits::Limits;
+use super::{
+    buffer::{self, MAX_COPIED, MAX_KEPT_CAPACITY},
+    error::Limits,
+};
 use crate::event::{Event, EventData, EventId, EventType};
-
-/// How much a buffer may keep for the next event, in bytes.
-const KEPT: usize = 128 << 10;
-
-/// How long a text is at most that is copied once more, in bytes: of larger ones there would be twice
-/// as much as there may be.
-pub(super) const LONG: usize = 4 << 10;
 
 /// Where the value of a field is.
 #[derive(Clone, Debug, Default)]
-enum Value {
+enum Location {
     #[default]
     Absent,
-    /// In the current chunk.
-    Here(Range<usize>),
-    /// Kept beside it.
-    Kept,
+    /// In this range of the current chunk.
+    Chunk(Range<usize>),
+    /// In [`FieldValue::owned`].
+    Owned,
 }
 
-/// A value, and what is kept of it beyond its chunk.
+/// The value of a field, in the chunk or copied out of it.
 #[derive(Clone, Debug, Default)]
-struct Slot<K> {
-    value: Value,
-    kept: K,
+struct FieldValue<V> {
+    location: Location,
+    /// The copied value. It is only valid if the location is `Owned`. For data it is otherwise
+    /// empty, with the capacity kept for the next event.
+    owned: V,
 }
 
 /// The block that is being read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block {
-    data: Slot<Vec<u8>>,
-    event_type: Slot<Option<EventType>>,
-    id: Slot<Option<EventId>>,
+    data: FieldValue<Vec<u8>>,
+    event_type: FieldValue<Option<EventType>>,
+    id: FieldValue<Option<EventId>>,
+    /// The reconnection time, in milliseconds.
     retry: Option<u64>,
-    /// Whether any value is kept.
-    is_kept: bool,
-    /// How many bytes its lines have, from the first that is of the event.
+    /// Whether any `owned` value may be in use. If not, `write_to` skips them.
+    has_owned: bool,
+    /// The length of the block's lines, without line ends and without comments before the first
+    /// field.
     pub(super) bytes: usize,
-    /// How long the last data was that was handed out in a buffer.
-    expected: usize,
+    /// The length of the last data that was handed out with its buffer: the first capacity of the
+    /// next buffer.
+    expected_data: usize,
 }
 
 impl Block {
-    /// Whether no line of the standard's fields was read.
+    /// Returns whether no field of the standard has been read.
     pub(super) fn is_empty(&self) -> bool {
         self.data.is_absent()
             && self.event_type.is_absent()
@@ -65,251 +67,241 @@ impl Block {
         !self.data.is_absent()
     }
 
-    /// Whether the block sets the last event ID or the reconnection time.
-    pub(super) fn sets_something(&self) -> bool {
+    /// Returns whether the block sets the last event ID or the reconnection time.
+    pub(super) fn has_id_or_retry(&self) -> bool {
         !self.id.is_absent() || self.retry.is_some()
     }
 
-    /// Appends a line of data that stands in the chunk.
+    /// Appends a whole line of data that lies in the chunk.
     #[inline]
-    pub(super) fn data_here(&mut self, chunk: &[u8], value: Range<usize>, limits: Limits) {
+    pub(super) fn add_data(&mut self, chunk: &[u8], value: Range<usize>, limits: Limits) {
         if self.data.is_absent() {
-            self.data.value = Value::Here(value);
+            self.data.location = Location::Chunk(value);
             return;
         }
-        self.begin_data(chunk, &chunk[value], limits);
+        self.start_data_line(chunk, &chunk[value], limits);
     }
 
-    /// Appends the beginning of a line of data, or all of it, to what is kept of data; with the
-    /// line feed that ends the line before it.
-    pub(super) fn begin_data(&mut self, chunk: &[u8], value: &[u8], limits: Limits) {
-        let first = self.data.is_absent();
-        self.keep_data(chunk, value.len() + 1, limits);
-        if !first {
-            self.data.kept.push(b'\n');
+    /// Appends a line of data, or its first bytes, to the data buffer.
+    ///
+    /// The standard appends a LF after each line and removes the last one. This adds it before each
+    /// line but the first, with the same result.
+    pub(super) fn start_data_line(&mut self, chunk: &[u8], value: &[u8], limits: Limits) {
+        let is_first = self.data.is_absent();
+        self.own_data(chunk, value.len() + 1, limits);
+        if !is_first {
+            self.data.owned.push(b'\n');
         }
-        self.data.kept.extend_from_slice(value);
+        self.data.owned.extend_from_slice(value);
     }
 
-    /// Appends more of the line of data that was begun.
-    pub(super) fn more_data(&mut self, more: &[u8], limits: Limits) {
-        reserve(&mut self.data.kept, more.len(), limits.event);
-        self.data.kept.extend_from_slice(more);
+    /// Appends more bytes to the line of data that was started last.
+    pub(super) fn continue_data_line(&mut self, bytes: &[u8], limits: Limits) {
+        buffer::reserve(&mut self.data.owned, bytes.len(), limits.event);
+        self.data.owned.extend_from_slice(bytes);
     }
 
+    /// Sets the type to a range of the chunk.
     #[inline]
-    pub(super) fn type_here(&mut self, value: Range<usize>) {
-        self.event_type.value = Value::Here(value);
+    pub(super) fn set_type_range(&mut self, range: Range<usize>) {
+        self.event_type.location = Location::Chunk(range);
     }
 
-    pub(super) fn keep_type(&mut self, line: &[u8], value: Range<usize>) {
-        self.is_kept = true;
-        self.event_type.value = Value::Kept;
-        EventType::receive(&mut self.event_type.kept, line, value);
+    /// Sets the type to a copy of a range of a line.
+    pub(super) fn set_type_copy(&mut self, line: &[u8], range: Range<usize>) {
+        self.has_owned = true;
+        self.event_type.location = Location::Owned;
+        EventType::assign_copy(&mut self.event_type.owned, line, range);
     }
 
-    /// The same, of a line that is too long for a copy.
-    pub(super) fn keep_long_type(&mut self, event_type: EventType) {
-        self.is_kept = true;
-        self.event_type = Slot { value: Value::Kept, kept: Some(event_type) };
+    /// Sets the type.
+    pub(super) fn set_type(&mut self, event_type: EventType) {
+        self.has_owned = true;
+        self.event_type = FieldValue { location: Location::Owned, owned: Some(event_type) };
     }
 
+    /// Sets the ID to a range of the chunk.
     #[inline]
-    pub(super) fn id_here(&mut self, value: Range<usize>) {
-        self.id.value = Value::Here(value);
+    pub(super) fn set_id_range(&mut self, range: Range<usize>) {
+        self.id.location = Location::Chunk(range);
     }
 
-    pub(super) fn keep_id(&mut self, line: &[u8], value: Range<usize>) {
-        self.is_kept = true;
-        self.id.value = Value::Kept;
-        EventId::receive(&mut self.id.kept, line, value);
+    /// Sets the ID to a copy of a range of a line.
+    pub(super) fn set_id_copy(&mut self, line: &[u8], range: Range<usize>) {
+        self.has_owned = true;
+        self.id.location = Location::Owned;
+        EventId::assign_copy(&mut self.id.owned, line, range);
     }
 
-    /// The same, of a line that is too long for a copy.
-    pub(super) fn keep_long_id(&mut self, id: EventId) {
-        self.is_kept = true;
-        self.id = Slot { value: Value::Kept, kept: Some(id) };
+    /// Sets the ID.
+    pub(super) fn set_id(&mut self, id: EventId) {
+        self.has_owned = true;
+        self.id = FieldValue { location: Location::Owned, owned: Some(id) };
     }
 
+    /// Sets the reconnection time.
     pub(super) fn set_retry(&mut self, milliseconds: u64) {
         self.retry = Some(milliseconds);
     }
 
-    /// Keeps what stands in a piece that is given up.
-    pub(super) fn keep(&mut self, chunk: &[u8], limits: Limits) {
-        if let Some(part) = self.event_type.here() {
-            self.keep_type(chunk, part);
+    /// Copies all values out of a chunk that is released next.
+    pub(super) fn detach(&mut self, chunk: &[u8], limits: Limits) {
+        if let Some(range) = self.event_type.range() {
+            self.set_type_copy(chunk, range);
         }
-        if let Some(part) = self.id.here() {
-            self.keep_id(chunk, part);
+        if let Some(range) = self.id.range() {
+            self.set_id_copy(chunk, range);
         }
-        if let Value::Here(_) = &self.data.value {
-            self.keep_data(chunk, 0, limits);
+        if let Location::Chunk(_) = &self.data.location {
+            self.own_data(chunk, 0, limits);
         }
     }
 
-    /// Makes data a kept one, with room for so much more.
-    fn keep_data(&mut self, chunk: &[u8], more: usize, limits: Limits) {
-        self.is_kept = true;
-        let here = match &self.data.value {
-            Value::Here(range) => &chunk[range.clone()],
-            Value::Absent | Value::Kept => &[],
+    /// Moves data to its buffer, and reserves room for `more` bytes.
+    fn own_data(&mut self, chunk: &[u8], more: usize, limits: Limits) {
+        self.has_owned = true;
+        let in_chunk = match &self.data.location {
+            Location::Chunk(range) => &chunk[range.clone()],
+            Location::Absent | Location::Owned => &[],
         };
-        let kept = &mut self.data.kept;
-        if kept.capacity() == 0 {
-            kept.reserve_exact(self.expected.min(KEPT));
+        let data = &mut self.data.owned;
+        if data.capacity() == 0 {
+            data.reserve_exact(self.expected_data.min(MAX_KEPT_CAPACITY));
         }
-        reserve(kept, here.len() + more, limits.event);
-        kept.extend_from_slice(here);
-        self.data.value = Value::Kept;
+        buffer::reserve(data, in_chunk.len() + more, limits.event);
+        data.extend_from_slice(in_chunk);
+        self.data.location = Location::Owned;
     }
 
-    /// Makes the id of the block, if it has one, the last event ID. An empty one is none.
+    /// Sets the last event ID to the ID of the block, if it has one. An empty ID resets it.
     #[inline]
-    pub(super) fn tell_id(&mut self, chunk: &[u8], last_event_id: &mut Option<EventId>) {
-        if let Value::Here(part) = &self.id.value {
-            if part.len() > LONG {
-                let id = chunk[part.clone()].to_vec();
-                self.keep_long_id(EventId::rest_of_line(id, 0));
+    pub(super) fn commit_id(&mut self, chunk: &[u8], last_event_id: &mut Option<EventId>) {
+        if let Location::Chunk(range) = &self.id.location {
+            // One buffer for a long ID, which the event and the last event ID share.
+            if range.len() > MAX_COPIED {
+                let id = chunk[range.clone()].to_vec();
+                self.set_id(EventId::from_parser(id, 0));
             }
         }
-        match &self.id.value {
-            Value::Absent => {}
-            Value::Here(part) if part.is_empty() => *last_event_id = None,
-            Value::Here(part) => EventId::receive(last_event_id, chunk, part.clone()),
-            Value::Kept => match &self.id.kept {
-                Some(id) if !id.as_bytes().is_empty() => EventId::receive_clone(last_event_id, id),
+        match &self.id.location {
+            Location::Absent => {}
+            Location::Chunk(range) if range.is_empty() => *last_event_id = None,
+            Location::Chunk(range) => EventId::assign_copy(last_event_id, chunk, range.clone()),
+            Location::Owned => match &self.id.owned {
+                Some(id) if !id.as_bytes().is_empty() => EventId::assign_clone(last_event_id, id),
                 _ => *last_event_id = None,
             },
         }
     }
 
-    /// Gives what the block has to an event that has nothing yet, and makes ready for the next.
+    /// Writes the fields of the block to an event that has none, and clears the block.
     #[inline]
-    pub(super) fn give_to(&mut self, event: &mut Event, chunk: &Bytes) {
-        if self.is_kept {
-            self.give_kept_to(event);
+    pub(super) fn write_to(&mut self, event: &mut Event, chunk: &Bytes) {
+        if self.has_owned {
+            self.write_owned_to(event);
         }
-        let slots = event.slots();
-        if let Some(part) = self.id.take_here() {
-            EventId::receive(slots.id, chunk, part);
+        let fields = event.fields_mut();
+        if let Some(range) = self.id.take_range() {
+            EventId::assign_copy(fields.id, chunk, range);
         }
-        if let Some(part) = self.event_type.take_here().filter(|part| !part.is_empty()) {
-            EventType::receive(slots.event_type, chunk, part);
+        // WHATWG 9.2.6: an empty event type buffer leaves the type `message`.
+        if let Some(range) = self.event_type.take_range().filter(|range| !range.is_empty()) {
+            EventType::assign_copy(fields.event_type, chunk, range);
         }
-        if let Some(part) = self.data.take_here() {
-            EventData::receive(slots.data, chunk, part);
+        if let Some(range) = self.data.take_range() {
+            EventData::assign_slice(fields.data, chunk, range);
         }
         if let Some(milliseconds) = self.retry.take() {
-            event.receive_retry(milliseconds);
+            event.set_parsed_retry(milliseconds);
         }
         self.bytes = 0;
     }
 
-    /// Gives what is kept of a block that a piece's end has cut.
-    fn give_kept_to(&mut self, event: &mut Event) {
-        self.is_kept = false;
-        let slots = event.slots();
-        if self.data.is_kept() {
-            self.give_kept_data_to(slots.data);
+    /// Writes the values that were copied out of earlier chunks.
+    fn write_owned_to(&mut self, event: &mut Event) {
+        self.has_owned = false;
+        let fields = event.fields_mut();
+        if self.data.is_owned() {
+            self.write_owned_data_to(fields.data);
         }
-        if let (true, Some(kept)) = (self.event_type.is_kept(), &mut self.event_type.kept) {
-            if !kept.as_bytes().is_empty() {
-                EventType::receive_kept(slots.event_type, kept);
+        if let (true, Some(event_type)) = (self.event_type.is_owned(), &mut self.event_type.owned) {
+            if !event_type.as_bytes().is_empty() {
+                EventType::assign_take(fields.event_type, event_type);
             }
         }
-        if let (true, Some(kept)) = (self.id.is_kept(), &mut self.id.kept) {
-            EventId::receive_kept(slots.id, kept);
+        if let (true, Some(id)) = (self.id.is_owned(), &mut self.id.owned) {
+            EventId::assign_take(fields.id, id);
         }
-        // What a later line of the same field has replaced goes too.
-        (self.event_type.kept, self.id.kept) = (None, None);
+        // Also drops a value that a later line in the current chunk has replaced.
+        (self.event_type.owned, self.id.owned) = (None, None);
     }
 
-    /// Forgets the block.
+    /// Writes the data buffer. If the data fills most of it, the buffer itself is handed out, so
+    /// that large data is not copied again.
+    fn write_owned_data_to(&mut self, field: &mut Option<EventData>) {
+        self.data.location = Location::Absent;
+        let data = &mut self.data.owned;
+        if EventData::fits_inline(data) || data.capacity() / 2 > data.len() {
+            EventData::assign_copy(field, data);
+            buffer::clear(data);
+        } else {
+            self.expected_data = data.len();
+            EventData::assign_take(field, data);
+        }
+    }
+
+    /// Discards the block.
     #[inline]
     pub(super) fn clear(&mut self) {
         self.data.clear();
         self.event_type.clear();
         self.id.clear();
         self.retry = None;
-        self.is_kept = false;
+        self.has_owned = false;
         self.bytes = 0;
     }
-
-    /// Hands out the buffer itself if the data fills most of it, so that large data is copied no
-    /// second time.
-    fn give_kept_data_to(&mut self, slot: &mut Option<EventData>) {
-        self.data.value = Value::Absent;
-        let kept = &mut self.data.kept;
-        if EventData::is_short(kept) || kept.capacity() / 2 > kept.len() {
-            EventData::receive_copy(slot, kept);
-            empty(kept);
-        } else {
-            self.expected = kept.len();
-            EventData::receive_kept(slot, kept);
-        }
-    }
 }
 
-impl<K> Slot<K> {
+impl<V> FieldValue<V> {
     #[inline]
     fn is_absent(&self) -> bool {
-        matches!(self.value, Value::Absent)
+        matches!(self.location, Location::Absent)
     }
 
     #[inline]
-    fn is_kept(&self) -> bool {
-        matches!(self.value, Value::Kept)
+    fn is_owned(&self) -> bool {
+        matches!(self.location, Location::Owned)
     }
 
-    /// Where the value is, if it is in the current piece.
-    fn here(&self) -> Option<Range<usize>> {
-        match &self.value {
-            Value::Here(part) => Some(part.clone()),
-            Value::Absent | Value::Kept => None,
+    /// Returns the range of a value in the chunk.
+    fn range(&self) -> Option<Range<usize>> {
+        match &self.location {
+            Location::Chunk(range) => Some(range.clone()),
+            Location::Absent | Location::Owned => None,
         }
     }
 
-    /// The same, of a value that is given up.
+    /// Returns the range of a value in the chunk, and makes the value absent.
     #[inline]
-    fn take_here(&mut self) -> Option<Range<usize>> {
-        match mem::take(&mut self.value) {
-            Value::Here(part) => Some(part),
-            Value::Absent | Value::Kept => None,
+    fn take_range(&mut self) -> Option<Range<usize>> {
+        match mem::take(&mut self.location) {
+            Location::Chunk(range) => Some(range),
+            Location::Absent | Location::Owned => None,
         }
     }
 }
 
-impl<T> Slot<Option<T>> {
+impl<T> FieldValue<Option<T>> {
     fn clear(&mut self) {
-        *self = Self { value: Value::Absent, kept: None };
+        *self = Self { location: Location::Absent, owned: None };
     }
 }
 
-impl Slot<Vec<u8>> {
+impl FieldValue<Vec<u8>> {
     fn clear(&mut self) {
-        if self.is_kept() {
-            empty(&mut self.kept);
+        if self.is_owned() {
+            buffer::clear(&mut self.owned);
         }
-        self.value = Value::Absent;
-    }
-}
-
-/// Makes room for more, by doubling up to the most that there can be, so that a buffer is never
-/// larger than what it is allowed to hold.
-pub(super) fn reserve(buffer: &mut Vec<u8>, more: usize, most: usize) {
-    let needed = buffer.len() + more;
-    if needed > buffer.capacity() {
-        let doubled = (buffer.capacity().saturating_mul(2)).min(most);
-        buffer.reserve_exact(doubled.max(needed) - buffer.len());
-    }
-}
-
-/// Empties a buffer, which keeps a moderate capacity.
-pub(super) fn empty(buffer: &mut Vec<u8>) {
-    if buffer.capacity() > KEPT {
-        *buffer = Vec::new();
-    } else {
-        buffer.clear();
+        self.location = Location::Absent;
     }
 }

@@ -1,9 +1,10 @@
-//! Chunks of bytes as pieces of text: the UTF-8 decode of the
-//! [Encoding standard](https://encoding.spec.whatwg.org/#utf-8-decode), over chunks.
+//! UTF-8 decoding over chunks: "UTF-8 decode" of the
+//! [Encoding standard](https://encoding.spec.whatwg.org/#utf-8-decode).
 //!
-//! A piece is a part of a chunk that is text as it stands, most often all of it. It is checked as a
-//! whole, once, which costs less than a check of each line. What stands between pieces is given as
-//! single characters: replaced bytes, and characters that are cut by the edge of a chunk.
+//! The decoder finds the ranges of a chunk that are valid UTF-8 (text); most often this is the
+//! whole chunk. It checks a chunk once as a whole, which costs less than a check of each line.
+//! Everything between two ranges is returned as single characters: replacement characters, and
+//! characters that the end of a chunk splits.
 
 use std::{collections::VecDeque, mem, str};
 
@@ -13,91 +14,99 @@ use super::input::Input;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Decodes what is pushed.
+/// Decodes the pushed chunks. The current chunk is in the [`Input`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Decoder {
-    /// Whether the current chunk holds what is not UTF-8.
-    is_faulty: bool,
-    /// The chunks behind it.
-    later: VecDeque<Bytes>,
-    /// The first bytes of a character whose rest is in the next chunk.
-    cut: Cut,
-    /// Whether a byte order mark would be behind the start.
+    /// Whether the current chunk contains invalid UTF-8.
+    has_invalid: bool,
+    /// The chunks after the current one.
+    next_chunks: VecDeque<Bytes>,
+    /// A character of which not all bytes have been received.
+    partial_char: PartialChar,
+    /// Whether a character has been decoded, so that a byte order mark is not at the start any
+    /// more.
     started: bool,
 }
 
-/// The next of the text.
+/// A result of the decoder.
 #[derive(Debug)]
 pub(super) enum Decoded {
-    /// A piece: what the input has for text, not empty.
-    Piece,
-    /// One character, which ends no line, and the offset of its first byte.
+    /// The input has unread text.
+    Text,
+    /// One character that does not end a line, and the offset of its first byte.
     Character(char, u64),
 }
 
 impl Decoder {
-    /// Takes the next chunk, whose first bytes may be read already, if all before it is decoded.
+    /// Adds the next chunk. `read` is the number of its bytes that have been read. It may be
+    /// greater than 0 only if the decoder [is drained](Self::is_drained).
     #[inline]
     pub(super) fn push(&mut self, input: &mut Input, chunk: Bytes, read: usize) {
         if read == chunk.len() {
-            input.pass(read);
-        } else if input.is_empty() && self.later.is_empty() {
-            input.put(chunk, read);
-            self.is_faulty = false;
+            input.skip(read);
+        } else if input.is_empty() && self.next_chunks.is_empty() {
+            input.set_chunk(chunk, read);
+            self.has_invalid = false;
         } else {
-            self.later.push_back(chunk);
+            self.next_chunks.push_back(chunk);
         }
     }
 
-    /// Returns whether there is no chunk.
+    /// Returns whether there is no chunk to decode.
     #[inline]
-    pub(super) fn is_waiting(&self, input: &Input) -> bool {
-        input.is_empty() && self.later.is_empty()
+    pub(super) fn needs_chunk(&self, input: &Input) -> bool {
+        input.is_empty() && self.next_chunks.is_empty()
     }
 
-    /// Goes on behind what was read; returns none if another chunk is needed.
+    /// Decodes the bytes after those that have been read. Returns `None` if another chunk is
+    /// needed.
     #[inline]
     pub(super) fn decode(&mut self, input: &mut Input) -> Option<Decoded> {
-        if self.is_waiting(input) { None } else { self.decode_on(input) }
+        if self.needs_chunk(input) { None } else { self.decode_chunks(input) }
     }
 
-    /// Apart, so that the look whether there is a chunk stays small.
+    /// A function of its own, so that the inlined check in `decode` stays small.
     #[inline(never)]
-    fn decode_on(&mut self, input: &mut Input) -> Option<Decoded> {
+    fn decode_chunks(&mut self, input: &mut Input) -> Option<Decoded> {
         loop {
-            if input.rest().is_empty() {
-                input.give_up();
-                input.put(self.later.pop_front()?, 0);
-                self.is_faulty = false;
+            if input.unread().is_empty() {
+                input.release_chunk();
+                input.set_chunk(self.next_chunks.pop_front()?, 0);
+                self.has_invalid = false;
                 continue;
             }
-            let decoded = if self.cut.len == 0 { self.piece(input) } else { self.character(input) };
+            let decoded = if self.partial_char.len == 0 {
+                self.decode_text(input)
+            } else {
+                self.decode_char(input)
+            };
             if let Some(decoded) = decoded {
                 return Some(decoded);
             }
         }
     }
 
-    /// Returns whether all that was pushed was decoded, and is given up.
+    /// Returns whether all pushed bytes have been decoded, and the last chunk is released.
     #[inline]
-    pub(super) fn is_done(&self, input: &Input) -> bool {
-        self.is_waiting(input) && self.cut.len == 0
+    pub(super) fn is_drained(&self, input: &Input) -> bool {
+        self.needs_chunk(input) && self.partial_char.len == 0
     }
 
-    /// Returns whether the bytes so far end with a part of a character, which, if nothing more
-    /// comes, is replaced.
-    pub(super) fn is_cut(&self) -> bool {
-        self.cut.len > 0
+    /// Returns whether the bytes so far end with a partial character. At the end of the stream it
+    /// is replaced.
+    pub(super) fn has_partial_char(&self) -> bool {
+        self.partial_char.len > 0
     }
 
-    /// Looks how far there is text, and sets aside a character that the chunk's end cuts.
-    fn piece(&mut self, input: &mut Input) -> Option<Decoded> {
-        let length = self.valid_length(input.rest());
+    /// Finds the end of the text. Without any text it starts a partial character instead.
+    fn decode_text(&mut self, input: &mut Input) -> Option<Decoded> {
+        let length = self.valid_length(input.unread());
         if length == 0 {
-            self.cut.take_from(input);
+            self.partial_char.take_byte(input);
             return None;
         }
         input.text_end = input.position + length;
+        // WHATWG 9.2.5: one byte order mark at the start of the stream is removed.
         if !mem::replace(&mut self.started, true) {
             let mut bytes = [0; 4];
             let mark = BYTE_ORDER_MARK.encode_utf8(&mut bytes).as_bytes();
@@ -105,36 +114,38 @@ impl Decoder {
                 input.position += mark.len();
             }
         }
-        (!input.text().is_empty()).then_some(Decoded::Piece)
+        (!input.text().is_empty()).then_some(Decoded::Text)
     }
 
-    /// How many bytes at the start of what is left of a chunk are UTF-8.
+    /// Returns the length of the valid UTF-8 at the start of the unread bytes.
     ///
-    /// The fast check looks at all of them before it says no, so it is asked once a chunk; the slow
-    /// one stops where it fails.
-    fn valid_length(&mut self, rest: &[u8]) -> usize {
-        let bytes = &rest[..rest.len() - cut_at_the_end(rest)];
-        self.is_faulty = self.is_faulty || simdutf8::basic::from_utf8(bytes).is_err();
-        if !self.is_faulty {
+    /// The fast check reads all bytes before it fails, so it runs once a chunk. After it has
+    /// failed, the slow check is used, which stops at the first invalid byte: otherwise a chunk
+    /// with many invalid bytes would take quadratic time.
+    fn valid_length(&mut self, unread: &[u8]) -> usize {
+        let bytes = &unread[..unread.len() - partial_char_at_end(unread)];
+        self.has_invalid = self.has_invalid || simdutf8::basic::from_utf8(bytes).is_err();
+        if !self.has_invalid {
             return bytes.len();
         }
         str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len)
     }
 
-    /// Completes the character that is cut, or replaces what cannot be one.
-    fn character(&mut self, input: &mut Input) -> Option<Decoded> {
+    /// Completes the partial character, or replaces it if it is invalid.
+    fn decode_char(&mut self, input: &mut Input) -> Option<Decoded> {
         let (character, length) = loop {
-            match self.cut.decode() {
+            match self.partial_char.decode() {
                 Some(decoded) => break decoded,
-                None => match input.rest().first() {
+                None => match input.unread().first() {
                     None => return None,
-                    Some(0x80..=0xbf) => self.cut.take_from(input),
-                    Some(_) => break (char::REPLACEMENT_CHARACTER, self.cut.len),
+                    Some(0x80..=0xbf) => self.partial_char.take_byte(input),
+                    // Not a continuation byte: the character ends before it.
+                    Some(_) => break (char::REPLACEMENT_CHARACTER, self.partial_char.len),
                 },
             }
         };
-        let offset = input.offset_of(input.position) - self.cut.len as u64;
-        self.cut.remove(length);
+        let offset = input.offset_of(input.position) - self.partial_char.len as u64;
+        self.partial_char.remove(length);
         if !mem::replace(&mut self.started, true) && character == BYTE_ORDER_MARK {
             return None;
         }
@@ -142,8 +153,8 @@ impl Decoder {
     }
 }
 
-/// How many bytes at the end may be the start of a character that goes on: three at most.
-fn cut_at_the_end(bytes: &[u8]) -> usize {
+/// Returns how many bytes at the end may be the start of a longer character: at most three.
+fn partial_char_at_end(bytes: &[u8]) -> usize {
     for back in 1..=bytes.len().min(3) {
         let needed = match bytes[bytes.len() - back] {
             0xc0..=0xdf => 2,
@@ -157,18 +168,18 @@ fn cut_at_the_end(bytes: &[u8]) -> usize {
     0
 }
 
-/// Up to four bytes, none of them ASCII, the first of which start a character, or are to be
-/// replaced.
+/// The bytes of a character that is not complete yet, or that must be replaced. None of them is
+/// ASCII, so none of them ends a line.
 #[derive(Clone, Copy, Debug, Default)]
-struct Cut {
+struct PartialChar {
     bytes: [u8; 4],
     len: usize,
 }
 
-impl Cut {
-    /// Takes the next byte.
-    fn take_from(&mut self, input: &mut Input) {
-        if let Some(&byte) = input.rest().first() {
+impl PartialChar {
+    /// Appends the next byte of the input.
+    fn take_byte(&mut self, input: &mut Input) {
+        if let Some(&byte) = input.unread().first() {
             self.bytes[self.len] = byte;
             self.len += 1;
             input.position += 1;
@@ -176,13 +187,14 @@ impl Cut {
         }
     }
 
-    /// Returns the first character and its length in bytes; none if more bytes are needed.
+    /// Returns the first character and its length in bytes, or `None` if more bytes are needed.
     fn decode(&self) -> Option<(char, usize)> {
         let bytes = &self.bytes[..self.len];
         let valid = match str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) if error.valid_up_to() == 0 => {
-                // One for each maximal part of what could have been a character.
+                // As in the standard's UTF-8 decoder: one U+FFFD for each longest start of a
+                // character.
                 return error.error_len().map(|length| (char::REPLACEMENT_CHARACTER, length));
             }
             Err(error) => str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
@@ -200,7 +212,7 @@ impl Cut {
 mod tests {
     use super::*;
 
-    /// Decodes chunks to their text, an unfinished character at the end included.
+    /// Decodes chunks to text. A partial character at the end is replaced.
     fn decoded<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> String {
         let (mut decoder, mut input) = (Decoder::default(), Input::default());
         let mut text = String::new();
@@ -208,26 +220,26 @@ mod tests {
             decoder.push(&mut input, Bytes::copy_from_slice(chunk), 0);
             while let Some(decoded) = decoder.decode(&mut input) {
                 match decoded {
-                    Decoded::Piece => text.push_str(&read(&mut input)),
+                    Decoded::Text => text.push_str(&read_text(&mut input)),
                     Decoded::Character(character, _) => text.push(character),
                 }
             }
         }
-        if decoder.is_cut() {
+        if decoder.has_partial_char() {
             text.push(char::REPLACEMENT_CHARACTER);
         }
         text
     }
 
-    /// Reads the piece that there is.
-    fn read(input: &mut Input) -> String {
-        let piece = str::from_utf8(input.text()).unwrap().to_owned();
+    /// Reads all text of the input.
+    fn read_text(input: &mut Input) -> String {
+        let text = str::from_utf8(input.text()).unwrap().to_owned();
         input.position = input.text_end;
-        piece
+        text
     }
 
     #[test]
-    fn bytes_are_replaced_as_the_standard_has_it_wherever_they_are_cut() {
+    fn invalid_bytes_are_replaced_as_in_the_standard_wherever_chunks_end() {
         for bytes in [
             &b"plain"[..],
             "ä漢😀\u{feff}".as_bytes(),
@@ -248,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn one_byte_order_mark_is_taken_off_at_the_start_alone() {
+    fn one_byte_order_mark_is_removed_only_at_the_start() {
         let bytes = "\u{feff}\u{feff}a\u{feff}".as_bytes();
         for at in 0..bytes.len() {
             let (one, other) = bytes.split_at(at);
@@ -267,7 +279,7 @@ mod tests {
         while let Some(decoded) = decoder.decode(&mut input) {
             let offset = input.offset_of(input.position);
             all.push(match decoded {
-                Decoded::Piece => (read(&mut input), offset),
+                Decoded::Text => (read_text(&mut input), offset),
                 Decoded::Character(character, offset) => (character.to_string(), offset),
             });
         }

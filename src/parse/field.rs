@@ -1,9 +1,9 @@
-//! A line, found and taken apart: where it ends, which field it is, and where its value starts.
+//! Lines and fields: the end of a line, its field, and the start of its value.
 
 use memchr::memchr2;
 
-/// What a line is. The standard's four fields, by the name before the first colon, or all of the
-/// line if there is none.
+/// The field of a line: one of the standard's four fields, a comment, or another field. The name is
+/// the text before the first colon, or the whole line if it has no colon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     Comment,
@@ -11,12 +11,12 @@ pub(super) enum Field {
     Event,
     Id,
     Retry,
-    /// A field that the standard tells to ignore, with a name of this length.
+    /// A field that the standard tells clients to ignore, with a name of this length.
     Unknown(usize),
 }
 
-/// Takes a line apart that is not empty: its field, and where its value starts, after the colon and
-/// one space, if there is one.
+/// Returns the field of a line that is not empty, and the position of its value, which starts after
+/// the colon and one optional space.
 #[inline]
 pub(super) fn field_of(line: &[u8]) -> (Field, usize) {
     if line.starts_with(b"data:") {
@@ -28,29 +28,32 @@ pub(super) fn field_of(line: &[u8]) -> (Field, usize) {
     if line.starts_with(b"event:") {
         return (Field::Event, after_colon(line, 5));
     }
-    other_field_of(line)
+    rare_field_of(line)
 }
 
-fn other_field_of(line: &[u8]) -> (Field, usize) {
+/// Handles the other lines: names without a colon, `retry`, comments and unknown fields.
+fn rare_field_of(line: &[u8]) -> (Field, usize) {
     let (field, name) = match line {
         [b'd', b'a', b't', b'a', ..] => (Field::Data, 4),
         [b'e', b'v', b'e', b'n', b't', ..] => (Field::Event, 5),
         [b'i', b'd', ..] => (Field::Id, 2),
         [b'r', b'e', b't', b'r', b'y', ..] => (Field::Retry, 5),
+        // WHATWG 9.2.6: a line that starts with a colon is ignored.
         [b':', ..] => return (Field::Comment, 1),
-        _ => return unknown(line),
+        _ => return unknown_field_of(line),
     };
     match line.get(name) {
         Some(b':') => (field, after_colon(line, name)),
+        // WHATWG 9.2.6: without a colon the whole line is the name, and the value is empty.
         None => (field, name),
-        Some(_) => unknown(line),
+        Some(_) => unknown_field_of(line),
     }
 }
 
-/// Finds the first line end: a CR or a LF.
+/// Returns the position of the first line end: a CR or a LF.
 ///
-/// Most lines but data are short. The first two words are looked at here, for `memchr` takes longer
-/// to begin than to find.
+/// Lines other than `data` are short, and `memchr` takes longer to start than to find their end. So
+/// this checks the first two words itself.
 #[inline]
 pub(super) fn line_end(bytes: &[u8]) -> Option<usize> {
     if bytes.first() != Some(&b'd') {
@@ -68,8 +71,10 @@ pub(super) fn line_end(bytes: &[u8]) -> Option<usize> {
     memchr2(b'\n', b'\r', bytes)
 }
 
-/// Finds the first line end among eight bytes, all of which are looked at together: the high bit of
-/// a byte is set where it is equal, and of the lowest one that is exact.
+/// Returns the position of the first line end in eight bytes.
+///
+/// `equal` sets the high bit of each byte that equals the given one. Higher bytes may be set
+/// wrongly, by a borrow from a lower one, but the lowest set bit is exact.
 #[inline]
 fn line_end_in(word: u64) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
@@ -81,31 +86,35 @@ fn line_end_in(word: u64) -> Option<usize> {
     (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
 }
 
-/// The value of a line that was cut, if it is sure already that it is data, and where the value
-/// starts.
+/// Returns the first bytes of the value of a partial line that is certainly `data`, or `None` if
+/// the field is not certain yet, or is another one.
 #[inline]
-pub(super) fn cut_data(line: &[u8]) -> Option<&[u8]> {
+pub(super) fn partial_data_value(line: &[u8]) -> Option<&[u8]> {
     let value = line.strip_prefix(b"data:")?;
-    // Whether there is a space to be left out is not known before there is a byte.
+    // Without a byte after the colon it is not known whether there is a space to remove.
     if value.is_empty() { None } else { Some(value.strip_prefix(b" ").unwrap_or(value)) }
 }
 
 #[cold]
-fn unknown(line: &[u8]) -> (Field, usize) {
+fn unknown_field_of(line: &[u8]) -> (Field, usize) {
     match memchr::memchr(b':', line) {
         Some(name) => (Field::Unknown(name), after_colon(line, name)),
         None => (Field::Unknown(line.len()), line.len()),
     }
 }
 
+/// Returns the position after the colon and one optional space.
+///
+/// WHATWG 9.2.6: "If value starts with a U+0020 SPACE character, remove it".
 #[inline]
 fn after_colon(line: &[u8], colon: usize) -> usize {
     colon + 1 + usize::from(line.get(colon + 1) == Some(&b' '))
 }
 
-/// The reconnection time, in milliseconds, if the value is digits and nothing else. What is more
-/// than 64 bits saturates.
+/// Returns the reconnection time in milliseconds, or `None` if the value is not a number. A number
+/// of more than 64 bits becomes `u64::MAX`.
 pub(super) fn milliseconds(value: &[u8]) -> Option<u64> {
+    // WHATWG 9.2.6: the field is ignored unless the value consists of ASCII digits only.
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -144,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_end_is_found_wherever_it_is_and_nothing_else_is() {
+    fn a_line_end_is_found_at_every_position_and_no_other_byte_is() {
         for length in 0..40 {
             for byte in 0..=255 {
                 let mut bytes = vec![byte; length];
@@ -173,12 +182,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_line_is_data_once_a_byte_of_its_value_is_there() {
-        assert_eq!(cut_data(b"data:"), None);
-        assert_eq!(cut_data(b"data"), None);
-        assert_eq!(cut_data(b"data: "), Some(&b""[..]));
-        assert_eq!(cut_data(b"data:  x"), Some(&b" x"[..]));
-        assert_eq!(cut_data(b"data:x"), Some(&b"x"[..]));
-        assert_eq!(cut_data(b"datax"), None);
+    fn a_partial_line_is_data_when_a_byte_of_its_value_is_there() {
+        assert_eq!(partial_data_value(b"data:"), None);
+        assert_eq!(partial_data_value(b"data"), None);
+        assert_eq!(partial_data_value(b"data: "), Some(&b""[..]));
+        assert_eq!(partial_data_value(b"data:  x"), Some(&b" x"[..]));
+        assert_eq!(partial_data_value(b"data:x"), Some(&b"x"[..]));
+        assert_eq!(partial_data_value(b"datax"), None);
     }
 }

@@ -1,71 +1,76 @@
-//! The chunk that is read, and where in it the reading is.
+//! The current chunk, and the position of the parser in it.
 //!
-//! A chunk stays where it was put, and is told apart by positions, until all of it is read: what was
-//! just changed is slow to move.
+//! The chunk is not moved while it is read, and positions refer into it: a value that was just
+//! changed is slow to move.
 
 use std::mem;
 
 use bytes::Bytes;
 
-/// A chunk, of which a part is known to be text.
+/// The current chunk. Its text is the range that is known to be UTF-8.
+///
+/// Invariant: `position <= text_end <= chunk.len()` while there is text; otherwise `text_end` is 0
+/// or equals `position`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Input {
+    /// Empty if there is no chunk.
     pub(super) chunk: Bytes,
-    /// How much of it was read.
+    /// The number of bytes that have been read.
     pub(super) position: usize,
-    /// Up to where it is text, from the position on; 0 if it was not looked at.
+    /// The end of the text that starts at `position`. 0 if the chunk has not been decoded yet.
     pub(super) text_end: usize,
-    /// The offset of its first byte in the stream.
+    /// The offset of the chunk's first byte in the stream.
     offset: u64,
 }
 
 impl Input {
-    /// Takes a chunk whose first bytes were read, in the place of one that is given up.
+    /// Sets the next chunk, of which the first `read` bytes have been read. The previous chunk must
+    /// have been released.
     #[inline]
-    pub(super) fn put(&mut self, chunk: Bytes, read: usize) {
+    pub(super) fn set_chunk(&mut self, chunk: Bytes, read: usize) {
         self.chunk = chunk;
         self.position = read;
     }
 
-    /// Passes over a chunk that was read before it was put here.
+    /// Counts a chunk that was read without being stored here.
     #[inline]
-    pub(super) fn pass(&mut self, length: usize) {
+    pub(super) fn skip(&mut self, length: usize) {
         self.offset += length as u64;
     }
 
-    /// Lets go of the chunk: it would live as long as it is here.
+    /// Drops the chunk, because its memory would otherwise stay allocated until the next one.
     #[inline]
-    pub(super) fn give_up(&mut self) {
+    pub(super) fn release_chunk(&mut self) {
         let chunk = mem::take(&mut self.chunk);
-        self.pass(chunk.len());
+        self.skip(chunk.len());
         (self.position, self.text_end) = (0, 0);
     }
 
-    /// Whether there is no chunk.
+    /// Returns whether there is no chunk.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.chunk.is_empty()
     }
 
-    /// Whether there is a piece, be it read to its end.
+    /// Returns whether text of the chunk has been decoded. It may have been read already.
     #[inline]
-    pub(super) fn has_piece(&self) -> bool {
+    pub(super) fn has_text(&self) -> bool {
         self.text_end > 0
     }
 
-    /// What is not read, be it text or not.
+    /// Returns the bytes that have not been read, decoded or not.
     #[inline]
-    pub(super) fn rest(&self) -> &[u8] {
+    pub(super) fn unread(&self) -> &[u8] {
         &self.chunk[self.position..]
     }
 
-    /// The text that is not read.
+    /// Returns the text that has not been read.
     #[inline]
     pub(super) fn text(&self) -> &[u8] {
         &self.chunk[self.position..self.text_end]
     }
 
-    /// Returns where a byte of the chunk is in the stream.
+    /// Returns the offset in the stream of a byte of the chunk.
     #[inline]
     pub(super) fn offset_of(&self, position: usize) -> u64 {
         self.offset + position as u64

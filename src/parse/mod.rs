@@ -1,11 +1,11 @@
-//! Bytes as events: the algorithm of the
-//! [WHATWG standard, 9.2.5 and 9.2.6](https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation),
-//! without I/O.
+//! Bytes to events: the algorithm of the [WHATWG standard, 9.2.5 and 9.2.6][standard], without I/O.
 //!
-//! An [`EventParser`] is given chunks and gives events; where the chunks are cut makes no
-//! difference. It cannot fail on content, for the standard gives every sequence of bytes a meaning.
-//! What it can do is to meet an event that is larger than it was allowed: that is an
-//! [`EventTooLarge`], after which it goes on with the next event.
+//! [standard]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+//!
+//! An [`EventParser`] takes chunks and returns events. The result does not depend on where the
+//! stream is split into chunks. No content is an error, because the standard defines a meaning for
+//! every sequence of bytes. The only error is [`EventTooLarge`], for an event that exceeds a limit.
+//! The parser then continues with the next event.
 //!
 //! ```
 //! use tower_sse::EventParser;
@@ -25,42 +25,44 @@
 //! # Ok::<(), tower_sse::BoxError>(())
 //! ```
 //!
-//! # By the letter
+//! # The standard in detail
 //!
-//! - One byte order mark at the start is taken off, also when it comes in pieces.
-//! - CR, LF and CRLF end a line, each at once: a CR at the end of a chunk does not wait for what
-//!   follows, and a LF that follows in the next chunk is swallowed.
-//! - What is not UTF-8 becomes U+FFFD, as the Encoding standard has it: one for each maximal part
-//!   of a sequence, also over chunks.
-//! - The last event ID is sticky: it is kept by the parser, over events without an id, until a
-//!   block with another one has ended. An id that holds NUL is ignored.
-//! - A reconnection time is ASCII digits alone; more than 64 bits saturate.
-//! - An event whose empty line never came is discarded.
+//! - One byte order mark at the start of the stream is removed, also if it is split over chunks.
+//! - CR, LF and CRLF end a line. A CR at the end of a chunk ends its line at once; a LF at the
+//!   start of the next chunk is then ignored.
+//! - Invalid UTF-8 is replaced by U+FFFD as in the Encoding standard: one for each longest start of
+//!   a character, also over chunks.
+//! - The last event ID is kept over events without an ID, until a block with another ID ends. An ID
+//!   that contains NUL is ignored.
+//! - A reconnection time consists of ASCII digits only. A value of more than 64 bits becomes the
+//!   largest one.
+//! - An unfinished event at the end of the stream is discarded:
+//!   [`unfinished`](EventParser::unfinished) returns it.
 //!
-//! # What is copied
+//! # Copies
 //!
-//! Data that is one line within one chunk is a slice of that chunk: nothing is allocated for it. If
-//! it is cut by a chunk's edge, or has several lines, it is copied once. Types and ids are copied,
-//! without an allocation up to 38 bytes. An event with sliced data keeps its whole chunk alive:
-//! [`Event::detached`](crate::Event::detached) lets go of it.
+//! Data of one line within one chunk is a slice of the chunk, without an allocation. Data that has
+//! several lines, or is split over chunks, is copied once. Types and IDs are copied; up to 38 bytes
+//! need no allocation. An event with sliced data keeps its whole chunk in memory:
+//! [`Event::detached`](crate::Event::detached) copies the data out.
 //!
 //! # Limits
 //!
-//! An event, and a line, is of at most 16 MiB unless
+//! The maximum sizes of an event and of a line are 16 MiB each. Change them with
 //! [`max_event_bytes`](EventParser::max_event_bytes) and
-//! [`max_line_bytes`](EventParser::max_line_bytes) say otherwise. A parser holds at most one event
-//! and the chunks that it was given and that are not read yet.
+//! [`max_line_bytes`](EventParser::max_line_bytes). A parser stores at most one event and the
+//! chunks that have not been read yet.
 
 mod block;
-mod cut;
+mod buffer;
 mod decode;
 mod error;
 mod field;
 mod input;
-mod limits;
+mod item;
 mod lines;
-mod parsed;
 mod parser;
+mod partial_line;
 mod plain;
 
-pub use self::{error::EventTooLarge, parsed::Parsed, parser::EventParser};
+pub use self::{error::EventTooLarge, item::Parsed, parser::EventParser};

@@ -1,4 +1,4 @@
-//! The parser as its users see it.
+//! The public parser.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::{
     decode::{Decoded, Decoder},
     error::EventTooLarge,
     input::Input,
-    lines::{Found, Lines, Wanted},
-    parsed::Parsed,
+    item::{FoundItem, ItemFilter, Parsed},
+    lines::Lines,
 };
 use crate::event::{Event, EventId, IntoEventId};
 
-/// Parses an event stream, fed chunk by chunk, without I/O.
+/// Parses an event stream chunk by chunk, without I/O.
 ///
-/// See the [module docs](crate::parse) for what it does by the letter, and for what it copies.
+/// The [module docs](crate::parse) say how it follows the standard, and which bytes it copies.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -36,32 +36,35 @@ pub struct EventParser {
 }
 
 impl EventParser {
-    /// Creates a parser at the start of a stream, without a last event ID, with limits of 16 MiB.
+    /// Creates a parser at the start of a stream, without a last event ID, and with limits of 16
+    /// MiB.
     #[must_use]
     pub fn new() -> Self {
         Self { input: Input::default(), decoder: Decoder::default(), lines: Lines::new() }
     }
 
-    /// Sets how many bytes the lines of one event may have together, their ends not counted, nor
-    /// comments before the first field. Default is 16 MiB.
+    /// Sets the maximum size of an event, in bytes. Defaults to 16 MiB.
+    ///
+    /// The size of an event is that of its lines, without line ends and without comments before its
+    /// first field.
     #[must_use]
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.lines.limits.event = bytes;
         self
     }
 
-    /// Sets how many bytes one line may have, its end not counted. Default is 16 MiB.
+    /// Sets the maximum length of a line without its line end, in bytes. Defaults to 16 MiB.
     #[must_use]
     pub fn max_line_bytes(mut self, bytes: usize) -> Self {
         self.lines.limits.line = bytes;
         self
     }
 
-    /// Sets the last event ID to start with. An empty one is none.
+    /// Sets the initial last event ID. Defaults to none, as does an empty ID.
     ///
     /// # Panics
     ///
-    /// Panics if given a literal that holds a control character.
+    /// Panics if given a literal that contains a control character.
     #[must_use]
     #[track_caller]
     pub fn with_last_event_id(mut self, id: impl IntoEventId) -> Self {
@@ -69,49 +72,54 @@ impl EventParser {
         self
     }
 
-    /// Returns the last event ID: the id of the last block that had one and has ended, if it was
-    /// not empty. An event without an id does not clear it.
+    /// Returns the last event ID.
+    ///
+    /// It is the ID of the last complete block that had one. An empty ID resets it to `None`; a
+    /// block without an ID does not change it.
     #[must_use]
     pub fn last_event_id(&self) -> Option<&EventId> {
         self.lines.last_event_id.as_ref()
     }
 
-    /// Returns the reconnection time, if the stream has told one.
+    /// Returns the last reconnection time that the stream has set.
     #[must_use]
     pub fn reconnection_time(&self) -> Option<Duration> {
         self.lines.reconnection_time.map(Duration::from_millis)
     }
 
-    /// Takes the next chunk, of any size. Read all events of it before the next is pushed: unread
-    /// chunks wait in a queue, as many as there are.
+    /// Adds the next chunk, of any size.
+    ///
+    /// Read all its events before you push the next one. Unread chunks are queued without a limit.
     pub fn push(&mut self, chunk: impl Into<Bytes>) {
         self.push_bytes(chunk.into());
     }
 
-    /// Takes a chunk. What of it goes on with a line of data is read here, so that a chunk within a
-    /// long line is never put anywhere.
+    /// Adds a chunk. If it continues a line of data, its printable ASCII is read at once. So a
+    /// chunk within a long line is copied only once and never stored.
     fn push_bytes(&mut self, chunk: Bytes) {
-        let is_next = self.decoder.is_done(&self.input);
-        let read = if is_next { self.lines.more_plain_data(&chunk) } else { 0 };
+        let is_next = self.decoder.is_drained(&self.input);
+        let read = if is_next { self.lines.read_plain_data(&chunk) } else { 0 };
         self.decoder.push(&mut self.input, chunk, read);
     }
 
-    /// Returns the next event; `None` if more bytes are needed for one.
+    /// Returns the next event, or `None` if more bytes are needed.
     ///
     /// # Errors
     ///
-    /// Returns [`EventTooLarge`] in place of an event that is over a limit. The next call goes on
+    /// Returns [`EventTooLarge`] in place of an event that exceeds a limit. The next call continues
     /// with the event after it.
     pub fn next_event(&mut self) -> Option<Result<Event, EventTooLarge>> {
-        match self.find(Wanted::Events)? {
-            Found::TooLarge(error) => Some(Err(error)),
-            // Nothing else is asked for.
-            Found::Event | Found::Block | Found::Item(_) => Some(Ok(self.taken())),
+        match self.find(ItemFilter::Events)? {
+            FoundItem::TooLarge(error) => Some(Err(error)),
+            // The filter lets only events through.
+            FoundItem::Event | FoundItem::Block | FoundItem::Other(_) => Some(Ok(self.take())),
         }
     }
 
-    /// Returns the next of everything: events, comments, blocks that only set an id or a
-    /// reconnection time, and unknown fields; `None` if more bytes are needed.
+    /// Returns the next item, or `None` if more bytes are needed.
+    ///
+    /// Items are events, comments, unknown fields, and blocks that only set an ID or a reconnection
+    /// time.
     ///
     /// ```
     /// use tower_sse::{EventParser, Parsed};
@@ -127,21 +135,22 @@ impl EventParser {
     ///
     /// # Errors
     ///
-    /// As [`next_event`](Self::next_event).
+    /// Returns the same errors as [`next_event`](Self::next_event).
     pub fn next_item(&mut self) -> Option<Result<Parsed, EventTooLarge>> {
-        Some(match self.find(Wanted::All)? {
-            Found::Event => Ok(Parsed::Event(self.taken())),
-            Found::Block => Ok(Parsed::Block(self.taken())),
-            Found::Item(item) => Ok(*item),
-            Found::TooLarge(error) => Err(error),
+        Some(match self.find(ItemFilter::All)? {
+            FoundItem::Event => Ok(Parsed::Event(self.take())),
+            FoundItem::Block => Ok(Parsed::Block(self.take())),
+            FoundItem::Other(item) => Ok(*item),
+            FoundItem::TooLarge(error) => Err(error),
         })
     }
 
-    /// Returns what the standard discards at the end of a stream: the event whose empty line has
-    /// not come, if it has data. A last line without an end is taken as a line.
+    /// Returns the unfinished event at the end of a stream, if it has data. The standard discards
+    /// it.
     ///
-    /// It looks at what was read, so call it after [`next_event`](Self::next_event) has returned
-    /// `None`. Nothing changes by it, the last event ID neither.
+    /// An event is unfinished until its empty line. A last line without a line end counts as a
+    /// line. Call this after [`next_event`](Self::next_event) has returned `None`: unread bytes are
+    /// not included. It does not change the parser or its last event ID.
     ///
     /// ```
     /// use tower_sse::EventParser;
@@ -154,15 +163,16 @@ impl EventParser {
     #[must_use]
     pub fn unfinished(&self) -> Option<Event> {
         let mut lines = self.lines.clone();
-        if self.decoder.is_cut() {
-            lines.character(char::REPLACEMENT_CHARACTER, 0).ok()?;
+        if self.decoder.has_partial_char() {
+            lines.push_char(char::REPLACEMENT_CHARACTER, 0).ok()?;
         }
         lines.unfinished(&self.input.chunk)
     }
 
-    /// Begins a new stream, as after a reconnect: what was not read and what has not ended is
-    /// discarded, a byte order mark may come again, offsets count from 0. The last event ID, the
-    /// reconnection time and the limits stay.
+    /// Starts a new stream, for example after a reconnect.
+    ///
+    /// Unread bytes and the unfinished event are discarded. A byte order mark may follow again, and
+    /// offsets count from 0. The last event ID, the reconnection time and the limits stay.
     pub fn reset(&mut self) {
         self.input = Input::default();
         self.decoder = Decoder::default();
@@ -170,25 +180,25 @@ impl EventParser {
     }
 
     #[inline]
-    fn taken(&mut self) -> Event {
+    fn take(&mut self) -> Event {
         let mut event = Event::default();
         self.lines.take(&mut event, &self.input.chunk);
         event
     }
 
     #[inline]
-    fn find(&mut self, wanted: Wanted) -> Option<Found> {
+    fn find(&mut self, filter: ItemFilter) -> Option<FoundItem> {
         loop {
-            if self.input.has_piece() {
-                if let Some(found) = self.lines.read(&mut self.input, wanted) {
+            if self.input.has_text() {
+                if let Some(found) = self.lines.read(&mut self.input, filter) {
                     return Some(found);
                 }
             }
             match self.decoder.decode(&mut self.input)? {
-                Decoded::Piece => self.lines.begin(&mut self.input),
+                Decoded::Text => self.lines.start_text(&mut self.input),
                 Decoded::Character(character, offset) => {
-                    if let Err(error) = self.lines.character(character, offset) {
-                        return Some(Found::TooLarge(error));
+                    if let Err(error) = self.lines.push_char(character, offset) {
+                        return Some(FoundItem::TooLarge(error));
                     }
                 }
             }

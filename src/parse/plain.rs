@@ -1,34 +1,35 @@
-//! How much text is printable ASCII and nothing else.
+//! Detects printable ASCII.
 //!
-//! There no line ends, no character is cut and nothing is to be replaced: one look says what else
-//! takes two, a search for the line's end and a check of UTF-8. It is written so that a compiler
-//! makes wide instructions of it, those that every processor of the architecture has.
+//! Printable ASCII contains no line end, no partial character and nothing that must be replaced. So
+//! one pass does what otherwise takes two: a search for the line end and a check of UTF-8. The code
+//! is written so that the compiler vectorizes it with the instructions that every processor of the
+//! architecture has.
 
-/// How many bytes are looked at together.
-const BLOCK: usize = 128;
+/// How many bytes are checked together.
+const STRIDE: usize = 128;
 
-/// Returns how many bytes at the start are printable ASCII: all of them, or up to the block with the
-/// first other one.
+/// Returns the length of a prefix that is printable ASCII: all bytes, or those before the stride
+/// that contains the first other byte.
 #[inline]
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
-    let blocks = bytes.chunks_exact(BLOCK);
-    let rest = blocks.remainder();
-    let plain = BLOCK * blocks.take_while(|block| is_plain(block)).count();
-    if plain + rest.len() < bytes.len() {
+    let strides = bytes.chunks_exact(STRIDE);
+    let remainder = strides.remainder();
+    let plain = STRIDE * strides.take_while(|stride| is_plain(stride)).count();
+    if plain + remainder.len() < bytes.len() {
         return plain;
     }
-    // The last block overlaps the one before, so that it is no shorter: of a known length.
+    // The last stride overlaps the one before, so that its length is constant too.
     let is_plain_to_the_end =
-        bytes.last_chunk::<BLOCK>().map_or_else(|| is_plain(rest), |last| is_plain(last));
+        bytes.last_chunk::<STRIDE>().map_or_else(|| is_plain(remainder), |last| is_plain(last));
     if is_plain_to_the_end { bytes.len() } else { plain }
 }
 
-/// Whether all is printable: as a signed number a byte that is not ASCII is less than a space too.
-/// DEL is no matter.
+/// Returns whether all bytes are printable. As `i8`, non-ASCII bytes are negative and thus below
+/// the space. DEL counts as printable, which is harmless: it has no meaning in an event stream.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
     let plain = |byte: u8| byte as i8 >= b' ' as i8;
-    // A mask of eight bits is what a comparison of many bytes gives.
+    // A mask of eight bits, as a vector comparison of bytes returns it.
     bytes.iter().fold(0xff_u8, |mask, &byte| mask & if plain(byte) { 0xff } else { 0 }) == 0xff
 }
 
@@ -37,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_byte_that_is_not_printable_is_found_wherever_it_is() {
+    fn one_byte_that_is_not_printable_is_found_at_every_position() {
         for length in [0, 1, 127, 128, 129, 255, 256, 257, 300] {
             let mut bytes = vec![b'~'; length];
             assert_eq!(plain_length(&bytes), length);
@@ -45,7 +46,7 @@ mod tests {
                 for byte in 0..=255 {
                     bytes[at] = byte;
                     let plain =
-                        if matches!(byte, b' '..=0x7f) { length } else { at / BLOCK * BLOCK };
+                        if matches!(byte, b' '..=0x7f) { length } else { at / STRIDE * STRIDE };
                     assert_eq!(plain_length(&bytes), plain, "{byte} at {at} of {length}");
                 }
                 bytes[at] = b' ';

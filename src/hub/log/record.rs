@@ -87,7 +87,7 @@ impl Record {
     }
 
     pub(in crate::hub) fn event_id(&self) -> EventId {
-        EventId::of_line(&self.bytes, self.id.clone())
+        EventId::from_line(&self.bytes, self.id.clone())
     }
 
     /// Returns the ID as a slice of `bytes`, which keeps all of them in memory.

@@ -1,4 +1,4 @@
-//! The event itself: its fields, and the setters that cannot make it wrong.
+//! The event: its fields and setters.
 
 use std::{fmt, hash, time::Duration};
 
@@ -6,47 +6,53 @@ use super::{EventData, EventId, EventType, FieldName, IntoEventId, IntoEventType
 
 /// One event of an event stream.
 ///
-/// It goes out in this order: comments, type, id, reconnection time, data, custom fields. A client
-/// dispatches an event that has data, be it empty; without data the block still sets the last event
-/// ID and the reconnection time, and nothing is dispatched. Line ends in data, comments and the
-/// values of custom fields may be CR, LF or CRLF: each ends one line, and arrives as one LF.
+/// It is encoded in this order: comments, type, ID, reconnection time, data, custom fields.
+///
+/// A client dispatches an event only if it has data, which may be empty. Without data it still sets
+/// the client's last event ID and reconnection time. Line ends in data, comments and values of
+/// custom fields may be CR, LF or CRLF. Each of them ends one line, and the client receives it as
+/// LF.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tower_sse::Event;
 ///
-/// let event = Event::new("two\r\nlines").with_type("note").with_id(7).with_retry(Duration::from_secs(3));
-/// assert_eq!(event.encode().to_bytes(), "event: note\nid: 7\nretry: 3000\ndata: two\ndata: lines\n\n");
+/// let retry = Duration::from_secs(3);
+/// let event = Event::new("two\r\nlines").with_type("note").with_id(7).with_retry(retry);
+/// let expected = "event: note\nid: 7\nretry: 3000\ndata: two\ndata: lines\n\n";
+/// assert_eq!(event.encode().to_bytes(), expected);
 /// ```
 #[derive(Clone, Default)]
 pub struct Event {
     event_type: Option<EventType>,
     data: Option<EventData>,
     id: Option<EventId>,
-    /// What few events have.
-    extra: Option<Box<Extra>>,
+    /// Boxed because few events have any of these.
+    extra: Option<Box<ExtraFields>>,
 }
 
-/// What a parser fills in where it is, rather than make it and move it: right after it was written,
-/// short text is slow to move, for a processor waits where it reads a word that several writes have
-/// written.
+/// Mutable access to the fields, so that a parser writes them in place.
+///
+/// To create a short text and move it right afterwards is slow: the processor stalls when it reads
+/// a word that several smaller writes have just written (store forwarding).
 #[derive(Debug)]
-pub(crate) struct Slots<'a> {
+pub(crate) struct FieldsMut<'a> {
     pub(crate) event_type: &'a mut Option<EventType>,
     pub(crate) data: &'a mut Option<EventData>,
     pub(crate) id: &'a mut Option<EventId>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-struct Extra {
-    /// Whole milliseconds, as they go out.
+struct ExtraFields {
+    /// The reconnection time, in milliseconds.
     retry: Option<u64>,
     comments: Vec<EventData>,
     fields: Vec<(FieldName, EventData)>,
 }
 
 impl Event {
-    /// Creates an event of the type `message` with this data: text, or an integer.
+    /// Creates an event of the type `message` with this data, which is text or an integer.
+    ///
     /// [`Event::display`] takes other values.
     ///
     /// ```
@@ -61,7 +67,7 @@ impl Event {
         Self::default().with_data(data)
     }
 
-    /// Creates an event whose data is the value, displayed.
+    /// Creates an event whose data is the value, formatted by its `Display`.
     ///
     /// ```
     /// use tower_sse::Event;
@@ -77,8 +83,9 @@ impl Event {
         Self { data: Some(EventData::display(&value)), ..Self::default() }
     }
 
-    /// Creates a comment, which clients skip: one line beginning with a colon for each line of the
-    /// text.
+    /// Creates a comment, which clients ignore.
+    ///
+    /// Each line of the text becomes one line that starts with a colon.
     ///
     /// ```
     /// use tower_sse::Event;
@@ -90,7 +97,7 @@ impl Event {
         Self::default().with_comment(text)
     }
 
-    /// Sets the data, in place of any there was.
+    /// Sets the data. Replaces any data set before.
     #[inline]
     #[must_use]
     pub fn with_data(mut self, data: impl Into<EventData>) -> Self {
@@ -98,11 +105,11 @@ impl Event {
         self
     }
 
-    /// Sets the type. An empty one is as none: the event is a `message`.
+    /// Sets the type. Defaults to `message`, as does an empty type.
     ///
     /// # Panics
     ///
-    /// Panics if given a literal that holds a line end.
+    /// Panics if given a literal that contains a line end.
     #[inline]
     #[must_use]
     #[track_caller]
@@ -111,11 +118,12 @@ impl Event {
         self
     }
 
-    /// Sets the id. An empty one resets the client's last event ID.
+    /// Sets the ID. Defaults to none, which leaves the client's last event ID unchanged. An empty
+    /// ID resets it.
     ///
     /// # Panics
     ///
-    /// Panics if given a literal that holds a control character.
+    /// Panics if given a literal that contains a control character.
     #[inline]
     #[must_use]
     #[track_caller]
@@ -124,8 +132,9 @@ impl Event {
         self
     }
 
-    /// Tells the client how long to wait before it reconnects, in whole milliseconds; what is below
-    /// one is cut off.
+    /// Sets how long the client waits before it reconnects.
+    ///
+    /// It is sent in milliseconds; fractions of a millisecond are dropped.
     #[must_use]
     pub fn with_retry(mut self, reconnection_time: Duration) -> Self {
         let millis = u64::try_from(reconnection_time.as_millis()).unwrap_or(u64::MAX);
@@ -133,17 +142,17 @@ impl Event {
         self
     }
 
-    /// Adds a comment, after those there are.
+    /// Adds a comment after the existing ones.
     #[must_use]
     pub fn with_comment(mut self, text: impl Into<EventData>) -> Self {
         self.extra.get_or_insert_default().comments.push(text.into());
         self
     }
 
-    /// Adds a custom field, after those there are; one line of that name for each line of the
-    /// value.
+    /// Adds a custom field after the existing ones. Each line of the value becomes one line with
+    /// this name.
     ///
-    /// Clients that do not know it ignore it, browsers always.
+    /// Clients ignore fields that they do not know. Browsers ignore all custom fields.
     ///
     /// ```
     /// use tower_sse::Event;
@@ -154,7 +163,7 @@ impl Event {
     ///
     /// # Panics
     ///
-    /// Panics if given a literal that cannot be a [`FieldName`].
+    /// Panics if given a literal that is not a valid [`FieldName`].
     #[must_use]
     #[track_caller]
     pub fn with_field(mut self, name: impl IntoFieldName, value: impl Into<EventData>) -> Self {
@@ -163,35 +172,37 @@ impl Event {
         self
     }
 
-    /// Returns the type a client dispatches the event under: `message` if none was set, or an empty
-    /// one.
+    /// Returns the type under which a client dispatches the event: `message` if none was set, or if
+    /// it is empty.
     #[must_use]
     pub fn event_type(&self) -> &EventType {
         static MESSAGE: EventType = EventType::MESSAGE;
         self.type_field().unwrap_or(&MESSAGE)
     }
 
-    /// Returns the data; the empty string if there is none, see [`Event::has_data`].
+    /// Returns the data, or an empty string if there is none: see [`Event::has_data`].
     #[must_use]
     pub fn data(&self) -> &str {
         self.data.as_ref().map_or("", EventData::as_str)
     }
 
-    /// Returns whether there is data, be it empty: whether a client dispatches the event.
+    /// Returns whether the event has data, which may be empty. A client dispatches only such
+    /// events.
     #[must_use]
     pub fn has_data(&self) -> bool {
         self.data.is_some()
     }
 
-    /// Returns the id of this event itself. A client's last event ID stays as it is over events
-    /// without one.
+    /// Returns the ID of this event itself.
+    ///
+    /// An event without one leaves the client's last event ID unchanged.
     #[inline]
     #[must_use]
     pub fn id(&self) -> Option<&EventId> {
         self.id.as_ref()
     }
 
-    /// Returns the reconnection time.
+    /// Returns the reconnection time, if the event sets one.
     #[must_use]
     pub fn retry(&self) -> Option<Duration> {
         self.retry_millis().map(Duration::from_millis)
@@ -207,28 +218,30 @@ impl Event {
         self.custom_fields().iter().map(|(name, value)| (name, value.as_str()))
     }
 
-    /// Returns the event with text of its own: what it shares with a larger buffer is copied.
+    /// Returns the event with its own copy of its data, if it shared a larger buffer.
     ///
-    /// A parsed event's data may be a part of the chunk that it came in, which lives as long as the
-    /// event. Whoever keeps a few small events of large chunks detaches them.
+    /// The data of a parsed event may be a slice of the chunk that contained it. The whole chunk
+    /// then stays in memory as long as the event. Call this before you store a few small events of
+    /// large chunks.
     #[must_use]
     pub fn detached(mut self) -> Self {
         self.data = self.data.map(EventData::detached);
         self
     }
 
-    /// Returns where a parser puts what it finds.
+    /// Returns mutable access to the fields, for a parser.
     #[inline]
-    pub(crate) fn slots(&mut self) -> Slots<'_> {
-        Slots { event_type: &mut self.event_type, data: &mut self.data, id: &mut self.id }
+    pub(crate) fn fields_mut(&mut self) -> FieldsMut<'_> {
+        FieldsMut { event_type: &mut self.event_type, data: &mut self.data, id: &mut self.id }
     }
 
-    /// Sets the reconnection time that a parser has found, in milliseconds.
-    pub(crate) fn receive_retry(&mut self, milliseconds: u64) {
-        self.extra = Some(Box::new(Extra { retry: Some(milliseconds), ..Extra::default() }));
+    /// Sets the reconnection time, in milliseconds, of an event without comments and custom fields.
+    pub(crate) fn set_parsed_retry(&mut self, milliseconds: u64) {
+        let extra = ExtraFields { retry: Some(milliseconds), ..ExtraFields::default() };
+        self.extra = Some(Box::new(extra));
     }
 
-    /// Returns the type if it makes a line.
+    /// Returns the type if it is encoded: an empty type is not.
     #[inline]
     pub(crate) fn type_field(&self) -> Option<&EventType> {
         self.event_type.as_ref().filter(|event_type| !event_type.as_bytes().is_empty())
@@ -239,7 +252,7 @@ impl Event {
         self.data.as_ref()
     }
 
-    /// Returns the data, if there is nothing else.
+    /// Returns the data if no other field is set.
     #[inline]
     pub(crate) fn only_data(&self) -> Option<&EventData> {
         let has_more = self.event_type.is_some() || self.id.is_some() || self.extra.is_some();
@@ -268,7 +281,8 @@ impl<T: Into<EventData>> From<T> for Event {
     }
 }
 
-/// Events are equal if their fields are. One without a type equals one of the type `message`.
+/// Events are equal if all their fields are. An event without a type equals one of the type
+/// `message`.
 impl PartialEq for Event {
     fn eq(&self, other: &Self) -> bool {
         self.event_type() == other.event_type()
@@ -293,7 +307,7 @@ impl hash::Hash for Event {
     }
 }
 
-/// Shows the fields that are set. Data is shown: do not log events that hold secrets.
+/// Shows the fields that are set, including the data. Do not log events that contain secrets.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Event");
