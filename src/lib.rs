@@ -106,6 +106,7 @@ mod headers;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod layer;
+mod lifecycle;
 mod metrics;
 pub mod parse;
 pub mod recipes;
@@ -123,8 +124,10 @@ pub use self::event::JsonError;
 pub use self::hub::Hub;
 #[doc(inline)]
 pub use self::{
-    body::{EndReason, EventBody, EventBodyError, KeepAlive, StreamEnd, StreamOptions},
-    channel::{Buffer, EventReceiver, EventSender, SendError, event_channel},
+    body::{
+        BodyOptions, EndReason, EventBody, EventBodyError, HandlerOptions, KeepAlive, StreamEnd,
+    },
+    channel::{Buffer, EventReceiver, EventSender, EventSink, SendError, event_channel},
     client::{EventSource, EventSourceError, ReconnectTo, Reconnection, Update, Updates},
     connect::{Accept, Connect, InvalidLastEventId, LastEventId, Refusal, ResponseHead},
     delay_range::DelayRange,

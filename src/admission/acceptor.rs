@@ -6,7 +6,7 @@ use http::{Extensions, HeaderMap, Method, request};
 
 use super::limits::{Permits, StreamLimits, count_refusal};
 use crate::{
-    body::{AcceptedStream, EventBody, StreamOptions},
+    body::{AcceptedStream, BodyOptions, EventBody},
     connect::{
         Accept, AcceptParts, Connect, InvalidLastEventId, LastEventId, Refusal, ResponseHead,
     },
@@ -21,7 +21,7 @@ pub(crate) struct Acceptor<T> {
     /// Without a hook, each request is accepted with the default target.
     pub(super) on_connect: Option<Arc<OnConnect<T>>>,
     /// Shared with the streams. A setting copies them if they are shared.
-    options: Arc<StreamOptions>,
+    options: Arc<BodyOptions>,
     limits: StreamLimits,
     last_event_id_from_query: bool,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Admitted<T> {
     pub(crate) last_event_id: Option<LastEventId>,
     pub(crate) head: ResponseHead,
     pub(crate) accepted: AcceptedStream,
-    pub(crate) options: Arc<StreamOptions>,
+    pub(crate) options: Arc<BodyOptions>,
     pub(crate) target: T,
 }
 
@@ -57,7 +57,7 @@ impl<T: 'static> Acceptor<T> {
     pub(crate) fn new() -> Self {
         Self {
             on_connect: None,
-            options: Arc::new(StreamOptions::new()),
+            options: Arc::new(BodyOptions::new()),
             limits: StreamLimits::new(),
             last_event_id_from_query: true,
         }
@@ -93,7 +93,7 @@ impl<T> Acceptor<T> {
         self.limits.set_retry_after(delay);
     }
 
-    pub(crate) fn options_mut(&mut self) -> &mut StreamOptions {
+    pub(crate) fn options_mut(&mut self) -> &mut BodyOptions {
         Arc::make_mut(&mut self.options)
     }
 
@@ -109,7 +109,7 @@ impl<T> Acceptor<T> {
         if connect.method() == Method::HEAD {
             return Ok((connect, Permits::default()));
         }
-        let permits = self.limits.try_acquire(&connect, self.options.shutdown_handle())?;
+        let permits = self.limits.try_acquire(&connect, self.options.shutdown.as_ref())?;
         Ok((connect, permits))
     }
 
@@ -135,7 +135,7 @@ impl<T> Acceptor<T> {
         let is_head = accept.connect().method() == Method::HEAD;
         if !is_head {
             // The shutdown may have started while `on_connect` ran.
-            self.limits.check_shutdown(accept.connect(), self.options.shutdown_handle())?;
+            self.limits.check_shutdown(accept.connect(), self.options.shutdown.as_ref())?;
             self.limits.try_acquire_keyed(&mut permits, accept.connect())?;
         }
         let AcceptParts { mut request, last_event_id, head, deadline, target } =
@@ -148,7 +148,7 @@ impl<T> Acceptor<T> {
         if let Some(last_event_id) = &last_event_id {
             request.extensions.insert(last_event_id.clone());
         }
-        let session = if self.options.has_on_disconnect() {
+        let session = if self.options.on_disconnect.is_some() {
             request.extensions.clone()
         } else {
             Extensions::new()

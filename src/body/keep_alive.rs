@@ -1,20 +1,22 @@
-//! What is sent when nothing else is.
+//! Keep-alives: what a stream sends when it has nothing else to send.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::event::{Event, EventData};
+use crate::{
+    channel::{LastId, Segment},
+    event::{Event, EventData},
+};
 
-/// What goes out when nothing has left for a while: so that proxies keep the connection open, and
-/// both ends notice when the other is gone.
+/// What a stream sends when it has sent nothing else for a while. So proxies keep the connection
+/// open, and both ends notice when the other one is gone.
 ///
-/// A comment by default, which keeps proxies content and which browsers do not show to the page. A
-/// page that wants to know that the stream is alive needs an event, which goes out with the comment
-/// or, after [`without_comment`](Self::without_comment), in its place.
+/// The default is a comment after 15 seconds. Browsers do not show comments to the page. A page that
+/// must know that the stream is alive needs an event, which goes out with the comment or, after
+/// [`without_comment`](Self::without_comment), in its place.
 ///
-/// Every event that leaves puts it off; it never delays one. The default is a comment every 15
-/// seconds.
+/// Every event that goes out restarts the time. A keep-alive never delays an event.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,17 +30,21 @@ use crate::event::{Event, EventData};
 #[must_use]
 #[doc(alias = "heartbeat")]
 pub struct KeepAlive {
+    /// How long a stream must have sent nothing.
     every: Duration,
     comment: Option<EventData>,
     event: Option<Event>,
-    /// Encoded when it is set up, since it is what a thousand idle streams send.
+    /// Both, encoded once: a thousand idle streams send the same bytes.
     bytes: Bytes,
+    /// The event's id, if it has one.
+    id: Option<Bytes>,
 }
 
 impl KeepAlive {
-    /// Sends a comment when nothing has left for so long. Zero is off.
+    /// Creates a keep-alive that sends a comment after this time without bytes. Zero turns it off.
     pub fn every(idle: Duration) -> Self {
-        Self { every: idle, comment: None, event: None, bytes: Bytes::new() }.comment("keep-alive")
+        let bytes = Bytes::new();
+        Self { every: idle, comment: None, event: None, bytes, id: None }.comment("keep-alive")
     }
 
     /// Sets the text of the comment. Default is `keep-alive`.
@@ -47,36 +53,43 @@ impl KeepAlive {
         self.encoded()
     }
 
-    /// Leaves the comment out. Without an event that is off.
+    /// Leaves the comment out. Without an event the keep-alive is off.
     pub fn without_comment(mut self) -> Self {
         self.comment = None;
         self.encoded()
     }
 
-    /// Sends an event as well, which pages can listen for.
+    /// Sends an event too, which pages can listen for. Default is none.
     pub fn event(mut self, event: Event) -> Self {
         self.event = Some(event);
         self.encoded()
     }
 
-    /// How long nothing must have left; none if it is off.
+    /// Returns how long a stream must have sent nothing, or `None` if the keep-alive is off.
     pub(super) fn idle(&self) -> Option<Duration> {
         (!self.every.is_zero() && !self.bytes.is_empty()).then_some(self.every)
     }
 
-    pub(super) fn bytes(&self) -> Bytes {
-        self.bytes.clone()
-    }
-
-    /// The id that the client has from then on, if the event sets one.
-    pub(super) fn id(&self) -> Option<Bytes> {
-        self.event.as_ref()?.id().map(|id| Bytes::copy_from_slice(id.as_bytes()))
+    /// Returns the bytes to send, together with an event that updates the client's last event id.
+    pub(super) fn segment(&self, refresh: Option<Segment>) -> Segment {
+        match refresh {
+            Some(refresh) => Segment {
+                bytes: [&self.bytes[..], &refresh.bytes].concat().into(),
+                events: 0,
+                last_id: refresh.last_id,
+            },
+            None => Segment {
+                bytes: self.bytes.clone(),
+                events: 0,
+                last_id: self.id.clone().map(LastId::Own),
+            },
+        }
     }
 
     fn encoded(mut self) -> Self {
         let event = match (&self.event, &self.comment) {
             (None, None) => {
-                self.bytes = Bytes::new();
+                (self.bytes, self.id) = (Bytes::new(), None);
                 return self;
             }
             (event, None) => event.clone().unwrap_or_default(),
@@ -85,6 +98,7 @@ impl KeepAlive {
             }
         };
         self.bytes = event.encode().to_bytes();
+        self.id = event.id().map(|id| Bytes::copy_from_slice(id.as_bytes()));
         self
     }
 }

@@ -1,8 +1,9 @@
-//! A body that is an event stream: it takes what its source sends, joins what is ready, keeps the
-//! connection alive, and ends once.
+//! A response body that is an event stream. It sends the events of its source, keeps the connection
+//! alive, and ends once.
 //!
-//! An [`EventBody`] is made from a handler closure, from an [event channel](crate::channel), or
-//! from any stream of events, and any server takes it that takes an [http body](https://docs.rs/http-body):
+//! An [`EventBody`] is created from a handler closure, from an [event channel](crate::channel), or
+//! from any stream of events. Every server that sends an [http body](https://docs.rs/http-body) can
+//! send it:
 //!
 //! ```
 //! use http::Response;
@@ -26,66 +27,77 @@
 //!
 //! # What goes out, and when
 //!
-//! 1. First, at once, a comment, so that every proxy and every client sees a byte; with it the
-//!    reconnection time, if [`retry`](EventBody::retry) is set. Both are written by the body and
-//!    never lost to a buffer that drops.
-//! 2. Then whatever is ready, as one frame, as soon as it is ready: at most 64 KiB, and after 64
-//!    KiB the body lets the server write before it goes on.
-//! 3. When nothing has left for a while, a [`KeepAlive`], by default a comment after 15 seconds.
+//! 1. A comment goes out first, at once, so that every proxy and every client sees a byte. The
+//!    reconnection time goes out with it, if [`retry`](EventBody::retry) is set. The body writes both
+//!    itself, so that no buffer can drop them.
+//! 2. Events go out as soon as they are ready. All events that are ready go out together, as one frame
+//!    of at most 64 KiB. After 64 KiB the body lets the server write before it continues.
+//! 3. A [`KeepAlive`] goes out when nothing else has for a while. The default is a comment after 15
+//!    seconds.
 //!
 //! # The handler runs inside the body
 //!
-//! There is no task and no spawn: when the server polls the body, the body polls the handler, then
-//! takes what it sent. So a client that leaves drops the body, and with it the handler, where it
-//! awaits. And a handler is paused while its client is slow: a server polls no body whose
-//! connection takes nothing. That is the backpressure that most streams want. A handler that must
-//! go on meanwhile (a sensor, "the latest 64", a timeout of its own) is given a task with
-//! [`spawn_handler`](EventBody::spawn_handler).
+//! The body spawns no task. When the server polls the body, the body polls the handler if it was
+//! woken, and takes the events that it sent. When the client leaves, the server drops the body, and
+//! the handler is dropped with it, at the point where it awaits.
+//!
+//! A server does not poll a body while the connection cannot be written to. So a handler is paused
+//! while its client is slow. Most streams want this backpressure. A handler that must go on meanwhile
+//! (it reads a sensor, keeps the latest 64 events, or has a timeout of its own) runs in a task with
+//! [`HandlerOptions::spawn_handler`].
 //!
 //! # The end
 //!
-//! The stream ends when its handler has returned and the last sender is gone, or when the
-//! application closes it. Every end has one [`EndReason`], which
-//! [`on_disconnect`](EventBody::on_disconnect) is told, once. A handler that returns an
-//! error, or panics, ends the body with an error, after everything it has sent: the client sees a
-//! truncated stream, over HTTP/1.1 as a missing last chunk, over HTTP/2 as a stream that is reset.
-//! The error is held back for 10 ms, so that what was sent before it gets out before it takes the
-//! connection down, which is as much as a body can do.
+//! The stream ends when its handler has returned and the last sender was dropped, or when the
+//! application closes it. Every end has one [`EndReason`], and
+//! [`on_disconnect`](EventBody::on_disconnect) is called once with it.
 //!
-//! A stream that would go on is ended by the server when a [shutdown](crate::shutdown) starts, when
-//! its [`max_lifetime`](EventBody::max_lifetime) is over, or its [`deadline`](EventBody::deadline)
-//! has come: what was sent goes out, then a [`Farewell`](crate::Farewell), then the end. One whose
-//! client is too slow for [`send_timeout`](EventBody::send_timeout), or that the application
-//! [revokes](crate::EventSender::revoke), is cut: what waits is dropped, and the body ends with an
-//! error.
+//! A handler that returns an error, or panics, ends the body with an error, after everything that it
+//! has sent. The client sees a truncated stream: over HTTP/1.1 the last chunk is missing, over HTTP/2
+//! the stream is reset. The body yields the error 10 ms late, so that the server writes the events
+//! before it. A body cannot do more than that.
 //!
-//! That a client has left is known when the server drops the body: at once, for requests whose body
-//! the server has read. After a large unread request body, or pipelined bytes, HTTP/1.1 servers do
-//! not look, and the next keep-alive tells.
+//! The server ends a stream when a [shutdown](crate::shutdown) starts, when its
+//! [`max_lifetime`](EventBody::max_lifetime) is over, or at its [`deadline`](EventBody::deadline).
+//! Events that were sent go out, then a [`Farewell`](crate::Farewell), then the stream ends. A stream
+//! whose client is too slow for [`send_timeout`](HandlerOptions::send_timeout), or that the
+//! application [revokes](crate::EventSender::revoke), is cut off: its queue is discarded, and the body
+//! ends with an error.
+//!
+//! The body learns that a client has left when the server drops it. A server notices at once if it has
+//! read the request's body. After a large unread request body, or pipelined bytes, HTTP/1.1 servers do
+//! not look; then the next keep-alive fails.
 //!
 //! # Time
 //!
-//! Keep-alives, lifetimes, deadlines, the time that a shutdown gives, and `send_timeout` need a
-//! tokio runtime with its timer enabled; elsewhere they are off, and a warning is logged. A stream
-//! without them runs on any executor.
+//! Keep-alives, lifetimes, deadlines, batch windows, grace periods and `send_timeout` need a tokio
+//! runtime with its timer enabled. Elsewhere they are off, and a warning is logged. A stream without
+//! them runs on any executor.
 
-mod accepted;
-#[expect(clippy::module_inception, reason = "`body::EventBody` is what the module is about")]
-mod body;
-mod curfew;
-mod end;
+mod account;
+mod active;
+mod event_body;
 mod keep_alive;
-mod live;
 mod options;
+mod pacing;
+mod prelude;
+mod report;
 mod source;
+mod stop;
+mod timers;
 
 #[cfg(feature = "hub")]
-pub(crate) use self::source::{Fed, Feed};
-pub(crate) use self::{accepted::AcceptedStream, options::stream_settings, source::BoxHandler};
+pub(crate) use self::source::ExternalSource;
+pub(crate) use self::{
+    account::AcceptedStream,
+    options::{Lifetime, body_settings, handler_settings},
+    source::{BoxHandler, HandlerSettings},
+};
 pub use self::{
-    body::{EventBody, EventBodyError},
-    end::{EndReason, StreamEnd},
+    event_body::{EventBody, EventBodyError},
     keep_alive::KeepAlive,
-    options::StreamOptions,
+    options::{BodyOptions, HandlerOptions},
+    report::StreamEnd,
     source::StreamItem,
 };
+pub use crate::lifecycle::EndReason;

@@ -1,10 +1,10 @@
-//! The settings of a stream, written once for everything that has them.
+//! The settings of a stream, in two groups: those of every body, and those of a handler.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{end::StreamEnd, keep_alive::KeepAlive};
+use super::{keep_alive::KeepAlive, report::StreamEnd, source::HandlerSettings};
 use crate::{
     channel::Buffer,
     delay_range::DelayRange,
@@ -12,16 +12,16 @@ use crate::{
     timer::saturating_add,
 };
 
-/// The settings of an event stream, to be shared by many handlers and bodies.
+/// The settings of an event stream, which many bodies and handlers can share.
 ///
-/// Everything that takes settings has the same ones, by the same names, and takes a set of them by
-/// `options`:
+/// Every type with settings has the same methods, and takes a set of them with `options`. Settings
+/// that only a handler has are in [`HandlerOptions`].
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_sse::{Event, EventBody, KeepAlive, StreamOptions};
+/// use tower_sse::{BodyOptions, Event, EventBody, KeepAlive};
 ///
-/// let options = StreamOptions::new()
+/// let options = BodyOptions::new()
 ///     .keep_alive(KeepAlive::every(Duration::from_secs(30)))
 ///     .retry(Duration::from_secs(1)..Duration::from_secs(5));
 ///
@@ -34,44 +34,45 @@ use crate::{
 /// ```
 #[derive(Clone)]
 #[must_use]
-pub struct StreamOptions {
-    pub(super) keep_alive: Option<KeepAlive>,
-    pub(super) greeting: bool,
-    pub(super) buffer: Buffer,
-    pub(super) spawn_handler: bool,
-    pub(super) batch_window: Option<Duration>,
-    pub(super) retry: Option<DelayRange>,
-    pub(super) send_timeout: Option<Duration>,
-    pub(super) max_lifetime: Option<Lifetime>,
-    pub(super) farewell: Option<Farewell>,
-    pub(super) shutdown: Option<Shutdown>,
-    pub(super) on_disconnect: Option<OnDisconnect>,
+pub struct BodyOptions {
+    pub(crate) keep_alive: Option<KeepAlive>,
+    pub(crate) greeting: bool,
+    /// Never zero.
+    pub(crate) batch_window: Option<Duration>,
+    pub(crate) retry: Option<DelayRange>,
+    pub(crate) max_lifetime: Option<Lifetime>,
+    pub(crate) farewell: Option<Farewell>,
+    pub(crate) shutdown: Option<Shutdown>,
+    pub(crate) on_disconnect: Option<OnDisconnect>,
 }
 
-/// How long a stream may last at the most. Each draws its own time, of the last fifth of it.
+/// The hook that is told how a stream ended.
+pub(crate) type OnDisconnect = Arc<dyn Fn(StreamEnd) + Send + Sync>;
+
+/// The maximum lifetime of a stream. It is never zero.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lifetime(Duration);
+pub(crate) struct Lifetime(Duration);
 
 impl Lifetime {
-    pub(super) fn ends_from(self, start: Instant) -> Instant {
+    pub(crate) fn new(max: Duration) -> Option<Self> {
+        (!max.is_zero()).then_some(Self(max))
+    }
+
+    /// Draws when a stream ends, in the last fifth of its lifetime.
+    pub(super) fn draw_end(self, start: Instant) -> Instant {
         saturating_add(start, DelayRange::from(self.0 / 5 * 4..=self.0).draw())
     }
 }
 
-pub(super) type OnDisconnect = Arc<dyn Fn(StreamEnd) + Send + Sync>;
-
-impl StreamOptions {
-    /// Creates the default settings: a keep-alive comment after 15 seconds, a greeting,
-    /// `Buffer::default()`, and nothing else.
+impl BodyOptions {
+    /// Creates the default settings: a keep-alive comment after 15 seconds, a greeting, and nothing
+    /// else.
     pub fn new() -> Self {
         Self {
             keep_alive: Some(KeepAlive::default()),
             greeting: true,
-            buffer: Buffer::default(),
-            spawn_handler: false,
             batch_window: None,
             retry: None,
-            send_timeout: None,
             max_lifetime: None,
             farewell: None,
             shutdown: None,
@@ -79,81 +80,26 @@ impl StreamOptions {
         }
     }
 
-    pub(crate) fn has_on_disconnect(&self) -> bool {
-        self.on_disconnect.is_some()
-    }
-
-    pub(crate) fn set_keep_alive(&mut self, keep_alive: Option<KeepAlive>) {
-        self.keep_alive = keep_alive;
-    }
-
-    pub(crate) fn set_greeting(&mut self, greeting: bool) {
-        self.greeting = greeting;
-    }
-
-    pub(crate) fn set_buffer(&mut self, buffer: Buffer) {
-        self.buffer = buffer;
-    }
-
-    pub(crate) fn set_in_task(&mut self) {
-        self.spawn_handler = true;
-    }
-
-    pub(crate) fn set_batch_window(&mut self, window: Duration) {
-        self.batch_window = Some(window).filter(|window| !window.is_zero());
-    }
-
-    pub(crate) fn set_retry(&mut self, retry: DelayRange) {
-        self.retry = Some(retry);
-    }
-
-    pub(crate) fn set_send_timeout(&mut self, limit: Duration) {
-        self.send_timeout = Some(limit).filter(|limit| !limit.is_zero());
-    }
-
-    pub(crate) fn set_max_lifetime(&mut self, lifetime: Duration) {
-        self.max_lifetime = Some(Lifetime(lifetime)).filter(|_| !lifetime.is_zero());
-    }
-
-    pub(crate) fn set_farewell(&mut self, farewell: Farewell) {
-        self.farewell = Some(farewell);
-    }
-
-    pub(crate) fn set_shutdown(&mut self, shutdown: &Shutdown) {
-        self.shutdown = Some(shutdown.clone());
-    }
-
-    pub(crate) fn shutdown_handle(&self) -> Option<&Shutdown> {
-        self.shutdown.as_ref()
-    }
-
-    pub(crate) fn set_on_disconnect(&mut self, on_disconnect: OnDisconnect) {
-        self.on_disconnect = Some(on_disconnect);
-    }
-
-    fn change(mut self, change: impl FnOnce(&mut Self)) -> Self {
+    fn change_body(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
 }
 
-impl Default for StreamOptions {
+impl Default for BodyOptions {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl fmt::Debug for StreamOptions {
+impl fmt::Debug for BodyOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamOptions")
+        f.debug_struct("BodyOptions")
             .field("keep_alive", &self.keep_alive)
             .field("greeting", &self.greeting)
-            .field("buffer", &self.buffer)
-            .field("spawn_handler", &self.spawn_handler)
             .field("batch_window", &self.batch_window)
             .field("retry", &self.retry)
-            .field("send_timeout", &self.send_timeout)
-            .field("max_lifetime", &self.max_lifetime.map(|Lifetime(most)| most))
+            .field("max_lifetime", &self.max_lifetime.map(|Lifetime(max)| max))
             .field("farewell", &self.farewell)
             .field("shutdown", &self.shutdown)
             .field("on_disconnect", &self.on_disconnect.is_some())
@@ -161,126 +107,202 @@ impl fmt::Debug for StreamOptions {
     }
 }
 
-/// Gives a type the setters, on top of its method `change(self, impl FnOnce(&mut StreamOptions)) ->
-/// Self`.
-macro_rules! stream_settings {
+/// The settings of a stream that a handler fills: those of the handler and its buffer, and those of
+/// the body.
+///
+/// An [`EventChannelHandler`](crate::EventChannelHandler) has the same methods.
+/// [`EventBody::with_options`](super::EventBody::with_options) takes a set of them.
+///
+/// ```
+/// use tower_sse::{Buffer, Event, EventBody, HandlerOptions};
+///
+/// let options = HandlerOptions::new().buffer(Buffer::sliding(64)).spawn_handler();
+/// let body = EventBody::with_options(options, |events| async move {
+///     events.send(Event::new("21.5 °C")).await?;
+///     Ok(())
+/// });
+/// # let _ = body;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct HandlerOptions {
+    pub(crate) body: BodyOptions,
+    pub(crate) handler: HandlerSettings,
+}
+
+impl HandlerOptions {
+    /// Creates the default settings: those of [`BodyOptions::new`], a default [`Buffer`], the handler
+    /// inside its body, and no send timeout.
+    pub fn new() -> Self {
+        BodyOptions::new().into()
+    }
+
+    fn change_body(mut self, change: impl FnOnce(&mut BodyOptions)) -> Self {
+        change(&mut self.body);
+        self
+    }
+
+    fn change_handler(mut self, change: impl FnOnce(&mut HandlerSettings)) -> Self {
+        change(&mut self.handler);
+        self
+    }
+}
+
+impl Default for HandlerOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Takes the settings of a body, and the defaults of a handler.
+impl From<BodyOptions> for HandlerOptions {
+    fn from(body: BodyOptions) -> Self {
+        Self { body, handler: HandlerSettings::default() }
+    }
+}
+
+impl Default for HandlerSettings {
+    fn default() -> Self {
+        Self { buffer: Buffer::default(), spawn: false, send_timeout: None }
+    }
+}
+
+/// Gives a type the setters of a body. The type has a method `change_body(self, impl FnOnce(&mut
+/// BodyOptions)) -> Self`.
+macro_rules! body_settings {
     ($type:ident $(<$generic:ident>)?) => {
         impl$(<$generic>)? $type$(<$generic>)? {
-            /// Takes all settings from a set of them, in place of whatever was set before: so call
-            /// it first.
-            pub fn options(self, options: $crate::body::StreamOptions) -> Self {
-                self.change(|own| *own = options)
-            }
-
-            /// Sets what goes out when nothing else has for a while. Default is a comment every 15
-            /// seconds.
+            /// Sets what the stream sends when it has sent nothing else for a while. Default is a
+            /// comment after 15 seconds.
             #[doc(alias = "heartbeat")]
             pub fn keep_alive(self, keep_alive: $crate::body::KeepAlive) -> Self {
-                self.change(|options| options.set_keep_alive(Some(keep_alive)))
+                self.change_body(|options| options.keep_alive = Some(keep_alive))
             }
 
-            /// Switches keep-alives off. A client that leaves unnoticed by the server is then
+            /// Turns keep-alives off. If the server does not notice that a client has left, it is
             /// noticed at the next event.
             pub fn without_keep_alive(self) -> Self {
-                self.change(|options| options.set_keep_alive(None))
+                self.change_body(|options| options.keep_alive = None)
             }
 
-            /// Leaves out the comment that goes out at once. Some clients and proxies take a stream
-            /// for open only at its first byte.
+            /// Leaves out the comment that goes out at once. Some clients and proxies consider a
+            /// stream open only after its first byte.
             pub fn without_greeting(self) -> Self {
-                self.change(|options| options.set_greeting(false))
+                self.change_body(|options| options.greeting = false)
             }
 
-            /// Sets how much may wait for a slow client, and what happens then. Default is
-            /// `Buffer::fixed(64)`. A stream made from an event channel has the buffer that it was
-            /// made with.
-            pub fn buffer(self, buffer: $crate::channel::Buffer) -> Self {
-                self.change(|options| options.set_buffer(buffer))
-            }
-
-            /// Runs the handler in a task of its own, so that it goes on while its client is slow.
-            /// Default is inside the body.
+            /// Holds events back for up to this time after events have gone out, so that later events
+            /// go out together with them. Default is zero: an event that is ready goes out at once.
             ///
-            /// The task is a tokio task, spawned when the body is first polled and aborted when the
-            /// body is dropped. It is what the dropping and the sliding buffer are for, and
-            /// timeouts of the handler's own. Aborted is not dropped yet: `on_disconnect` may be
-            /// told a moment before the handler is.
-            pub fn spawn_handler(self) -> Self {
-                self.change(|options| options.set_in_task())
-            }
-
-            /// Holds events back for up to so long after events have gone out, so that what comes
-            /// meanwhile goes out together. Default is none: what is ready goes out at once; zero is
-            /// that too.
+            /// The first event after a pause still goes out at once. The end of the stream, and a
+            /// sender that waits for room, end the window early. It needs a tokio runtime.
             ///
-            /// The first event after a pause still goes out at once. It is for busy streams: a
-            /// thousand events a second are a thousand writes to each client, and with 10
-            /// milliseconds a hundred. What ends the stream, and a sender that waits for room, lets
-            /// what is held go before its time. It needs a tokio runtime.
+            /// Use it for busy streams: a thousand events a second are a thousand writes for each
+            /// client, and with a window of 10 milliseconds a hundred.
             pub fn batch_window(self, window: std::time::Duration) -> Self {
-                self.change(|options| options.set_batch_window(window))
+                let window = Some(window).filter(|window| !window.is_zero());
+                self.change_body(|options| options.batch_window = window)
             }
 
-            /// Sets the reconnection time that the stream opens with: how long a client waits
-            /// before it comes back. From a range one is drawn for each stream, so that they do not
-            /// come back all at once. Default is none: the client's own, about 3 seconds in
-            /// browsers.
-            pub fn retry(self, reconnection_time: impl Into<$crate::delay_range::DelayRange>) -> Self {
+            /// Sets the reconnection time that the stream sends first: how long a client waits before
+            /// it reconnects. From a range a time is drawn for each stream, so that clients do not
+            /// all reconnect at the same time. Default is none: the client uses its own, about 3
+            /// seconds in browsers.
+            pub fn retry(
+                self,
+                reconnection_time: impl Into<$crate::delay_range::DelayRange>,
+            ) -> Self {
                 let reconnection_time = reconnection_time.into();
-                self.change(|options| options.set_retry(reconnection_time))
+                self.change_body(|options| options.retry = Some(reconnection_time))
             }
 
-            /// Sets how long a client may take nothing while a sender outside of the body waits for
-            /// room, in a task, in a thread or of a handler [`spawn_handler`](Self::spawn_handler): after that
-            /// it is too slow, and its stream is evicted. The sender gets its event back in an error, whatever else
-            /// waited for the client is dropped, and the body ends with an error as soon as it is
-            /// polled; the end reason is [`EndReason::Evicted`](crate::EndReason::Evicted).
+            /// Sets how long a stream may last from its first poll. Default is no limit; zero is no
+            /// limit too.
             ///
-            /// Default is to wait for ever; zero is that too. It has no effect on a handler inside
-            /// its body, which is paused with it. Async senders need a tokio runtime for it.
-            pub fn send_timeout(self, limit: std::time::Duration) -> Self {
-                self.change(|options| options.set_send_timeout(limit))
-            }
-
-            /// Sets how long a stream may last, from its first poll: it ends at a time that is drawn for it between 0.8
-            /// and 1.0 of this, with its [`farewell`](Self::farewell), so that clients that came
-            /// together do not come back together. The end reason is
-            /// [`EndReason::Expired`](crate::EndReason::Expired). Default is no limit; zero is that
-            /// too.
+            /// The time is drawn for each stream between 0.8 and 1.0 of this value, so that clients
+            /// that connected together do not reconnect together. The stream ends with its
+            /// [`farewell`](Self::farewell). The end reason is
+            /// [`EndReason::Expired`](crate::EndReason::Expired).
             ///
-            /// For one request, [`Accept::deadline`](crate::Accept::deadline) sets an exact time.
+            /// [`Accept::deadline`](crate::Accept::deadline) sets an exact time for one request.
             pub fn max_lifetime(self, lifetime: std::time::Duration) -> Self {
-                self.change(|options| options.set_max_lifetime(lifetime))
+                let lifetime = $crate::body::Lifetime::new(lifetime);
+                self.change_body(|options| options.max_lifetime = lifetime)
             }
 
-            /// Sets what is said before a stream ends because of its lifetime or deadline, and how
-            /// long before that its handler is told. Default is nothing. At a shutdown the
-            /// [`Shutdown`](crate::Shutdown)'s own is said.
+            /// Sets what a stream says before it ends because of its lifetime or deadline, and how
+            /// long before that its handler is told. Default is nothing. At a shutdown the farewell
+            /// of the [`Shutdown`](crate::Shutdown) is used instead.
             pub fn farewell(self, farewell: $crate::shutdown::Farewell) -> Self {
-                self.change(|options| options.set_farewell(farewell))
+                self.change_body(|options| options.farewell = Some(farewell))
             }
 
-            /// Ends the stream when this shutdown starts. See [`shutdown`](crate::shutdown).
+            /// Ends the stream when this shutdown starts. Default is none. See
+            /// [`shutdown`](crate::shutdown).
             pub fn shutdown(self, shutdown: &$crate::shutdown::Shutdown) -> Self {
-                self.change(|options| options.set_shutdown(shutdown))
+                self.change_body(|options| options.shutdown = Some(shutdown.clone()))
             }
 
-            /// Sets the hook that is told how each stream ended: once, whatever ends it, after its
-            /// handler has been dropped.
+            /// Sets the hook that is told how each stream ended. It is called once for each stream,
+            /// whatever ended it, after the handler was dropped. A second hook replaces the first.
             ///
-            /// It is called where the body is dropped, so it must not block. Clean-up that awaits
-            /// is sent to a task. A second hook takes the place of the first.
+            /// It is called where the body is dropped, so it must not block. Send clean-up that
+            /// awaits to a task.
             #[doc(alias = "on_client_disconnect")]
             pub fn on_disconnect(
                 self,
                 on_disconnect: impl Fn($crate::body::StreamEnd) + Send + Sync + 'static,
             ) -> Self {
                 let on_disconnect = std::sync::Arc::new(on_disconnect);
-                self.change(|options| options.set_on_disconnect(on_disconnect))
+                self.change_body(|options| options.on_disconnect = Some(on_disconnect))
             }
         }
     };
 }
-pub(crate) use stream_settings;
+pub(crate) use body_settings;
 
-stream_settings!(StreamOptions);
+/// Gives a type the setters of a handler. The type has a method `change_handler(self, impl
+/// FnOnce(&mut HandlerSettings)) -> Self`.
+macro_rules! handler_settings {
+    ($type:ident $(<$generic:ident>)?) => {
+        impl$(<$generic>)? $type$(<$generic>)? {
+            /// Sets how much may wait for a slow client, and what happens when that is full. Default
+            /// is `Buffer::fixed(64)` with 256 KiB.
+            pub fn buffer(self, buffer: $crate::channel::Buffer) -> Self {
+                self.change_handler(|settings| settings.buffer = buffer)
+            }
+
+            /// Runs the handler in a task of its own, so that it goes on while its client is slow.
+            /// By default the handler runs inside the body.
+            ///
+            /// The body spawns a tokio task at its first poll, and aborts it when the body is
+            /// dropped. Use it with dropping and sliding buffers, and for handlers with timeouts of
+            /// their own. An aborted task is dropped a little later, so `on_disconnect` may be called
+            /// before the handler was dropped.
+            pub fn spawn_handler(self) -> Self {
+                self.change_handler(|settings| settings.spawn = true)
+            }
+
+            /// Sets how long a client may take nothing while a sender outside of the body waits for
+            /// room: in a task, in a thread, or in a [spawned handler](Self::spawn_handler). Default
+            /// is no limit; zero is no limit too.
+            ///
+            /// After that the client is too slow, and its stream is evicted: the sender gets its
+            /// event back in an error, the rest of the queue is discarded, and the body ends with an
+            /// error as soon as it is polled. The end reason is
+            /// [`EndReason::Evicted`](crate::EndReason::Evicted).
+            ///
+            /// A handler inside its body is not affected: it is paused together with the body. Async
+            /// senders need a tokio runtime for it.
+            pub fn send_timeout(self, limit: std::time::Duration) -> Self {
+                let limit = Some(limit).filter(|limit| !limit.is_zero());
+                self.change_handler(|settings| settings.send_timeout = limit)
+            }
+        }
+    };
+}
+pub(crate) use handler_settings;
+
+body_settings!(BodyOptions);
+body_settings!(HandlerOptions);
+handler_settings!(HandlerOptions);

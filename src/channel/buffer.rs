@@ -1,18 +1,18 @@
-//! How much may wait for a client, and what happens to more.
+//! How much may wait for a client, and what happens when that is full.
 
-/// How many events and bytes may wait for a client, and what happens when it is full.
+/// How many events and bytes may wait for a client, and what happens when the buffer is full.
 ///
-/// | | when it is full | for |
+/// | | when the buffer is full | for |
 /// |---|---|---|
 /// | [`fixed`](Self::fixed) | the sender waits | most streams: the client sets the pace |
-/// | [`dropping`](Self::dropping) | the newest event is dropped | events that lose their worth |
+/// | [`dropping`](Self::dropping) | the newest event is dropped | events that soon lose their value |
 /// | [`sliding`](Self::sliding) | the oldest events are dropped | "the latest 64" |
 ///
 /// The default is `Buffer::fixed(64)` with 256 KiB.
 ///
-/// A handler is paused while its client is slow, for it runs inside the body; whoever wants the
-/// dropping and the sliding buffer to go on filling meanwhile sends from a task, as a handler does
-/// with the setting `spawn_handler`.
+/// A handler runs inside the body, so it is paused while its client is slow. A dropping or sliding
+/// buffer only fills up if events are sent from a task meanwhile, for example by a handler with the
+/// setting [`spawn_handler`](crate::HandlerOptions::spawn_handler).
 ///
 /// ```
 /// use tower_sse::Buffer;
@@ -37,34 +37,35 @@ pub(super) enum WhenFull {
 }
 
 impl Buffer {
-    /// Creates a buffer of so many events whose senders wait while it is full. Zero counts as one.
+    /// Creates a buffer for this many events. Senders wait while it is full. Zero counts as one.
     pub const fn fixed(events: usize) -> Self {
         Self::new(WhenFull::Wait, events)
     }
 
-    /// Creates a buffer of so many events that drops the newest while it is full. Zero counts as
-    /// one.
+    /// Creates a buffer for this many events. It drops the newest event while it is full. Zero counts
+    /// as one.
     pub const fn dropping(events: usize) -> Self {
         Self::new(WhenFull::DropNewest, events)
     }
 
-    /// Creates a buffer of so many events that drops the oldest to make room. Zero counts as one.
+    /// Creates a buffer for this many events. It drops the oldest events to make room. Zero counts as
+    /// one.
     pub const fn sliding(events: usize) -> Self {
         Self::new(WhenFull::DropOldest, events)
     }
 
-    /// Sets how many encoded bytes may wait. Default is 256 KiB.
+    /// Sets the maximum number of encoded bytes that wait. Default is 256 KiB.
     ///
-    /// An event that is larger goes alone into an empty buffer. Each `Sink` that was told it is
-    /// ready may put one event in beyond the bound, since it is known how large it is only when
-    /// it comes.
+    /// A larger event is accepted when the buffer is empty. Each [`EventSink`](crate::EventSink) with
+    /// reserved room may exceed the limit by one event, since room is reserved before the length of
+    /// the event is known.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// Sets how large one encoded event may be, in bytes. Default is 16 MiB. Sending a larger one
-    /// is an error that gives it back.
+    /// Sets the maximum length of one encoded event, in bytes. Default is 16 MiB. Sending a larger one
+    /// is an error, which returns the event.
     pub const fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.max_event_bytes = bytes;
         self

@@ -1,64 +1,65 @@
-//! The event channel: where the application puts events, and from which a body takes them.
+//! A bounded channel of encoded events: the application sends to it, and a body takes from it.
 //!
-//! The channel *is* the encoded buffer. Sending encodes the event straight into the bytes that wait
-//! for the client, and the body takes all that is there as one frame, so ten events that are ready
-//! cost one write. Nothing is allocated for an event, and nothing that is ready is held back.
+//! The channel holds encoded bytes. Sending encodes an event straight into the bytes that wait for
+//! the client, and the body takes everything that is there as one frame. So ten events that are ready
+//! cost one write. An event is not allocated by itself, and an event that is ready is not held back.
 //!
 //! # Bounds
 //!
-//! A [`Buffer`] bounds what waits, in events and in bytes, and says what happens when it is full:
-//! the sender waits ([`Buffer::fixed`], the default), the newest is dropped ([`Buffer::dropping`]),
-//! or the oldest ([`Buffer::sliding`]). An event larger than the buffer's bytes goes alone into an
-//! empty buffer; one larger than [`Buffer::max_event_bytes`] is refused, and comes back in the
-//! error.
+//! A [`Buffer`] limits the events and the bytes that wait, and says what happens when it is full: the
+//! sender waits ([`Buffer::fixed`], the default), the newest event is dropped ([`Buffer::dropping`]),
+//! or the oldest events are dropped ([`Buffer::sliding`]). An event that is larger than the buffer is
+//! accepted when the buffer is empty. An event that is larger than [`Buffer::max_event_bytes`] is
+//! refused, and the error returns it.
 //!
 //! # Order
 //!
-//! Events go out in the order in which they were accepted. Senders that wait are served in the
-//! order in which they began to: neither [`EventSender::try_send`] nor a sender that comes later
-//! gets ahead of them.
+//! Events go out in the order in which they were accepted. Senders that wait are served in the order
+//! in which they began to wait. Neither [`EventSender::try_send`] nor a later sender overtakes them.
 //!
 //! # The end
 //!
-//! The stream ends when the last [`EventSender`] is gone (and the handler, if it has one, has
-//! returned), or when anyone calls [`EventSender::close`]. What was accepted until then still goes
-//! out. When the client is gone, sending fails and gives the event back, and
-//! [`EventSender::closed`] tells. [`EventSender::ending`] tells earlier, when the server begins to
-//! end a stream that could go on: at a [shutdown](crate::shutdown), or before its lifetime is over.
+//! The stream ends when the last [`EventSender`] is dropped and the handler, if there is one, has
+//! returned, or when a sender calls [`EventSender::close`]. Events that were accepted before still go
+//! out. When the client has left, sending fails and returns the event, and [`EventSender::closed`]
+//! completes. [`EventSender::ending`] completes earlier, when the server begins to end a stream that
+//! could go on: at a [shutdown](crate::shutdown), or before its lifetime ends.
 //!
 //! # In a handler
 //!
-//! A handler runs inside the body that takes its events. So that one which never has to wait,
-//! because its buffer drops what does not fit, leaves the body a chance to,
-//! [`EventSender::send`] yields once after as many events as the buffer holds, and earlier if they
-//! are large or very many.
+//! A handler runs inside the body that takes its events. A handler that never waits, for example
+//! because its buffer drops events, would never let its body write. So [`EventSender::send`] yields
+//! once after as many events as the buffer holds, and earlier if they are large or very many.
 
 mod buffer;
-mod ending;
 mod error;
-mod patience;
 mod queue;
 mod receiver;
+mod segment;
 mod send;
+mod send_timeout;
 mod sender;
+mod shared;
 mod sink;
 mod state;
 
 use std::sync::Arc;
 
-pub use self::{buffer::Buffer, error::SendError, receiver::EventReceiver, sender::EventSender};
+use self::shared::Shared;
+pub use self::{
+    buffer::Buffer, error::SendError, receiver::EventReceiver, sender::EventSender, sink::EventSink,
+};
 pub(crate) use self::{
-    ending::{Ask, Cut},
     error::is_closed_send,
-    queue::Segment,
-    receiver::{Ending, Taken},
-    sender::Control,
+    queue::MAX_SEGMENT,
+    receiver::{ChannelEnd, Interest, Polled},
+    segment::{LastId, Segment},
 };
 
-/// Creates an event channel: the sender, and the end that an [`EventBody`](crate::EventBody) is
-/// made from.
+/// Creates an event channel: a sender, and a receiver that an [`EventBody`](crate::EventBody) is
+/// made of.
 ///
-/// A handler is given its sender; this is for a stream that is made elsewhere.
+/// A handler is given its sender. Use this function for a stream that is created elsewhere.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
@@ -74,6 +75,6 @@ pub(crate) use self::{
 /// # Ok(()) }
 /// ```
 pub fn event_channel(buffer: Buffer) -> (EventSender, EventReceiver) {
-    let shared = Arc::new(state::Shared::new(buffer));
-    (EventSender::new(shared.clone()), EventReceiver::new(shared))
+    let shared = Arc::new(Shared::new(buffer));
+    (EventSender::first(shared.clone()), EventReceiver::new(shared))
 }

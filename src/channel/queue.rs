@@ -1,56 +1,74 @@
-//! The encoded buffer: the bytes that wait for a client, in the pieces in which they will go out.
+//! The encoded events that wait for a client, in the segments in which they will go out.
 //!
-//! Small events are written one behind the other into the *tail*, which goes out as one frame. A
-//! tail never grows beyond [`SEGMENT`]; a large event is not copied a second time by growing the
-//! tail around it, but starts a tail of exactly its size; and large bytes that are shared already
-//! (an `EncodedEvent`) become a segment as they are.
+//! A queued event is in one of three places, which stand in this order:
+//!
+//! - `single`: shared bytes (an [`EncodedEvent`](crate::EncodedEvent)) that are alone in the queue.
+//!   They go out as they are, without a copy. A second event moves them on.
+//! - `sealed`: segments that are complete.
+//! - `tail`: the segment that small events are still appended to.
+//!
+//! A tail never grows beyond [`MAX_SEGMENT`]. A large event starts a tail of exactly its size, since a
+//! tail that grew around it would copy it a second time.
 
 use std::{collections::VecDeque, mem, ops::Range};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::segment::{LastId, Segment};
 use crate::encode::{Layout, sealed};
 
-/// The largest segment that more than one event is joined into, in bytes.
-const SEGMENT: usize = 64 << 10;
-/// From this length on, in bytes, an event is not copied into a tail that has no room for it.
-const LARGE: usize = 8 << 10;
-/// From this length on, in bytes, encoded bytes are shared and not copied.
-const SHARED: usize = 4 << 10;
-/// The most capacity that an empty queue keeps, in bytes.
-const IDLE: usize = 4 << 10;
+/// The maximum length of a segment with more than one event, in bytes. It is also the number of
+/// bytes that a body yields before it lets the server write.
+pub(crate) const MAX_SEGMENT: usize = 64 << 10;
+/// Events of this length or more, in bytes, are not copied into a tail that has no room for them.
+const MIN_LARGE: usize = 8 << 10;
+/// Shared bytes of this length or more are queued as they are. Shorter ones are copied into the
+/// tail, so that they go out together with their neighbours.
+const MIN_SHARED: usize = 4 << 10;
+/// The maximum capacity that an empty queue keeps, in bytes.
+const MAX_IDLE_CAPACITY: usize = 4 << 10;
 
-/// A piece that goes out as it is, with what is to be told of it once it has.
+/// Fields that every event touches stand first.
 #[derive(Debug, Default)]
-pub(crate) struct Segment {
-    pub(crate) bytes: Bytes,
-    pub(crate) events: usize,
-    /// The last id in `bytes`.
-    pub(crate) last_id: Option<Bytes>,
-    /// It can be kept as it is: it keeps no more than itself, or what others keep anyway.
-    pub(crate) id_can_stay: bool,
-    /// Where that starts in `bytes`, while the segment is queued.
-    pub(crate) id_at: usize,
+#[repr(C)]
+pub(super) struct Queue {
+    /// The number of queued events.
+    events: usize,
+    /// Their length, in bytes.
+    bytes: usize,
+    /// The only queued event, if it is in shared bytes. Empty otherwise.
+    single: Bytes,
+    /// Where the last id is in `single`, or in `tail`.
+    last_id: Option<Range<usize>>,
+    /// The number of events in `tail`.
+    tail_events: usize,
+    /// The segment that small events are appended to.
+    tail: BytesMut,
+    /// The capacity of the tail's allocation. Segments that were split off may hold parts of it.
+    allocated: usize,
+    /// The length of the last tail of small events that was taken. The next one is likely as long.
+    last_taken: usize,
+    /// Whether the last event in `tail` is a large one, which must not be copied again.
+    tail_large: bool,
+    /// Complete segments, before the tail. None of them is empty.
+    sealed: VecDeque<SealedSegment>,
+    /// The length of each queued event. `Some` if the oldest events may be dropped.
+    lengths: Option<VecDeque<usize>>,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    /// In front of the tail. None is empty.
-    sealed: VecDeque<Segment>,
-    tail: BytesMut,
-    /// How large the tail's allocation is, of which parts may be with segments.
-    allocated: usize,
-    tail_events: usize,
-    /// Where the last id stands in the tail.
-    tail_id: Option<Range<usize>>,
-    /// The last event in the tail is a large one.
-    tail_large: bool,
+#[derive(Debug)]
+struct SealedSegment {
+    bytes: Bytes,
     events: usize,
-    bytes: usize,
-    /// The length of each event, if the oldest may have to go.
-    lengths: Option<VecDeque<usize>>,
-    /// How large the last tail of small events was that was taken: how large the next may become.
-    last_taken: usize,
+    /// Where the last id is in `bytes`.
+    last_id: Option<Range<usize>>,
+}
+
+impl SealedSegment {
+    fn into_segment(self) -> Segment {
+        let last_id = self.last_id.map(|id| LastId::Slice(self.bytes.slice(id)));
+        Segment { bytes: self.bytes, events: self.events, last_id }
+    }
 }
 
 impl Queue {
@@ -72,121 +90,168 @@ impl Queue {
     }
 
     pub(super) fn push<E: sealed::Encode>(&mut self, event: &E, layout: &Layout) {
+        let was_empty = self.is_empty();
         self.events += 1;
         self.bytes += layout.len;
         if let Some(lengths) = &mut self.lengths {
             lengths.push_back(layout.len);
         }
         match event.shared() {
-            Some(bytes) if bytes.len() >= SHARED => self.push_shared(bytes, layout),
-            _ => self.write(event, layout),
+            Some(bytes) if was_empty => {
+                self.single = bytes.clone();
+                self.last_id.clone_from(&layout.id);
+            }
+            shared => {
+                self.move_single();
+                match shared {
+                    Some(bytes) if bytes.len() >= MIN_SHARED => self.push_shared(bytes, layout),
+                    _ => self.append(event, layout),
+                }
+            }
         }
     }
 
-    /// Takes the first piece.
+    /// Takes the first segment.
     pub(super) fn take(&mut self) -> Option<Segment> {
-        if self.sealed.is_empty() && !self.tail.is_empty() {
-            self.last_taken = if self.tail_large { 0 } else { self.tail.len() };
-            self.seal();
+        if self.is_empty() {
+            return None;
         }
-        let segment = self.sealed.pop_front()?;
-        self.events -= segment.events;
-        self.bytes -= segment.bytes.len();
+        let sealed = if !self.single.is_empty() {
+            let last_id = self.last_id.take();
+            SealedSegment { bytes: mem::take(&mut self.single), events: 1, last_id }
+        } else if let Some(first) = self.sealed.pop_front() {
+            first
+        } else {
+            self.last_taken = if self.tail_large { 0 } else { self.tail.len() };
+            self.split_tail()?
+        };
+        self.events -= sealed.events;
+        self.bytes -= sealed.bytes.len();
         if let Some(lengths) = &mut self.lengths {
-            lengths.drain(..segment.events);
+            lengths.drain(..sealed.events);
         }
         if self.is_empty() {
             self.shrink();
         }
-        Some(segment)
+        Some(sealed.into_segment())
     }
 
-    /// Drops the oldest event, and returns the segment that it was the last of, to be freed by the
-    /// caller. There must be one, in a sliding queue.
-    pub(super) fn drop_oldest(&mut self) -> Option<Segment> {
+    /// Drops the oldest event of a sliding queue. Returns the bytes that it was the last event of,
+    /// which the caller frees without the lock.
+    pub(super) fn drop_oldest(&mut self) -> Option<Bytes> {
         let len = self.lengths.as_mut()?.pop_front()?;
         self.events -= 1;
         self.bytes -= len;
+        if !self.single.is_empty() {
+            self.last_id = None;
+            return Some(mem::take(&mut self.single));
+        }
         let Some(segment) = self.sealed.front_mut() else {
             self.tail.advance(len);
             self.tail_events -= 1;
-            // An id that starts within the event that goes, goes with it.
-            self.tail_id = self.tail_id.take().filter(|id| id.start >= len);
-            self.tail_id = self.tail_id.take().map(|id| id.start - len..id.end - len);
+            advance_id(&mut self.last_id, len);
             return None;
         };
         segment.bytes.advance(len);
         segment.events -= 1;
-        if segment.id_at < len {
-            segment.last_id = None;
+        advance_id(&mut segment.last_id, len);
+        if segment.events > 0 {
+            return None;
         }
-        segment.id_at = segment.id_at.saturating_sub(len);
-        if segment.events > 0 { None } else { self.sealed.pop_front() }
+        self.sealed.pop_front().map(|segment| segment.bytes)
+    }
+
+    /// Moves the event in `single` to where a second one can follow it.
+    fn move_single(&mut self) {
+        if self.single.is_empty() {
+            return;
+        }
+        let bytes = mem::take(&mut self.single);
+        if bytes.len() >= MIN_SHARED {
+            let last_id = self.last_id.take();
+            self.sealed.push_back(SealedSegment { bytes, events: 1, last_id });
+        } else {
+            // The tail is empty here, so positions in `single` are positions in the tail.
+            self.reserve(bytes.len());
+            self.tail.extend_from_slice(&bytes);
+            self.tail_events = 1;
+            self.tail_large = false;
+        }
     }
 
     fn push_shared(&mut self, bytes: &Bytes, layout: &Layout) {
         self.seal();
-        let id_at = layout.id.as_ref().map_or(0, |id| id.start);
-        let last_id = layout.id.clone().map(|id| bytes.slice(id));
-        self.sealed.push_back(Segment {
-            bytes: bytes.clone(),
-            events: 1,
-            last_id,
-            id_at,
-            ..Segment::default()
-        });
+        let last_id = layout.id.clone();
+        self.sealed.push_back(SealedSegment { bytes: bytes.clone(), events: 1, last_id });
     }
 
-    fn write<E: sealed::Encode>(&mut self, event: &E, layout: &Layout) {
-        let large = layout.len >= LARGE;
-        if self.tail.len() + layout.len > SEGMENT {
+    fn append<E: sealed::Encode>(&mut self, event: &E, layout: &Layout) {
+        let large = layout.len >= MIN_LARGE;
+        if self.tail.len() + layout.len > MAX_SEGMENT {
             self.seal();
         }
-        if self.tail.capacity() - self.tail.len() < layout.len {
-            if large || self.tail_large {
-                self.seal();
-            }
-            let likely = if self.tail.is_empty() { self.last_taken } else { 0 };
-            self.tail.reserve(layout.len.max(likely));
-            self.allocated = self.tail.capacity();
+        if (large || self.tail_large) && self.tail.capacity() - self.tail.len() < layout.len {
+            self.seal();
         }
+        self.reserve(layout.len);
         let start = self.tail.len();
         event.write(layout, &mut self.tail);
         debug_assert_eq!(self.tail.len() - start, layout.len, "the layout is exact");
         self.tail_events += 1;
         self.tail_large = large;
         if let Some(id) = &layout.id {
-            self.tail_id = Some(start + id.start..start + id.end);
+            self.last_id = Some(start + id.start..start + id.end);
         }
     }
 
-    /// Makes a segment of the tail.
+    /// Makes room for so many bytes at the end of the tail.
+    fn reserve(&mut self, len: usize) {
+        if self.tail.capacity() - self.tail.len() < len {
+            let likely = if self.tail.is_empty() { self.last_taken } else { 0 };
+            self.tail.reserve(len.max(likely));
+            self.allocated = self.tail.capacity();
+        }
+    }
+
+    /// Makes the tail a sealed segment.
     fn seal(&mut self) {
-        if self.tail.is_empty() {
-            return;
-        }
-        let bytes = self.tail.split().freeze();
-        let id_at = self.tail_id.as_ref().map_or(0, |id| id.start);
-        let last_id = self.tail_id.take().map(|id| bytes.slice(id));
-        let events = mem::take(&mut self.tail_events);
-        self.tail_large = false;
-        self.sealed.push_back(Segment { bytes, events, last_id, id_at, ..Segment::default() });
+        let segment = self.split_tail();
+        self.sealed.extend(segment);
     }
 
-    /// Gives back what a burst has left behind: what is kept is what an idle stream costs.
+    /// Splits the tail off, if there is one.
+    fn split_tail(&mut self) -> Option<SealedSegment> {
+        if self.tail.is_empty() {
+            return None;
+        }
+        self.tail_large = false;
+        Some(SealedSegment {
+            bytes: self.tail.split().freeze(),
+            events: mem::take(&mut self.tail_events),
+            last_id: self.last_id.take(),
+        })
+    }
+
+    /// Gives back the memory of a burst. What an empty queue keeps is what an idle stream costs.
     fn shrink(&mut self) {
-        if self.allocated > IDLE {
+        if self.allocated > MAX_IDLE_CAPACITY {
             self.tail = BytesMut::new();
             self.allocated = 0;
         }
-        let keep = IDLE / 8;
-        if self.sealed.capacity() * size_of::<Segment>() > keep {
+        let keep = MAX_IDLE_CAPACITY / 8;
+        if self.sealed.capacity() * size_of::<SealedSegment>() > keep {
             self.sealed = VecDeque::new();
         }
         if let Some(lengths) = &mut self.lengths {
             lengths.shrink_to(keep / size_of::<usize>());
         }
     }
+}
+
+/// Follows bytes that were removed in front of an id. An id that starts within them is gone too.
+fn advance_id(last_id: &mut Option<Range<usize>>, len: usize) {
+    let kept = last_id.take().filter(|id| id.start >= len);
+    *last_id = kept.map(|id| id.start - len..id.end - len);
 }
 
 #[cfg(test)]
@@ -198,8 +263,19 @@ mod tests {
         queue.push(event, &Layout::of(event));
     }
 
+    fn push_encoded(queue: &mut Queue, event: &Event) {
+        let encoded = event.encode();
+        queue.push(&encoded, &sealed::Encode::layout(&encoded));
+    }
+
     fn take_all(queue: &mut Queue) -> Vec<Segment> {
         std::iter::from_fn(|| queue.take()).collect()
+    }
+
+    fn id_of(segment: &Segment) -> Option<&[u8]> {
+        segment.last_id.as_ref().map(|id| match id {
+            LastId::Slice(id) | LastId::Own(id) => &id[..],
+        })
     }
 
     #[test]
@@ -211,7 +287,7 @@ mod tests {
         assert_eq!((queue.events(), queue.bytes()), (3, 39));
         let segment = queue.take().unwrap();
         assert_eq!(segment.bytes, "id: 1\ndata: a\n\nid: 2\ndata: b\n\ndata: c\n\n"[..]);
-        assert_eq!((segment.events, segment.last_id.as_deref()), (3, Some(&b"2"[..])));
+        assert_eq!((segment.events, id_of(&segment)), (3, Some(&b"2"[..])));
         assert!(queue.take().is_none());
         assert_eq!((queue.events(), queue.bytes()), (0, 0));
     }
@@ -225,39 +301,69 @@ mod tests {
         let segments = take_all(&mut queue);
         assert_eq!(segments.iter().map(|segment| segment.events).sum::<usize>(), 11);
         for segment in segments {
-            assert!(segment.bytes.len() <= SEGMENT || segment.events == 1);
+            assert!(segment.bytes.len() <= MAX_SEGMENT || segment.events == 1);
         }
     }
 
     #[test]
     fn a_large_event_is_written_once_and_never_moved() {
         let mut queue = Queue::default();
-        push(&mut queue, &Event::new("x".repeat(LARGE)));
+        push(&mut queue, &Event::new("x".repeat(MIN_LARGE)));
         let at = queue.tail.as_ptr();
         push(&mut queue, &Event::new("y"));
         assert_eq!(queue.take().unwrap().bytes.as_ptr(), at);
     }
 
     #[test]
-    fn what_follows_a_large_event_is_not_allocated_as_large() {
+    fn an_event_after_a_large_one_is_not_allocated_as_large() {
         let mut queue = Queue::default();
         push(&mut queue, &Event::new("x".repeat(8 << 20)));
         queue.take().unwrap();
         push(&mut queue, &Event::new("y"));
-        assert!(queue.tail.capacity() < IDLE, "{}", queue.tail.capacity());
+        assert!(queue.tail.capacity() < MAX_IDLE_CAPACITY, "{}", queue.tail.capacity());
     }
 
     #[test]
     fn large_encoded_bytes_are_shared_and_keep_their_place() {
         let mut queue = Queue::default();
-        let shared = Event::new("x".repeat(SHARED)).with_id(2).encode();
+        let shared = Event::new("x".repeat(MIN_SHARED)).with_id(2).encode();
         push(&mut queue, &Event::new("a").with_id(1));
         queue.push(&shared, &sealed::Encode::layout(&shared));
         push(&mut queue, &Event::new("b"));
         let segments = take_all(&mut queue);
         assert_eq!(segments.len(), 3);
         assert_eq!(segments[1].bytes.as_ptr(), shared.to_bytes().as_ptr());
-        assert_eq!(segments[1].last_id.as_deref(), Some(&b"2"[..]));
+        assert_eq!(id_of(&segments[1]), Some(&b"2"[..]));
+    }
+
+    #[test]
+    fn an_encoded_event_alone_goes_out_without_a_copy() {
+        for len in [1, MIN_SHARED] {
+            let mut queue = Queue::default();
+            let shared = Event::new("x".repeat(len)).with_id(7).encode();
+            queue.push(&shared, &sealed::Encode::layout(&shared));
+            let segment = queue.take().unwrap();
+            assert_eq!(segment.bytes.as_ptr(), shared.to_bytes().as_ptr());
+            assert_eq!((segment.events, id_of(&segment)), (1, Some(&b"7"[..])));
+            assert!(queue.take().is_none());
+        }
+    }
+
+    #[test]
+    fn small_encoded_events_are_joined_with_their_neighbours() {
+        let mut queue = Queue::default();
+        push_encoded(&mut queue, &Event::new("a").with_id(1));
+        push(&mut queue, &Event::new("b"));
+        push_encoded(&mut queue, &Event::new("c").with_id(3));
+        let segment = queue.take().unwrap();
+        assert_eq!(segment.bytes, "id: 1\ndata: a\n\ndata: b\n\nid: 3\ndata: c\n\n"[..]);
+        assert_eq!((segment.events, id_of(&segment)), (3, Some(&b"3"[..])));
+
+        push_encoded(&mut queue, &Event::new("a").with_id(1));
+        push(&mut queue, &Event::new("b"));
+        let segment = queue.take().unwrap();
+        assert_eq!((segment.events, id_of(&segment)), (2, Some(&b"1"[..])));
+        assert_eq!((queue.events(), queue.bytes()), (0, 0));
     }
 
     #[test]
@@ -267,17 +373,23 @@ mod tests {
         push(&mut queue, &Event::new("b"));
         queue.drop_oldest();
         let segment = queue.take().unwrap();
-        assert_eq!((&segment.bytes[..], segment.last_id), (&b"data: b\n\n"[..], None));
+        assert_eq!((&segment.bytes[..], id_of(&segment)), (&b"data: b\n\n"[..], None));
 
-        let shared = Event::new("x".repeat(SHARED)).encode();
+        let shared = Event::new("x".repeat(MIN_SHARED)).encode();
         queue.push(&shared, &sealed::Encode::layout(&shared));
         push(&mut queue, &Event::new("c").with_id(3));
         push(&mut queue, &Event::new("d"));
         queue.drop_oldest();
         assert_eq!(queue.events(), 2);
         let segment = queue.take().unwrap();
-        assert_eq!((segment.events, segment.last_id.as_deref()), (2, Some(&b"3"[..])));
+        assert_eq!((segment.events, id_of(&segment)), (2, Some(&b"3"[..])));
         assert_eq!((queue.events(), queue.bytes()), (0, 0));
+
+        push_encoded(&mut queue, &Event::new("e").with_id(5));
+        queue.drop_oldest();
+        push(&mut queue, &Event::new("f"));
+        let segment = queue.take().unwrap();
+        assert_eq!((&segment.bytes[..], id_of(&segment)), (&b"data: f\n\n"[..], None));
     }
 
     #[test]
@@ -291,8 +403,8 @@ mod tests {
             drop(segments);
             let lengths =
                 queue.lengths.map_or(0, |lengths| lengths.capacity() * size_of::<usize>());
-            let sealed = queue.sealed.capacity() * size_of::<Segment>();
-            assert!(queue.tail.capacity() + sealed + lengths <= IDLE);
+            let sealed = queue.sealed.capacity() * size_of::<SealedSegment>();
+            assert!(queue.tail.capacity() + sealed + lengths <= MAX_IDLE_CAPACITY);
         }
     }
 }

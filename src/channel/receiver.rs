@@ -3,49 +3,63 @@
 use std::{
     error::Error,
     fmt,
-    sync::{Arc, atomic::Ordering::Acquire},
+    sync::Arc,
     task::{Context, Waker},
-    thread,
+    time::Duration,
 };
 
 use super::{
-    buffer::Buffer,
-    ending::{Ask, Cut, Status, TOLD},
-    queue::Segment,
-    sender::{Control, EventSender},
-    state::{Shared, State, renew},
+    segment::Segment,
+    sender::EventSender,
+    shared::Shared,
+    state::{State, renew},
 };
-use crate::metrics::StreamMetrics;
+use crate::lifecycle::{AbortReason, StopRequest, StreamHandle, StreamStatus};
 
-/// The receiving end of an event channel: what an [`EventBody`](crate::EventBody) is made from,
-/// with `EventBody::from`.
+/// The receiving end of an event channel. `EventBody::from` makes an
+/// [`EventBody`](crate::EventBody) of it.
 ///
-/// When it is dropped, sending fails and gives the event back.
-#[must_use = "without its receiver a channel is closed"]
+/// After it is dropped, sending fails and returns the event.
+#[must_use = "a channel without its receiver is closed"]
 pub struct EventReceiver {
     shared: Arc<Shared>,
 }
 
-/// What there was to take.
+/// What a receiver found.
 #[derive(Debug)]
-pub(crate) enum Taken {
+pub(crate) enum Polled {
     Segment(Segment),
-    /// Nothing, and the waker is told when that changes.
-    Nothing,
-    /// Nothing any more.
-    Ended(Ending),
-    /// To end, which comes before all that is queued.
-    Asked(Ask),
+    /// A request to end the stream. It comes before everything that is queued.
+    Stop(StopRequest),
+    /// Nothing is queued, and the handler was woken: poll it, then look again.
+    HandlerWoken,
+    /// The handler has only yielded to its task: let the server write before it is polled again.
+    HandlerYielded,
+    /// Nothing. The waker is stored.
+    Empty,
+    End(ChannelEnd),
 }
 
+/// How a channel ended.
 #[derive(Debug)]
-pub(crate) enum Ending {
-    /// By the application.
+pub(crate) enum ChannelEnd {
+    /// The application closed it.
     Closed,
+    /// The last sender was dropped.
     NoSenders,
     Failed(Arc<dyn Error + Send + Sync>),
-    /// With what was queued gone.
-    Cut(Cut),
+    /// It was cut off, and its queue discarded.
+    Aborted(AbortReason),
+}
+
+/// What a receiver looks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interest {
+    /// The handler runs inside the body: the stream does not end with its last sender.
+    pub(crate) handler: bool,
+    /// Events are held back by a batch window. Only what must not wait is taken: stop requests, the
+    /// end, and events that keep a sender waiting.
+    pub(crate) hold: bool,
 }
 
 impl EventReceiver {
@@ -53,19 +67,34 @@ impl EventReceiver {
         Self { shared }
     }
 
-    /// Changes the buffer, before anything was sent.
-    pub(crate) fn set_buffer(&self, buffer: Buffer) {
-        self.shared.lock().set_buffer(buffer);
+    /// Sets how long a client may take nothing while a sender waits for room. After that it counts
+    /// as too slow and its stream is evicted: the sender gets its event back in an error, the rest of
+    /// the queue is discarded, and the body ends with an error. Default is no limit; zero is no limit
+    /// too.
+    ///
+    /// Async senders need a tokio runtime for it. See
+    /// [`HandlerOptions::send_timeout`](crate::HandlerOptions::send_timeout).
+    pub fn send_timeout(self, limit: Duration) -> Self {
+        self.set_send_timeout(Some(limit).filter(|limit| !limit.is_zero()));
+        self
     }
 
-    /// Ends the stream as if the application had, and returns whether it had not ended before.
+    pub(crate) fn set_send_timeout(&self, limit: Option<Duration>) {
+        self.shared.lock().set_send_timeout(limit);
+    }
+
+    /// Ends the stream as if the application had, and returns whether this call ended it.
     pub(crate) fn close(&self) -> bool {
-        self.shared.end(Status::Closed)
+        self.shared.end(StreamStatus::Closed)
     }
 
-    /// Cuts the stream because its client is too slow.
-    pub(crate) fn evict(&self) {
-        self.shared.end(Status::Cut(Cut::Evicted));
+    /// Ends the stream with an error. Returns the error if the stream had ended before.
+    pub(crate) fn fail(
+        &self,
+        error: Arc<dyn Error + Send + Sync>,
+    ) -> Option<Arc<dyn Error + Send + Sync>> {
+        let ended = self.shared.end(StreamStatus::Failed(error.clone()));
+        (!ended).then_some(error)
     }
 
     /// Tells the senders that a graceful end has begun.
@@ -73,136 +102,169 @@ impl EventReceiver {
         self.shared.begin_ending();
     }
 
-    /// Takes what the body was asked, if it has not heard of it.
-    pub(crate) fn take_ask(&self) -> Option<Ask> {
-        self.shared.lock().ask.take().map(|ask| *ask)
+    /// Takes a stop request that the body has not taken yet.
+    pub(crate) fn take_stop_request(&self) -> Option<StopRequest> {
+        self.shared.lock().stop.take().map(|request| *request)
     }
 
-    pub(crate) fn metrics(&self) -> &StreamMetrics {
-        &self.shared.metrics
+    /// Returns how many events the buffer has dropped.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.shared.lock().dropped
     }
 
     /// Creates another sender.
     pub(crate) fn sender(&self) -> EventSender {
-        self.shared.lock().senders += 1;
-        EventSender::new(self.shared.clone())
+        EventSender::create(&self.shared)
     }
 
-    pub(crate) fn control(&self) -> Control {
-        Control(self.shared.clone())
+    /// Returns the handle with which a shutdown ends the stream.
+    pub(crate) fn handle(&self) -> StreamHandle {
+        StreamHandle::new(self.shared.clone())
     }
 
-    /// Runs the handler's poll, unless the application has ended the stream. While it runs, sending
-    /// wakes nobody, for what is sent is taken right after; and a sender that would block this
-    /// thread is told so.
-    pub(crate) fn while_polling<T>(&self, poll: impl FnOnce() -> T) -> Option<T> {
-        let _waker = {
-            let mut state = self.shared.lock();
-            if !state.is_open() {
-                return None;
-            }
-            state.polling = Some(thread::current().id());
-            state.receiver.take()
-        };
-        let polled = poll();
-        self.shared.lock().polling = None;
-        Some(polled)
+    /// Returns the waker for a handler that runs inside the body.
+    pub(crate) fn handler_waker(&self) -> Waker {
+        Waker::from(self.shared.clone())
     }
 
-    /// Returns how often streams without senders were told something, any of them. A stream that found
-    /// nothing in its channel, and left its waker, has nothing there as long as this stays the same.
-    pub(crate) fn told() -> u64 {
-        TOLD.load(Acquire)
-    }
-
-    /// Takes the first piece of what is there, or leaves the waker.
-    pub(crate) fn take(&self, cx: &Context<'_>) -> Taken {
+    /// Looks for something to take, and stores the waker if there is nothing. After
+    /// [`Polled::HandlerWoken`] the caller polls the handler and calls
+    /// [`poll_after_handler`](Self::poll_after_handler).
+    pub(crate) fn poll(&self, interest: Interest, cx: &Context<'_>) -> Polled {
         let mut state = self.shared.lock();
-        if let Some(ask) = state.ask.take() {
-            return Taken::Asked(*ask);
+        if let Some(found) = look(&mut state, interest) {
+            return deliver(state, found);
         }
-        if let Some((segment, next)) = state.take() {
-            drop(state);
-            next.into_iter().for_each(Waker::wake);
-            return Taken::Segment(segment);
-        }
-        let ending = ending(&state);
-        let old = match (&ending, &mut state.receiver) {
-            // Without senders a handler may still run, and the stream be asked to end.
-            (None | Some(Ending::NoSenders), Some(waker)) => renew(waker, cx),
-            (None | Some(Ending::NoSenders), none) => none.replace(cx.waker().clone()),
-            (Some(_), _) => None,
-        };
-        drop(state);
-        drop(old);
-        ending.map_or(Taken::Nothing, Taken::Ended)
-    }
-
-    /// As [`take`](Self::take), but leaves events where they are that nobody waits with: a sender for
-    /// room, or the end.
-    pub(crate) fn take_pressing(&self, cx: &Context<'_>) -> Taken {
-        let old = {
-            let mut state = self.shared.lock();
-            let can_wait = state.is_open() && state.senders > 0 && state.waiting.is_empty();
-            if can_wait && state.ask.is_none() && !state.queue.is_empty() {
-                Some(match &mut state.receiver {
-                    Some(waker) => renew(waker, cx),
-                    none => none.replace(cx.waker().clone()),
-                })
-            } else {
-                None
+        if interest.handler && state.handler_woken && state.is_open() {
+            if state.handler_yielded {
+                state.handler_yielded = false;
+                return Polled::HandlerYielded;
             }
-        };
-        match old {
-            Some(_old) => Taken::Nothing,
-            None => self.take(cx),
+            let body = state.begin_poll();
+            drop(state);
+            drop(body);
+            return Polled::HandlerWoken;
         }
+        store_waker(state, cx)
     }
 
-    /// Ends the stream because nobody takes anything any more, and returns how it had ended before
-    /// that, if it had.
-    pub(crate) fn leave(&self) -> Option<Ending> {
+    /// Looks again after the handler was polled. It does not ask for another poll of the handler: if
+    /// the handler was woken meanwhile, the body is woken, so that others run before.
+    pub(crate) fn poll_after_handler(&self, interest: Interest, cx: &Context<'_>) -> Polled {
+        let mut state = self.shared.lock();
+        state.end_poll();
+        if let Some(found) = look(&mut state, interest) {
+            return deliver(state, found);
+        }
+        let woken = interest.handler && state.handler_woken;
+        if woken {
+            // The body is about to be pending, which is what the handler yielded for.
+            state.handler_yielded = false;
+        }
+        let empty = store_waker(state, cx);
+        if woken {
+            cx.waker().wake_by_ref();
+        }
+        empty
+    }
+
+    /// Tells the senders that the stream is not read any more. Returns how the stream had ended
+    /// before.
+    pub(crate) fn abandon(&self) -> Option<ChannelEnd> {
         let ended = {
             let state = self.shared.lock();
             match &state.status {
-                // Whatever is left in the queue.
-                Status::Failed(error) => Some(Ending::Failed(error.clone())),
-                Status::Open | Status::Closed | Status::Cut(_) | Status::Gone => ending(&state),
+                // Also with events that are still queued.
+                StreamStatus::Failed(error) => Some(ChannelEnd::Failed(error.clone())),
+                StreamStatus::Open
+                | StreamStatus::Closed
+                | StreamStatus::Aborted(_)
+                | StreamStatus::Gone => end_of(&state),
             }
         };
-        self.shared.end(Status::Gone);
+        self.shared.end(StreamStatus::Gone);
         ended
     }
 
-    /// Returns whether there is nothing to take, and never will be, and no error to tell.
+    /// Returns whether the stream has ended without an error, and everything was taken.
     pub(crate) fn is_finished(&self) -> bool {
         let state = self.shared.lock();
-        // What a shutdown asks is to be answered first.
-        state.ask.is_none() && matches!(ending(&state), Some(Ending::Closed | Ending::NoSenders))
+        // A stop request must be answered first.
+        let ended = matches!(end_of(&state), Some(ChannelEnd::Closed | ChannelEnd::NoSenders));
+        ended && state.stop.is_none()
     }
 }
 
-fn ending(state: &State) -> Option<Ending> {
+/// What was found under the lock.
+enum Found {
+    Stop(StopRequest),
+    /// And the sender that has room now.
+    Segment(Segment, Option<Waker>),
+    End(ChannelEnd),
+}
+
+fn look(state: &mut State, interest: Interest) -> Option<Found> {
+    if let Some(request) = state.stop.take() {
+        return Some(Found::Stop(*request));
+    }
+    let may_wait = state.is_open() && state.senders > 0 && state.waiting.is_empty();
+    if interest.hold && may_wait {
+        return None;
+    }
+    if let Some((segment, next)) = state.take() {
+        return Some(Found::Segment(segment, next));
+    }
+    match end_of(state)? {
+        // The handler has dropped its sender, and does something else before it returns.
+        ChannelEnd::NoSenders if interest.handler => None,
+        end => Some(Found::End(end)),
+    }
+}
+
+fn deliver(state: std::sync::MutexGuard<'_, State>, found: Found) -> Polled {
+    drop(state);
+    match found {
+        Found::Stop(request) => Polled::Stop(request),
+        Found::Segment(segment, next) => {
+            next.into_iter().for_each(Waker::wake);
+            Polled::Segment(segment)
+        }
+        Found::End(end) => Polled::End(end),
+    }
+}
+
+/// Stores the body's waker, under the same lock under which nothing was found: so no wake-up is
+/// lost.
+fn store_waker(mut state: std::sync::MutexGuard<'_, State>, cx: &Context<'_>) -> Polled {
+    let _previous = match &mut state.body_waker {
+        Some(waker) => renew(waker, cx),
+        none => none.replace(cx.waker().clone()),
+    };
+    drop(state);
+    Polled::Empty
+}
+
+fn end_of(state: &State) -> Option<ChannelEnd> {
     if !state.queue.is_empty() {
         return None;
     }
     match &state.status {
-        Status::Open if state.senders > 0 => None,
-        Status::Open => Some(Ending::NoSenders),
-        Status::Closed | Status::Gone => Some(Ending::Closed),
-        Status::Failed(error) => Some(Ending::Failed(error.clone())),
-        Status::Cut(cut) => Some(Ending::Cut(*cut)),
+        StreamStatus::Open if state.senders > 0 => None,
+        StreamStatus::Open => Some(ChannelEnd::NoSenders),
+        StreamStatus::Closed | StreamStatus::Gone => Some(ChannelEnd::Closed),
+        StreamStatus::Failed(error) => Some(ChannelEnd::Failed(error.clone())),
+        StreamStatus::Aborted(reason) => Some(ChannelEnd::Aborted(*reason)),
     }
 }
 
 impl Drop for EventReceiver {
     fn drop(&mut self) {
-        self.shared.end(Status::Gone);
+        self.shared.end(StreamStatus::Gone);
         // A sender that is kept must keep neither the connection's task, which the waker holds, nor
-        // the bytes.
+        // the queued bytes.
         let (_waker, _queue) = {
             let mut state = self.shared.lock();
-            (state.receiver.take(), std::mem::take(&mut state.queue))
+            (state.body_waker.take(), std::mem::take(&mut state.queue))
         };
     }
 }

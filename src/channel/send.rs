@@ -8,10 +8,10 @@ use std::{
 };
 
 use super::{
-    error::{Kind, SendError},
-    patience::Patience,
-    sender::{EventSender, SinkState},
-    state::{Offered, State, Ticket},
+    error::{SendError, SendErrorKind},
+    send_timeout::SendTimeout,
+    shared::Shared,
+    state::{Offered, Ticket},
 };
 use crate::encode::{Encode, Layout};
 
@@ -19,47 +19,73 @@ use crate::encode::{Encode, Layout};
 ///
 /// | state | `event` | `waiting` |
 /// |---|---|---|
-/// | not polled, or has yielded | some | none |
-/// | in line | some | some |
-/// | done | none | none |
+/// | not polled, or has yielded | `Some` | `None` |
+/// | in line | `Some` | `Some` |
+/// | done | `None` | `None` |
 ///
-/// It is small, for it is moved to where it is polled: what only a send needs that waits is apart.
+/// It is kept small because it is moved before its first poll. The state of a send that waits is
+/// boxed.
 #[must_use = "futures do nothing unless awaited"]
-pub(super) struct Sending<'a, E: Encode> {
-    sender: &'a EventSender,
+pub(super) struct SendFuture<'a, E: Encode> {
+    shared: &'a Shared,
     event: Option<E>,
     waiting: Option<Box<Waiting>>,
+    /// A blocked thread polls it.
     blocking: bool,
-    /// It has let others run.
+    /// It has yielded, or must not.
     yielded: bool,
 }
 
-/// A place in line.
+/// A place in the line of senders.
 struct Waiting {
     layout: Layout,
     ticket: Ticket,
-    patience: Patience,
+    timeout: SendTimeout,
 }
 
-impl<'a, E: Encode> Sending<'a, E> {
-    pub(super) fn new(sender: &'a EventSender, event: E) -> Self {
-        Self { sender, event: Some(event), waiting: None, blocking: false, yielded: false }
+impl<'a, E: Encode> SendFuture<'a, E> {
+    pub(super) fn new(shared: &'a Shared, event: E) -> Self {
+        Self { shared, event: Some(event), waiting: None, blocking: false, yielded: false }
     }
 
-    /// A send that is polled by a thread which blocks, and so has nobody to let run.
-    pub(super) fn blocking(sender: &'a EventSender, event: E) -> Self {
-        let mut sending = Self::new(sender, event);
-        (sending.blocking, sending.yielded) = (true, true);
-        sending
+    /// Creates a send for a thread that blocks. It never yields, because there is nothing on this
+    /// thread to yield to.
+    pub(super) fn blocking(shared: &'a Shared, event: E) -> Self {
+        Self { shared, event: Some(event), waiting: None, blocking: true, yielded: true }
     }
 
-    /// Returns how much longer a thread waits at the most.
-    pub(super) fn left(&self) -> Option<Duration> {
-        self.waiting.as_ref()?.patience.left()
+    /// Returns how much longer a thread may wait. `None` is without a limit.
+    pub(super) fn remaining(&self) -> Option<Duration> {
+        self.waiting.as_ref()?.timeout.remaining()
+    }
+
+    /// Ends the future with the event in an error.
+    fn fail(&mut self, kind: SendErrorKind) -> Poll<Result<(), SendError<E>>> {
+        let event = self.event.take();
+        Poll::Ready(event.map_or(Ok(()), |event| Err(SendError::new(kind, event))))
+    }
+
+    /// Waits in line, and evicts the stream if that takes too long.
+    fn poll_waiting(
+        &mut self,
+        limit: Option<Duration>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<E>>> {
+        let Some(waiting) = &mut self.waiting else { return Poll::Pending };
+        let evicted = ready!(if self.blocking {
+            waiting.timeout.check(limit, self.shared)
+        } else {
+            waiting.timeout.poll(limit, self.shared, cx)
+        });
+        let kind = if evicted { SendErrorKind::TimedOut } else { SendErrorKind::Closed };
+        self.shared.metrics.waited(&waiting.timeout.take_wait_timer());
+        // The line was cleared when the stream ended.
+        self.waiting = None;
+        self.fail(kind)
     }
 }
 
-impl<E: Encode> Future for Sending<'_, E> {
+impl<E: Encode> Future for SendFuture<'_, E> {
     type Output = Result<(), SendError<E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -69,94 +95,63 @@ impl<E: Encode> Future for Sending<'_, E> {
             Some(waiting) => (waiting.layout.clone(), Some(waiting.ticket)),
             None => (event.layout(), None),
         };
-        let mut state = this.sender.shared().lock();
-        let closed = this.sender.sink == SinkState::Closed;
-        let would_wait = |state: &State| !closed && state.would_wait(layout.len, ticket);
-        if !this.yielded && state.must_yield(would_wait) {
+        let mut state = this.shared.lock();
+        if !this.yielded && state.must_yield(|state| state.would_wait(layout.len, ticket)) {
             this.yielded = true;
             drop(state);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let offered = if closed {
-            state.count_refused();
-            Offered::Refused(Kind::Closed)
-        } else {
-            state.offer(event, &layout, ticket)
-        };
-        let failed = match &offered {
+        let offered = state.offer(event, &layout, ticket);
+        let refused = match &offered {
             Offered::Taken(_) => None,
             Offered::Refused(kind) => Some(*kind),
-            Offered::NoRoom if this.blocking && state.is_polled_here() => Some(Kind::Deadlock),
+            Offered::NoRoom if this.blocking && state.is_polled_here() => {
+                Some(SendErrorKind::Deadlock)
+            }
             Offered::NoRoom => {
-                let limit = state.patience();
-                let (ticket, old) = state.wait(ticket, cx);
+                let limit = state.wait_limit();
+                let (ticket, previous) = state.wait(ticket, cx);
                 drop(state);
-                drop(old);
+                drop(previous);
                 match &mut this.waiting {
                     Some(waiting) => waiting.ticket = ticket,
                     none => {
-                        let patience = Patience::default();
-                        *none = Some(Box::new(Waiting { layout, ticket, patience }));
+                        let timeout = SendTimeout::default();
+                        *none = Some(Box::new(Waiting { layout, ticket, timeout }));
                     }
                 }
                 return this.poll_waiting(limit, cx);
             }
         };
-        let left = ticket.map(|ticket| state.leave(ticket)).unwrap_or_default();
-        let receiver = if failed.is_none() { state.receiver.take() } else { None };
-        let len = layout.len;
+        let release = ticket.map(|ticket| state.leave(ticket)).unwrap_or_default();
+        let body = if refused.is_none() { state.body_waker.take() } else { None };
         drop(state);
-        left.next.into_iter().chain(receiver).for_each(Waker::wake);
-        let metrics = &this.sender.shared().metrics;
+        release.next.into_iter().chain(body).for_each(Waker::wake);
+        let metrics = &this.shared.metrics;
         if let Some(mut waiting) = this.waiting.take() {
-            metrics.waited(&waiting.patience.take_wait_timer());
+            metrics.waited(&waiting.timeout.take_wait_timer());
         }
         if let Offered::Taken(dropped) = offered {
-            metrics.sent(len, dropped.events);
+            metrics.sent(layout.len, dropped.events);
         }
-        if let Some(kind) = failed {
-            let event = this.event.take();
-            return Poll::Ready(event.map_or(Ok(()), |event| Err(SendError::new(kind, event))));
+        if let Some(kind) = refused {
+            return this.fail(kind);
         }
-        // Dropped where it is.
+        // Dropped in place: a move of the event would cost more.
         this.event = None;
         Poll::Ready(Ok(()))
     }
 }
 
-impl<E: Encode> Sending<'_, E> {
-    /// Waits, and evicts the stream if that lasts for too long.
-    fn poll_waiting(
-        &mut self,
-        limit: Option<Duration>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError<E>>> {
-        let shared = self.sender.shared();
-        let Some(waiting) = &mut self.waiting else { return Poll::Pending };
-        let evicted = ready!(if self.blocking {
-            waiting.patience.check(limit, shared)
-        } else {
-            waiting.patience.poll(limit, shared, cx)
-        });
-        let kind = if evicted { Kind::TimedOut } else { Kind::Closed };
-        shared.metrics.waited(&waiting.patience.take_wait_timer());
-        // The line was given up with the stream.
-        self.waiting = None;
-        let event = self.event.take();
-        Poll::Ready(event.map_or(Ok(()), |event| Err(SendError::new(kind, event))))
-    }
-}
+/// Nothing in the future is pinned: the event is only looked at, and moved out.
+impl<E: Encode> Unpin for SendFuture<'_, E> {}
 
-/// Nothing in it is pinned: the event is only ever looked at, and moved out.
-impl<E: Encode> Unpin for Sending<'_, E> {}
-
-impl<E: Encode> Drop for Sending<'_, E> {
+impl<E: Encode> Drop for SendFuture<'_, E> {
     fn drop(&mut self) {
         let Some(mut waiting) = self.waiting.take() else { return };
-        let shared = self.sender.shared();
-        shared.metrics.waited(&waiting.patience.take_wait_timer());
-        let left = shared.lock().leave(waiting.ticket);
-        left.next.into_iter().for_each(Waker::wake);
+        self.shared.metrics.waited(&waiting.timeout.take_wait_timer());
+        let release = self.shared.lock().leave(waiting.ticket);
+        release.next.into_iter().for_each(Waker::wake);
     }
 }

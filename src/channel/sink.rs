@@ -1,6 +1,8 @@
-//! The sender as a `Sink`: a place is reserved before the event is there.
+//! A sender as a `Sink`: room is reserved before the event is there.
 
 use std::{
+    fmt,
+    marker::PhantomData,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
 };
@@ -8,112 +10,210 @@ use std::{
 use futures_sink::Sink;
 
 use super::{
-    error::{Kind, SendError},
-    sender::{EventSender, SinkState},
-    state::Offered,
+    error::{SendError, SendErrorKind},
+    send_timeout::SendTimeout,
+    sender::EventSender,
+    state::{Offered, Ticket},
 };
-use crate::encode::Encode;
+use crate::{encode::Encode, event::Event};
 
-impl EventSender {
-    /// Gets a place, unless the buffer is of the kind in which nobody has to wait for one.
-    fn poll_reserve(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Kind>> {
-        let ticket = match self.sink {
-            SinkState::Waiting(ticket) => Some(ticket),
-            SinkState::Idle | SinkState::Reserved | SinkState::Closed => None,
+/// A sender as a [`Sink`] of events, made by [`EventSender::into_sink`].
+///
+/// `poll_ready` reserves room for one event. `poll_flush` completes at once, since accepted events
+/// need no flush. `poll_close` drops the sender; the stream stays open while there are others.
+///
+/// A sink that waits holds its place in line, and a sink that is ready holds its room, until it
+/// sends, is closed or is dropped. Drop a sink that is not used any more.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
+/// use futures_util::{StreamExt, stream};
+/// use tower_sse::{Buffer, Event, EventBody, event_channel};
+///
+/// let (events, receiver) = event_channel(Buffer::fixed(16));
+/// let numbers = stream::iter(1..=3).map(|n| Ok(Event::new(n)));
+/// numbers.forward(events.into_sink()).await?;
+///
+/// let mut body = EventBody::from(receiver).without_greeting();
+/// assert_eq!(body.next_chunk().await.unwrap()?, "data: 1\n\ndata: 2\n\ndata: 3\n\n");
+/// # Ok(()) }
+/// ```
+#[must_use = "a sink does nothing unless events are sent to it"]
+pub struct EventSink<E = Event> {
+    /// `None` after `poll_close`.
+    sender: Option<EventSender>,
+    state: SinkState,
+    /// How long the sink has waited for room.
+    timeout: SendTimeout,
+    _events: PhantomData<fn(E)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SinkState {
+    Idle,
+    /// The sink stands in line.
+    Waiting(Ticket),
+    /// The sink has room for one event.
+    Reserved,
+}
+
+impl<E> EventSink<E> {
+    pub(super) fn new(sender: EventSender) -> Self {
+        let timeout = SendTimeout::default();
+        Self { sender: Some(sender), state: SinkState::Idle, timeout, _events: PhantomData }
+    }
+
+    /// Returns the sender, or `None` after the sink was closed.
+    #[must_use]
+    pub fn get_ref(&self) -> Option<&EventSender> {
+        self.sender.as_ref()
+    }
+
+    /// Gives up what the sink holds, and returns the sender, or `None` after the sink was closed.
+    #[must_use]
+    pub fn into_inner(mut self) -> Option<EventSender> {
+        self.release();
+        self.sender.take()
+    }
+
+    /// Reserves room. Buffers that drop events always have room, so nothing is reserved there.
+    fn poll_reserve(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendErrorKind>> {
+        let Some(sender) = &self.sender else {
+            return Poll::Ready(Err(SendErrorKind::Closed));
         };
-        let mut state = self.shared().lock();
-        let over = self.sink == SinkState::Closed || !state.is_open();
-        if self.sink == SinkState::Reserved && !over {
+        let shared = sender.shared();
+        let ticket = match self.state {
+            SinkState::Waiting(ticket) => Some(ticket),
+            SinkState::Idle | SinkState::Reserved => None,
+        };
+        let mut state = shared.lock();
+        let is_open = state.is_open();
+        if self.state == SinkState::Reserved && is_open {
             return Poll::Ready(Ok(()));
         }
-        if state.must_yield(|state| !over && state.would_wait(1, ticket)) {
+        if state.must_yield(|state| is_open && state.would_wait(1, ticket)) {
             drop(state);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if over {
+        if !is_open {
             state.count_refused();
-            return Poll::Ready(Err(Kind::Closed));
+            return Poll::Ready(Err(SendErrorKind::Closed));
         }
         if !state.senders_wait() {
             return Poll::Ready(Ok(()));
         }
         if !state.reserve(ticket) {
-            let limit = state.patience();
-            let (ticket, old) = state.wait(ticket, cx);
+            let limit = state.wait_limit();
+            let (ticket, previous) = state.wait(ticket, cx);
             drop(state);
-            drop(old);
-            self.sink = SinkState::Waiting(ticket);
-            let shared = self.shared_handle();
-            let evicted = ready!(self.patience.poll(limit, &shared, cx));
-            self.end_waiting();
-            return Poll::Ready(Err(if evicted { Kind::TimedOut } else { Kind::Closed }));
+            drop(previous);
+            self.state = SinkState::Waiting(ticket);
+            let evicted = ready!(self.timeout.poll(limit, shared, cx));
+            shared.metrics.waited(&self.timeout.take_wait_timer());
+            let kind = if evicted { SendErrorKind::TimedOut } else { SendErrorKind::Closed };
+            return Poll::Ready(Err(kind));
         }
-        let left = ticket.map(|ticket| state.leave(ticket)).unwrap_or_default();
+        let release = ticket.map(|ticket| state.leave(ticket)).unwrap_or_default();
         drop(state);
-        self.sink = SinkState::Reserved;
-        self.end_waiting();
-        left.next.into_iter().for_each(Waker::wake);
+        self.state = SinkState::Reserved;
+        shared.metrics.waited(&self.timeout.take_wait_timer());
+        release.next.into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(()))
     }
 
-    /// Tells how long this clone has waited, now that it does not any more.
-    pub(super) fn end_waiting(&mut self) {
-        let waited = self.patience.take_wait_timer();
-        self.shared().metrics.waited(&waited);
+    /// Gives up the place in line or the reserved room, and passes it on.
+    fn release(&mut self) {
+        let Some(sender) = &self.sender else { return };
+        let release = match std::mem::replace(&mut self.state, SinkState::Idle) {
+            SinkState::Idle => return,
+            SinkState::Waiting(ticket) => {
+                sender.shared().metrics.waited(&self.timeout.take_wait_timer());
+                sender.shared().lock().leave(ticket)
+            }
+            SinkState::Reserved => sender.shared().lock().unreserve(),
+        };
+        release.next.into_iter().for_each(Waker::wake);
     }
 }
 
-impl<E: Encode> Sink<E> for EventSender {
+impl<E: Encode> Sink<E> for EventSink<E> {
     type Error = SendError<E>;
 
-    /// Reserves a place for one event, which is this clone's until it sends, or is dropped.
+    /// Reserves room for one event. The sink keeps it until it sends, is closed or is dropped.
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<E>>> {
-        let this = self.get_mut();
-        let reserved = ready!(this.poll_reserve(cx));
+        let reserved = ready!(self.get_mut().poll_reserve(cx));
         Poll::Ready(reserved.map_err(SendError::without_event))
     }
 
     fn start_send(self: Pin<&mut Self>, event: E) -> Result<(), SendError<E>> {
         let this = self.get_mut();
-        if this.sink != SinkState::Reserved {
-            return this.try_send(event);
+        let Some(sender) = &this.sender else {
+            return Err(SendError::new(SendErrorKind::Closed, event));
+        };
+        if this.state != SinkState::Reserved {
+            return sender.try_send(event);
         }
+        this.state = SinkState::Idle;
         let layout = event.layout();
         let (offered, wake) = {
-            let mut state = this.shared().lock();
+            let mut state = sender.shared().lock();
             let offered = state.offer_reserved(&event, &layout);
             let wake = match offered {
-                Offered::Taken(_) => state.receiver.take(),
-                // The place is free again.
+                Offered::Taken(_) => state.body_waker.take(),
+                // The room is free again.
                 Offered::NoRoom | Offered::Refused(_) => state.next_turn(),
             };
             (offered, wake)
         };
-        this.sink = SinkState::Idle;
         wake.into_iter().for_each(Waker::wake);
         match offered {
             Offered::Refused(kind) => Err(SendError::new(kind, event)),
             Offered::Taken(dropped) => {
-                this.shared().metrics.sent(layout.len, dropped.events);
+                sender.shared().metrics.sent(layout.len, dropped.events);
                 Ok(())
             }
             Offered::NoRoom => Ok(()),
         }
     }
 
-    /// Is done at once: what was accepted is on its way.
+    /// Completes at once: accepted events need no flush.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), SendError<E>>> {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends this clone; the stream goes on while there are others.
+    /// Drops the sender. The stream stays open while there are others.
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), SendError<E>>> {
         let this = self.get_mut();
-        if this.sink != SinkState::Closed {
-            this.leave_sink(SinkState::Closed);
-            this.count_out();
-        }
+        this.release();
+        this.sender = None;
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Nothing in a sink is pinned.
+impl<E> Unpin for EventSink<E> {}
+
+impl<E> Clone for EventSink<E> {
+    /// Clones the sink. The clone holds no room, and is closed if this sink is.
+    fn clone(&self) -> Self {
+        let timeout = SendTimeout::default();
+        let sender = self.sender.clone();
+        Self { sender, state: SinkState::Idle, timeout, _events: PhantomData }
+    }
+}
+
+impl<E> Drop for EventSink<E> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl<E> fmt::Debug for EventSink<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventSink")
+            .field("sender", &self.sender)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }

@@ -1,176 +1,153 @@
-//! What sender and receiver share, behind one lock.
+//! The state of an event channel: its queue, the senders that wait, and how it ends.
 //!
-//! Rules that hold here:
+//! Rules:
 //!
-//! - No code that is not ours runs under the lock, but for `Waker::clone`: wakers to be woken or
-//!   dropped, and bytes to be freed (whose owner may be anything), are returned to the caller, who
-//!   does that when the lock is free.
-//! - Who waits stands in `waiting`, in the order of arrival, and the first of them has the next
-//!   room: nobody else may take it. So whoever leaves the front, served or cancelled, passes the
+//! - Senders that wait stand in `waiting` in the order of their arrival, and only the first of them
+//!   may take room. So a sender that leaves the front, because it was served or cancelled, passes the
 //!   turn on ([`State::next_turn`]).
-//! - The status is left once, from `Open`; the first reason wins (`ending.rs`).
+//! - Wakers are returned to the caller, which wakes or drops them after it has released the lock.
 
 use std::{
     collections::VecDeque,
-    fmt, mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    mem,
     task::{Context, Waker},
-    thread::{self, ThreadId},
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::{
     buffer::{Buffer, WhenFull},
-    ending::{Ask, Status},
-    error::Kind,
-    queue::{Queue, Segment},
+    error::SendErrorKind,
+    queue::Queue,
+    segment::Segment,
 };
 use crate::{
     encode::{Layout, sealed},
-    metrics::StreamMetrics,
+    lifecycle::{StopRequest, StreamStatus},
     timer::saturating_add,
 };
 
-/// How many sends are enough for one turn, however many events the buffer holds: it may be bounded
-/// by its bytes alone.
-const MANY: usize = 1024;
-/// From how many bytes on an event counts for more than one in a turn.
-const HEAVY: usize = 4 << 10;
+/// The maximum number of sends before a sender yields. Buffers that are bounded only in bytes hold
+/// any number of events.
+const MAX_SENDS_PER_TURN: usize = 1024;
+/// For every so many bytes an event counts as one more send.
+const BYTES_PER_TURN: usize = 4 << 10;
 
-pub(super) struct Shared {
-    state: Mutex<State>,
-    /// Told when a graceful end has begun, and when the stream is over.
-    pub(super) told: Notify,
-    /// Told of what happens, never under the lock: what is behind them is not ours.
-    pub(super) metrics: StreamMetrics,
-}
-
-impl Shared {
-    pub(super) fn new(buffer: Buffer) -> Self {
-        Self {
-            state: Mutex::new(State::new(buffer)),
-            told: Notify::new(),
-            metrics: StreamMetrics::new(),
-        }
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that panics runs under the lock, so the state is whole whatever a thread that
-        // held it did.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Shows what can be seen without waiting for the lock.
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Channel");
-        if let Ok(state) = self.state.try_lock() {
-            shown.field("open", &state.is_open());
-            shown.field("queued", &state.queue.events()).field("waiting", &state.waiting.len());
-        }
-        shown.finish_non_exhaustive()
-    }
-}
-
+/// Fields that every event touches stand first, so that they share few cache lines.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct State {
-    buffer: Buffer,
-    pub(super) queue: Queue,
-    /// Places promised to sinks.
-    reserved: usize,
-    pub(super) waiting: VecDeque<Waiting>,
-    next_ticket: Ticket,
-    /// How much was offered and not made to wait since the receiver last took something: one for
-    /// each event, and one for each [`HEAVY`] bytes of it.
-    since_taken: usize,
-    pub(super) dropped: u64,
-    pub(super) status: Status,
+    /// Wakes the body. `Some` while the body waits for something to take.
+    pub(super) body_waker: Option<Waker>,
+    pub(super) status: StreamStatus,
+    /// The handler was woken since its last poll. It starts as true.
+    pub(super) handler_woken: bool,
+    /// The handler woke itself during its last poll, and not because a send yielded.
+    pub(super) handler_yielded: bool,
+    /// A send has yielded during this poll of the handler, and wakes the handler next.
+    send_yielded: bool,
     /// A graceful end has begun.
     pub(super) ending: bool,
-    /// What the body has not heard of yet. Boxed, since most streams are never asked.
-    pub(super) ask: Option<Box<Ask>>,
-    /// How long a sender outside of the body may wait.
-    pub(super) send_timeout: Option<Duration>,
-    /// When the receiver last took something, kept only for that.
-    last_taken: Option<Instant>,
+    /// The thread that polls the handler, while it does; otherwise 0.
+    polling_thread: usize,
+    /// How many sends were accepted or refused since the receiver last took something. An event
+    /// counts once, and once more for every [`BYTES_PER_TURN`] bytes.
+    since_taken: usize,
+    /// The number of senders that keep the stream open.
     pub(super) senders: usize,
-    /// Some while the receiver waits for something to take.
-    pub(super) receiver: Option<Waker>,
-    /// The thread that polls the handler, while it does.
-    pub(super) polling: Option<ThreadId>,
+    buffer: Buffer,
+    /// Room that is promised to sinks, in events.
+    reserved: usize,
+    pub(super) queue: Queue,
+    /// The senders that wait for room, in the order of their arrival.
+    pub(super) waiting: VecDeque<WaitingSender>,
+    next_ticket: Ticket,
+    /// How many events the buffer's policy has dropped.
+    pub(super) dropped: u64,
+    /// The request that the body has not taken yet. Boxed, since most streams never get one.
+    pub(super) stop: Option<Box<StopRequest>>,
+    /// How long a sender outside of the body may wait.
+    send_timeout: Option<Duration>,
+    /// When the receiver last took something. Kept only for `send_timeout`.
+    last_taken: Option<Instant>,
 }
 
-/// Tells one that waits from the others. Tickets grow from the front of the line to its end.
+/// Identifies a sender that waits. Tickets grow from the front of the line to its end.
 pub(super) type Ticket = u64;
 
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct WaitingSender {
     ticket: Ticket,
     pub(super) waker: Waker,
 }
 
-/// What is left to do, without the lock, when somebody got out of line.
+/// What is left to do, without the lock, after a sender has left the line.
 #[derive(Debug, Default)]
 #[must_use]
-pub(super) struct Left {
-    _gone: Option<Waker>,
-    /// To be woken: it is their turn, and there may be room.
+pub(super) struct Release {
+    /// The waker of the sender that has left, to be dropped.
+    _previous: Option<Waker>,
+    /// The next sender in line, to be woken: there may be room for it.
     pub(super) next: Option<Waker>,
 }
 
-/// What became of an event that was offered.
+/// The result of offering an event.
 #[derive(Debug)]
 #[must_use]
 pub(super) enum Offered {
-    /// It is in the queue, or was dropped as the buffer's policy says.
+    /// The event is queued, or was dropped by the buffer's policy.
     Taken(Dropped),
     /// There is no room now.
     NoRoom,
-    Refused(Kind),
+    Refused(SendErrorKind),
 }
 
-/// What the buffer's policy has cost.
+/// The events that the buffer's policy has dropped for one offer.
 #[derive(Debug, Default)]
 pub(super) struct Dropped {
     pub(super) events: u64,
-    /// To be freed without the lock.
-    gone: Vec<Segment>,
+    /// Their bytes, to be freed without the lock.
+    _bytes: Vec<Bytes>,
 }
 
 impl State {
-    fn new(buffer: Buffer) -> Self {
+    pub(super) fn new(buffer: Buffer) -> Self {
         Self {
+            body_waker: None,
+            status: StreamStatus::Open,
+            handler_woken: true,
+            handler_yielded: false,
+            send_yielded: false,
+            ending: false,
+            polling_thread: 0,
+            since_taken: 0,
+            senders: 1,
             buffer,
-            queue: queue_for(buffer),
             reserved: 0,
+            queue: match buffer.when_full {
+                WhenFull::DropOldest => Queue::sliding(),
+                WhenFull::Wait | WhenFull::DropNewest => Queue::default(),
+            },
             waiting: VecDeque::new(),
             next_ticket: 0,
-            since_taken: 0,
             dropped: 0,
-            status: Status::Open,
-            ending: false,
-            ask: None,
+            stop: None,
             send_timeout: None,
             last_taken: None,
-            senders: 1,
-            receiver: None,
-            polling: None,
         }
     }
 
-    pub(super) fn set_buffer(&mut self, buffer: Buffer) {
-        self.buffer = buffer;
-        self.queue = queue_for(buffer);
+    pub(super) fn set_send_timeout(&mut self, limit: Option<Duration>) {
+        self.send_timeout = limit;
     }
 
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.status, Status::Open)
+        self.status.is_open()
     }
 
-    /// Takes an event into the queue, if it is this one's turn and there is room.
+    /// Queues an event, if it is this sender's turn and there is room.
     pub(super) fn offer<E: sealed::Encode>(
         &mut self,
         event: &E,
@@ -188,7 +165,7 @@ impl State {
     }
 
     fn count(&mut self, layout: &Layout) {
-        self.since_taken += 1 + layout.len / HEAVY;
+        self.since_taken += 1 + layout.len / BYTES_PER_TURN;
     }
 
     fn offer_open<E: sealed::Encode>(
@@ -204,7 +181,7 @@ impl State {
             WhenFull::Wait | WhenFull::DropNewest => self.queue.push(event, layout),
             WhenFull::DropOldest => {
                 while !self.fits(layout.len) {
-                    dropped.gone.extend(self.queue.drop_oldest());
+                    dropped._bytes.extend(self.queue.drop_oldest());
                     dropped.events += 1;
                 }
                 self.queue.push(event, layout);
@@ -214,7 +191,7 @@ impl State {
         Offered::Taken(dropped)
     }
 
-    /// Takes an event for which a place was reserved.
+    /// Queues an event for which room was reserved.
     pub(super) fn offer_reserved<E: sealed::Encode>(
         &mut self,
         event: &E,
@@ -229,89 +206,88 @@ impl State {
         Offered::Taken(Dropped::default())
     }
 
-    fn refusal(&self, layout: &Layout) -> Option<Kind> {
+    fn refusal(&self, layout: &Layout) -> Option<SendErrorKind> {
         if !self.is_open() {
-            Some(Kind::Closed)
+            Some(SendErrorKind::Closed)
         } else if layout.len > self.buffer.max_event_bytes {
-            Some(Kind::TooLarge)
+            Some(SendErrorKind::TooLarge { bytes: layout.len, max: self.buffer.max_event_bytes })
         } else {
             None
         }
     }
 
-    /// Reserves the place of one event, if it is this one's turn and there is room. Only where
-    /// senders wait.
+    /// Reserves room for one event, if it is this sender's turn and there is room. Only for buffers
+    /// whose senders wait.
     pub(super) fn reserve(&mut self, ticket: Option<Ticket>) -> bool {
         let free = !self.would_wait(1, ticket);
         self.reserved += usize::from(free);
         free
     }
 
-    /// Gives a reserved place back, and passes it on.
-    pub(super) fn unreserve(&mut self) -> Left {
+    /// Gives reserved room back, and passes it on.
+    pub(super) fn unreserve(&mut self) -> Release {
         self.reserved -= 1;
-        Left { _gone: None, next: self.next_turn() }
+        Release { _previous: None, next: self.next_turn() }
     }
 
     pub(super) fn senders_wait(&self) -> bool {
         self.buffer.when_full == WhenFull::Wait
     }
 
-    /// Returns whether an async sender lets others run once, the body among them, before it goes
-    /// on: as many were offered since the receiver last took something as the buffer holds, or very
-    /// many, and this one would not wait anyway.
+    /// Returns whether an async sender must yield once: it has sent a buffer's worth since the
+    /// receiver last took something, and would not have to wait. Otherwise a handler that never
+    /// waits would never let its own body write.
     pub(super) fn must_yield(&mut self, would_wait: impl FnOnce(&Self) -> bool) -> bool {
-        if self.since_taken < self.buffer.max_events.min(MANY) || would_wait(self) {
+        if self.since_taken < self.buffer.max_events.min(MAX_SENDS_PER_TURN) || would_wait(self) {
             return false;
         }
         self.since_taken = 0;
+        self.send_yielded = self.polling_thread != 0;
         true
     }
 
-    /// Counts one that was refused without being offered.
+    /// Counts a send that was refused without being offered.
     pub(super) fn count_refused(&mut self) {
         self.since_taken += 1;
     }
 
-    /// Returns whether one of this length would get in line.
+    /// Returns whether an event of this length would have to wait.
     pub(super) fn would_wait(&self, len: usize, ticket: Option<Ticket>) -> bool {
         self.is_open() && self.senders_wait() && !(self.is_turn_of(ticket) && self.fits(len))
     }
 
-    /// Gets in line, or renews the waker of one who is. Returns the old waker, to be dropped
-    /// without the lock.
+    /// Puts a sender at the end of the line, or renews the waker of one that waits. Returns the
+    /// previous waker.
     pub(super) fn wait(
         &mut self,
         ticket: Option<Ticket>,
         cx: &Context<'_>,
     ) -> (Ticket, Option<Waker>) {
-        if let Some(place) = ticket.and_then(|ticket| self.place_of(ticket)) {
-            let waiting = &mut self.waiting[place];
+        if let Some(index) = ticket.and_then(|ticket| self.index_of(ticket)) {
+            let waiting = &mut self.waiting[index];
             return (waiting.ticket, renew(&mut waiting.waker, cx));
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.waiting.push_back(Waiting { ticket, waker: cx.waker().clone() });
+        self.waiting.push_back(WaitingSender { ticket, waker: cx.waker().clone() });
         (ticket, None)
     }
 
-    /// Gets out of line, and passes the turn on.
-    pub(super) fn leave(&mut self, ticket: Ticket) -> Left {
-        let place = self.place_of(ticket);
-        let gone = place.and_then(|place| self.waiting.remove(place));
-        Left { _gone: gone.map(|waiting| waiting.waker), next: self.next_turn() }
+    /// Takes a sender out of the line, and passes the turn on.
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Release {
+        let index = self.index_of(ticket);
+        let previous = index.and_then(|index| self.waiting.remove(index));
+        Release { _previous: previous.map(|waiting| waiting.waker), next: self.next_turn() }
     }
 
-    /// Returns who is to be woken because it is their turn and there may be room.
+    /// Returns the sender that must be woken, because it is its turn and there may be room.
     #[must_use]
     pub(super) fn next_turn(&self) -> Option<Waker> {
-        if !self.fits(1) {
-            return None;
-        }
-        self.waiting.front().map(|waiting| waiting.waker.clone())
+        let first = self.waiting.front()?;
+        self.fits(1).then(|| first.waker.clone())
     }
 
-    /// Takes the first piece of what is queued, and returns who has room now.
+    /// Takes the first segment, and returns the sender that has room now.
     pub(super) fn take(&mut self) -> Option<(Segment, Option<Waker>)> {
         let segment = self.queue.take()?;
         self.since_taken = 0;
@@ -321,19 +297,42 @@ impl State {
         Some((segment, self.next_turn()))
     }
 
-    /// Returns whether blocking this thread would block what makes room.
-    pub(super) fn is_polled_here(&self) -> bool {
-        self.polling == Some(thread::current().id())
+    /// Marks the handler as woken, and returns the body's waker.
+    pub(super) fn wake_handler(&mut self) -> Option<Waker> {
+        self.handler_woken = true;
+        if self.polling_thread != 0 && !mem::take(&mut self.send_yielded) {
+            self.handler_yielded = true;
+        }
+        self.body_waker.take()
     }
 
-    /// Returns how long one who gets in line may wait: inside of the body, whose polls make the
-    /// room, for ever.
-    pub(super) fn patience(&self) -> Option<Duration> {
+    /// Marks the handler as being polled by this thread. Returns the body's waker: while the handler
+    /// runs, its sends need not wake the body, which takes them right afterwards.
+    pub(super) fn begin_poll(&mut self) -> Option<Waker> {
+        self.handler_woken = false;
+        self.handler_yielded = false;
+        self.polling_thread = thread_token();
+        self.body_waker.take()
+    }
+
+    pub(super) fn end_poll(&mut self) {
+        self.polling_thread = 0;
+        self.send_yielded = false;
+    }
+
+    /// Returns whether blocking this thread would block the body, which makes room.
+    pub(super) fn is_polled_here(&self) -> bool {
+        self.polling_thread == thread_token()
+    }
+
+    /// Returns how long a sender may wait. A handler inside its body may wait without a limit: it is
+    /// paused together with the body, whose polls make room.
+    pub(super) fn wait_limit(&self) -> Option<Duration> {
         self.send_timeout.filter(|_| !self.is_polled_here())
     }
 
-    /// Returns when the client will have taken nothing for this long, as one sees it that has waited
-    /// since then. Of what is not there it can take nothing.
+    /// Returns when the client counts as too slow for a sender that waits since `since`. A client is
+    /// not slow while nothing is queued.
     pub(super) fn too_slow_at(&self, since: Instant, limit: Duration) -> Instant {
         let from = if self.queue.is_empty() { Instant::now() } else { since };
         saturating_add(self.last_taken.map_or(from, |taken| taken.max(from)), limit)
@@ -350,19 +349,21 @@ impl State {
                 && self.queue.bytes().saturating_add(len) <= self.buffer.max_bytes)
     }
 
-    fn place_of(&self, ticket: Ticket) -> Option<usize> {
+    fn index_of(&self, ticket: Ticket) -> Option<usize> {
         self.waiting.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()
     }
 }
 
-/// Puts the context's waker in place of another, and returns that, unless they wake the same.
+/// Replaces a waker by the context's, unless both wake the same task. Returns the replaced one.
 pub(super) fn renew(waker: &mut Waker, cx: &Context<'_>) -> Option<Waker> {
     (!waker.will_wake(cx.waker())).then(|| mem::replace(waker, cx.waker().clone()))
 }
 
-fn queue_for(buffer: Buffer) -> Queue {
-    match buffer.when_full {
-        WhenFull::DropOldest => Queue::sliding(),
-        WhenFull::Wait | WhenFull::DropNewest => Queue::default(),
+/// Returns a number that no other running thread has, and that is not 0. It costs less than
+/// `thread::current().id()`.
+fn thread_token() -> usize {
+    thread_local! {
+        static TOKEN: u8 = const { 0 };
     }
+    TOKEN.with(|token| std::ptr::from_ref(token).addr())
 }

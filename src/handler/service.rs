@@ -15,7 +15,10 @@ use tower_service::Service;
 use crate::{
     BoxError,
     admission::{Acceptor, Admitted, HandlerFuture, MakeStream, acceptor_settings},
-    body::{BoxHandler, EventBody, StreamOptions, stream_settings},
+    body::{
+        BodyOptions, BoxHandler, EventBody, HandlerOptions, HandlerSettings, body_settings,
+        handler_settings,
+    },
     channel::EventSender,
     connect::{Accept, Connect, Refusal},
 };
@@ -55,7 +58,13 @@ where
         // The closure is called at the first poll of the body, not before.
         Box::pin(async move { handler(request, events).await })
     });
-    EventChannelHandler { config: Arc::new(HandlerConfig { call, acceptor: Acceptor::new() }) }
+    EventChannelHandler {
+        config: Arc::new(HandlerConfig {
+            call,
+            acceptor: Acceptor::new(),
+            settings: HandlerSettings::default(),
+        }),
+    }
 }
 
 /// A service that answers each request with an event stream, made by [`event_channel_handler`].
@@ -71,6 +80,7 @@ pub struct EventChannelHandler<B> {
 struct HandlerConfig<B> {
     call: Arc<HandlerFn<B>>,
     acceptor: Acceptor<()>,
+    settings: HandlerSettings,
 }
 
 type HandlerFn<B> = dyn Fn(Request<B>, EventSender) -> BoxHandler + Send + Sync;
@@ -99,14 +109,27 @@ impl<B> EventChannelHandler<B> {
         &mut Arc::make_mut(&mut self.config).acceptor
     }
 
-    fn change(mut self, change: impl FnOnce(&mut StreamOptions)) -> Self {
+    /// Takes all settings of the handler and its bodies from `options`. It replaces settings that
+    /// were made before, so call it first. [`BodyOptions`] are accepted too.
+    pub fn options(self, options: impl Into<HandlerOptions>) -> Self {
+        let HandlerOptions { body, handler } = options.into();
+        self.change_body(|own| *own = body).change_handler(|own| *own = handler)
+    }
+
+    fn change_body(mut self, change: impl FnOnce(&mut BodyOptions)) -> Self {
         change(self.acceptor_mut().options_mut());
+        self
+    }
+
+    fn change_handler(mut self, change: impl FnOnce(&mut HandlerSettings)) -> Self {
+        change(&mut Arc::make_mut(&mut self.config).settings);
         self
     }
 }
 
 acceptor_settings!(EventChannelHandler<B>);
-stream_settings!(EventChannelHandler<B>);
+body_settings!(EventChannelHandler<B>);
+handler_settings!(EventChannelHandler<B>);
 
 impl<B: Send + 'static> MakeStream<B, ()> for HandlerConfig<B> {
     fn acceptor(&self) -> &Acceptor<()> {
@@ -117,7 +140,9 @@ impl<B: Send + 'static> MakeStream<B, ()> for HandlerConfig<B> {
         let Admitted { request, head, accepted, options, target: (), .. } = admitted;
         let mut request = Request::from_parts(request, body);
         request.extensions_mut().insert(head);
-        EventBody::with_handler(options, accepted, |events| (self.call)(request, events))
+        EventBody::with_handler(options, self.settings, accepted, |events| {
+            (self.call)(request, events)
+        })
     }
 }
 
@@ -145,7 +170,7 @@ impl<B> Clone for EventChannelHandler<B> {
 
 impl<B> Clone for HandlerConfig<B> {
     fn clone(&self) -> Self {
-        Self { call: self.call.clone(), acceptor: self.acceptor.clone() }
+        Self { call: self.call.clone(), acceptor: self.acceptor.clone(), settings: self.settings }
     }
 }
 

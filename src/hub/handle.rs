@@ -241,7 +241,7 @@ impl Hub {
         };
         let mut disconnected = 0;
         for (key, session) in sessions {
-            if !predicate(&session.extensions) {
+            if !predicate(&session) {
                 continue;
             }
             let waker = {
@@ -258,10 +258,7 @@ impl Hub {
                 log.cut(key)
             };
             disconnected += 1;
-            match &session.control {
-                Some(control) => drop(control.revoke()),
-                None => waker.into_iter().for_each(Waker::wake),
-            }
+            waker.into_iter().for_each(Waker::wake);
         }
         disconnected
     }

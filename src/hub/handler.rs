@@ -14,18 +14,16 @@ use tower_service::Service;
 use super::{handle::Hub, invalid_topic::InvalidTopic, selection::Selection, topic::Topic};
 use crate::{
     admission::{Acceptor, Admitted, HandlerFuture, MakeStream, acceptor_settings},
-    body::{EventBody, StreamOptions, stream_settings},
+    body::{BodyOptions, EventBody, body_settings},
     connect::{Accept, Connect, Refusal},
 };
 
 /// A service that answers each request with an event stream of topics, made by
 /// [`Hub::handler`].
 ///
-/// It has the settings of an [`EventChannelHandler`](crate::EventChannelHandler). Three of them have
-/// no effect, because a hub's stream has no handler and no buffer: [`buffer`](Self::buffer),
-/// [`spawn_handler`](Self::spawn_handler) and [`send_timeout`](Self::send_timeout). At a shutdown,
-/// and at the end of its lifetime, a stream ends without a grace period: nothing has to be finished,
-/// and the client resumes.
+/// It has the settings of a body ([`BodyOptions`]) and of `on_connect`. At a shutdown, and at the end
+/// of its lifetime, a stream ends without a grace period: nothing has to be finished, and the client
+/// resumes.
 ///
 /// It is cheap to clone. It serves requests with any body, which it drops.
 #[must_use = "a handler does nothing unless a server calls it"]
@@ -81,14 +79,20 @@ impl HubHandler {
         &mut Arc::make_mut(&mut self.config).acceptor
     }
 
-    fn change(mut self, change: impl FnOnce(&mut StreamOptions)) -> Self {
+    /// Takes all settings of the bodies from `options`. It replaces settings that were made before, so
+    /// call it first.
+    pub fn options(self, options: BodyOptions) -> Self {
+        self.change_body(|own| *own = options)
+    }
+
+    fn change_body(mut self, change: impl FnOnce(&mut BodyOptions)) -> Self {
         change(self.acceptor_mut().options_mut());
         self
     }
 }
 
 acceptor_settings!(HubHandler);
-stream_settings!(HubHandler);
+body_settings!(HubHandler);
 
 impl MakeStream<(), Selection> for HubHandlerConfig {
     fn acceptor(&self) -> &Acceptor<Selection> {
@@ -101,10 +105,8 @@ impl MakeStream<(), Selection> for HubHandlerConfig {
             Some(last_event_id) => self.hub.resume(target, last_event_id),
             None => self.hub.subscribe(target),
         };
-        let extensions = Arc::new(request.extensions);
-        EventBody::with_feed(options, accepted, |control| {
-            subscription.into_feed(extensions, control)
-        })
+        let source = subscription.into_source(Arc::new(request.extensions));
+        EventBody::with_source(options, accepted, source)
     }
 }
 

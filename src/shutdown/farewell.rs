@@ -5,13 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::{channel::Ask, delay_range::DelayRange, event::Event, timer::saturating_add};
+use crate::{delay_range::DelayRange, event::Event, lifecycle::StopRequest, timer::saturating_add};
 
-/// How streams end that the server ends: what they say, and how much time they have.
+/// What streams say before the server ends them, and how much time they have.
 ///
-/// One value for a [`Shutdown`](super::Shutdown) and for the
-/// [lifetime](crate::EventBody::max_lifetime) of a stream. The default is to say nothing, and to
-/// end at once.
+/// A [`Shutdown`](super::Shutdown) has one, and so has the
+/// [lifetime](crate::EventBody::max_lifetime) of a stream. By default streams say nothing and end at
+/// once.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,64 +26,71 @@ use crate::{channel::Ask, delay_range::DelayRange, event::Event, timer::saturati
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Farewell {
+    /// The last event of the stream.
     event: Option<Event>,
+    /// The reconnection time that the stream ends with.
     retry: Option<DelayRange>,
+    /// How long handlers may go on after they were told.
     grace: Duration,
-    pace: Duration,
+    /// Over how long the ends of a shutdown are spread.
+    stagger: Duration,
+    /// How long after the last stream should have ended connections are cut.
     cut_after: Duration,
 }
 
 impl Farewell {
-    /// Creates a farewell that says nothing, and ends at once.
+    /// Creates a farewell that says nothing and gives no time.
     pub fn new() -> Self {
         Self {
             event: None,
             retry: None,
             grace: Duration::ZERO,
-            pace: Duration::ZERO,
+            stagger: Duration::ZERO,
             cut_after: Duration::from_secs(5),
         }
     }
 
-    /// Says this event, the last of the stream. It is written by the body, past its buffer.
+    /// Sets the last event of the stream. The body writes it itself, so the buffer cannot drop it.
+    /// Default is none.
     pub fn event(mut self, event: Event) -> Self {
         self.event = Some(event);
         self
     }
 
-    /// Says how long the client is to wait before it comes back: in whole milliseconds, drawn for
-    /// each stream.
+    /// Sets how long clients wait before they reconnect. The stream sends it as `retry`, in whole
+    /// milliseconds, drawn from the range for each stream. Default is none.
     pub fn retry(mut self, reconnection_time: impl Into<DelayRange>) -> Self {
         self.retry = Some(reconnection_time.into());
         self
     }
 
-    /// Lets handlers go on for so long after they were told by
-    /// [`EventSender::ending`](crate::EventSender::ending). Default is none.
+    /// Sets how long handlers may go on after [`EventSender::ending`](crate::EventSender::ending)
+    /// has told them. Default is zero.
     ///
-    /// At a shutdown they are told when it begins; of a lifetime, so long before its end, but not
-    /// before half of it is over.
+    /// A shutdown tells them when it begins. A lifetime tells them this long before its end, but not
+    /// before half of it has passed. Streams without a handler, such as those of a hub, have no grace
+    /// period: their clients resume.
     pub fn grace_period(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Spreads the ends of a shutdown over so long: each stream begins its own at a time that is
-    /// drawn for it. Default is all at once. Lifetimes are spread anyway.
-    pub fn stagger_over(mut self, pace: Duration) -> Self {
-        self.pace = pace;
+    /// Spreads the ends of a shutdown over this time: each stream begins to end at a time that is
+    /// drawn for it. Default is zero: all streams begin at once. Lifetimes are always spread.
+    pub fn stagger_over(mut self, stagger: Duration) -> Self {
+        self.stagger = stagger;
         self
     }
 
-    /// Sets how long after the last stream had to end a shutdown leaves those alone that still are
-    /// open, because their clients read slowly or not at all: then their connections are cut, if
-    /// they are wrapped in [`Shutdown::cut_io`](super::Shutdown::cut_io). Default is 5 seconds.
-    pub fn cut_after(mut self, patience: Duration) -> Self {
-        self.cut_after = patience;
+    /// Sets how long after the last stream should have ended connections are cut that were wrapped
+    /// by [`Shutdown::cut_io`](super::Shutdown::cut_io). Their clients read slowly or not at all.
+    /// Default is 5 seconds.
+    pub fn cut_after(mut self, delay: Duration) -> Self {
+        self.cut_after = delay;
         self
     }
 
-    /// Returns what is said, and the id in it, if anything is.
+    /// Encodes the farewell and returns it with its event id, or `None` if it says nothing.
     pub(crate) fn encode(&self) -> Option<(Bytes, Option<Bytes>)> {
         if self.event.is_none() && self.retry.is_none() {
             return None;
@@ -96,38 +103,39 @@ impl Farewell {
         Some((event.encode().to_bytes(), id))
     }
 
-    /// Returns how long those are sent away that come meanwhile, if it is said.
+    /// Returns the delay that is announced to requests that are refused during the shutdown.
     pub(crate) fn reconnection_time(&self) -> Option<DelayRange> {
         self.retry
     }
 
-    /// Returns when a stream begins to end that starts now and is to end at this time: not before
-    /// half of its life is over, or those with a long grace and a short life would come and go.
+    /// Returns when a stream that starts now and ends at `end` begins to end. That is never before
+    /// half of its lifetime: with a long grace period and a short lifetime its handler would be told
+    /// to end as soon as it starts.
     pub(crate) fn begin_before(&self, now: Instant, end: Instant) -> Instant {
         let life = end.saturating_duration_since(now);
         end - self.grace.min(life / 2)
     }
 
-    /// Returns when a stream ends that has come after the shutdown began: at once, or with the others
-    /// if these have time to finish.
-    pub(super) fn ask_late(&self, now: Instant, started: Instant) -> Ask {
-        let end = saturating_add(saturating_add(started, self.pace), self.grace);
+    /// Returns the request for a stream that was opened after the shutdown began. It ends at once, or
+    /// with the other streams if they have a grace period.
+    pub(super) fn request_late(&self, now: Instant, started: Instant) -> StopRequest {
+        let end = saturating_add(saturating_add(started, self.stagger), self.grace);
         let end = if self.grace.is_zero() { now } else { end.max(now) };
-        Ask { begin: now, end, silent: false }
+        StopRequest { begin: now, end, silent: false }
     }
 
-    /// Draws when a stream begins to end and ends, at a shutdown that starts now.
-    pub(super) fn draw(&self, now: Instant) -> Ask {
-        let begin = saturating_add(now, DelayRange::from(Duration::ZERO..=self.pace).draw());
-        Ask { begin, end: saturating_add(begin, self.grace), silent: false }
+    /// Draws when a stream begins to end, for a shutdown that starts now.
+    pub(super) fn draw(&self, now: Instant) -> StopRequest {
+        let begin = saturating_add(now, DelayRange::from(Duration::ZERO..=self.stagger).draw());
+        StopRequest { begin, end: saturating_add(begin, self.grace), silent: false }
     }
 
-    /// Returns when the streams of a shutdown that has started then must all have ended.
+    /// Returns when all streams of a shutdown that started at this time must have ended.
     pub(super) fn cut_at(&self, started: Instant) -> Instant {
-        [self.pace, self.grace, self.cut_after].into_iter().fold(started, saturating_add)
+        [self.stagger, self.grace, self.cut_after].into_iter().fold(started, saturating_add)
     }
 
-    /// Returns when the streams of a shutdown without a grace must all have ended.
+    /// Returns when all streams of a shutdown without a grace period must have ended.
     pub(super) fn cut_at_once(&self, started: Instant) -> Instant {
         saturating_add(started, self.cut_after)
     }

@@ -14,18 +14,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::Shutdown;
 
 pin_project! {
-    /// A connection that is cut when streams are overdue, made by
-    /// [`Shutdown::cut_io`](super::Shutdown::cut_io).
+    /// A connection that is cut when streams are overdue. [`Shutdown::cut_io`](super::Shutdown::cut_io)
+    /// creates it.
     ///
-    /// It reads and writes as what it wraps, in tokio's terms, until then. Reading and writing are
-    /// to be polled by one task, as servers do: who polled last is woken.
+    /// Until then it reads and writes like the connection that it wraps, through tokio's traits. One
+    /// task must poll both reading and writing, as servers do: only the last task that polled is
+    /// woken when the connection is cut.
     pub struct ShutdownIo<IO> {
         #[pin]
         io: IO,
-        // None once it is cut.
+        // Completes when the connection must be cut. `None` once it is.
         overdue: Option<Overdue>,
         shutdown: Shutdown,
-        // Who is woken when the shutdown starts.
+        // The task that `overdue` wakes when the shutdown starts.
         waker: Option<Waker>,
     }
 }
@@ -34,34 +35,36 @@ type Overdue = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 impl<IO> ShutdownIo<IO> {
     pub(super) fn new(io: IO, shutdown: &Shutdown) -> Self {
-        let waits = shutdown.clone();
-        let overdue: Overdue = Box::pin(async move { waits.overdue().await });
+        let waiting = shutdown.clone();
+        let overdue: Overdue = Box::pin(async move { waiting.overdue().await });
         Self { io, overdue: Some(overdue), shutdown: shutdown.clone(), waker: None }
     }
 
-    /// Returns what is wrapped.
+    /// Returns the wrapped connection.
     pub fn get_ref(&self) -> &IO {
         &self.io
     }
 
-    /// Returns what is wrapped.
+    /// Returns the wrapped connection.
     pub fn get_mut(&mut self) -> &mut IO {
         &mut self.io
     }
 
-    /// Returns what is wrapped, which is not cut any more.
+    /// Returns the wrapped connection. The shutdown cannot cut it any more.
     pub fn into_inner(self) -> IO {
         self.io
     }
 
-    /// Returns the connection, unless it is cut.
+    /// Returns the connection, or an error once it is cut.
+    ///
+    /// Before the shutdown starts it polls nothing, as long as the same task polls.
     fn open(self: Pin<&mut Self>, cx: &mut Context<'_>) -> io::Result<Pin<&mut IO>> {
         let this = self.project();
-        let is_told = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if is_told && !this.shutdown.is_started() {
+        let is_registered = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_registered && !this.shutdown.is_started() {
             return Ok(this.io);
         }
-        if !is_told {
+        if !is_registered {
             *this.waker = Some(cx.waker().clone());
         }
         if this.overdue.as_mut().is_some_and(|overdue| overdue.as_mut().poll(cx).is_ready()) {
@@ -71,7 +74,7 @@ impl<IO> ShutdownIo<IO> {
             Some(_) => Ok(this.io),
             None => Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
-                "cut: the server shuts down, and event streams are overdue",
+                "connection cut: the server shuts down and its event streams should have ended",
             )),
         }
     }

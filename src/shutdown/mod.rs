@@ -1,9 +1,9 @@
-//! How a server ends its streams: all of them when it shuts down, and what a stream says before
-//! its end.
+//! Ends all streams of a server when it shuts down.
 //!
-//! A server that shuts down gracefully waits for its responses to end, and a stream does not: one
-//! open stream hangs it for ever. [`Shutdown`] is a handle that ends them all. It is given to
-//! handlers, layers and bodies, and started beside the server's own graceful shutdown:
+//! A server that shuts down gracefully waits until its responses have ended. An event stream does
+//! not end by itself, so one open stream keeps the server running. A [`Shutdown`] is a handle that
+//! ends all of them. Give it to handlers, layers and bodies, and start it together with the server's
+//! own graceful shutdown:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -25,45 +25,49 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # How they end
+//! # How streams end
 //!
-//! One value says it, a [`Farewell`], for a shutdown and for the
+//! A [`Farewell`] describes it, for a shutdown and for the
 //! [lifetime](crate::EventBody::max_lifetime) of a stream:
 //!
-//! | | for |
+//! | | |
 //! |---|---|
-//! | [`Shutdown::now()`] | the streams end at once |
-//! | [`Farewell::event`], [`Farewell::retry`] | they say something before, and when to come back: at random from a range, so that the next node is not hit by all of them at once |
-//! | [`Farewell::grace_period`] | handlers are told, by [`EventSender::ending`](crate::EventSender::ending), and may end by themselves: for streams that cannot be resumed, a model's answer say |
-//! | [`Farewell::stagger_over`] | the ends are spread over a time |
+//! | [`Shutdown::now()`] | ends the streams at once |
+//! | [`Farewell::event`] | is sent as the last event |
+//! | [`Farewell::retry`] | tells clients how long to wait before they reconnect; drawn at random from a range, so that they do not all reach the next node at the same time |
+//! | [`Farewell::grace_period`] | lets handlers finish: [`EventSender::ending`](crate::EventSender::ending) tells them; for streams that cannot be resumed, for example the answer of a model |
+//! | [`Farewell::stagger_over`] | spreads the ends over a time |
 //!
-//! They go together. What was sent before the end goes out, then the farewell, then the end; a
-//! handler that still runs is dropped where it awaits. A stream that its handler ends while the
-//! shutdown runs says its farewell too, but its reason is
-//! [`Finished`](crate::EndReason::Finished).
+//! These settings can be combined. Events that were sent before the end go out first, then the
+//! farewell, then the stream ends. A handler that still runs is dropped at the point where it awaits.
+//! A stream whose handler returns during the shutdown sends its farewell too, because its client will
+//! reconnect; its reason is [`Finished`](crate::EndReason::Finished).
 //!
-//! Requests that an event channel handler or a layer gets once it has started are sent away:
-//! browsers by a stream that holds a `retry` and ends, for they would never come back after a 503;
-//! all others by a 503 with `Retry-After`. See [`Connect::retry_later`](crate::Connect::retry_later). A
-//! body that a handler of a framework makes by then opens, and ends as the others do, within the
-//! same time.
+//! An event channel handler or a layer turns away the requests that arrive after the start: browsers
+//! get a stream with only `retry`, because they never reconnect after a 503; other clients get a 503
+//! with `Retry-After`. See [`Connect::retry_later`](crate::Connect::retry_later). A body that a
+//! handler of a framework creates during the shutdown is sent, and ends within the same time as the
+//! other streams.
 //!
 //! # Clients that have stopped reading
 //!
-//! A server polls no body whose connection takes nothing, so such a stream cannot end: only its
-//! connection can be cut. [`Shutdown::cut_io`] wraps a connection so that it is, when streams are
-//! open for longer than they may; [`Shutdown::overdue`] is the same as a future, for whoever has
-//! the connections in hand; and [`Shutdown::finished_within`] waits no longer than that, and says
-//! how many are stuck. There is a [recipe](crate::recipes#shut-down-gracefully) of the whole.
+//! A server does not poll a body while the connection cannot be written to, so such a stream cannot
+//! end. Only its connection can be cut:
+//!
+//! - [`Shutdown::cut_io`] wraps a connection, so that it is cut when streams are open longer than
+//!   they may be;
+//! - [`Shutdown::overdue`] is the same as a future, for servers that manage their own connections;
+//! - [`Shutdown::finished_within`] waits for a limited time, and returns the number of streams that
+//!   are still open.
+//!
+//! A [recipe](crate::recipes#shut-down-gracefully) shows all of it together.
 
 mod farewell;
+mod handle;
 mod io;
-#[expect(clippy::module_inception, reason = "`Shutdown` is what the module is about")]
-mod shutdown;
+mod registration;
 
-pub(crate) use self::shutdown::Registration;
+pub(crate) use self::registration::Registration;
 pub use self::{
-    farewell::Farewell,
-    io::ShutdownIo,
-    shutdown::{Shutdown, ShutdownTimeout},
+    farewell::Farewell, handle::Shutdown, io::ShutdownIo, registration::ShutdownTimeout,
 };

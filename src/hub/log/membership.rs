@@ -148,7 +148,8 @@ impl Log {
     /// the waker.
     pub(in crate::hub) fn wait(&mut self, key: ReaderKey, cx: &Context<'_>) -> Option<Waker> {
         let reader = &mut self.readers.by_key[key];
-        if reader.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        let is_current = reader.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_current && reader.waiting_at.is_some() {
             return None;
         }
         // `Waker::clone` is application code and may panic, so it is called before anything changes.
@@ -159,6 +160,17 @@ impl Log {
             waiting.push(key);
         }
         old
+    }
+
+    /// Stores the waker of a reader that waits for nothing but [`cut`](Self::cut): its body holds
+    /// events back, and must not be woken for each of them. Returns the previous waker, to be dropped
+    /// after the lock is released.
+    pub(in crate::hub) fn wait_for_cut(
+        &mut self,
+        key: ReaderKey,
+        cx: &Context<'_>,
+    ) -> Option<Waker> {
+        self.readers.by_key[key].waker.replace(cx.waker().clone())
     }
 
     /// Takes a reader out of its group's list of waiting readers, and returns its waker.

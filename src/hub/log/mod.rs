@@ -54,7 +54,7 @@ pub(super) use self::{
     batch::ReadRange,
     chunk_cache::JoinedChunk,
     groups::GroupKey,
-    readers::{ReaderKey, ReaderPresence, Session},
+    readers::{ReaderKey, ReaderPresence},
     record::{Draft, Record},
 };
 use self::{groups::GroupTable, readers::ReaderTable, record::RecordStore, topics::TopicTable};

@@ -6,7 +6,7 @@ use super::{
     groups::GroupKey,
     slab::{Slab, slab_key},
 };
-use crate::{channel::Control, hub::topic::Topic};
+use crate::hub::topic::Topic;
 
 slab_key! {
     /// Identifies a reader in the reader table.
@@ -30,22 +30,16 @@ pub(in crate::hub) struct ReaderTable {
 pub(in crate::hub) struct Reader {
     /// The group that it belongs to.
     pub(in crate::hub) group: GroupKey,
-    /// The waker of the task that waits for a record. `Some` exactly while `waiting_at` is.
+    /// The waker of the task that waits: for a record while `waiting_at` is `Some`, otherwise only for
+    /// `Hub::disconnect`.
     pub(super) waker: Option<Waker>,
     /// Its index in the group's `waiting`. `Some` exactly while it stands in that list.
     pub(super) waiting_at: Option<u32>,
     /// `Hub::disconnect` has ended it. It reads nothing any more.
     pub(in crate::hub) is_cut: bool,
-    /// What `Hub::disconnect` knows it by. `None` if it was given no extensions and is not a body.
-    pub(in crate::hub) session: Option<Arc<Session>>,
-}
-
-/// What identifies the client of a reader, and how its stream is ended.
-pub(in crate::hub) struct Session {
-    /// The request's extensions, or those set by `Subscription::extensions`.
-    pub(in crate::hub) extensions: Arc<http::Extensions>,
-    /// Ends the stream that the reader is the source of. `None` for a plain subscription.
-    pub(in crate::hub) control: Option<Control>,
+    /// The request's extensions, or those set by `Subscription::extensions`, by which
+    /// `Hub::disconnect` finds the reader. `None` if there are none and the reader is not a body.
+    pub(in crate::hub) session: Option<Arc<http::Extensions>>,
 }
 
 /// That a topic has got its first reader, or lost its last one.

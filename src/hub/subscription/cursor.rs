@@ -72,8 +72,10 @@ pub(super) enum ReadStep {
     Gap(Gap),
     /// All of the state was read. The reader continues with what was published since it started.
     StateDone,
-    /// Nothing more will be read.
+    /// Everything was read, and nothing more will be published.
     End,
+    /// `Hub::disconnect` has ended the reader.
+    Revoked,
 }
 
 impl Cursor {
@@ -141,7 +143,7 @@ impl Cursor {
     /// the waker if the answer is [`ReadStep::Wait`].
     pub(super) fn next_step(&mut self, node: &Node, log: &mut Log) -> ReadStep {
         if log.readers.by_key[self.reader].is_cut {
-            return ReadStep::End;
+            return ReadStep::Revoked;
         }
         if node.has_max_age {
             log.trim_aged(Instant::now());

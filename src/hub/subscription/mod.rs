@@ -23,8 +23,7 @@ use super::{
     selection::Selection,
 };
 use crate::{
-    body::{EventBody, Feed},
-    channel::Control,
+    body::{AcceptedStream, EventBody, ExternalSource},
     event::EventId,
 };
 
@@ -97,7 +96,7 @@ impl Subscription {
     ///
     /// By default there are none, and `disconnect` does not see the reader until it is a body.
     pub fn extensions(self, extensions: Extensions) -> Self {
-        self.reader.set_session(Arc::new(extensions), None);
+        self.reader.set_session(Arc::new(extensions));
         self
     }
 
@@ -120,18 +119,14 @@ impl Subscription {
     /// bytes with other readers.
     ///
     /// The body starts with an event ID, so that a client that is disconnected before its first event
-    /// can resume; or with the gap, if there is one. The [settings](EventBody) of a body apply. Those of
-    /// a handler and its buffer have no effect.
+    /// can resume; or with the gap, if there is one. The [settings](EventBody) of a body apply.
     pub fn into_body(self) -> EventBody {
-        EventBody::with_feed(
-            Default::default(),
-            crate::body::AcceptedStream::without_request(),
-            |control| self.into_feed(Arc::new(Extensions::new()), control),
-        )
+        let source = self.into_source(Arc::new(Extensions::new()));
+        EventBody::with_source(Arc::default(), AcceptedStream::without_request(), source)
     }
 
-    pub(super) fn into_feed(self, extensions: Arc<Extensions>, control: Control) -> Box<dyn Feed> {
-        self.reader.set_session(extensions, Some(control));
+    pub(super) fn into_source(self, extensions: Arc<Extensions>) -> Box<dyn ExternalSource> {
+        self.reader.set_session(extensions);
         Box::new(SubscriptionSource::new(self.reader))
     }
 }

@@ -12,15 +12,15 @@ use tokio::{task::consume_budget, time::Instant};
 
 use super::cursor::{Cursor, ReadStep};
 use crate::{
-    channel::Control,
     event::{Event, EventId},
     hub::{
         entry::Entry,
         gap::{Gap, Lagged, Lagging, Resumption},
-        log::{JoinedChunk, ReadRange, Record, Session},
+        log::{JoinedChunk, ReadRange, Record},
         node::Node,
         selection::Selection,
     },
+    lifecycle::AbortReason,
 };
 
 /// A reader of the log, as a subscription or the source of a body has it.
@@ -42,6 +42,8 @@ pub(super) enum Delivery {
     /// All of the state was delivered.
     StateDone,
     End,
+    /// `Hub::disconnect` has ended the reader.
+    Revoked,
 }
 
 impl ReaderHandle {
@@ -92,31 +94,40 @@ impl ReaderHandle {
         self.node.hooks.gap_event(gap)
     }
 
-    /// Returns whether the reader is to be evicted, or was. It does not read.
-    pub(super) fn has_lagged(&self) -> bool {
-        let trimmed = self.node.lock().groups.by_key[self.cursor.group].trimmed;
-        let has_missed = self.cursor.is_over || self.cursor.has_missed(trimmed);
-        self.node.lagging == Lagging::Evict && has_missed
+    /// Returns why the reader was ended, or would be at its next read. It does not read.
+    pub(super) fn abort_reason(&self) -> Option<AbortReason> {
+        let log = self.node.lock();
+        if log.readers.by_key[self.cursor.reader].is_cut {
+            return Some(AbortReason::Revoked);
+        }
+        let trimmed = log.groups.by_key[self.cursor.group].trimmed;
+        let has_lagged = self.cursor.is_over || self.cursor.has_missed(trimmed);
+        (self.node.lagging == Lagging::Evict && has_lagged).then_some(AbortReason::Evicted)
     }
 
-    /// Sets what `Hub::disconnect` knows the reader by, and how it ends its stream.
-    pub(super) fn set_session(&self, extensions: Arc<Extensions>, control: Option<Control>) {
-        let (session, _old, is_cut) = {
-            let mut log = self.node.lock();
-            let reader = &mut log.readers.by_key[self.cursor.reader];
-            // Empty extensions do not replace those that the application has set.
-            let extensions = match &reader.session {
-                Some(before) if extensions.is_empty() => before.extensions.clone(),
-                _ => extensions,
-            };
-            let session = Arc::new(Session { extensions, control });
-            let old = reader.session.replace(session.clone());
-            (session, old, reader.is_cut)
-        };
-        // `disconnect` ran before the reader had a stream. Later runs find the session.
-        if let Some(control) = session.control.as_ref().filter(|_| is_cut) {
-            control.revoke();
+    /// Returns whether `Hub::disconnect` has ended the reader, or stores the waker for that case
+    /// alone.
+    pub(super) fn poll_revoked(&self, cx: &Context<'_>) -> bool {
+        let mut log = self.node.lock();
+        if log.readers.by_key[self.cursor.reader].is_cut {
+            return true;
         }
+        let old = log.wait_for_cut(self.cursor.reader, cx);
+        drop(log);
+        drop(old);
+        false
+    }
+
+    /// Sets the extensions by which `Hub::disconnect` finds the reader.
+    pub(super) fn set_session(&self, extensions: Arc<Extensions>) {
+        let _unused = {
+            let mut log = self.node.lock();
+            match &mut log.readers.by_key[self.cursor.reader].session {
+                // Empty extensions do not replace those that the application has set.
+                Some(_) if extensions.is_empty() => Some(extensions),
+                session => session.replace(extensions),
+            }
+        };
     }
 
     /// Returns the next entry.
@@ -153,7 +164,7 @@ impl ReaderHandle {
                     Node::record_gap("lagged", &gap);
                     return Poll::Ready(Some(Err(Lagged { gap })));
                 }
-                ReadStep::End => self.cursor.is_over = true,
+                ReadStep::End | ReadStep::Revoked => self.cursor.is_over = true,
             }
         }
     }
@@ -178,6 +189,7 @@ impl ReaderHandle {
                 ReadStep::Gap(gap) => return Poll::Ready(Delivery::Gap(gap)),
                 ReadStep::StateDone => return Poll::Ready(Delivery::StateDone),
                 ReadStep::End => return Poll::Ready(Delivery::End),
+                ReadStep::Revoked => return Poll::Ready(Delivery::Revoked),
             };
             if let Some(chunk) = log.groups.chunks.find(self.cursor.group, range).cloned() {
                 self.cursor.advance_cursor(chunk.end, range, chunk.events, &log);

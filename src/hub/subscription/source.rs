@@ -1,19 +1,20 @@
 //! A subscription as the source of a body.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
 use super::reader::{Delivery, ReaderHandle};
 use crate::{
-    body::{Fed, Feed},
-    channel::Segment,
+    body::ExternalSource,
+    channel::{ChannelEnd, LastId, Polled, Segment},
     event::Event,
     hub::{
         gap::{Gap, Resumption},
         log::JoinedChunk,
         node::Node,
     },
+    lifecycle::AbortReason,
 };
 
 /// A subscription as the source of a body.
@@ -71,9 +72,13 @@ impl SubscriptionSource {
     }
 
     /// Records that the reader has lagged, and returns what the stream does about it.
-    fn lagged(&mut self, gap: &Gap) -> Fed {
+    fn lagged(&mut self, gap: &Gap) -> Polled {
         Node::record_gap("lagged", gap);
-        if self.reader.is_over() { Fed::Lagged } else { Fed::Segment(self.gap_segment(gap)) }
+        if self.reader.is_over() {
+            Polled::End(ChannelEnd::Aborted(AbortReason::Evicted))
+        } else {
+            Polled::Segment(self.gap_segment(gap))
+        }
     }
 
     fn segment_with_position(&mut self, event: Event) -> Segment {
@@ -81,27 +86,38 @@ impl SubscriptionSource {
         let id = self.reader.position();
         let last_id = Some(Bytes::copy_from_slice(id.as_bytes()));
         let bytes = event.with_id(id).encode().to_bytes();
-        Segment { bytes, last_id, id_can_stay: true, ..Segment::default() }
+        Segment::uncounted(bytes, last_id)
     }
 }
 
-impl Feed for SubscriptionSource {
-    fn poll_feed(&mut self, cx: &mut Context<'_>) -> Poll<Fed> {
+impl ExternalSource for SubscriptionSource {
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Polled {
         if !matches!(self.opening, OpeningBlock::None) {
-            return Poll::Ready(Fed::Segment(self.opening_segment()));
+            // `Hub::disconnect` may have run before there was a body.
+            return match self.reader.poll_revoked(cx) {
+                true => Polled::End(ChannelEnd::Aborted(AbortReason::Revoked)),
+                false => Polled::Segment(self.opening_segment()),
+            };
         }
-        let chunk = match ready!(self.reader.poll_delivery(cx)) {
+        let Poll::Ready(delivery) = self.reader.poll_delivery(cx) else { return Polled::Empty };
+        let chunk = match delivery {
             Delivery::Chunk(chunk) => chunk,
-            Delivery::Gap(gap) => return Poll::Ready(self.lagged(&gap)),
-            Delivery::StateDone => return Poll::Ready(Fed::Segment(self.position_segment())),
-            Delivery::End => return Poll::Ready(Fed::Ended),
+            Delivery::Gap(gap) => return self.lagged(&gap),
+            Delivery::StateDone => return Polled::Segment(self.position_segment()),
+            Delivery::End => return Polled::End(ChannelEnd::Closed),
+            Delivery::Revoked => {
+                return Polled::End(ChannelEnd::Aborted(AbortReason::Revoked));
+            }
         };
         let JoinedChunk { bytes, events, last_id, .. } = chunk;
         if last_id.is_some() {
             self.reader.set_id_sent();
         }
-        let (id_can_stay, id_at) = (true, 0);
-        Poll::Ready(Fed::Segment(Segment { bytes, events, last_id, id_can_stay, id_at }))
+        Polled::Segment(Segment { bytes, events, last_id: last_id.map(LastId::Own) })
+    }
+
+    fn poll_abort(&mut self, cx: &mut Context<'_>) -> Option<AbortReason> {
+        self.reader.poll_revoked(cx).then_some(AbortReason::Revoked)
     }
 
     fn refresh(&mut self) -> Option<Segment> {
@@ -109,7 +125,7 @@ impl Feed for SubscriptionSource {
             .then(|| self.position_segment())
     }
 
-    fn has_lagged(&mut self) -> bool {
-        self.reader.has_lagged()
+    fn abort_reason(&mut self) -> Option<AbortReason> {
+        self.reader.abort_reason()
     }
 }

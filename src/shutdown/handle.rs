@@ -2,16 +2,17 @@
 
 use std::{
     collections::HashMap,
-    error::Error,
     fmt,
     future::{Future, poll_fn},
-    mem,
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Release, SeqCst},
+        },
     },
-    task::Poll,
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -20,39 +21,44 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{farewell::Farewell, io::ShutdownIo};
+use super::{Farewell, Registration, ShutdownIo, ShutdownTimeout};
 use crate::{
-    channel::{Ask, Control},
+    lifecycle::{StopRequest, StreamHandle},
     timer::LazyTimer,
 };
 
-/// Ends all streams that it was given to, so that a server can shut down.
+/// Ends all streams of a server, so that it can shut down.
 ///
-/// Cloning it is cheap, and clones are the same shutdown. Give it to handlers, layers and bodies by
-/// their setting `shutdown`, and start it where the server's own graceful shutdown starts. It
-/// counts the streams that are open: from the handler's answer, or from the setting on a body, to
-/// the end of `on_disconnect`.
+/// Clones are cheap and stand for the same shutdown. Give it to handlers, layers and bodies with
+/// their setting `shutdown`, and start it when the server's own graceful shutdown starts. It counts
+/// the streams that are open: from the handler's response, or from the setting on a body, to the end
+/// of `on_disconnect`.
 ///
-/// See the [module docs](crate::shutdown) for how streams end, and what is done about those that
-/// cannot.
+/// See the [module docs](crate::shutdown) for how streams end, and for streams that cannot end.
 #[derive(Clone)]
 pub struct Shutdown {
     inner: Arc<Inner>,
 }
 
 struct Inner {
+    /// How the streams end.
     farewell: Farewell,
-    /// What can be seen without the lock.
+    /// Whether the shutdown has started, to be read without the lock.
     started: AtomicBool,
+    /// Incremented after each stop request is stored and before its stream is woken. A stream that
+    /// found no request need not look again until this changes.
+    generation: AtomicU64,
     state: Mutex<State>,
-    /// Told when it starts, when it is to be over now, and when the last stream has ended since.
+    /// Notified when the shutdown starts, when it is ended at once, and when its last stream ends.
     changed: Notify,
 }
 
-struct State {
+pub(super) struct State {
     phase: Phase,
+    /// The key of the next stream.
     next_key: u64,
-    streams: HashMap<u64, Control>,
+    /// All open streams.
+    pub(super) streams: HashMap<u64, StreamHandle>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,33 +67,34 @@ enum Phase {
     Ending {
         since: Instant,
     },
-    /// Without a farewell, and cut at this time.
+    /// Ending without a farewell. Connections of streams that are still open are cut at `cut_at`.
     EndingNow {
         cut_at: Instant,
     },
 }
 
 impl Shutdown {
-    /// Creates a shutdown, at which streams end as the farewell says.
+    /// Creates a shutdown at which streams end as the farewell describes.
     #[must_use]
     pub fn new(farewell: Farewell) -> Self {
         let state = State { phase: Phase::Running, next_key: 0, streams: HashMap::new() };
         let inner = Inner {
             farewell,
             started: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
             state: Mutex::new(state),
             changed: Notify::new(),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Creates a shutdown at which streams end at once, and say nothing.
+    /// Creates a shutdown at which streams end at once, without a farewell.
     #[must_use]
     pub fn now() -> Self {
         Self::new(Farewell::new())
     }
 
-    /// Begins to end all streams. Once it has started it does nothing.
+    /// Starts to end all streams. A second call does nothing.
     pub fn start(&self) {
         let now = Instant::now();
         let streams = {
@@ -100,15 +107,15 @@ impl Shutdown {
             state.all()
         };
         for stream in streams {
-            stream.ask(self.inner.farewell.draw(now));
+            self.request_stop(&stream, self.inner.farewell.draw(now));
         }
         self.inner.changed.notify_waiters();
     }
 
-    /// Ends all streams now, without a farewell, whether it has started or not: for the second
-    /// Ctrl-C.
+    /// Ends all streams now and without a farewell, whether the shutdown has started or not. Use it
+    /// for the second Ctrl-C.
     ///
-    /// What they have sent still goes out.
+    /// Events that were sent before still go out.
     pub fn start_now(&self) {
         let now = Instant::now();
         let streams = {
@@ -116,7 +123,7 @@ impl Shutdown {
             let cut_at = self.inner.farewell.cut_at_once(now);
             let cut_at = match state.phase {
                 Phase::EndingNow { .. } => return,
-                // Nobody waits longer because someone is in a hurry.
+                // A hurried end must not extend a limit that already runs.
                 Phase::Ending { since } => cut_at.min(self.inner.farewell.cut_at(since)),
                 Phase::Running => cut_at,
             };
@@ -125,17 +132,18 @@ impl Shutdown {
             state.all()
         };
         for stream in streams {
-            stream.ask(Ask { begin: now, end: now, silent: true });
+            self.request_stop(&stream, StopRequest { begin: now, end: now, silent: true });
         }
         self.inner.changed.notify_waiters();
     }
 
-    /// Waits for a signal, whatever it says, and starts: what servers take as the signal of their
-    /// own graceful shutdown.
+    /// Waits for a signal and then starts. The output of the signal is ignored, so an error starts
+    /// the shutdown too. Servers take the returned future as the signal of their own graceful
+    /// shutdown.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before the signal, it has not started.
+    /// If the future is dropped before the signal, the shutdown has not started.
     ///
     /// # Examples
     ///
@@ -154,63 +162,62 @@ impl Shutdown {
         }
     }
 
-    /// Returns whether it has started.
+    /// Returns whether the shutdown has started.
     #[must_use]
     pub fn is_started(&self) -> bool {
         self.inner.started.load(SeqCst)
     }
 
-    /// Waits until it has started.
+    /// Waits until the shutdown has started.
     ///
     /// # Cancel safety
     ///
-    /// It can be dropped and called again at any time.
+    /// Dropping the future loses nothing. Call the method again.
     pub async fn started(&self) {
         self.changed_until(Self::is_started).await;
     }
 
-    /// Returns how many streams are open.
+    /// Returns the number of open streams.
     #[must_use]
     pub fn streams(&self) -> usize {
         self.lock().streams.len()
     }
 
-    /// Waits until it has started, and no stream is open any more.
+    /// Waits until the shutdown has started and no stream is open.
     ///
-    /// Streams whose clients have stopped reading may take for ever, unless something cuts their
-    /// connections: see [`finished_within`](Self::finished_within).
+    /// A stream whose client stopped reading never ends unless its connection is cut. See
+    /// [`finished_within`](Self::finished_within).
     ///
     /// # Cancel safety
     ///
-    /// It can be dropped and called again at any time.
+    /// Dropping the future loses nothing. Call the method again.
     pub async fn finished(&self) {
         self.changed_until(|shutdown| shutdown.lock().is_finished()).await;
     }
 
-    /// Waits as [`finished`](Self::finished) does, and no longer than so long from now.
+    /// Waits like [`finished`](Self::finished), but at most for `limit` from now.
     ///
     /// # Errors
     ///
-    /// Returns how many streams are still open after that.
+    /// Returns [`ShutdownTimeout`] with the number of streams that are still open after the limit.
     ///
     /// # Panics
     ///
-    /// Panics outside of a tokio runtime with its timer enabled.
+    /// Panics outside of a tokio runtime whose timer is enabled.
     ///
     /// # Cancel safety
     ///
-    /// It can be dropped and called again at any time.
+    /// Dropping the future loses nothing. Call the method again.
     pub async fn finished_within(&self, limit: Duration) -> Result<(), ShutdownTimeout> {
         let finished = timeout(limit, self.finished()).await;
-        finished
-            .map_err(|_| ShutdownTimeout { streams: self.streams(), started: self.is_started() })
+        finished.map_err(|_| ShutdownTimeout::new(self))
     }
 
-    /// Waits until streams are open that should have ended: the shutdown has started, everything
-    /// that its [`Farewell`] gives is over, and [`Farewell::cut_after`] too. If none is open then,
-    /// it waits for ever.
+    /// Waits until streams are still open although they should have ended: the shutdown has
+    /// started, its [`Farewell`] gives them no more time, and [`Farewell::cut_after`] has passed. If
+    /// no stream is open then, the future stays pending.
     ///
-    /// For whoever has the connections in hand, and drops what is still there:
+    /// Servers that manage their own connections use it to drop those that are left:
     ///
     /// ```
     /// # use tower_sse::Shutdown;
@@ -224,7 +231,7 @@ impl Shutdown {
     ///
     /// # Cancel safety
     ///
-    /// It can be dropped and called again at any time.
+    /// Dropping the future loses nothing. Call the method again.
     pub async fn overdue(&self) {
         loop {
             let mut changed = pin!(self.inner.changed.notified());
@@ -239,7 +246,7 @@ impl Shutdown {
                     let mut timer = LazyTimer::default();
                     poll_fn(|cx| {
                         let is_changed = changed.as_mut().poll(cx).is_ready();
-                        // Where there is no timer, it is never.
+                        // Without a timer this never fires.
                         let fired = timer.poll_at(at, cx);
                         let is_due = fired.is_some_and(|fired| fired.is_ready());
                         if is_changed || is_due { Poll::Ready(()) } else { Poll::Pending }
@@ -252,9 +259,9 @@ impl Shutdown {
         }
     }
 
-    /// Wraps a connection, so that it is cut when streams are [`overdue`](Self::overdue): reading
-    /// and writing are errors then. All connections that are still open at that time are cut,
-    /// whatever they carry.
+    /// Wraps a connection so that it is cut when streams are [overdue](Self::overdue): from then on
+    /// reading and writing fail. It cuts all wrapped connections that are open at that time, also
+    /// those that carry no stream.
     pub fn cut_io<IO>(&self, io: IO) -> ShutdownIo<IO> {
         ShutdownIo::new(io, self)
     }
@@ -263,57 +270,76 @@ impl Shutdown {
         &self.inner.farewell
     }
 
-    /// Counts a stream in, and asks it to end if the shutdown has started.
-    pub(crate) fn register(&self, stream: &Control) -> Registration {
-        let (key, ask) = {
+    /// Returns a number that changes after each stop request was stored and before its stream is
+    /// woken.
+    pub(crate) fn generation(&self) -> u64 {
+        self.inner.generation.load(Acquire)
+    }
+
+    /// Counts a stream, and asks it to end if the shutdown has started.
+    pub(crate) fn register(&self, stream: StreamHandle) -> Registration {
+        let (key, request) = {
             let mut state = self.lock();
             let key = state.next_key;
             state.next_key += 1;
             state.streams.insert(key, stream.clone());
             let now = Instant::now();
-            let ask = match state.phase {
+            let request = match state.phase {
                 Phase::Running => None,
-                Phase::Ending { since } => Some(self.inner.farewell.ask_late(now, since)),
-                Phase::EndingNow { .. } => Some(Ask { begin: now, end: now, silent: true }),
+                Phase::Ending { since } => Some(self.inner.farewell.request_late(now, since)),
+                Phase::EndingNow { .. } => Some(StopRequest { begin: now, end: now, silent: true }),
             };
-            (key, ask)
+            (key, request)
         };
-        if let Some(ask) = ask {
-            stream.ask(ask);
-            // It may be overdue as soon as it is there.
-            self.inner.changed.notify_waiters();
+        if let Some(request) = request {
+            self.request_stop(&stream, request);
+            // The stream may be overdue as soon as it is registered.
+            self.notify_changed();
         }
-        Registration { shutdown: self.clone(), key }
+        Registration::new(self.clone(), key)
     }
 
-    async fn changed_until(&self, is_so: impl Fn(&Self) -> bool) {
+    /// Stores the request, makes it visible, and wakes the stream, in this order: a stream that is
+    /// polled in between finds either its request or a changed generation.
+    fn request_stop(&self, stream: &StreamHandle, request: StopRequest) {
+        let waker = stream.request_stop(request);
+        self.inner.generation.fetch_add(1, Release);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn notify_changed(&self) {
+        self.inner.changed.notify_waiters();
+    }
+
+    async fn changed_until(&self, condition: impl Fn(&Self) -> bool) {
         loop {
-            // Is told of everything from here on, also before it is polled.
+            // `Notified` receives notifications from its creation on, also before it is polled, so
+            // no change between the check and the wait is lost.
             let changed = self.inner.changed.notified();
-            if is_so(self) {
+            if condition(self) {
                 return;
             }
             changed.await;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that panics runs under the lock.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that panics runs under the lock, so a poisoned lock guards a whole state.
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn all(&self) -> Vec<Control> {
+    fn all(&self) -> Vec<StreamHandle> {
         self.streams.values().cloned().collect()
     }
 
-    fn is_finished(&self) -> bool {
+    pub(super) fn is_finished(&self) -> bool {
         self.phase != Phase::Running && self.streams.is_empty()
     }
 }
 
-/// Shutdowns are equal if they are the same one.
+/// Two handles are equal if they stand for the same shutdown.
 impl PartialEq for Shutdown {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
@@ -323,7 +349,7 @@ impl PartialEq for Shutdown {
 impl Eq for Shutdown {}
 
 impl Default for Shutdown {
-    /// As [`Shutdown::now`].
+    /// Returns [`Shutdown::now`].
     fn default() -> Self {
         Self::now()
     }
@@ -338,61 +364,3 @@ impl fmt::Debug for Shutdown {
         shown.finish_non_exhaustive()
     }
 }
-
-/// A stream that is counted, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Registration {
-    shutdown: Shutdown,
-    key: u64,
-}
-
-impl Registration {
-    pub(crate) fn shutdown(&self) -> &Shutdown {
-        &self.shutdown
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        let (_stream, finished) = {
-            let mut state = self.shutdown.lock();
-            let stream = state.streams.remove(&self.key);
-            if state.streams.is_empty() && state.streams.capacity() > 64 {
-                // What a burst of streams has taken is given back.
-                mem::take(&mut state.streams);
-            }
-            (stream, state.is_finished())
-        };
-        if finished {
-            self.shutdown.inner.changed.notify_waiters();
-        }
-    }
-}
-
-/// The error of a shutdown that has taken too long: streams are still open, because their clients
-/// have stopped reading, or their handlers were given more time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShutdownTimeout {
-    streams: usize,
-    started: bool,
-}
-
-impl ShutdownTimeout {
-    /// Returns how many streams are open.
-    #[must_use]
-    pub fn streams(&self) -> usize {
-        self.streams
-    }
-}
-
-impl fmt::Display for ShutdownTimeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.started {
-            return f.write_str("shutdown not finished in time: it has not started");
-        }
-        let plural = if self.streams == 1 { "stream is" } else { "streams are" };
-        write!(f, "shutdown not finished in time: {} event {plural} still open", self.streams)
-    }
-}
-
-impl Error for ShutdownTimeout {}

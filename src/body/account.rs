@@ -1,0 +1,193 @@
+//! The account of one stream: what was accepted, what went out, and how it ended.
+
+use std::{error::Error, fmt, mem, sync::Arc};
+
+use bytes::Bytes;
+use http::Extensions;
+use tokio::time::Instant;
+
+use super::{active::Outcome, options::BodyOptions, source::Source};
+use crate::{
+    channel::{LastId, Segment},
+    lifecycle::EndReason,
+    metrics::StreamMetrics,
+    shutdown::{Registration, Shutdown},
+    trace::Span,
+};
+
+/// What is known of a stream when it is accepted, besides its settings and its source.
+pub(crate) struct AcceptedStream {
+    /// The session: the request's extensions as `on_connect` left them.
+    pub(crate) extensions: Extensions,
+    /// When the stream must have ended.
+    pub(crate) deadline: Option<Instant>,
+    /// The permits of the limits that the stream counts for.
+    pub(crate) permits: Option<Box<dyn Send + Sync>>,
+    pub(crate) span: Span,
+}
+
+impl AcceptedStream {
+    pub(crate) fn without_request() -> Self {
+        Self {
+            extensions: Extensions::new(),
+            deadline: None,
+            permits: None,
+            span: Span::without_request(),
+        }
+    }
+}
+
+/// Accounts for one stream, and reports its end when it is dropped (`report.rs`). Without an outcome,
+/// the client is gone.
+///
+/// `repr(C)` keeps the fields that every event touches together, first.
+#[repr(C)]
+pub(super) struct StreamAccount {
+    pub(super) options: Arc<BodyOptions>,
+    /// The events that were handed to the server.
+    pub(super) events: u64,
+    /// The bytes that were handed to the server.
+    pub(super) bytes: u64,
+    pub(super) last_sent_id: LastSentId,
+    /// `Some` while a shutdown counts the stream.
+    pub(super) registration: Option<Registration>,
+    pub(super) span: Span,
+    pub(super) metrics: StreamMetrics,
+    /// The events that the buffer dropped. Set when the stream has ended.
+    pub(super) dropped: u64,
+    /// `None` while the stream lasts.
+    pub(super) reason: Option<EndReason>,
+    pub(super) error: Option<Arc<dyn Error + Send + Sync>>,
+    pub(super) extensions: Extensions,
+    /// When the stream was accepted.
+    pub(super) started: Instant,
+    /// Held until the end was reported.
+    _permits: Option<Box<dyn Send + Sync>>,
+}
+
+impl StreamAccount {
+    pub(super) fn new(options: Arc<BodyOptions>, accepted: AcceptedStream) -> Self {
+        let metrics = StreamMetrics::new();
+        metrics.opened();
+        Self {
+            options,
+            events: 0,
+            bytes: 0,
+            last_sent_id: LastSentId::None,
+            registration: None,
+            span: accepted.span,
+            metrics,
+            dropped: 0,
+            reason: None,
+            error: None,
+            extensions: accepted.extensions,
+            started: Instant::now(),
+            _permits: accepted.permits,
+        }
+    }
+
+    /// Changes the settings.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut BodyOptions), source: &mut Source) {
+        let before = self.options.shutdown.clone();
+        change(Arc::make_mut(&mut self.options));
+        if self.options.shutdown != before {
+            self.unregister(source);
+            self.register(source);
+        }
+    }
+
+    /// Registers the stream with the shutdown of the settings, if there is one.
+    pub(super) fn register(&mut self, source: &mut Source) {
+        if let Some(shutdown) = self.options.shutdown.clone() {
+            self.register_with(&shutdown, source);
+        }
+    }
+
+    /// Registers the stream with this shutdown, in place of another one.
+    pub(super) fn register_with(&mut self, shutdown: &Shutdown, source: &mut Source) {
+        if self.shutdown() != Some(shutdown) {
+            self.unregister(source);
+            self.registration = source.handle().map(|stream| shutdown.register(stream));
+        }
+    }
+
+    fn unregister(&mut self, source: &mut Source) {
+        if self.registration.take().is_some() {
+            // A request of the shutdown that does not count any more.
+            if let Some(stream) = source.handle() {
+                stream.cancel_stop();
+            }
+        }
+    }
+
+    /// Returns the shutdown that counts the stream.
+    pub(super) fn shutdown(&self) -> Option<&Shutdown> {
+        self.registration.as_ref().map(Registration::shutdown)
+    }
+
+    /// Counts bytes that are handed to the server, and the events of a segment whose last byte is
+    /// among them.
+    pub(super) fn count(&mut self, bytes: usize, completed: Option<Segment>) {
+        let mut events = 0;
+        if let Some(segment) = completed {
+            events = segment.events;
+            // Only the hook is told the last id.
+            if let Some(id) = segment.last_id.filter(|_| self.options.on_disconnect.is_some()) {
+                self.last_sent_id.set(id);
+            }
+        }
+        self.events += events as u64;
+        self.bytes += bytes as u64;
+        self.metrics.handed_over(events, bytes);
+    }
+
+    pub(super) fn has_outcome(&self) -> bool {
+        self.reason.is_some()
+    }
+
+    pub(super) fn set_outcome(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Clean(reason) => self.reason = Some(*reason),
+            Outcome::Failed(reason, error) => {
+                self.reason = Some(*reason);
+                self.error = (*reason == EndReason::Failed).then(|| error.clone());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for StreamAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamAccount").field("events", &self.events).finish_non_exhaustive()
+    }
+}
+
+/// The last event id that was handed to the server.
+pub(super) enum LastSentId {
+    None,
+    /// A copy, since a slice would keep the whole segment.
+    Copy(Vec<u8>),
+    Own(Bytes),
+}
+
+impl LastSentId {
+    fn set(&mut self, id: LastId) {
+        match (id, &mut *self) {
+            (LastId::Own(id), this) => *this = Self::Own(id),
+            (LastId::Slice(id), Self::Copy(copy)) => {
+                copy.clear();
+                copy.extend_from_slice(&id);
+            }
+            (LastId::Slice(id), this) => *this = Self::Copy(id.to_vec()),
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Option<String> {
+        let id = match mem::replace(self, Self::None) {
+            Self::None => return None,
+            Self::Copy(id) => id,
+            Self::Own(id) => id.into(),
+        };
+        String::from_utf8(id).ok()
+    }
+}

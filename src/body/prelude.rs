@@ -1,0 +1,53 @@
+//! The first bytes of a stream: the greeting and the reconnection time.
+
+use bytes::Bytes;
+
+use super::options::BodyOptions;
+use crate::event::Event;
+
+/// The maximum length of the first segment, in bytes, to be copied after the prelude. A longer one
+/// goes out as a frame of its own.
+pub(super) const MAX_JOINED: usize = 16 << 10;
+
+/// Whether the first bytes of a stream have gone out.
+///
+/// The body writes them itself, so that no buffer can drop them. They go out with the first segment,
+/// or alone if there is none yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Prelude {
+    /// The body was not polled yet.
+    NotStarted,
+    Due,
+    /// They have gone out, or there are none.
+    Sent,
+}
+
+impl Prelude {
+    pub(super) fn for_options(options: &BodyOptions) -> Self {
+        if options.greeting || options.retry.is_some() { Self::Due } else { Self::Sent }
+    }
+
+    pub(super) fn is_due(self) -> bool {
+        matches!(self, Self::Due)
+    }
+
+    pub(super) fn is_sent(self) -> bool {
+        matches!(self, Self::Sent)
+    }
+
+    /// Encodes the prelude, if it has not gone out.
+    pub(super) fn take(&mut self, options: &BodyOptions) -> Option<Bytes> {
+        if !self.is_due() {
+            return None;
+        }
+        *self = Self::Sent;
+        let mut prelude = Event::default();
+        if options.greeting {
+            prelude = prelude.with_comment("connected");
+        }
+        if let Some(retry) = &options.retry {
+            prelude = prelude.with_retry(retry.draw());
+        }
+        Some(prelude.encode().to_bytes())
+    }
+}

@@ -1,0 +1,132 @@
+//! A source that produces segments itself and has no channel.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Waker},
+};
+
+use crate::{
+    channel::{ChannelEnd, Polled, Segment},
+    lifecycle::{AbortReason, StopRequest, StopSlot, StreamHandle},
+    shutdown::Shutdown,
+};
+
+/// A source that produces segments itself instead of receiving them through a channel.
+pub(crate) trait ExternalSource: Send + Sync {
+    /// Returns the next item: a segment of at most about 64 KiB or one event, the end, or
+    /// [`Polled::Empty`] after it has stored the waker.
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Polled;
+
+    /// Returns why the stream was cut off, or stores the waker for that case alone. Asked in place of
+    /// [`poll_item`](Self::poll_item) while a batch window holds events back.
+    fn poll_abort(&mut self, cx: &mut Context<'_>) -> Option<AbortReason>;
+
+    /// Returns an event that updates the client's last event id, if it needs an update. Asked when
+    /// nothing else is ready.
+    fn refresh(&mut self) -> Option<Segment>;
+
+    /// Returns why the stream was cut off, or would have been at the next poll. Asked when the body
+    /// is dropped.
+    fn abort_reason(&mut self) -> Option<AbortReason>;
+}
+
+/// An external source and the way in which a shutdown reaches its stream.
+pub(in crate::body) struct External {
+    source: Box<dyn ExternalSource>,
+    /// The source has ended, or was closed.
+    ended: bool,
+    /// `Some` once a shutdown counts the stream.
+    stop: Option<StopWatch>,
+}
+
+/// The slot for stop requests, and what is known of it.
+///
+/// The slot is not in the cache when an event comes, so it is read only if it may have changed: the
+/// shutdown counts its requests in one number for all streams, which is in the cache.
+struct StopWatch {
+    slot: Arc<StopSlot>,
+    /// The shutdown's generation, read before the slot was found empty, and the waker that was left
+    /// there.
+    seen: Option<(u64, Waker)>,
+}
+
+impl External {
+    pub(super) fn new(source: Box<dyn ExternalSource>) -> Self {
+        Self { source, ended: false, stop: None }
+    }
+
+    pub(super) fn poll(
+        &mut self,
+        hold: bool,
+        shutdown: Option<&Shutdown>,
+        cx: &mut Context<'_>,
+    ) -> Polled {
+        if let (Some(stop), Some(shutdown)) = (&mut self.stop, shutdown) {
+            if let Some(request) = stop.poll(shutdown, cx) {
+                return Polled::Stop(request);
+            }
+        }
+        if self.ended {
+            return Polled::End(ChannelEnd::Closed);
+        }
+        let polled = if hold {
+            match self.source.poll_abort(cx) {
+                Some(reason) => Polled::End(ChannelEnd::Aborted(reason)),
+                None => Polled::Empty,
+            }
+        } else {
+            self.source.poll_item(cx)
+        };
+        if let Polled::End(_) = polled {
+            self.ended = true;
+        }
+        polled
+    }
+
+    pub(super) fn refresh(&mut self) -> Option<Segment> {
+        self.source.refresh()
+    }
+
+    pub(super) fn close(&mut self) -> bool {
+        !std::mem::replace(&mut self.ended, true)
+    }
+
+    pub(super) fn take_stop_request(&self) -> Option<StopRequest> {
+        self.stop.as_ref()?.slot.take_request()
+    }
+
+    pub(super) fn handle(&mut self) -> StreamHandle {
+        let new = || StopWatch { slot: Arc::default(), seen: None };
+        StreamHandle::new(self.stop.get_or_insert_with(new).slot.clone())
+    }
+
+    pub(super) fn abandon(&mut self) -> Option<ChannelEnd> {
+        let aborted = self.source.abort_reason().map(ChannelEnd::Aborted);
+        aborted.or_else(|| self.ended.then_some(ChannelEnd::Closed))
+    }
+}
+
+impl StopWatch {
+    /// Takes the stop request, or leaves the waker.
+    fn poll(&mut self, shutdown: &Shutdown, cx: &Context<'_>) -> Option<StopRequest> {
+        // Read before the slot: a request that is stored afterwards changes it.
+        let generation = shutdown.generation();
+        let is_current = self
+            .seen
+            .as_ref()
+            .is_some_and(|(seen, waker)| *seen == generation && waker.will_wake(cx.waker()));
+        if is_current {
+            return None;
+        }
+        let request = self.slot.take(cx);
+        self.seen = request.is_none().then(|| (generation, cx.waker().clone()));
+        request
+    }
+}
+
+impl fmt::Debug for External {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("External").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,86 @@
+//! A handler that runs inside its body.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use crate::{
+    BoxError,
+    catch_panic::{CatchPanic, Panicked, catch_and_log},
+    channel::{EventReceiver, is_closed_send},
+    exclusive::Exclusive,
+    trace::{self, Span},
+};
+
+/// The future that a handler closure returns.
+pub(crate) type BoxHandler = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+
+/// How a handler's future ended, or its panic.
+pub(super) type HandlerResult = Result<Result<(), BoxError>, Panicked>;
+
+/// The settings of a handler that its source needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HandlerSettings {
+    pub(crate) buffer: crate::channel::Buffer,
+    /// Whether the handler runs in a task of its own.
+    pub(crate) spawn: bool,
+    pub(crate) send_timeout: Option<Duration>,
+}
+
+/// A handler that its body polls, and the channel that it sends to.
+///
+/// The handler has a waker of its own, which is the channel. So the body knows whether the handler
+/// was woken, and polls it only then: after a frame the server polls the body again at once, and an
+/// event that is ready must not wait until the handler has computed the next one.
+#[derive(Debug)]
+pub(in crate::body) struct Handler {
+    pub(super) receiver: EventReceiver,
+    waker: Waker,
+    future: Exclusive<CatchPanic<Result<(), BoxError>>>,
+    /// Whether the handler moves to a task at the first poll.
+    pub(super) spawn: bool,
+}
+
+impl Handler {
+    pub(super) fn new(future: BoxHandler, receiver: EventReceiver, spawn: bool) -> Self {
+        let waker = receiver.handler_waker();
+        let future = Exclusive::new(CatchPanic::new("the handler", future));
+        Self { receiver, waker, future, spawn }
+    }
+
+    /// Polls the handler in the span of the stream.
+    pub(super) fn poll(&mut self, span: &Span) -> Poll<HandlerResult> {
+        let mut cx = Context::from_waker(&self.waker);
+        let future = Pin::new(self.future.get_mut());
+        span.enter(|| future.poll(&mut cx))
+    }
+
+    /// Ends the stream with the handler's error, if it has one. Returns the channel.
+    pub(super) fn finish(self, result: HandlerResult) -> EventReceiver {
+        if let Some(error) = error_of(result) {
+            let error: Arc<dyn std::error::Error + Send + Sync> = Arc::from(error);
+            log_late_error(self.receiver.fail(error));
+        }
+        self.receiver
+    }
+
+    pub(super) fn into_parts(self) -> (EventReceiver, CatchPanic<Result<(), BoxError>>) {
+        (self.receiver, self.future.into_inner())
+    }
+}
+
+/// Returns the error that a handler ended with.
+pub(super) fn error_of(result: HandlerResult) -> Option<BoxError> {
+    result.map_err(BoxError::from).and_then(|handled| handled).err()
+}
+
+/// Logs an error that came after the end of the stream. Nobody else can be told.
+pub(super) fn log_late_error(error: Option<Arc<dyn std::error::Error + Send + Sync>>) {
+    if let Some(error) = error.filter(|error| !is_closed_send(&**error)) {
+        catch_and_log("the error's Display", || trace::failed_after_the_end(&*error));
+    }
+}

@@ -1,0 +1,179 @@
+//! Where a body takes its events from.
+
+mod external;
+mod handler;
+mod stream;
+mod task;
+
+use std::{
+    mem,
+    task::{Context, Poll},
+};
+
+pub use self::stream::StreamItem;
+pub(super) use self::stream::forward;
+use self::{external::External, handler::Handler, task::Task};
+pub(crate) use self::{
+    external::ExternalSource,
+    handler::{BoxHandler, HandlerSettings},
+};
+use super::account::StreamAccount;
+use crate::{
+    channel::{ChannelEnd, EventReceiver, Interest, Polled, Segment},
+    lifecycle::{StopRequest, StreamHandle},
+};
+
+/// Where a body takes its events from. Every source gives [`Polled`] items.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// Senders elsewhere. A handler that has returned leaves its channel behind.
+    Channel(EventReceiver),
+    /// A handler that the body polls, and the channel that it sends to.
+    Handler(Handler),
+    /// A handler that runs in a task, and the channel that it sends to.
+    Task(Task),
+    /// A source that produces segments itself and has no channel: a reader of a hub.
+    External(External),
+    /// The source was dropped at the end of the stream.
+    Ended,
+}
+
+impl Source {
+    pub(super) fn handler(
+        future: BoxHandler,
+        receiver: EventReceiver,
+        settings: HandlerSettings,
+    ) -> Self {
+        receiver.set_send_timeout(settings.send_timeout);
+        Self::Handler(Handler::new(future, receiver, settings.spawn))
+    }
+
+    pub(super) fn external(source: Box<dyn ExternalSource>) -> Self {
+        Self::External(External::new(source))
+    }
+
+    /// Does what is due before the first poll: moves the handler to a task, if the settings say so.
+    pub(super) fn start(&mut self, account: &StreamAccount) {
+        if matches!(self, Self::Handler(handler) if handler.spawn) {
+            if let Self::Handler(handler) = mem::replace(self, Self::Ended) {
+                *self = handler.spawn_task(&account.span);
+            }
+        }
+    }
+
+    /// Returns the next item, or stores the waker. With `hold` it returns only what must not wait for
+    /// the batch window.
+    pub(super) fn poll(
+        &mut self,
+        hold: bool,
+        account: &StreamAccount,
+        cx: &mut Context<'_>,
+    ) -> Polled {
+        match self {
+            Self::Channel(receiver) | Self::Task(Task { receiver, .. }) => {
+                receiver.poll(Interest { handler: false, hold }, cx)
+            }
+            Self::External(external) => external.poll(hold, account.shutdown(), cx),
+            Self::Ended => Polled::End(ChannelEnd::Closed),
+            Self::Handler(handler) => {
+                let interest = Interest { handler: true, hold };
+                match handler.receiver.poll(interest, cx) {
+                    Polled::HandlerWoken => {}
+                    polled => return polled,
+                }
+                if let Poll::Ready(result) = handler.poll(&account.span) {
+                    let Self::Handler(handler) = mem::replace(self, Self::Ended) else {
+                        return Polled::Empty;
+                    };
+                    let receiver = handler.finish(result);
+                    let interest = Interest { handler: false, hold };
+                    let polled = receiver.poll_after_handler(interest, cx);
+                    *self = Self::Channel(receiver);
+                    return polled;
+                }
+                handler.receiver.poll_after_handler(interest, cx)
+            }
+        }
+    }
+
+    /// Returns the event that updates the client's last event id, if it needs an update. Asked when
+    /// nothing else is ready.
+    pub(super) fn refresh(&mut self) -> Option<Segment> {
+        match self {
+            Self::External(external) => external.refresh(),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the stream may use a grace period. A reader of a hub has nothing to finish.
+    pub(super) fn has_grace(&self) -> bool {
+        !matches!(self, Self::External(_))
+    }
+
+    /// Tells the senders that a graceful end has begun.
+    pub(super) fn begin_ending(&self) {
+        if let Some(receiver) = self.receiver() {
+            receiver.begin_ending();
+        }
+    }
+
+    /// Ends the stream, and returns whether it had not ended before. Queued events still go out.
+    pub(super) fn close(&mut self) -> bool {
+        match self {
+            Self::External(external) => external.close(),
+            _ => self.receiver().is_some_and(EventReceiver::close),
+        }
+    }
+
+    /// Takes a stop request that the body has not taken yet.
+    pub(super) fn take_stop_request(&self) -> Option<StopRequest> {
+        match self {
+            Self::External(external) => external.take_stop_request(),
+            _ => self.receiver()?.take_stop_request(),
+        }
+    }
+
+    /// Returns the handle with which a shutdown ends the stream.
+    pub(super) fn handle(&mut self) -> Option<StreamHandle> {
+        match self {
+            Self::External(external) => Some(external.handle()),
+            _ => self.receiver().map(EventReceiver::handle),
+        }
+    }
+
+    /// Tells the senders that the stream is not read any more. Returns how it had ended before.
+    pub(super) fn abandon(&mut self) -> Option<ChannelEnd> {
+        match self {
+            Self::External(external) => external.abandon(),
+            Self::Handler(handler) => match handler.receiver.abandon() {
+                // The handler still runs, and could have sent more from elsewhere.
+                Some(ChannelEnd::NoSenders) => None,
+                end => end,
+            },
+            _ => self.receiver()?.abandon(),
+        }
+    }
+
+    /// Returns whether everything was taken and nothing can follow, not even an error.
+    pub(super) fn is_finished(&self) -> bool {
+        match self {
+            Self::Channel(receiver) | Self::Task(Task { receiver, .. }) => receiver.is_finished(),
+            // A handler inside, and an external source, end when they are polled.
+            Self::Handler(_) | Self::External(_) | Self::Ended => false,
+        }
+    }
+
+    /// Returns how many events the buffer has dropped.
+    pub(super) fn dropped(&self) -> u64 {
+        self.receiver().map_or(0, EventReceiver::dropped)
+    }
+
+    fn receiver(&self) -> Option<&EventReceiver> {
+        match self {
+            Self::Channel(receiver)
+            | Self::Handler(Handler { receiver, .. })
+            | Self::Task(Task { receiver, .. }) => Some(receiver),
+            Self::External(_) | Self::Ended => None,
+        }
+    }
+}
