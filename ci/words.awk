@@ -247,8 +247,8 @@ function is_question(text, at) {
     return match(substr(text, at), /[.!?]["*_)]*( |$)/) && substr(text, at + RSTART - 1, 1) == "?"
 }
 
-# A doc may start with a title in place of a sentence: "What a reader selects." A second form of "to be" makes it a sentence with
-# a subject: "What was cut is freed at once."
+# A doc may start with a title instead of a sentence: `What a reader selects.` A second form of "to be" makes it a sentence with
+# a subject: `What was cut is freed at once.`
 function is_title(text, at,    sentence) {
     if (last_from !~ /^\/\// || at > 1 || text !~ /^ *What /) return 0
     match(text, /[.!?:]( |$)/)
