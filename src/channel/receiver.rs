@@ -207,7 +207,7 @@ fn look(state: &mut State, interest: Interest) -> Option<Found> {
     if let Some(request) = state.stop.take() {
         return Some(Found::Stop(*request));
     }
-    let may_wait = state.is_open() && state.senders > 0 && state.waiting.is_empty();
+    let may_wait = state.is_open() && state.senders > 0 && state.waiting() == 0;
     if interest.hold && may_wait {
         return None;
     }

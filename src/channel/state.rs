@@ -2,7 +2,7 @@
 //!
 //! Rules:
 //!
-//! - Senders that wait stand in `waiting` in the order of their arrival, and only the first of them
+//! - Senders that wait stand in a line in the order of their arrival, and only the first of them
 //!   may take room. So a sender that leaves the front, because it was served or cancelled, passes the
 //!   turn on ([`State::next_turn`]).
 //! - Wakers are returned to the caller, which wakes or drops them after it has released the lock.
@@ -61,16 +61,28 @@ pub(super) struct State {
     /// Room that is promised to sinks, in events.
     reserved: usize,
     pub(super) queue: Queue,
-    /// The senders that wait for room, in the order of their arrival.
-    pub(super) waiting: VecDeque<WaitingSender>,
-    next_ticket: Ticket,
-    /// How many events the buffer's policy has dropped.
-    pub(super) dropped: u64,
+    /// The senders that wait for room. Boxed, since most streams never have one.
+    waiting: Option<Box<WaitingLine>>,
     /// The request that the body has not taken yet. Boxed, since most streams never get one.
     pub(super) stop: Option<Box<StopRequest>>,
-    /// How long a sender outside of the body may wait.
-    send_timeout: Option<Duration>,
-    /// When the receiver last took something. Kept only for `send_timeout`.
+    /// How long a sender outside of the body may wait. Boxed, since most streams have no limit.
+    send_limit: Option<Box<SendLimit>>,
+    /// How many events the buffer's policy has dropped.
+    pub(super) dropped: u64,
+}
+
+/// The senders that wait for room, in the order of their arrival.
+#[derive(Debug, Default)]
+struct WaitingLine {
+    senders: VecDeque<WaitingSender>,
+    /// The ticket of the next sender.
+    next_ticket: Ticket,
+}
+
+#[derive(Debug)]
+struct SendLimit {
+    timeout: Duration,
+    /// When the receiver last took something.
     last_taken: Option<Instant>,
 }
 
@@ -130,17 +142,16 @@ impl State {
                 WhenFull::DropOldest => Queue::sliding(),
                 WhenFull::Wait | WhenFull::DropNewest => Queue::default(),
             },
-            waiting: VecDeque::new(),
-            next_ticket: 0,
-            dropped: 0,
+            waiting: None,
             stop: None,
-            send_timeout: None,
-            last_taken: None,
+            send_limit: None,
+            dropped: 0,
         }
     }
 
     pub(super) fn set_send_timeout(&mut self, limit: Option<Duration>) {
-        self.send_timeout = limit;
+        let limit = limit.map(|timeout| Box::new(SendLimit { timeout, last_taken: None }));
+        self.send_limit = limit;
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -264,26 +275,30 @@ impl State {
         cx: &Context<'_>,
     ) -> (Ticket, Option<Waker>) {
         if let Some(index) = ticket.and_then(|ticket| self.index_of(ticket)) {
-            let waiting = &mut self.waiting[index];
-            return (waiting.ticket, renew(&mut waiting.waker, cx));
+            if let Some(waiting) = self.line().senders.get_mut(index) {
+                return (waiting.ticket, renew(&mut waiting.waker, cx));
+            }
         }
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.waiting.push_back(WaitingSender { ticket, waker: cx.waker().clone() });
+        // Cloned first: it is foreign code, and may panic.
+        let waker = cx.waker().clone();
+        let line = self.line();
+        let ticket = line.next_ticket;
+        line.next_ticket += 1;
+        line.senders.push_back(WaitingSender { ticket, waker });
         (ticket, None)
     }
 
     /// Takes a sender out of the line, and passes the turn on.
     pub(super) fn leave(&mut self, ticket: Ticket) -> Release {
         let index = self.index_of(ticket);
-        let previous = index.and_then(|index| self.waiting.remove(index));
+        let previous = index.and_then(|index| self.line().senders.remove(index));
         Release { _previous: previous.map(|waiting| waiting.waker), next: self.next_turn() }
     }
 
     /// Returns the sender that must be woken, because it is its turn and there may be room.
     #[must_use]
     pub(super) fn next_turn(&self) -> Option<Waker> {
-        let first = self.waiting.front()?;
+        let first = self.waiting.as_ref()?.senders.front()?;
         self.fits(1).then(|| first.waker.clone())
     }
 
@@ -291,8 +306,8 @@ impl State {
     pub(super) fn take(&mut self) -> Option<(Segment, Option<Waker>)> {
         let segment = self.queue.take()?;
         self.since_taken = 0;
-        if self.send_timeout.is_some() {
-            self.last_taken = Some(Instant::now());
+        if let Some(limit) = &mut self.send_limit {
+            limit.last_taken = Some(Instant::now());
         }
         Some((segment, self.next_turn()))
     }
@@ -328,18 +343,21 @@ impl State {
     /// Returns how long a sender may wait. A handler inside its body may wait without a limit: it is
     /// paused together with the body, whose polls make room.
     pub(super) fn wait_limit(&self) -> Option<Duration> {
-        self.send_timeout.filter(|_| !self.is_polled_here())
+        let limit = self.send_limit.as_ref()?;
+        (!self.is_polled_here()).then_some(limit.timeout)
     }
 
     /// Returns when the client counts as too slow for a sender that waits since `since`. A client is
     /// not slow while nothing is queued.
     pub(super) fn too_slow_at(&self, since: Instant, limit: Duration) -> Instant {
         let from = if self.queue.is_empty() { Instant::now() } else { since };
-        saturating_add(self.last_taken.map_or(from, |taken| taken.max(from)), limit)
+        let last_taken = self.send_limit.as_ref().and_then(|limit| limit.last_taken);
+        saturating_add(last_taken.map_or(from, |taken| taken.max(from)), limit)
     }
 
     fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {
-        self.waiting.front().is_none_or(|first| Some(first.ticket) == ticket)
+        let first = self.waiting.as_ref().and_then(|line| line.senders.front());
+        first.is_none_or(|first| Some(first.ticket) == ticket)
     }
 
     fn fits(&self, len: usize) -> bool {
@@ -350,7 +368,22 @@ impl State {
     }
 
     fn index_of(&self, ticket: Ticket) -> Option<usize> {
-        self.waiting.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()
+        let senders = &self.waiting.as_ref()?.senders;
+        senders.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()
+    }
+
+    fn line(&mut self) -> &mut WaitingLine {
+        self.waiting.get_or_insert_default()
+    }
+
+    /// Returns how many senders wait for room.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |line| line.senders.len())
+    }
+
+    /// Ends the waiting of all senders, and returns them.
+    pub(super) fn take_waiting(&mut self) -> VecDeque<WaitingSender> {
+        self.waiting.as_mut().map(|line| mem::take(&mut line.senders)).unwrap_or_default()
     }
 }
 

@@ -10,11 +10,14 @@ use std::{
 
 use crate::{
     BoxError,
-    catch_panic::{CatchPanic, Panicked, catch_and_log},
+    catch_panic::{CatchPanic, Panicked, catch_and_log, catch_panic},
     channel::{EventReceiver, is_closed_send},
     exclusive::Exclusive,
     trace::{self, Span},
 };
+
+/// Calls a handler closure with its request and sender.
+pub(crate) type StartHandler = Box<dyn FnOnce() -> BoxHandler + Send>;
 
 /// The future that a handler closure returns.
 pub(crate) type BoxHandler = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
@@ -40,15 +43,15 @@ pub(crate) struct HandlerSettings {
 pub(in crate::body) struct Handler {
     pub(super) receiver: EventReceiver,
     waker: Waker,
-    future: Exclusive<CatchPanic<Result<(), BoxError>>>,
+    future: Exclusive<HandlerFuture>,
     /// Whether the handler moves to a task at the first poll.
     pub(super) spawn: bool,
 }
 
 impl Handler {
-    pub(super) fn new(future: BoxHandler, receiver: EventReceiver, spawn: bool) -> Self {
+    pub(super) fn new(start: StartHandler, receiver: EventReceiver, spawn: bool) -> Self {
         let waker = receiver.handler_waker();
-        let future = Exclusive::new(CatchPanic::new("the handler", future));
+        let future = Exclusive::new(HandlerFuture::NotStarted(Some(start)));
         Self { receiver, waker, future, spawn }
     }
 
@@ -68,8 +71,50 @@ impl Handler {
         self.receiver
     }
 
-    pub(super) fn into_parts(self) -> (EventReceiver, CatchPanic<Result<(), BoxError>>) {
+    pub(super) fn into_parts(self) -> (EventReceiver, HandlerFuture) {
         (self.receiver, self.future.into_inner())
+    }
+}
+
+/// The future of a handler, which starts at its first poll.
+///
+/// The closure with its request is freed when the handler has started. An `async` block around both
+/// would keep room for the request as long as the stream lasts.
+pub(super) enum HandlerFuture {
+    /// `None` after a panic of the closure.
+    NotStarted(Option<StartHandler>),
+    Started(CatchPanic<Result<(), BoxError>>),
+}
+
+const HANDLER: &str = "the handler";
+
+impl Future for HandlerFuture {
+    type Output = HandlerResult;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerResult> {
+        let this = self.get_mut();
+        loop {
+            match this {
+                Self::Started(future) => return Pin::new(future).poll(cx),
+                Self::NotStarted(start) => {
+                    let Some(start) = start.take() else { return Poll::Pending };
+                    match catch_panic(HANDLER, start) {
+                        Ok(future) => *this = Self::Started(CatchPanic::new(HANDLER, future)),
+                        Err(panicked) => return Poll::Ready(Err(panicked)),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A closure that never ran holds values of the application, whose drop may panic.
+impl Drop for HandlerFuture {
+    fn drop(&mut self) {
+        if let Self::NotStarted(start) = self {
+            let start = start.take();
+            catch_and_log(HANDLER, || drop(start));
+        }
     }
 }
 
