@@ -24,7 +24,9 @@ pub struct HubBuilder {
     history: History,
     /// What all topics retain together.
     total: History,
+    /// What happens to readers that lag.
     lagging: Lagging,
+    /// The hooks that are set so far.
     hooks: Hooks,
 }
 

@@ -86,6 +86,7 @@ pub enum Resumption {
 /// The error of a reader that fell behind: events it had not read were removed from the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lagged {
+    /// What is missing.
     pub(super) gap: Gap,
 }
 

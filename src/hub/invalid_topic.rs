@@ -9,27 +9,41 @@ pub(super) const MAX_TEXT_BYTES: usize = 255;
 /// any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidTopic {
+    /// What the text was to become.
     text: TextKind,
+    /// What is wrong with it.
     fault: TopicFault,
 }
 
-/// What the text was to become.
+/// What a text is to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TextKind {
     Topic,
     Pattern,
 }
 
-/// What is wrong.
+/// What is wrong with a topic, a pattern or a selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TopicFault {
     Empty,
-    TooLong { bytes: usize },
-    Control { at: usize, control: char },
-    TooManySegments { number: usize, max: usize },
+    TooLong {
+        bytes: usize,
+    },
+    Control {
+        at: usize,
+        control: char,
+    },
+    TooManySegments {
+        number: usize,
+        max: usize,
+    },
+    /// `>` is followed by another segment.
     RestNotLast,
+    /// `*` or `>` stands next to other characters.
     WildcardInSegment,
-    TooManyTopics { max: usize },
+    TooManyTopics {
+        max: usize,
+    },
     NoTopics,
 }
 

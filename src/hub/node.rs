@@ -24,6 +24,7 @@ pub(super) struct Node {
     pub(super) log: Mutex<Log>,
     /// Parses IDs without the lock.
     pub(super) ids: Arc<Ids>,
+    /// Counts published events.
     pub(super) metrics: HubMetrics,
     /// What happens to readers that lag.
     pub(super) lagging: Lagging,
@@ -31,6 +32,7 @@ pub(super) struct Node {
     pub(super) has_max_age: bool,
     /// The largest cost of an event, in bytes. Larger events are rejected.
     pub(super) max_event_cost: usize,
+    /// The application's hooks.
     pub(super) hooks: Hooks,
 }
 

@@ -19,8 +19,11 @@ use crate::event::{Event, EventId};
 pub struct Publication {
     /// The topic, or why it is invalid, which is reported when it is published.
     pub(super) topic: Result<Topic, InvalidTopic>,
+    /// The event, which must not have an ID.
     pub(super) event: Event,
+    /// The key, if it has one.
     pub(super) key: Option<Arc<str>>,
+    /// It removes the key from the state. Without a key it has no effect.
     pub(super) is_tombstone: bool,
 }
 
@@ -88,6 +91,7 @@ pub struct PublishError(Box<Rejected>);
 
 /// The fields of a [`PublishError`], boxed so that a result of publishing is small.
 struct Rejected {
+    /// Why it was rejected.
     fault: PublishFault,
     /// The index of the rejected publication.
     index: usize,
@@ -98,8 +102,11 @@ struct Rejected {
 /// Why a publication is rejected.
 #[derive(Clone, Debug)]
 pub(super) enum PublishFault {
+    /// The topic is invalid.
     Topic(InvalidTopic),
+    /// The event has this ID already.
     HasId(EventId),
+    /// The event costs more bytes than the history may hold.
     TooLarge { bytes: usize, max: usize },
 }
 

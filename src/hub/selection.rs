@@ -20,6 +20,7 @@ use super::{
 /// ```
 #[derive(Clone, Default)]
 pub struct Selection {
+    /// The topics and patterns.
     pub(super) set: TopicSet,
     /// A new subscription starts with the state.
     pub(super) state: bool,

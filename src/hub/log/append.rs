@@ -6,8 +6,9 @@ use tokio::time::Instant;
 
 use super::{
     Log,
+    keys::TopicKey,
     record::{Draft, Record},
-    topics::{TopicKey, TopicLog},
+    topics::TopicLog,
 };
 use crate::hub::topic::Topic;
 

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     batch::{ReadRange, RecordBatch},
-    groups::GroupKey,
+    keys::GroupKey,
     record::Record,
 };
 use crate::hub::position::Position;

@@ -7,24 +7,19 @@ use std::{
 
 use super::{
     chunk_cache::ChunkCache,
+    keys::{GroupKey, ReaderKey, TopicKey},
     pattern_index::PatternIndex,
-    readers::ReaderKey,
-    slab::{Slab, slab_key},
-    topics::TopicKey,
+    slab::Slab,
 };
 use crate::hub::{
     position::{Position, Tag},
     selection::TopicSet,
 };
 
-slab_key! {
-    /// Identifies a group in the group table.
-    GroupKey
-}
-
 /// The groups of a log.
 #[derive(Default)]
 pub(in crate::hub) struct GroupTable {
+    /// The groups.
     pub(in crate::hub) by_key: Slab<GroupKey, ReaderGroup>,
     /// The keys of the same groups, by what they select.
     pub(super) by_set: HashMap<Arc<TopicSet>, GroupKey>,

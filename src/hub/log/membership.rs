@@ -9,10 +9,10 @@ use std::{
 
 use super::{
     Log,
-    groups::{GroupKey, ReaderGroup},
+    groups::ReaderGroup,
+    keys::{GroupKey, ReaderKey, TopicKey},
     pattern_index::PatternIndex,
-    readers::{Reader, ReaderKey, ReaderPresence},
-    topics::TopicKey,
+    readers::{Reader, ReaderPresence},
 };
 use crate::hub::{pattern::Pattern, selection::TopicSet};
 

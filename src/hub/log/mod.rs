@@ -39,6 +39,7 @@ mod append;
 mod batch;
 mod chunk_cache;
 mod groups;
+mod keys;
 mod membership;
 mod pattern_index;
 mod read;
@@ -53,8 +54,8 @@ use std::sync::Arc;
 pub(super) use self::{
     batch::ReadRange,
     chunk_cache::JoinedChunk,
-    groups::GroupKey,
-    readers::{ReaderKey, ReaderPresence, Session},
+    keys::{GroupKey, ReaderKey},
+    readers::{ReaderPresence, Session},
     record::{Draft, Record},
 };
 use self::{groups::GroupTable, readers::ReaderTable, record::RecordStore, topics::TopicTable};

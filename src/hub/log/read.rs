@@ -5,9 +5,9 @@ use std::{cmp::Reverse, collections::BinaryHeap, iter, sync::Arc};
 use super::{
     Log, MAX_STEPS,
     batch::{ReadRange, RecordBatch},
-    groups::{GroupKey, ReaderGroup},
+    groups::ReaderGroup,
+    keys::{GroupKey, TopicKey},
     record::Record,
-    topics::TopicKey,
 };
 use crate::hub::position::{Position, Tag};
 

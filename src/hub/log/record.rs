@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::topics::TopicKey;
+use super::keys::TopicKey;
 use crate::{
     encode::id_line,
     event::EventId,

@@ -6,22 +6,18 @@ use std::{
 };
 
 use super::{
-    groups::GroupKey,
-    slab::{Slab, slab_key},
+    keys::{GroupKey, TopicKey},
+    slab::Slab,
 };
 use crate::hub::{
     position::{Position, Tag},
     topic::Topic,
 };
 
-slab_key! {
-    /// Identifies a topic in the topic table.
-    TopicKey
-}
-
 /// The topics that have records or are named by a reader.
 #[derive(Default)]
 pub(super) struct TopicTable {
+    /// The topics.
     pub(super) by_key: Slab<TopicKey, TopicLog>,
     /// The keys of the same topics. The order of names lets a new pattern visit only the topics that
     /// start with its prefix.

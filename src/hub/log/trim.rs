@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Log, MAX_STEPS, topics::TopicKey};
+use super::{Log, MAX_STEPS, keys::TopicKey};
 use crate::hub::{history::History, position::Position};
 
 impl Log {

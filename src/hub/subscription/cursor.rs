@@ -25,6 +25,7 @@ pub(super) struct Cursor {
     pub(super) reader: ReaderKey,
     /// The reader's group.
     pub(super) group: GroupKey,
+    /// How far it has read.
     progress: Progress,
     /// The position that the client was last sent as an ID. 0 if the client's ID is of no use, so that
     /// the next idle refresh sends one.
@@ -35,6 +36,7 @@ pub(super) struct Cursor {
     pub(super) has_read: bool,
     /// The hash of the reader's topics and patterns.
     pub(super) tag: Tag,
+    /// What it reads at present.
     phase: ReadPhase,
 }
 

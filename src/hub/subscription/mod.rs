@@ -67,6 +67,7 @@ use crate::{
 /// ```
 #[must_use = "a subscription does nothing unless it is read or becomes a body"]
 pub struct Subscription {
+    /// The reader in the log. It leaves when the subscription is dropped.
     reader: ReaderHandle,
 }
 

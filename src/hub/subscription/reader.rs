@@ -28,7 +28,9 @@ use crate::{
 /// `repr(C)` keeps the node next to the cursor's first fields, which every event needs as well.
 #[repr(C)]
 pub(super) struct ReaderHandle {
+    /// The hub. Holding it does not keep the hub open: only its handles do.
     node: Arc<Node>,
+    /// The place in the log. It has the key with which the reader leaves the log.
     cursor: Cursor,
     /// How the reader started.
     resumption: Resumption,
@@ -36,11 +38,13 @@ pub(super) struct ReaderHandle {
 
 /// What a reader is given, as the source of a body.
 pub(super) enum Delivery {
+    /// The next events.
     Chunk(JoinedChunk),
     /// Records were trimmed before they were read. The reader has ended if [`ReaderHandle::is_over`].
     Gap(Gap),
     /// All of the state was delivered.
     StateDone,
+    /// Nothing more will come.
     End,
 }
 
@@ -101,6 +105,7 @@ impl ReaderHandle {
 
     /// Sets what `Hub::disconnect` knows the reader by, and how it ends its stream.
     pub(super) fn set_session(&self, extensions: Arc<Extensions>, control: Option<Control>) {
+        // `_old` is dropped after the lock is released: extensions are application values.
         let (session, _old, is_cut) = {
             let mut log = self.node.lock();
             let reader = &mut log.readers.by_key[self.cursor.reader];
@@ -219,6 +224,7 @@ fn entry_of(record: Arc<Record>, range: ReadRange) -> Entry {
 
 impl Drop for ReaderHandle {
     fn drop(&mut self) {
+        // `_gone` is dropped after the lock is released: it holds application values.
         let (_gone, presence_changed) = {
             let mut log = self.node.lock();
             let gone = log.unsubscribe(self.cursor.reader);
