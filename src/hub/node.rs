@@ -38,8 +38,8 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn lock(&self) -> MutexGuard<'_, Log> {
-        // A panic under the lock leaves the log consistent: only `Waker::clone` may panic there, and
-        // `Log::wait` calls it before it changes anything. So poison is ignored.
+        // A panic under the lock leaves the log consistent: only `Waker::clone` may panic there,
+        // and `Log::wait` calls it before it changes anything. So poison is ignored.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -51,8 +51,8 @@ impl Node {
         }
     }
 
-    /// Records a gap in metrics and logs. Must not be called under the lock: the recorder is foreign
-    /// code.
+    /// Records a gap in metrics and logs. Must not be called under the lock: the recorder is
+    /// foreign code.
     pub(super) fn record_gap(reason: &'static str, gap: &Gap) {
         metrics::gap(reason);
         trace::gap(reason, gap.missed);

@@ -49,8 +49,8 @@ impl Publication {
 
     /// Marks what the key names as removed.
     ///
-    /// Readers receive this event as any other, but the [state](super::Selection::with_state) has no
-    /// entry for the key after it. Without a key this has no effect.
+    /// Readers receive this event as any other, but the [state](super::Selection::with_state) has
+    /// no entry for the key after it. Without a key this has no effect.
     pub fn tombstone(mut self) -> Self {
         self.is_tombstone = true;
         self
@@ -69,8 +69,8 @@ impl Publication {
 pub struct Published {
     /// The ID that the event was given. A reader that has received the event can resume from it.
     pub id: EventId,
-    /// How many waiting subscriptions were woken. Subscriptions that have older events to read are not
-    /// counted; they reach this event later.
+    /// How many waiting subscriptions were woken. Subscriptions that have older events to read are
+    /// not counted; they reach this event later.
     pub woken: usize,
 }
 

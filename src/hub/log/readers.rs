@@ -59,8 +59,8 @@ pub(in crate::hub) struct PresenceQueue {
     pub(in crate::hub) changes: VecDeque<(Topic, ReaderPresence)>,
     /// A hook is set, so changes are recorded.
     is_tracked: bool,
-    /// A thread is calling a hook. It also calls those for later changes, so that hooks never run at
-    /// the same time and never out of order.
+    /// A thread is calling a hook. It also calls those for later changes, so that hooks never run
+    /// at the same time and never out of order.
     pub(in crate::hub) hook_running: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Trimming: records leave the history when it exceeds its bounds or a newer record supersedes them.
+//! Trimming: records leave the history when it exceeds its bounds or a newer record supersedes
+//! them.
 
 use tokio::time::Instant;
 

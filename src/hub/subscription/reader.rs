@@ -40,7 +40,8 @@ pub(super) struct ReaderHandle {
 pub(super) enum Delivery {
     /// The next events.
     Chunk(JoinedChunk),
-    /// Records were trimmed before they were read. The reader has ended if [`ReaderHandle::is_over`].
+    /// Records were trimmed before they were read. The reader has ended if
+    /// [`ReaderHandle::is_over`].
     Gap(Gap),
     /// All of the state was delivered.
     StateDone,
@@ -194,8 +195,9 @@ impl ReaderHandle {
             let is_state = range.state_to.is_some();
             let removals = log.groups.chunks.removals;
             if !batch.more.is_empty() {
-                // Joining copies up to 64 KiB, so it is done without the lock. A record that is removed
-                // meanwhile is delivered to this reader, but must not be cached for later ones.
+                // Joining copies up to 64 KiB, so it is done without the lock. A record that is
+                // removed meanwhile is delivered to this reader, but must not be cached for later
+                // ones.
                 drop(log);
                 let Some(chunk) = JoinedChunk::join(&batch, is_state) else { continue };
                 if is_shared {
