@@ -59,7 +59,8 @@ impl PendingAttempt {
         }
     }
 
-    /// Polls for the response. After [`redirect`](Self::redirect) it is the one of the next request.
+    /// Polls for the response. After [`redirect`](Self::redirect) it is the one of the next
+    /// request.
     pub(super) fn poll(
         &mut self,
         transport: &mut dyn Transport,

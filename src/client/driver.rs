@@ -1,5 +1,5 @@
-//! The I/O of an event source: polls the service, the body and the timer, and hands what happened to
-//! the [core](super::core), which decides.
+//! The I/O of an event source. The driver polls the service, the body and the timer, and tells the
+//! [core](super::core) what happened; the core decides.
 
 use std::{
     task::{Context, Poll, ready},
@@ -30,13 +30,15 @@ pub(super) type HeaderProvider = Box<dyn FnMut(Attempt) -> BoxFuture<HeaderMap> 
 /// Which updates a poll returns. Errors that are items are always among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UpdateFilter {
-    /// Events only. The parser does not create anything else.
+    /// Events only. The parser then creates nothing else.
     Events,
+    /// Everything.
     All,
 }
 
-/// What the current state of the core needs for its I/O.
+/// The I/O that belongs to the current state of the core.
 enum Io {
+    /// In all other states.
     None,
     /// While the core is attempting.
     Attempt(Box<PendingAttempt>),
@@ -47,6 +49,7 @@ enum Io {
 pub(super) struct Driver {
     pub(super) core: Core,
     pub(super) reconnect_to: ReconnectTo,
+    /// `None` if the application has set none, and once the source is closed.
     pub(super) provider: Option<Exclusive<HeaderProvider>>,
     /// `None` once the source is closed.
     transport: Option<Exclusive<Box<dyn Transport>>>,
@@ -54,6 +57,7 @@ pub(super) struct Driver {
     /// [`ReconnectTo`].
     base_request: RequestTemplate,
     io: Exclusive<Io>,
+    /// The timer for the core's deadline. There is one at a time.
     timer: LazyTimer,
 }
 
@@ -122,11 +126,12 @@ impl Driver {
             let update = match self.core.next_action() {
                 Action::Read => {
                     // What the core takes from the parser has passed the filter.
-                    if let Some(update) = match filter {
+                    let update = match filter {
                         UpdateFilter::Events => self.core.next_event(),
                         UpdateFilter::All => self.core.next_update(),
-                    } {
-                        return Poll::Ready(Some(update));
+                    };
+                    if update.is_some() {
+                        return Poll::Ready(update);
                     }
                     ready!(self.poll_body(cx))
                 }
@@ -236,8 +241,9 @@ impl Driver {
         let Some(deadline) = self.core.poll_timeout() else { return Poll::Pending };
         let next = match self.timer.poll_at(deadline, cx) {
             Some(Poll::Pending) => return Poll::Pending,
-            // A timer may fire up to a millisecond early. The deadline has come all the same, or
-            // the core would ask for a timer that fires at once, again and again.
+            // A timer may fire up to a millisecond early. The deadline counts as reached all the
+            // same: otherwise the core would ask for the same deadline again, and the timer, which
+            // has fired, would be ready again at once.
             Some(Poll::Ready(())) => self.core.handle_timeout(Instant::now().max(deadline)),
             None => Some(self.core.handle_missing_timer()),
         };

@@ -10,8 +10,8 @@ use crate::{BoxError, parse::EventTooLarge, stream::Unexpected};
 /// The error of an [`EventSource`](super::EventSource), and the cause of a reconnect.
 ///
 /// As an item of the stream, an error is one of two. Either an event is too large: then the stream
-/// continues with the next event. Or the error is [fatal](Self::is_fatal): then it is the last item.
-/// The source recovers from all other errors; they only appear as the cause of a
+/// continues with the next event. Or the error is [fatal](Self::is_fatal): then it is the last
+/// item. The source recovers from all other errors; they only appear as the cause of a
 /// [`Reconnecting`](super::Reconnecting) update.
 pub struct EventSourceError {
     kind: Box<SourceErrorKind>,

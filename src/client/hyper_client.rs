@@ -23,15 +23,15 @@ use crate::BoxError;
 type HyperClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 impl EventSource {
-    /// Creates a source that gets an http or https URL over HTTP/1.1 or HTTP/2. It must be polled in
-    /// a tokio runtime.
+    /// Creates a source that gets an http or https URL over HTTP/1.1 or HTTP/2. It must be polled
+    /// in a tokio runtime.
     ///
-    /// A URL without scheme or host is an error, returned as the first item. A user and a password in
-    /// the URL are removed: set `Authorization` instead.
+    /// A URL without scheme or host is an error, returned as the first item. A user and a password
+    /// in the URL are removed: set `Authorization` instead.
     ///
-    /// Certificates are checked against the root certificates of the system. Each source has its own
-    /// connections. To use a proxy or other root certificates, build a client of your own and pass it
-    /// to [`EventSource::get`].
+    /// Certificates are checked against the root certificates of the system. Each source has its
+    /// own connections. To use a proxy or other root certificates, build a client of your own and
+    /// pass it to [`EventSource::get`].
     ///
     /// ```no_run
     /// use tower_sse::EventSource;

@@ -2,8 +2,8 @@
 //! ID.
 //!
 //! An [`EventSource`] is a stream of events over any tower [service](HttpService) that answers HTTP
-//! requests: hyper-util's client, reqwest with a small adapter, a stack of layers, or a router in the
-//! same process. With the feature `hyper-client`, `EventSource::new(uri)` needs no service.
+//! requests: hyper-util's client, reqwest with a small adapter, a stack of layers, or a router in
+//! the same process. With the feature `hyper-client`, `EventSource::new(uri)` needs no service.
 //!
 //! ```
 //! use http::Request;
@@ -27,25 +27,25 @@
 //!
 //! - A source sends `Accept: text/event-stream`, `Cache-Control: no-cache` and, once it has one,
 //!   `Last-Event-ID`, [if a header can carry it](Update::LastEventIdOmitted).
-//! - It reads a response if the status is 200 and the content type is `text/event-stream`. Of several
-//!   content types the last valid one counts. Another content type is fatal, and so is a content
-//!   encoding that no layer has decoded.
+//! - It reads a response if the status is 200 and the content type is `text/event-stream`. Of
+//!   several content types the last valid one counts. Another content type is fatal, and so is a
+//!   content encoding that no layer has decoded.
 //! - A status of 204 ends the source without an error: the server wants no further request.
 //! - It follows redirects (301, 302, 303, 307, 308) as browsers do, at most 20 in a row. After 301
 //!   and 302, a POST becomes a GET; after 303, every method but GET and HEAD does.
 //! - If a redirect leads to another origin (another scheme, host or port), the source does not send
 //!   `Authorization`, `Proxy-Authorization`, `Host` and cookies there. It sends all other headers.
-//!   A redirect from `https` to `http` is followed too. [`ReconnectTo`] decides where the next attempt
-//!   begins.
-//! - A `Location` may be relative, as in RFC 3986. Spaces, tabs, bytes that are not ASCII, and too few
-//!   or too many slashes are accepted, as in browsers. Unlike in browsers, backslashes, `%2e` and host
-//!   names that are not ASCII have no special meaning. A `Location` that is missing or not a URL is
-//!   fatal, and so are several different ones.
+//!   A redirect from `https` to `http` is followed too. [`ReconnectTo`] decides where the next
+//!   attempt begins.
+//! - A `Location` may be relative, as in RFC 3986. Spaces, tabs, bytes that are not ASCII, and too
+//!   few or too many slashes are accepted, as in browsers. Unlike in browsers, backslashes, `%2e`
+//!   and host names that are not ASCII have no special meaning. A `Location` that is missing or not
+//!   a URL is fatal, and so are several different ones.
 //! - [`Reconnection`] decides about all other failures. It is
 //!   [`resilient`](Reconnection::resilient) by default.
 //!
-//! The last event ID and the reconnection time survive each reconnect. An incomplete block sets no ID
-//! and is not an event. An event without an ID does not clear the ID before it.
+//! The last event ID and the reconnection time survive each reconnect. An incomplete block sets no
+//! ID and is not an event. An event without an ID does not clear the ID before it.
 //!
 //! # Changes of the connection
 //!

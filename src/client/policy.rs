@@ -13,8 +13,8 @@ const FLOOR: Duration = Duration::from_millis(100);
 /// How an [`EventSource`](super::EventSource) reconnects.
 ///
 /// There are three presets: [`resilient`](Self::resilient) is the default,
-/// [`standard`](Self::standard) does exactly what the standard says, and [`never`](Self::never) reads
-/// one connection. Each part of a preset can be changed.
+/// [`standard`](Self::standard) does exactly what the standard says, and [`never`](Self::never)
+/// reads one connection. Each part of a preset can be changed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,20 +30,20 @@ const FLOOR: Duration = Duration::from_millis(100);
 ///
 /// # The delay
 ///
-/// The delay after the first failure is the base. Each further failure in a row multiplies it by the
-/// factor, up to the cap. Then jitter is subtracted at random: with a jitter of 1, the delay is
+/// The delay after the first failure is the base. Each further failure in a row multiplies it by
+/// the factor, up to the cap. Then jitter is subtracted at random: with a jitter of 1, the delay is
 /// anything between zero and the full delay.
 ///
-/// A server can set a minimum: its reconnection time (`retry`), which also replaces the base, and its
-/// `Retry-After`. Jitter is then added to the minimum, so that clients that got the same minimum do
-/// not come back together. No delay is below the floor.
+/// A server can set a minimum: its reconnection time (`retry`), which also replaces the base, and
+/// its `Retry-After`. Jitter is then added to the minimum, so that clients that got the same
+/// minimum do not come back together. No delay is below the floor.
 ///
 /// The delay starts from the base again after a connection that did one of the following:
 ///
 /// - It ended without an error after at least one event. This does not count as a failure, so the
 ///   delay does not grow either.
-/// - It received an event, was cut, and lasted longer than the delay before it (and longer than
-///   100 ms). If a proxy cuts each connection after 30 s, a source waits only for the base each time.
+/// - It received an event, was cut, and lasted longer than the delay before it (and longer than 100
+///   ms). If a proxy cuts each connection after 30 s, a source waits only for the base each time.
 /// - It lasted for [`reset_after`](Self::reset_after), with or without events.
 ///
 /// A server that sends one event and disconnects at once is backed off like one that never answers.
@@ -79,8 +79,8 @@ impl Reconnection {
     /// reconnection time and `Retry-After` count up to an hour. The number of attempts is not
     /// limited.
     ///
-    /// These statuses end the source: 4xx except 408 and 429, and all others that are neither 200 nor
-    /// 5xx.
+    /// These statuses end the source: 4xx except 408 and 429, and all others that are neither 200
+    /// nor 5xx.
     #[must_use]
     pub fn resilient() -> Self {
         Self {
@@ -101,8 +101,8 @@ impl Reconnection {
     /// Reconnects exactly as the standard says.
     ///
     /// The delay is 3 s, or the server's reconnection time, and never grows. It is at least 100 ms,
-    /// which the standard allows. Any status but 200 ends the source; a network error and the end of
-    /// a stream do not.
+    /// which the standard allows. Any status but 200 ends the source; a network error and the end
+    /// of a stream do not.
     #[must_use]
     pub fn standard() -> Self {
         Self {
@@ -157,8 +157,8 @@ impl Reconnection {
         self
     }
 
-    /// Sets the shortest delay. A server cannot set a shorter one. Defaults to 100 ms, or to zero if
-    /// the base is zero.
+    /// Sets the shortest delay. A server cannot set a shorter one. Defaults to 100 ms, or to zero
+    /// if the base is zero.
     #[must_use]
     pub fn floor(mut self, floor: Duration) -> Self {
         self.floor = Some(floor);
@@ -211,8 +211,8 @@ impl Reconnection {
         (self.stop_on)(status)
     }
 
-    /// Returns whether no further attempt is made, after this number of failed attempts in a row and
-    /// after this time without a connection, the next delay included.
+    /// Returns whether no further attempt is made, after this number of failed attempts in a row
+    /// and after this time without a connection, the next delay included.
     pub(super) fn gives_up(&self, failures: u32, waited: Duration) -> bool {
         self.attempts.is_some_and(|max| failures >= max.max(1))
             || self.give_up_after.is_some_and(|max| waited > max)

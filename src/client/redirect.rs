@@ -147,8 +147,8 @@ fn origin(uri: &Uri) -> (Option<&str>, Option<String>, Option<u16>) {
 /// because it is never sent.
 ///
 /// Servers rely on some rules of browsers that the RFC does not have, so these apply too. Tabs are
-/// skipped. Invalid bytes are percent-encoded. Before a host, any number of slashes counts as two. A
-/// scheme without slashes is ignored if it is the scheme of the base.
+/// skipped. Invalid bytes are percent-encoded. Before a host, any number of slashes counts as two.
+/// A scheme without slashes is ignored if it is the scheme of the base.
 fn resolve(base: &Uri, location: &[u8]) -> Option<Uri> {
     let location: Vec<u8> = location.iter().copied().filter(|&byte| byte != b'\t').collect();
     let reference = percent_encode(&location, NOT_IN_URL).to_string();

@@ -74,8 +74,8 @@ impl RequestTemplate {
     }
 }
 
-/// Returns the URI if it is an http or https URL with a host. Removes a user and a password, because
-/// they must not be sent as part of the URI.
+/// Returns the URI if it is an http or https URL with a host. Removes a user and a password,
+/// because they must not be sent as part of the URI.
 pub(super) fn http_url(uri: Uri) -> Option<Uri> {
     let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
     let authority = uri.authority().filter(|authority| is_http && !authority.host().is_empty())?;

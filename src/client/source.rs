@@ -36,8 +36,8 @@ use crate::{
 ///
 /// The stream ends after a fatal error, after [`close`](Self::close), and after a panic of the
 /// service, of a body or of the header provider; the panic is passed on to the caller. From then on
-/// it returns `None`. Dropping the source closes the connection at once. Over HTTP/2, this resets the
-/// stream.
+/// it returns `None`. Dropping the source closes the connection at once. Over HTTP/2, this resets
+/// the stream.
 ///
 /// See the [module docs](crate::client) for examples and for the defaults.
 #[must_use = "an event source does nothing unless it is polled"]
@@ -46,8 +46,8 @@ pub struct EventSource {
 }
 
 impl EventSource {
-    /// Creates a source that gets a URL with a service: an HTTP client, a stack of layers around one,
-    /// or a server in the same process.
+    /// Creates a source that gets a URL with a service: an HTTP client, a stack of layers around
+    /// one, or a server in the same process.
     ///
     /// The service need not be `Clone`, because attempts are made one after the other.
     ///
@@ -63,8 +63,8 @@ impl EventSource {
         Self::with(service, get_request(uri))
     }
 
-    /// Creates a source that sends a request with a service. The request may have any method, headers
-    /// and extensions, and a body of bytes, which is sent again at each attempt.
+    /// Creates a source that sends a request with a service. The request may have any method,
+    /// headers and extensions, and a body of bytes, which is sent again at each attempt.
     ///
     /// `Accept` and `Cache-Control` are set if the request does not have them. If the request has a
     /// `Last-Event-ID`, the source starts with it. The URI must be one that [`get`](Self::get)
@@ -112,8 +112,8 @@ impl EventSource {
         self
     }
 
-    /// Sets a provider of headers, which is called for each attempt, for example to send a token that
-    /// expires.
+    /// Sets a provider of headers, which is called for each attempt, for example to send a token
+    /// that expires.
     ///
     /// Its headers replace those of the request with the same name, for that attempt only. An error
     /// of the provider is a failed attempt, and is retried like one.
@@ -143,8 +143,8 @@ impl EventSource {
 
     /// Sets how long a connection may be silent before it counts as lost and is made again.
     ///
-    /// Defaults to no timeout, and zero is no timeout either. Comments count as bytes, so three times
-    /// the server's keep-alive interval is a good value.
+    /// Defaults to no timeout, and zero is no timeout either. Comments count as bytes, so three
+    /// times the server's keep-alive interval is a good value.
     ///
     /// The time starts when the source is polled and finds nothing to read. The time that the
     /// application spends between two polls does not count.
@@ -153,13 +153,13 @@ impl EventSource {
         self
     }
 
-    /// Sets how long an attempt may take until its response head has arrived. The header provider and
-    /// redirects are part of that time.
+    /// Sets how long an attempt may take until its response head has arrived. The header provider
+    /// and redirects are part of that time.
     ///
     /// Defaults to no timeout, and zero is no timeout either.
     ///
-    /// Interim responses (1xx) are handled by the transport. A server that sends them without end can
-    /// delay this timeout.
+    /// Interim responses (1xx) are handled by the transport. A server that sends them without end
+    /// can delay this timeout.
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
         self.driver.core.header_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
         self
@@ -222,8 +222,8 @@ impl EventSource {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// Returns the next update, or `None` after the end. An update is an event, a block without data,
-    /// a comment, or a change of the connection.
+    /// Returns the next update, or `None` after the end. An update is an event, a block without
+    /// data, a comment, or a change of the connection.
     ///
     /// # Errors
     ///
@@ -247,7 +247,8 @@ impl EventSource {
         self.driver.reconnect();
     }
 
-    /// Closes the connection at once and ends the source. Drops the service and the header provider.
+    /// Closes the connection at once and ends the source. Drops the service and the header
+    /// provider.
     pub fn close(&mut self) {
         self.driver.close();
     }

@@ -20,15 +20,14 @@ use crate::{
 
 /// A service that an [`EventSource`](super::EventSource) can send requests with.
 ///
-/// It is an alias of bounds: every [`Service`] for HTTP requests has it that
+/// This trait is an alias: it is implemented for every [`Service`] that meets these bounds.
 ///
-/// - takes a `Request<B>` whose body can be made from bytes: `B: From<Bytes> + 'static`;
-/// - returns a `Response<R>` with any body whose error is an error:
-///   `R: Body<Error: Into<BoxError>> + Send + 'static`;
-/// - fails with an error that converts into [`BoxError`];
-/// - returns futures that are `Send`, and is itself `Send + 'static`.
+/// - It is `Send + 'static`, and its futures are `Send`.
+/// - It takes a `Request<B>`, whose body is created from bytes: `B: From<Bytes> + 'static`.
+/// - It returns a `Response<R>` with any body: `R: Body<Error: Into<BoxError>> + Send + 'static`.
+/// - Its error converts into [`BoxError`].
 ///
-/// The trait is sealed. Implement [`Service`] instead.
+/// The trait is sealed. Implement [`Service`] to get it.
 #[diagnostic::on_unimplemented(
     message = "an `EventSource` cannot send requests with `{Self}`",
     label = "not an HTTP service with a request body of type `{B}`",
@@ -60,10 +59,10 @@ mod sealed {
 /// A future of the application, or of its service.
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
-/// A service of any type.
+/// A service of any type, in a box.
 pub(super) type BoxTransport = Box<dyn Transport>;
 
-/// What a source needs of a service, without the service's types.
+/// A service without its types.
 pub trait Transport: Send {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>>;
 

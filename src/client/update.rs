@@ -1,4 +1,4 @@
-//! `Update`: what an event source reports, and the values in it.
+//! `Update`: the reports of an event source, and the values in them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use super::error::EventSourceError;
 use crate::event::{Event, EventData, EventId};
 
-/// An item of [`EventSource::updates`](super::EventSource::updates): an event, or what happened to the
+/// An item of [`EventSource::updates`](super::EventSource::updates): an event, or a change of the
 /// connection.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -17,8 +17,8 @@ pub enum Update {
     /// An event was received.
     Event(Event),
     /// A block without data was received. It is not an event, but sets the last event ID, the
-    /// reconnection time, or both: see [`Event::id`] and [`Event::retry`]. A proxy should forward it
-    /// unchanged.
+    /// reconnection time, or both: see [`Event::id`] and [`Event::retry`]. A proxy should forward
+    /// it unchanged.
     Block(Event),
     /// A comment was received: one line, without its colon.
     Comment(EventData),

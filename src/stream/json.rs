@@ -57,8 +57,8 @@ impl<S: fmt::Debug, T> fmt::Debug for Json<S, T> {
     }
 }
 
-/// The error of an item of [`Json`]: the inner stream failed, or the data of an event is not JSON of
-/// the expected type.
+/// The error of an item of [`Json`]: the inner stream failed, or the data of an event is not JSON
+/// of the expected type.
 ///
 /// After [`JsonItemError::Json`] the stream continues with the next event.
 #[derive(Debug)]

@@ -30,8 +30,8 @@ impl<S> UntilData<S> {
         Self { stream: Some(stream), sentinel, reached: false }
     }
 
-    /// Returns whether the sentinel was read. If the stream has ended and it was not, the stream was
-    /// cut off.
+    /// Returns whether the sentinel was read. If the stream has ended and it was not, the stream
+    /// was cut off.
     #[must_use]
     pub fn is_reached(&self) -> bool {
         self.reached

@@ -1,4 +1,4 @@
-//! What the core and the driver tell each other: losses, and what has to be done.
+//! The messages between core and driver: losses, and actions.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::client::{
     update::Reconnecting,
 };
 
-/// What the driver has to do next.
+/// The next action of the driver.
 #[derive(Debug)]
 pub(in crate::client) enum Action {
     /// Begin an attempt.
@@ -24,18 +24,18 @@ pub(in crate::client) enum Action {
     End,
 }
 
-/// What the driver has to do with a response.
+/// The action for a response.
 #[derive(Debug)]
 pub(in crate::client) enum ResponseAction {
     /// Read the body: it is an event stream.
     Open,
     /// Follow the redirect.
     Redirect,
-    /// Drop the response, and do what follows.
+    /// Drop the response.
     Drop(Next),
 }
 
-/// What follows after a connection was lost or could not be opened.
+/// The consequence of a connection that was lost or could not be opened.
 #[derive(Debug)]
 pub(in crate::client) enum Next {
     /// Report this, and wait for the next attempt.

@@ -1,8 +1,9 @@
 //! The state machine of an event source, without I/O.
 //!
-//! The [driver](super::driver) tells the core what happened and when. The core changes its state and
-//! answers what the driver has to do next. Deadlines follow from the state and the settings:
-//! [`Core::poll_timeout`] returns the one that applies now, if any.
+//! The [driver](super::driver) calls a `handle_…` method for each thing that happens. The core
+//! changes its state, and [`Core::next_action`] returns the next action of the driver. Deadlines
+//! follow from the state and the settings: [`Core::poll_timeout`] returns the one that applies now,
+//! if any.
 //!
 //! ```text
 //! Due ──handle_attempt──▶ Attempting ──handle_open──▶ Open
@@ -59,7 +60,7 @@ pub(super) struct Core {
     attempts: u64,
 }
 
-/// What the connection is doing.
+/// The state of the connection.
 #[derive(Debug)]
 enum ConnectionState {
     /// The request is invalid. The first poll reports this error.
@@ -81,7 +82,7 @@ enum ConnectionState {
     Closed,
 }
 
-/// What is known of an open connection.
+/// The state of an open connection.
 #[derive(Clone, Copy, Debug)]
 struct OpenConnection {
     /// When the connection was opened.
@@ -124,7 +125,7 @@ impl Core {
         }
     }
 
-    /// Returns what the driver has to do next. An invalid request is reported once.
+    /// Returns the next action of the driver. An invalid request is reported once.
     #[inline]
     pub(super) fn next_action(&mut self) -> Action {
         match self.state {
@@ -322,8 +323,8 @@ impl Core {
         }
         self.state = ConnectionState::Due;
         self.backoff.handle_reconnect();
-        // Bytes that were received and not returned as events belong to the old connection. The last
-        // event ID is from before them, so the server sends them again.
+        // Bytes that were received and not returned as events belong to the old connection. The
+        // last event ID is from before them, so the server sends them again.
         self.parser.reset();
     }
 

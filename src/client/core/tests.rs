@@ -48,7 +48,7 @@ fn core_in(state: &str, zero: Instant) -> Core {
     core
 }
 
-/// A short name of what the driver has to do.
+/// The name of the next action.
 fn action(core: &mut Core) -> &'static str {
     match core.next_action() {
         Action::Connect => "connect",
