@@ -107,7 +107,7 @@ impl StreamAccount {
     pub(super) fn register_with(&mut self, shutdown: &Shutdown, source: &mut Source) {
         if self.shutdown() != Some(shutdown) {
             self.unregister(source);
-            self.registration = source.handle().map(|stream| shutdown.register(stream));
+            self.registration = source.handle().map(|stream| shutdown.register(&stream));
         }
     }
 

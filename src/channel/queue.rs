@@ -97,6 +97,7 @@ impl Queue {
         self.events == 0
     }
 
+    #[inline]
     pub(super) fn push<E: sealed::Encode>(&mut self, event: &E, layout: &Layout) {
         let was_empty = self.is_empty();
         self.events += 1;
@@ -120,6 +121,7 @@ impl Queue {
     }
 
     /// Takes the first segment.
+    #[inline]
     pub(super) fn take(&mut self) -> Option<Segment> {
         if self.is_empty() {
             return None;

@@ -40,6 +40,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // Only `Waker::clone` can panic under the lock, and it is called before anything changes
         // that depends on it. So a poisoned lock guards a whole state.

@@ -50,16 +50,16 @@ pub(super) struct State {
     send_yielded: bool,
     /// A graceful end has begun.
     pub(super) ending: bool,
-    /// The thread that polls the handler, while it does; otherwise 0.
-    polling_thread: usize,
     /// How many sends were accepted or refused since the receiver last took something. An event
     /// counts once, and once more for every [`BYTES_PER_TURN`] bytes.
-    since_taken: usize,
+    since_taken: u32,
     /// The number of senders that keep the stream open.
-    pub(super) senders: usize,
-    buffer: Buffer,
+    pub(super) senders: u32,
     /// Room that is promised to sinks, in events.
-    reserved: usize,
+    reserved: u32,
+    /// The thread that polls the handler, while it does; otherwise 0.
+    polling_thread: usize,
+    buffer: Buffer,
     pub(super) queue: Queue,
     /// The senders that wait for room. Boxed, since most streams never have one.
     waiting: Option<Box<WaitingLine>>,
@@ -133,11 +133,11 @@ impl State {
             handler_yielded: false,
             send_yielded: false,
             ending: false,
-            polling_thread: 0,
             since_taken: 0,
             senders: 1,
-            buffer,
             reserved: 0,
+            polling_thread: 0,
+            buffer,
             queue: match buffer.when_full {
                 WhenFull::DropOldest => Queue::sliding(),
                 WhenFull::Wait | WhenFull::DropNewest => Queue::default(),
@@ -176,7 +176,8 @@ impl State {
     }
 
     fn count(&mut self, layout: &Layout) {
-        self.since_taken += 1 + layout.len / BYTES_PER_TURN;
+        let weight = 1 + u32::try_from(layout.len / BYTES_PER_TURN).unwrap_or(u32::MAX - 1);
+        self.since_taken = self.since_taken.saturating_add(weight);
     }
 
     fn offer_open<E: sealed::Encode>(
@@ -231,7 +232,7 @@ impl State {
     /// whose senders wait.
     pub(super) fn reserve(&mut self, ticket: Option<Ticket>) -> bool {
         let free = !self.would_wait(1, ticket);
-        self.reserved += usize::from(free);
+        self.reserved += u32::from(free);
         free
     }
 
@@ -249,7 +250,8 @@ impl State {
     /// receiver last took something, and would not have to wait. Otherwise a handler that never
     /// waits would never let its own body write.
     pub(super) fn must_yield(&mut self, would_wait: impl FnOnce(&Self) -> bool) -> bool {
-        if self.since_taken < self.buffer.max_events.min(MAX_SENDS_PER_TURN) || would_wait(self) {
+        let max_sends = self.buffer.max_events.min(MAX_SENDS_PER_TURN);
+        if (self.since_taken as usize) < max_sends || would_wait(self) {
             return false;
         }
         self.since_taken = 0;
@@ -259,7 +261,7 @@ impl State {
 
     /// Counts a send that was refused without being offered.
     pub(super) fn count_refused(&mut self) {
-        self.since_taken += 1;
+        self.since_taken = self.since_taken.saturating_add(1);
     }
 
     /// Returns whether an event of this length would have to wait.
@@ -303,6 +305,7 @@ impl State {
     }
 
     /// Takes the first segment, and returns the sender that has room now.
+    #[inline]
     pub(super) fn take(&mut self) -> Option<(Segment, Option<Waker>)> {
         let segment = self.queue.take()?;
         self.since_taken = 0;
@@ -361,7 +364,7 @@ impl State {
     }
 
     fn fits(&self, len: usize) -> bool {
-        let events = self.queue.events() + self.reserved;
+        let events = self.queue.events() + self.reserved as usize;
         events == 0
             || (events < self.buffer.max_events
                 && self.queue.bytes().saturating_add(len) <= self.buffer.max_bytes)
