@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Extensions;
 use tokio::time::Instant;
 
-use super::{active::Outcome, options::BodyOptions, source::Source};
+use super::options::BodyOptions;
 use crate::{
     channel::{LastId, Segment},
     lifecycle::EndReason,
@@ -35,6 +35,13 @@ impl AcceptedStream {
             span: Span::without_request(),
         }
     }
+}
+
+/// How a stream ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Clean(EndReason),
+    Failed(EndReason, Arc<dyn Error + Send + Sync>),
 }
 
 /// Accounts for one stream, and reports its end when it is dropped (`report.rs`). Without an outcome,
@@ -83,40 +90,6 @@ impl StreamAccount {
             extensions: accepted.extensions,
             started: Instant::now(),
             _permits: accepted.permits,
-        }
-    }
-
-    /// Changes the settings.
-    pub(super) fn change(&mut self, change: impl FnOnce(&mut BodyOptions), source: &mut Source) {
-        let before = self.options.shutdown.clone();
-        change(Arc::make_mut(&mut self.options));
-        if self.options.shutdown != before {
-            self.unregister(source);
-            self.register(source);
-        }
-    }
-
-    /// Registers the stream with the shutdown of the settings, if there is one.
-    pub(super) fn register(&mut self, source: &mut Source) {
-        if let Some(shutdown) = self.options.shutdown.clone() {
-            self.register_with(&shutdown, source);
-        }
-    }
-
-    /// Registers the stream with this shutdown, in place of another one.
-    pub(super) fn register_with(&mut self, shutdown: &Shutdown, source: &mut Source) {
-        if self.shutdown() != Some(shutdown) {
-            self.unregister(source);
-            self.registration = source.handle().map(|stream| shutdown.register(&stream));
-        }
-    }
-
-    fn unregister(&mut self, source: &mut Source) {
-        if self.registration.take().is_some() {
-            // A request of the shutdown that does not count any more.
-            if let Some(stream) = source.handle() {
-                stream.cancel_stop();
-            }
         }
     }
 

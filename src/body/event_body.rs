@@ -17,8 +17,8 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    account::AcceptedStream,
-    active::{ActiveStream, Outcome},
+    account::{AcceptedStream, Outcome},
+    active::ActiveStream,
     options::{BodyOptions, HandlerOptions, body_settings},
     source::{ExternalSource, HandlerSettings, Source, StartHandler, StreamItem, forward},
 };

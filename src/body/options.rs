@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{keep_alive::KeepAlive, report::StreamEnd, source::HandlerSettings};
+use super::{keep_alive::KeepAlive, source::HandlerSettings, stream_end::StreamEnd};
 use crate::{
     delay_range::DelayRange,
     shutdown::{Farewell, Shutdown},

@@ -2,11 +2,11 @@
 
 use tokio::time::Instant;
 
-use super::{account::StreamAccount, options::BodyOptions, source::Source, timers::Timer};
+use super::{options::BodyOptions, source::Source, timers::Timer};
 use crate::{
     channel::Segment,
     lifecycle::{EndReason, StopRequest},
-    shutdown::Shutdown,
+    shutdown::{Farewell, Shutdown},
 };
 
 /// When a stream must end, and how far that has come.
@@ -120,13 +120,17 @@ impl StopSchedule {
     }
 
     /// Takes the farewell, if the stream owes one.
-    pub(super) fn take_farewell(&mut self, account: &StreamAccount) -> Option<Segment> {
+    pub(super) fn take_farewell(
+        &mut self,
+        of_lifetime: Option<&Farewell>,
+        shutdown: Option<&Shutdown>,
+    ) -> Option<Segment> {
         if !self.owes_farewell() {
             return None;
         }
         let farewell = match std::mem::replace(&mut self.farewell, FarewellState::Done) {
-            FarewellState::OfLifetime => account.options.farewell.as_ref(),
-            FarewellState::OfShutdown => account.shutdown().map(Shutdown::farewell),
+            FarewellState::OfLifetime => of_lifetime,
+            FarewellState::OfShutdown => shutdown.map(Shutdown::farewell),
             FarewellState::Done => None,
         };
         let (bytes, last_id) = farewell?.encode()?;

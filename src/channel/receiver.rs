@@ -41,7 +41,7 @@ pub(crate) enum Polled {
 }
 
 /// How a channel ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum ChannelEnd {
     /// The application closed it.
     Closed,

@@ -14,7 +14,6 @@ use super::{
     error::{SendError, SendErrorKind},
     send::SendFuture,
     shared::Shared,
-    sink::EventSink,
     state::Offered,
 };
 use crate::{
@@ -151,11 +150,6 @@ impl EventSender {
                 },
             }
         }
-    }
-
-    /// Makes a [`Sink`](futures_sink::Sink) of this sender.
-    pub fn into_sink<E: Encode>(self) -> EventSink<E> {
-        EventSink::new(self)
     }
 
     /// Ends the stream. Accepted events still go out. A handler that still runs is dropped at the

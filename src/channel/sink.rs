@@ -60,6 +60,13 @@ enum SinkState {
     Reserved,
 }
 
+impl EventSender {
+    /// Makes a [`Sink`](futures_sink::Sink) of this sender.
+    pub fn into_sink<E: Encode>(self) -> EventSink<E> {
+        EventSink::new(self)
+    }
+}
+
 impl<E> EventSink<E> {
     pub(super) fn new(sender: EventSender) -> Self {
         Self {

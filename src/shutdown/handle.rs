@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Farewell, Registration, ShutdownIo, ShutdownTimeout};
+use super::{farewell::Farewell, timeout::ShutdownTimeout};
 use crate::{
     lifecycle::{StopRequest, StreamHandle},
     timer::LazyTimer,
@@ -54,15 +54,15 @@ struct Inner {
 }
 
 pub(super) struct State {
-    phase: Phase,
+    pub(super) phase: Phase,
     /// The key of the next stream.
-    next_key: u64,
+    pub(super) next_key: u64,
     /// All open streams.
     pub(super) streams: HashMap<u64, StreamHandle>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Running,
     Ending {
         since: Instant,
@@ -210,7 +210,7 @@ impl Shutdown {
     /// Dropping the future loses nothing. Call the method again.
     pub async fn finished_within(&self, limit: Duration) -> Result<(), ShutdownTimeout> {
         let finished = timeout(limit, self.finished()).await;
-        finished.map_err(|_| ShutdownTimeout::new(self))
+        finished.map_err(|_| ShutdownTimeout::new(self.streams(), self.is_started()))
     }
 
     /// Waits until streams are still open although they should have ended: the shutdown has
@@ -259,13 +259,6 @@ impl Shutdown {
         }
     }
 
-    /// Wraps a connection so that it is cut when streams are [overdue](Self::overdue): from then on
-    /// reading and writing fail. It cuts all wrapped connections that are open at that time, also
-    /// those that carry no stream.
-    pub fn cut_io<IO>(&self, io: IO) -> ShutdownIo<IO> {
-        ShutdownIo::new(io, self)
-    }
-
     pub(crate) fn farewell(&self) -> &Farewell {
         &self.inner.farewell
     }
@@ -276,32 +269,9 @@ impl Shutdown {
         self.inner.generation.load(Acquire)
     }
 
-    /// Counts a stream, and asks it to end if the shutdown has started.
-    pub(crate) fn register(&self, stream: &StreamHandle) -> Registration {
-        let (key, request) = {
-            let mut state = self.lock();
-            let key = state.next_key;
-            state.next_key += 1;
-            state.streams.insert(key, stream.clone());
-            let now = Instant::now();
-            let request = match state.phase {
-                Phase::Running => None,
-                Phase::Ending { since } => Some(self.inner.farewell.request_late(now, since)),
-                Phase::EndingNow { .. } => Some(StopRequest { begin: now, end: now, silent: true }),
-            };
-            (key, request)
-        };
-        if let Some(request) = request {
-            self.request_stop(stream, request);
-            // The stream may be overdue as soon as it is registered.
-            self.notify_changed();
-        }
-        Registration::new(self.clone(), key)
-    }
-
     /// Stores the request, makes it visible, and wakes the stream, in this order: a stream that is
     /// polled in between finds either its request or a changed generation.
-    fn request_stop(&self, stream: &StreamHandle, request: StopRequest) {
+    pub(super) fn request_stop(&self, stream: &StreamHandle, request: StopRequest) {
         let waker = stream.request_stop(request);
         self.inner.generation.fetch_add(1, Release);
         waker.into_iter().for_each(Waker::wake);
