@@ -48,12 +48,12 @@ struct Inner {
     /// Incremented after each stop request is stored and before its stream is woken. A stream that
     /// found no request need not look again until this changes.
     generation: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<ShutdownState>,
     /// Notified when the shutdown starts, when it is ended at once, and when its last stream ends.
     changed: Notify,
 }
 
-pub(super) struct State {
+pub(super) struct ShutdownState {
     pub(super) phase: Phase,
     /// The key of the next stream.
     pub(super) next_key: u64,
@@ -77,7 +77,7 @@ impl Shutdown {
     /// Creates a shutdown at which streams end as the farewell describes.
     #[must_use]
     pub fn new(farewell: Farewell) -> Self {
-        let state = State { phase: Phase::Running, next_key: 0, streams: HashMap::new() };
+        let state = ShutdownState { phase: Phase::Running, next_key: 0, streams: HashMap::new() };
         let inner = Inner {
             farewell,
             started: AtomicBool::new(false),
@@ -293,13 +293,13 @@ impl Shutdown {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ShutdownState> {
         // No code that panics runs under the lock, so a poisoned lock guards a whole state.
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl ShutdownState {
     fn all(&self) -> Vec<StreamHandle> {
         self.streams.values().cloned().collect()
     }
