@@ -1,4 +1,4 @@
-//! The account of one stream: what was accepted, what went out, and how it ended.
+//! The account of one stream: its session, its counts, and its outcome.
 
 use std::{error::Error, fmt, mem, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
     trace::Span,
 };
 
-/// What is known of a stream when it is accepted, besides its settings and its source.
+/// The facts about an accepted stream, besides its settings and its source.
 pub(crate) struct AcceptedStream {
     /// The session: the request's extensions as `on_connect` left them.
     pub(crate) extensions: Extensions,
@@ -105,7 +105,7 @@ impl StreamAccount {
         let mut events = 0;
         if let Some(segment) = completed {
             events = segment.events;
-            // Only the hook is told the last id.
+            // Only the hook gets the last id.
             if let Some(id) = segment.last_id.filter(|_| self.options.on_disconnect.is_some()) {
                 self.last_sent_id.set(id);
             }

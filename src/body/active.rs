@@ -57,12 +57,12 @@ pub(super) struct ActiveStream {
     deadline: Option<Instant>,
 }
 
-/// An error that the server is not told yet, so that it first writes the events before it.
+/// An error that is held back for a moment, so that the server first writes the events before it.
 #[derive(Debug)]
 struct PendingError {
     reason: EndReason,
     error: Arc<dyn Error + Send + Sync>,
-    /// When the server is told.
+    /// When the body yields it.
     at: Instant,
 }
 

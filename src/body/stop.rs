@@ -12,7 +12,7 @@ use crate::{
 /// When a stream must end, and how far that has come.
 #[derive(Debug)]
 pub(super) struct StopSchedule {
-    /// When the handler is told.
+    /// When `EventSender::ending` completes.
     begin: Instant,
     /// When the source is closed.
     end: Instant,
@@ -27,7 +27,7 @@ pub(super) struct StopSchedule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum StopPhase {
     Running,
-    /// The handler was told.
+    /// `EventSender::ending` has completed.
     Begun,
     /// The source is closed. Queued events still go out.
     Closed,
@@ -41,7 +41,7 @@ enum FarewellState {
     /// The farewell of the shutdown, also if the stream ends by itself: its client will reconnect
     /// during the shutdown.
     OfShutdown,
-    /// It was sent, or there is none.
+    /// There is no farewell, or it was sent.
     Done,
 }
 

@@ -1,4 +1,4 @@
-//! How a stream ended, as a hook is told.
+//! The value that `on_disconnect` receives.
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 

@@ -97,12 +97,12 @@ impl EventSender {
         let (offered, body) = {
             let mut state = self.shared.lock();
             let offered = state.offer(&event, &layout, None);
-            let is_taken = matches!(offered, Offered::Taken(_));
-            (offered, if is_taken { state.body_waker.take() } else { None })
+            let is_accepted = matches!(offered, Offered::Accepted(_));
+            (offered, if is_accepted { state.body_waker.take() } else { None })
         };
         body.into_iter().for_each(Waker::wake);
         match offered {
-            Offered::Taken(dropped) => {
+            Offered::Accepted(dropped) => {
                 self.shared.metrics.sent(layout.len, dropped.events);
                 Ok(())
             }

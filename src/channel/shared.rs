@@ -93,7 +93,7 @@ impl StopTarget for Shared {
     fn request_stop(&self, request: StopRequest) -> Option<Waker> {
         let (body, has_begun) = {
             let mut state = self.lock();
-            // Senders elsewhere are told here, since the body of a client that does not read is not
+            // Senders elsewhere learn it here: the body of a client that does not read is not
             // polled.
             let has_begun = request.begin <= Instant::now();
             state.ending |= has_begun;

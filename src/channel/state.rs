@@ -110,7 +110,7 @@ pub(super) struct Release {
 #[must_use]
 pub(super) enum Offered {
     /// The event is queued, or was dropped by the buffer's policy.
-    Taken(Dropped),
+    Accepted(Dropped),
     /// There is no room now.
     NoRoom,
     Refused(SendErrorKind),
@@ -200,7 +200,7 @@ impl ChannelState {
             }
         }
         self.dropped += dropped.events;
-        Offered::Taken(dropped)
+        Offered::Accepted(dropped)
     }
 
     /// Queues an event for which room was reserved.
@@ -215,7 +215,7 @@ impl ChannelState {
             return Offered::Refused(kind);
         }
         self.queue.push(event, layout);
-        Offered::Taken(Dropped::default())
+        Offered::Accepted(Dropped::default())
     }
 
     fn refusal(&self, layout: &Layout) -> Option<SendErrorKind> {

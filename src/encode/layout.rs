@@ -1,7 +1,7 @@
 //! Measures an encoded event before it is written.
 //!
 //! So the exact length is known before anything is locked or allocated. Data of one line, the
-//! common case, is searched for line ends only once: the layout remembers that there is none.
+//! common case, is searched for line ends only once: the layout remembers the result.
 
 use std::ops::Range;
 

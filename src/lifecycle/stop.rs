@@ -5,7 +5,7 @@ use tokio::time::Instant;
 /// A shutdown's request that a stream ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StopRequest {
-    /// When the handler is told.
+    /// When `EventSender::ending` completes.
     pub(crate) begin: Instant,
     /// When the stream ends, unless it has ended by itself before.
     pub(crate) end: Instant,

@@ -64,11 +64,11 @@ pub(super) struct ShutdownState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Running,
-    Ending {
+    Started {
         since: Instant,
     },
-    /// Ending without a farewell. Connections of streams that are still open are cut at `cut_at`.
-    EndingNow {
+    /// Started without a farewell. Connections of streams that are still open are cut at `cut_at`.
+    StartedNow {
         cut_at: Instant,
     },
 }
@@ -102,7 +102,7 @@ impl Shutdown {
             if state.phase != Phase::Running {
                 return;
             }
-            state.phase = Phase::Ending { since: now };
+            state.phase = Phase::Started { since: now };
             self.inner.started.store(true, SeqCst);
             state.all()
         };
@@ -122,12 +122,12 @@ impl Shutdown {
             let mut state = self.lock();
             let cut_at = self.inner.farewell.cut_at_once(now);
             let cut_at = match state.phase {
-                Phase::EndingNow { .. } => return,
+                Phase::StartedNow { .. } => return,
                 // A hurried end must not extend a limit that already runs.
-                Phase::Ending { since } => cut_at.min(self.inner.farewell.cut_at(since)),
+                Phase::Started { since } => cut_at.min(self.inner.farewell.cut_at(since)),
                 Phase::Running => cut_at,
             };
-            state.phase = Phase::EndingNow { cut_at };
+            state.phase = Phase::StartedNow { cut_at };
             self.inner.started.store(true, SeqCst);
             state.all()
         };
@@ -238,8 +238,8 @@ impl Shutdown {
             changed.as_mut().enable();
             let at = match self.lock().phase {
                 Phase::Running => None,
-                Phase::Ending { since } => Some(self.inner.farewell.cut_at(since)),
-                Phase::EndingNow { cut_at } => Some(cut_at),
+                Phase::Started { since } => Some(self.inner.farewell.cut_at(since)),
+                Phase::StartedNow { cut_at } => Some(cut_at),
             };
             match at {
                 Some(at) if at > Instant::now() => {

@@ -26,8 +26,10 @@ impl Shutdown {
             let now = Instant::now();
             let request = match state.phase {
                 Phase::Running => None,
-                Phase::Ending { since } => Some(self.farewell().request_late(now, since)),
-                Phase::EndingNow { .. } => Some(StopRequest { begin: now, end: now, silent: true }),
+                Phase::Started { since } => Some(self.farewell().request_late(now, since)),
+                Phase::StartedNow { .. } => {
+                    Some(StopRequest { begin: now, end: now, silent: true })
+                }
             };
             (key, request)
         };

@@ -139,7 +139,7 @@ pub(super) fn error_of(result: HandlerResult) -> Option<BoxError> {
     result.map_err(BoxError::from).and_then(|handled| handled).err()
 }
 
-/// Logs an error that came after the end of the stream. Nobody else can be told.
+/// Logs an error that came after the end of the stream. Nothing else can report it.
 pub(super) fn log_late_error(error: Option<Arc<dyn std::error::Error + Send + Sync>>) {
     if let Some(error) = error.filter(|error| !is_closed_send(&**error)) {
         catch_and_log("the error's Display", || trace::failed_after_the_end(&*error));
