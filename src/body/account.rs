@@ -55,11 +55,11 @@ pub(super) struct StreamAccount {
     pub(super) events: u64,
     /// The bytes that were handed to the server.
     pub(super) bytes: u64,
-    pub(super) last_sent_id: LastSentId,
-    /// `Some` while a shutdown counts the stream.
-    pub(super) registration: Option<Registration>,
     pub(super) span: Span,
     pub(super) metrics: StreamMetrics,
+    /// `Some` while a shutdown counts the stream.
+    pub(super) registration: Option<Registration>,
+    pub(super) last_sent_id: LastSentId,
     /// The events that the buffer dropped. Set when the stream has ended.
     pub(super) dropped: u64,
     /// `None` while the stream lasts.
@@ -80,10 +80,10 @@ impl StreamAccount {
             options,
             events: 0,
             bytes: 0,
-            last_sent_id: LastSentId::None,
-            registration: None,
             span: accepted.span,
             metrics,
+            registration: None,
+            last_sent_id: LastSentId::None,
             dropped: 0,
             reason: None,
             error: None,

@@ -45,15 +45,13 @@ pub(in crate::body) struct Handler {
     pub(super) receiver: EventReceiver,
     waker: Waker,
     future: Exclusive<RunningHandler>,
-    /// Whether the handler moves to a task at the first poll.
-    pub(super) spawn: bool,
 }
 
 impl Handler {
     pub(super) fn new(start: StartHandler, receiver: EventReceiver, spawn: bool) -> Self {
         let waker = receiver.handler_waker();
-        let future = Exclusive::new(RunningHandler(Stage::NotStarted(start)));
-        Self { receiver, waker, future, spawn }
+        let future = Exclusive::new(RunningHandler(Stage::NotStarted(start, spawn)));
+        Self { receiver, waker, future }
     }
 
     /// Polls the handler in the span of the stream.
@@ -73,6 +71,11 @@ impl Handler {
         self.receiver
     }
 
+    /// Returns whether the handler has yet to move to a task.
+    pub(super) fn must_spawn(&mut self) -> bool {
+        matches!(self.future.get_mut().0, Stage::NotStarted(_, true))
+    }
+
     pub(super) fn into_parts(self) -> (EventReceiver, RunningHandler) {
         (self.receiver, self.future.into_inner())
     }
@@ -86,7 +89,8 @@ impl Handler {
 pub(super) struct RunningHandler(Stage);
 
 enum Stage {
-    NotStarted(StartHandler),
+    /// The closure, and whether the handler moves to a task before it starts.
+    NotStarted(StartHandler, bool),
     Started(BoxHandler),
     /// The handler has returned or panicked.
     Done,
@@ -109,8 +113,8 @@ impl Future for RunningHandler {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerResult> {
         let this = self.get_mut();
-        if let Stage::NotStarted(_) = this.0 {
-            if let Stage::NotStarted(start) = mem::replace(&mut this.0, Stage::Done) {
+        if let Stage::NotStarted(..) = this.0 {
+            if let Stage::NotStarted(start, _) = mem::replace(&mut this.0, Stage::Done) {
                 match catch_panic(HANDLER, start) {
                     Ok(future) => this.0 = Stage::Started(future),
                     Err(panicked) => return Poll::Ready(Err(panicked)),

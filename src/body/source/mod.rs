@@ -55,14 +55,15 @@ impl Source {
 
     /// Does what is due before the first poll: moves the handler to a task, if the settings say so.
     pub(super) fn start(&mut self, span: &Span) {
-        if matches!(self, Self::Handler(handler) if handler.spawn) {
-            if let Self::Handler(handler) = mem::replace(self, Self::Ended) {
-                *self = match handler.spawn_task(span) {
-                    Ok(task) => Self::Task(task),
-                    Err(receiver) => Self::Channel(receiver),
-                };
-            }
+        let Self::Handler(handler) = self else { return };
+        if !handler.must_spawn() {
+            return;
         }
+        let Self::Handler(handler) = mem::replace(self, Self::Ended) else { return };
+        *self = match handler.spawn_task(span) {
+            Ok(task) => Self::Task(task),
+            Err(receiver) => Self::Channel(receiver),
+        };
     }
 
     /// Returns the next item, or stores the waker. With `hold` it returns only what must not wait for
