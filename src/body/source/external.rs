@@ -81,9 +81,15 @@ impl External {
             self.source.poll_item(cx)
         };
         if let Polled::End(end) = &polled {
-            self.ended = Some(end.clone());
+            self.set_ended(end);
         }
         polled
+    }
+
+    // Apart, since it is rare.
+    #[cold]
+    fn set_ended(&mut self, end: &ChannelEnd) {
+        self.ended = Some(end.clone());
     }
 
     pub(super) fn refresh(&mut self) -> Option<Segment> {
