@@ -108,7 +108,17 @@ impl EventBody {
         S: Stream + Send + 'static,
         S::Item: StreamItem,
     {
-        Self::new(|events| forward(stream, events))
+        Self::from_stream_with_options(HandlerOptions::new(), stream)
+    }
+
+    /// Creates a stream of the items of another stream, with settings of the handler that forwards
+    /// them and of its buffer. See [`from_stream`](Self::from_stream) and [`HandlerOptions`].
+    pub fn from_stream_with_options<S>(options: impl Into<HandlerOptions>, stream: S) -> Self
+    where
+        S: Stream + Send + 'static,
+        S::Item: StreamItem,
+    {
+        Self::with_options(options, |events| forward(stream, events))
     }
 
     /// Takes all settings from `options`. It replaces settings that were made before, so call it

@@ -152,7 +152,6 @@ impl EventReceiver {
     /// Looks again after the handler was polled. It does not ask for another poll of the handler: if
     /// the handler was woken meanwhile, the body is woken, so that others run before.
     #[inline]
-    #[inline]
     pub(crate) fn poll_after_handler(&self, interest: Interest, cx: &Context<'_>) -> Polled {
         let mut state = self.shared.lock();
         state.end_poll();
