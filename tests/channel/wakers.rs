@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tower_sse::{Buffer, EncodedEvent, Event, EventBody, EventSender, event_channel};
 
-use crate::support::{never_hangs, poll, waker::Woken};
+use crate::support::{handlers::spawned_if, never_hangs, poll, waker::Woken};
 
 /// Bytes whose owner locks the channel when they are freed.
 struct Looks(EventSender);
@@ -44,11 +44,11 @@ async fn a_kept_sender_does_not_keep_the_task_of_the_connection() {
     for ends_itself in [false, true] {
         for spawn_handler in [false, true] {
             let (keep, kept) = channel();
-            let body = EventBody::new(move |events| {
+            let options = spawned_if(spawn_handler);
+            let mut body = EventBody::with_options(options, move |events| {
                 keep.send(events).unwrap();
                 pending()
             });
-            let mut body = if spawn_handler { body.spawn_handler() } else { body };
             let (woken, waker) = Woken::new();
             assert!(poll(&mut body, &waker).is_ready(), "the greeting");
             while poll(&mut body, &waker).is_ready() {}
