@@ -118,6 +118,8 @@ fn a_reserved_slot_of_a_refused_event_goes_to_the_next_sender() {
     let error = Pin::new(&mut sink).start_send(large.clone()).unwrap_err();
     assert_eq!(error.into_event(), Some(large));
     assert_eq!(woken.count(), 1);
+    // The refused event counts as sent, so a send in the same turn yields once.
+    assert!(waits.as_mut().now_or_never().is_none());
     assert!(waits.as_mut().now_or_never().unwrap().is_ok());
     assert_eq!(next(&mut body), "data: waits\n\n");
 }
@@ -171,6 +173,8 @@ async fn a_sink_keeps_its_stream_open_and_fails_when_the_stream_ends() {
         assert!(error.is_closed());
         assert_eq!(error.into_event(), Some(Event::new("late")));
     }
+    // Two refusals are more than the buffer holds, so the next send yields once.
+    assert_eq!(ready(&mut waits, &mut cx), Poll::Pending);
     assert_eq!(ready(&mut waits, &mut cx), Poll::Ready(false));
     let error = waits.send(Event::new("late")).await.unwrap_err();
     assert!(error.into_event().is_none(), "the event was not given to the sink");

@@ -86,10 +86,10 @@ async fn the_sends_of_a_handler_do_not_wake_its_own_task() {
     assert!(poll(&mut body, &waker).is_pending());
     for round in 1..=3 {
         go_on.send(()).await.unwrap();
-        assert_eq!(woken.count(), round, "by what it waits for");
+        assert_eq!(woken.count(), round, "its channel wakes it");
         assert!(poll(&mut body, &waker).is_ready());
         assert!(poll(&mut body, &waker).is_pending());
-        assert_eq!(woken.count(), round, "not by what it sends");
+        assert_eq!(woken.count(), round, "its own sends do not");
     }
 }
 

@@ -135,7 +135,7 @@ async fn sse_cat_has_timeouts_a_limit_and_one_connection() {
     let harness = Harness::start([Answer::Ends(&[b"data: 123456789\n\ndata: 1\n\n"])]).await;
     let args = [&harness.url("/"), "--no-reconnect", "--max-event-bytes", "12"];
     let (lines, ended_well) = cat(&args, b"").await;
-    let error = r#"{"error":"the event that starts at byte 0 is larger than 12 bytes"}"#;
+    let error = r#"{"error":"the event that starts at byte 0 is larger than 12 bytes; raise `max_event_bytes` of the parser"}"#;
     assert_eq!(lines, [OPENED, error, r#"{"event":"message","data":"1","id":""}"#, CLOSED]);
     assert!(ended_well);
 
