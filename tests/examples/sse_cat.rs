@@ -151,8 +151,9 @@ async fn sse_cat_has_timeouts_a_limit_and_one_connection() {
     assert!(ended_well && lines == [&text["data: ".len()..]]);
     let less = (text.len() - 1).to_string();
     let (lines, _) = cat(&["-", "--max-event-bytes", &less], line).await;
+    let error = "the event that starts at byte 0 is larger than";
     let error =
-        format!(r#"{{"error":"the event that starts at byte 0 is larger than {less} bytes"}}"#);
+        format!(r#"{{"error":"{error} {less} bytes; raise `max_event_bytes` of the parser"}}"#);
     assert_eq!(lines, [error]);
 
     let harness = Harness::start([Answer::Holds(&[])]).await;
