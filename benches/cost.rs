@@ -6,7 +6,7 @@
 //! ```text
 //! cargo bench --bench cost --all-features                    bytes an idle stream
 //! cargo bench --bench cost --all-features -- events 100000 governed
-//! cargo bench --bench cost --all-features -- encode 100000     or parse, or fan-out
+//! cargo bench --bench cost --all-features -- encode 100000     or parse, wake, or fan-out
 //! ```
 
 use std::{
@@ -28,10 +28,11 @@ use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
 };
+use tokio::sync::broadcast;
 use tower::Service as _;
 use tower_sse::{
-    Event, EventBody, EventChannelHandler, EventParser, EventType, Farewell, Shutdown,
-    event_channel_handler,
+    EncodedEvent, Event, EventBody, EventChannelHandler, EventParser, EventType, Farewell,
+    Shutdown, event_channel_handler,
 };
 
 const TICK: EventType = EventType::from_static("tick");
@@ -77,9 +78,10 @@ fn main() {
         }
         ["encode", count] => encode(count.parse().expect("a number")),
         ["parse", count] => parse(count.parse().expect("a number")),
+        ["wake", count] => wake(count.parse().expect("a number")),
         #[cfg(feature = "hub")]
         ["fan-out", count] => fan_out(count.parse().expect("a number")),
-        _ => panic!("cost [events COUNT plain|governed] [encode|parse|fan-out COUNT]"),
+        _ => panic!("cost [events COUNT plain|governed] [encode|parse|wake|fan-out COUNT]"),
     }
 }
 
@@ -165,6 +167,35 @@ fn parse(events: u64) {
             black_box(event.expect("it is one"));
             parsed += 1;
         }
+    }
+}
+
+/// Wakes a handler this number of times, for one event each: it reads a tokio broadcast and sends what
+/// it reads. The body is polled until it is pending, as a server does.
+fn wake(events: u64) {
+    let (publisher, _) = broadcast::channel::<EncodedEvent>(16);
+    let all = publisher.clone();
+    let handler = event_channel_handler(move |_, events| {
+        let mut all = all.subscribe();
+        async move {
+            while let Ok(event) = all.recv().await {
+                events.send(event).await?;
+            }
+            Ok(())
+        }
+    });
+    let mut body = open(&handler);
+    black_box(take(&mut body));
+    let event = Event::new("x".repeat(64)).encode();
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..events {
+        assert!(publisher.send(event.clone()).is_ok(), "the handler reads");
+        let mut chunks = 0;
+        while let Poll::Ready(chunk) = pin!(body.next_chunk()).poll(&mut context) {
+            black_box(chunk);
+            chunks += 1;
+        }
+        assert_eq!(chunks, 1, "one chunk a wake");
     }
 }
 

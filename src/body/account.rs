@@ -107,7 +107,7 @@ impl StreamAccount {
     pub(super) fn register_with(&mut self, shutdown: &Shutdown, source: &mut Source) {
         if self.shutdown() != Some(shutdown) {
             self.unregister(source);
-            self.registration = source.handle().map(|stream| shutdown.register(stream));
+            self.registration = source.handle().map(|stream| shutdown.register(&stream));
         }
     }
 
@@ -127,6 +127,7 @@ impl StreamAccount {
 
     /// Counts bytes that are handed to the server, and the events of a segment whose last byte is
     /// among them.
+    #[inline]
     pub(super) fn count(&mut self, bytes: usize, completed: Option<Segment>) {
         let mut events = 0;
         if let Some(segment) = completed {

@@ -27,7 +27,7 @@ use super::{
     prelude::{MAX_JOINED, Prelude},
     source::Source,
     stop::StopSchedule,
-    timers::{ERROR_DELAY, Timer, Timers},
+    timers::{ERROR_DELAY, Timer, TimerSchedule, Timers},
 };
 use crate::{
     channel::{ChannelEnd, Polled, Segment},
@@ -182,6 +182,7 @@ impl ActiveStream {
     }
 
     /// Records bytes that go out now, and the segment that they complete.
+    #[inline]
     fn record(&mut self, len: usize, completed: Option<Segment>) {
         let window = self.account.options.batch_window;
         let has_events = completed.as_ref().is_some_and(|segment| segment.events > 0);
@@ -235,16 +236,18 @@ impl ActiveStream {
     /// Waits for the first timer. Returns a keep-alive, or `None` if the source must be polled again.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Segment>> {
         let keep_alive = self.account.options.keep_alive.as_ref();
-        let mut schedule = self.timers.schedule(
-            self.stop.as_deref(),
-            self.pacing.held_until(),
-            keep_alive.and_then(|keep_alive| keep_alive.idle()),
-        );
-        let fired = ready!(self.timers.poll(&mut schedule, self.pacing.has_yielded(), cx));
+        let schedule = TimerSchedule {
+            stop: self.stop.as_ref().and_then(|stop| stop.next()),
+            window: self.pacing.held_until(),
+            keep_alive: keep_alive
+                .and_then(|keep_alive| keep_alive.idle())
+                .and_then(|idle| self.timers.idle_at(idle)),
+        };
+        let (fired, now) = ready!(self.timers.poll(&schedule, self.pacing.has_yielded(), cx));
         Poll::Ready(match fired {
             Timer::StopBegin | Timer::StopEnd => {
                 if let Some(stop) = &mut self.stop {
-                    stop.advance(schedule.fired_at(), &mut self.source);
+                    stop.advance(now, &mut self.source);
                 }
                 None
             }

@@ -20,7 +20,7 @@ use super::{
     account::AcceptedStream,
     active::{ActiveStream, Outcome},
     options::{BodyOptions, HandlerOptions, body_settings},
-    source::{BoxHandler, ExternalSource, HandlerSettings, Source, StreamItem, forward},
+    source::{ExternalSource, HandlerSettings, Source, StartHandler, StreamItem, forward},
 };
 use crate::{
     BoxError,
@@ -87,7 +87,7 @@ impl EventBody {
         let HandlerOptions { body, handler: settings } = options.into();
         let accepted = AcceptedStream::without_request();
         Self::with_handler(Arc::new(body), settings, accepted, |events| {
-            Box::pin(async move { handler(events).await })
+            Box::new(move || Box::pin(handler(events)))
         })
     }
 
@@ -161,7 +161,7 @@ impl EventBody {
         options: Arc<BodyOptions>,
         settings: HandlerSettings,
         accepted: AcceptedStream,
-        handler: impl FnOnce(EventSender) -> BoxHandler,
+        handler: impl FnOnce(EventSender) -> StartHandler,
     ) -> Self {
         let (events, receiver) = event_channel(settings.buffer);
         let source = Source::handler(handler(events), receiver, settings);

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::{keep_alive::KeepAlive, report::StreamEnd, source::HandlerSettings};
 use crate::{
-    channel::Buffer,
     delay_range::DelayRange,
     shutdown::{Farewell, Shutdown},
     timer::saturating_add,
@@ -158,12 +157,6 @@ impl Default for HandlerOptions {
 impl From<BodyOptions> for HandlerOptions {
     fn from(body: BodyOptions) -> Self {
         Self { body, handler: HandlerSettings::default() }
-    }
-}
-
-impl Default for HandlerSettings {
-    fn default() -> Self {
-        Self { buffer: Buffer::default(), spawn: false, send_timeout: None }
     }
 }
 

@@ -7,14 +7,13 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::stop::StopSchedule;
 use crate::{timer::LazyTimer, trace};
 
 /// How long the body waits before it yields an error, so that the server writes earlier frames before
 /// it resets the connection.
 pub(super) const ERROR_DELAY: Duration = Duration::from_millis(10);
 
-/// What a timer is for, in the order of precedence: of two that are due the first one counts.
+/// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     /// The handler is told that the stream ends soon.
@@ -27,12 +26,15 @@ pub(super) enum Timer {
     KeepAlive,
 }
 
-/// The deadlines of a stream that has nothing to send.
+/// The deadlines of a stream that has nothing to send, in the order of their precedence: of two that
+/// are due the first one counts.
 #[derive(Debug)]
 pub(super) struct TimerSchedule {
-    deadlines: [(Timer, Option<Instant>); 3],
-    /// When the timer fired.
-    now: Option<Instant>,
+    /// What the stop schedule does next.
+    pub(super) stop: Option<(Timer, Instant)>,
+    /// The end of the batch window.
+    pub(super) window: Option<Instant>,
+    pub(super) keep_alive: Option<Instant>,
 }
 
 /// The timer of a stream, and when it last sent something.
@@ -76,52 +78,46 @@ impl Timers {
         Some(*at)
     }
 
-    /// Collects the deadlines.
-    pub(super) fn schedule(
-        &self,
-        stop: Option<&StopSchedule>,
-        held_until: Option<Instant>,
-        keep_alive: Option<Duration>,
-    ) -> TimerSchedule {
-        let stop = stop.and_then(StopSchedule::next);
-        // An idle time that the clock cannot represent never ends.
-        let idle = self.last_yield().zip(keep_alive);
-        let keep_alive = idle.and_then(|(last, idle)| last.checked_add(idle));
-        let stop = match stop {
-            Some((timer, at)) => (timer, Some(at)),
-            None => (Timer::StopEnd, None),
-        };
-        let deadlines = [stop, (Timer::Window, held_until), (Timer::KeepAlive, keep_alive)];
-        TimerSchedule { deadlines, now: None }
+    /// Returns when a stream that sends nothing more has been idle for this long.
+    pub(super) fn idle_at(&self, idle: Duration) -> Option<Instant> {
+        // A time that the clock cannot represent never comes.
+        self.last_yield()?.checked_add(idle)
     }
 
-    /// Waits for the first deadline. `just_yielded` says that bytes were yielded in this turn, so that
-    /// the clock was just read.
+    /// Waits for the first deadline. Returns what is due, and the time. `just_yielded` says that bytes
+    /// were yielded in this turn, so that the clock was just read.
+    #[inline]
     pub(super) fn poll(
         &mut self,
-        schedule: &mut TimerSchedule,
+        schedule: &TimerSchedule,
         just_yielded: bool,
         cx: &mut Context<'_>,
-    ) -> Poll<Timer> {
-        let (Some(last_yield), Some((first, at))) = (self.last_yield(), schedule.next_deadline())
-        else {
-            return Poll::Pending;
-        };
+    ) -> Poll<(Timer, Instant)> {
+        let Some(last_yield) = self.last_yield() else { return Poll::Pending };
+        let Some(at) = schedule.next_deadline() else { return Poll::Pending };
         // Reading the clock again costs less than touching the timer, which is not in the cache.
         let now = if just_yielded { last_yield } else { Instant::now() };
         if self.timer.is_set(at, now, cx) {
             return Poll::Pending;
         }
+        self.poll_timer(schedule, at, cx)
+    }
+
+    fn poll_timer(
+        &mut self,
+        schedule: &TimerSchedule,
+        at: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Timer, Instant)> {
         let Some(fired) = self.timer.poll_at(at, cx) else {
-            trace::no_runtime(first.setting());
+            trace::no_runtime(schedule.due(at).setting());
             self.clock = Clock::Unavailable;
             return Poll::Pending;
         };
         ready!(fired);
         // The timer counts milliseconds, and may fire a little early.
         let now = Instant::now().max(at);
-        schedule.now = Some(now);
-        Poll::Ready(schedule.due(now).unwrap_or(first))
+        Poll::Ready((schedule.due(now), now))
     }
 
     /// Waits until a time, or not at all without a runtime.
@@ -132,20 +128,19 @@ impl Timers {
 
 impl TimerSchedule {
     /// Returns the earliest deadline.
-    fn next_deadline(&self) -> Option<(Timer, Instant)> {
-        let deadlines = self.deadlines.iter().filter_map(|(timer, at)| Some((*timer, (*at)?)));
-        deadlines.min_by_key(|(_, at)| *at)
+    #[inline]
+    fn next_deadline(&self) -> Option<Instant> {
+        let stop = self.stop.map(|(_, at)| at);
+        [stop, self.window, self.keep_alive].into_iter().flatten().min()
     }
 
-    /// Returns the timer that is due and has precedence.
-    fn due(&self, now: Instant) -> Option<Timer> {
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        self.deadlines.iter().find(|(_, at)| is_due(*at)).map(|(timer, _)| *timer)
-    }
-
-    /// Returns when the timer fired.
-    pub(super) fn fired_at(&self) -> Instant {
-        self.now.unwrap_or_else(Instant::now)
+    /// Returns the timer that is due at a time at which one is.
+    fn due(&self, now: Instant) -> Timer {
+        match (self.stop, self.window) {
+            (Some((timer, at)), _) if at <= now => timer,
+            (_, Some(at)) if at <= now => Timer::Window,
+            _ => Timer::KeepAlive,
+        }
     }
 }
 

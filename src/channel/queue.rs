@@ -4,7 +4,7 @@
 //!
 //! - `single`: shared bytes (an [`EncodedEvent`](crate::EncodedEvent)) that are alone in the queue.
 //!   They go out as they are, without a copy. A second event moves them on.
-//! - `sealed`: segments that are complete.
+//! - `backlog.sealed`: segments that are complete.
 //! - `tail`: the segment that small events are still appended to.
 //!
 //! A tail never grows beyond [`MAX_SEGMENT`]. A large event starts a tail of exactly its size, since a
@@ -28,7 +28,8 @@ const MIN_SHARED: usize = 4 << 10;
 /// The maximum capacity that an empty queue keeps, in bytes.
 const MAX_IDLE_CAPACITY: usize = 4 << 10;
 
-/// Fields that every event touches stand first.
+/// Fields that every event touches stand first. What only a burst needs is boxed: most streams have no
+/// more than one event in their queue.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Queue {
@@ -40,16 +41,22 @@ pub(super) struct Queue {
     single: Bytes,
     /// Where the last id is in `single`, or in `tail`.
     last_id: Option<Range<usize>>,
-    /// The number of events in `tail`.
-    tail_events: usize,
+    /// `Some` for a sliding queue, and while more than one segment is queued.
+    backlog: Option<Box<Backlog>>,
     /// The segment that small events are appended to.
     tail: BytesMut,
+    /// The number of events in `tail`.
+    tail_events: usize,
     /// The capacity of the tail's allocation. Segments that were split off may hold parts of it.
     allocated: usize,
     /// The length of the last tail of small events that was taken. The next one is likely as long.
     last_taken: usize,
     /// Whether the last event in `tail` is a large one, which must not be copied again.
     tail_large: bool,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
     /// Complete segments, before the tail. None of them is empty.
     sealed: VecDeque<SealedSegment>,
     /// The length of each queued event. `Some` if the oldest events may be dropped.
@@ -74,7 +81,8 @@ impl SealedSegment {
 impl Queue {
     /// Creates a queue from which the oldest events can be dropped.
     pub(super) fn sliding() -> Self {
-        Self { lengths: Some(VecDeque::new()), ..Self::default() }
+        let backlog = Backlog { lengths: Some(VecDeque::new()), ..Backlog::default() };
+        Self { backlog: Some(Box::new(backlog)), ..Self::default() }
     }
 
     pub(super) fn events(&self) -> usize {
@@ -89,11 +97,12 @@ impl Queue {
         self.events == 0
     }
 
+    #[inline]
     pub(super) fn push<E: sealed::Encode>(&mut self, event: &E, layout: &Layout) {
         let was_empty = self.is_empty();
         self.events += 1;
         self.bytes += layout.len;
-        if let Some(lengths) = &mut self.lengths {
+        if let Some(lengths) = self.lengths() {
             lengths.push_back(layout.len);
         }
         match event.shared() {
@@ -112,6 +121,7 @@ impl Queue {
     }
 
     /// Takes the first segment.
+    #[inline]
     pub(super) fn take(&mut self) -> Option<Segment> {
         if self.is_empty() {
             return None;
@@ -119,7 +129,7 @@ impl Queue {
         let sealed = if !self.single.is_empty() {
             let last_id = self.last_id.take();
             SealedSegment { bytes: mem::take(&mut self.single), events: 1, last_id }
-        } else if let Some(first) = self.sealed.pop_front() {
+        } else if let Some(first) = self.backlog.as_mut().and_then(|it| it.sealed.pop_front()) {
             first
         } else {
             self.last_taken = if self.tail_large { 0 } else { self.tail.len() };
@@ -127,7 +137,7 @@ impl Queue {
         };
         self.events -= sealed.events;
         self.bytes -= sealed.bytes.len();
-        if let Some(lengths) = &mut self.lengths {
+        if let Some(lengths) = self.lengths() {
             lengths.drain(..sealed.events);
         }
         if self.is_empty() {
@@ -139,14 +149,15 @@ impl Queue {
     /// Drops the oldest event of a sliding queue. Returns the bytes that it was the last event of,
     /// which the caller frees without the lock.
     pub(super) fn drop_oldest(&mut self) -> Option<Bytes> {
-        let len = self.lengths.as_mut()?.pop_front()?;
+        let len = self.lengths()?.pop_front()?;
         self.events -= 1;
         self.bytes -= len;
         if !self.single.is_empty() {
             self.last_id = None;
             return Some(mem::take(&mut self.single));
         }
-        let Some(segment) = self.sealed.front_mut() else {
+        let sealed = &mut self.backlog.as_mut()?.sealed;
+        let Some(segment) = sealed.front_mut() else {
             self.tail.advance(len);
             self.tail_events -= 1;
             advance_id(&mut self.last_id, len);
@@ -158,7 +169,7 @@ impl Queue {
         if segment.events > 0 {
             return None;
         }
-        self.sealed.pop_front().map(|segment| segment.bytes)
+        sealed.pop_front().map(|segment| segment.bytes)
     }
 
     /// Moves the event in `single` to where a second one can follow it.
@@ -169,7 +180,7 @@ impl Queue {
         let bytes = mem::take(&mut self.single);
         if bytes.len() >= MIN_SHARED {
             let last_id = self.last_id.take();
-            self.sealed.push_back(SealedSegment { bytes, events: 1, last_id });
+            self.push_sealed(SealedSegment { bytes, events: 1, last_id });
         } else {
             // The tail is empty here, so positions in `single` are positions in the tail.
             self.reserve(bytes.len());
@@ -182,7 +193,7 @@ impl Queue {
     fn push_shared(&mut self, bytes: &Bytes, layout: &Layout) {
         self.seal();
         let last_id = layout.id.clone();
-        self.sealed.push_back(SealedSegment { bytes: bytes.clone(), events: 1, last_id });
+        self.push_sealed(SealedSegment { bytes: bytes.clone(), events: 1, last_id });
     }
 
     fn append<E: sealed::Encode>(&mut self, event: &E, layout: &Layout) {
@@ -215,8 +226,19 @@ impl Queue {
 
     /// Makes the tail a sealed segment.
     fn seal(&mut self) {
-        let segment = self.split_tail();
-        self.sealed.extend(segment);
+        if let Some(segment) = self.split_tail() {
+            self.push_sealed(segment);
+        }
+    }
+
+    fn push_sealed(&mut self, segment: SealedSegment) {
+        self.backlog.get_or_insert_default().sealed.push_back(segment);
+    }
+
+    /// Returns the lengths of the events of a sliding queue.
+    #[inline]
+    fn lengths(&mut self) -> Option<&mut VecDeque<usize>> {
+        self.backlog.as_mut()?.lengths.as_mut()
     }
 
     /// Splits the tail off, if there is one.
@@ -238,12 +260,13 @@ impl Queue {
             self.tail = BytesMut::new();
             self.allocated = 0;
         }
-        let keep = MAX_IDLE_CAPACITY / 8;
-        if self.sealed.capacity() * size_of::<SealedSegment>() > keep {
-            self.sealed = VecDeque::new();
-        }
-        if let Some(lengths) = &mut self.lengths {
-            lengths.shrink_to(keep / size_of::<usize>());
+        let Some(backlog) = &mut self.backlog else { return };
+        match &mut backlog.lengths {
+            Some(lengths) => {
+                backlog.sealed = VecDeque::new();
+                lengths.shrink_to(MAX_IDLE_CAPACITY / 8 / size_of::<usize>());
+            }
+            None => self.backlog = None,
         }
     }
 }
@@ -401,10 +424,12 @@ mod tests {
             let segments = take_all(&mut queue);
             assert!(segments.len() > 10);
             drop(segments);
-            let lengths =
-                queue.lengths.map_or(0, |lengths| lengths.capacity() * size_of::<usize>());
-            let sealed = queue.sealed.capacity() * size_of::<SealedSegment>();
-            assert!(queue.tail.capacity() + sealed + lengths <= MAX_IDLE_CAPACITY);
+            let backlog = queue.backlog.map_or(0, |backlog| {
+                let lengths = backlog.lengths.map_or(0, |lengths| lengths.capacity());
+                let sealed = backlog.sealed.capacity() * size_of::<SealedSegment>();
+                sealed + lengths * size_of::<usize>()
+            });
+            assert!(queue.tail.capacity() + backlog <= MAX_IDLE_CAPACITY);
         }
     }
 }

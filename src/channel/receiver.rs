@@ -130,6 +130,7 @@ impl EventReceiver {
     /// Looks for something to take, and stores the waker if there is nothing. After
     /// [`Polled::HandlerWoken`] the caller polls the handler and calls
     /// [`poll_after_handler`](Self::poll_after_handler).
+    #[inline]
     pub(crate) fn poll(&self, interest: Interest, cx: &Context<'_>) -> Polled {
         let mut state = self.shared.lock();
         if let Some(found) = look(&mut state, interest) {
@@ -203,11 +204,12 @@ enum Found {
     End(ChannelEnd),
 }
 
+#[inline]
 fn look(state: &mut State, interest: Interest) -> Option<Found> {
     if let Some(request) = state.stop.take() {
         return Some(Found::Stop(*request));
     }
-    let may_wait = state.is_open() && state.senders > 0 && state.waiting.is_empty();
+    let may_wait = state.is_open() && state.senders > 0 && state.waiting() == 0;
     if interest.hold && may_wait {
         return None;
     }
@@ -221,6 +223,7 @@ fn look(state: &mut State, interest: Interest) -> Option<Found> {
     }
 }
 
+#[inline]
 fn deliver(state: std::sync::MutexGuard<'_, State>, found: Found) -> Polled {
     drop(state);
     match found {
@@ -235,6 +238,7 @@ fn deliver(state: std::sync::MutexGuard<'_, State>, found: Found) -> Polled {
 
 /// Stores the body's waker, under the same lock under which nothing was found: so no wake-up is
 /// lost.
+#[inline]
 fn store_waker(mut state: std::sync::MutexGuard<'_, State>, cx: &Context<'_>) -> Polled {
     let _previous = match &mut state.body_waker {
         Some(waker) => renew(waker, cx),
@@ -244,6 +248,7 @@ fn store_waker(mut state: std::sync::MutexGuard<'_, State>, cx: &Context<'_>) ->
     Polled::Empty
 }
 
+#[inline]
 fn end_of(state: &State) -> Option<ChannelEnd> {
     if !state.queue.is_empty() {
         return None;

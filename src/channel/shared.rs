@@ -40,6 +40,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // Only `Waker::clone` can panic under the lock, and it is called before anything changes
         // that depends on it. So a poisoned lock guards a whole state.
@@ -57,7 +58,7 @@ impl Shared {
             let is_aborted = matches!(status, StreamStatus::Aborted(_));
             state.status = status;
             let queue = is_aborted.then(|| mem::take(&mut state.queue));
-            (mem::take(&mut state.waiting), state.body_waker.take(), queue)
+            (state.take_waiting(), state.body_waker.take(), queue)
         };
         self.changed.notify_waiters();
         let waiting = waiting.into_iter().map(|waiting| waiting.waker);
@@ -116,7 +117,7 @@ impl fmt::Debug for Shared {
         let mut shown = f.debug_struct("Channel");
         if let Ok(state) = self.state.try_lock() {
             shown.field("open", &state.status.is_open());
-            shown.field("queued", &state.queue.events()).field("waiting", &state.waiting.len());
+            shown.field("queued", &state.queue.events()).field("waiting", &state.waiting());
         }
         shown.finish_non_exhaustive()
     }

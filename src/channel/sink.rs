@@ -4,6 +4,7 @@ use std::{
     fmt,
     marker::PhantomData,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -13,6 +14,7 @@ use super::{
     error::{SendError, SendErrorKind},
     send_timeout::SendTimeout,
     sender::EventSender,
+    shared::Shared,
     state::{Offered, Ticket},
 };
 use crate::{encode::Encode, event::Event};
@@ -40,8 +42,9 @@ use crate::{encode::Encode, event::Event};
 /// ```
 #[must_use = "a sink does nothing unless events are sent to it"]
 pub struct EventSink<E = Event> {
-    /// `None` after `poll_close`.
+    /// `None` after `poll_close`, so that a closed sink does not keep the stream open.
     sender: Option<EventSender>,
+    shared: Arc<Shared>,
     state: SinkState,
     /// How long the sink has waited for room.
     timeout: SendTimeout,
@@ -59,8 +62,13 @@ enum SinkState {
 
 impl<E> EventSink<E> {
     pub(super) fn new(sender: EventSender) -> Self {
-        let timeout = SendTimeout::default();
-        Self { sender: Some(sender), state: SinkState::Idle, timeout, _events: PhantomData }
+        Self {
+            shared: sender.shared().clone(),
+            sender: Some(sender),
+            state: SinkState::Idle,
+            timeout: SendTimeout::default(),
+            _events: PhantomData,
+        }
     }
 
     /// Returns the sender, or `None` after the sink was closed.
@@ -78,16 +86,13 @@ impl<E> EventSink<E> {
 
     /// Reserves room. Buffers that drop events always have room, so nothing is reserved there.
     fn poll_reserve(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendErrorKind>> {
-        let Some(sender) = &self.sender else {
-            return Poll::Ready(Err(SendErrorKind::Closed));
-        };
-        let shared = sender.shared();
+        let shared = &self.shared;
         let ticket = match self.state {
             SinkState::Waiting(ticket) => Some(ticket),
             SinkState::Idle | SinkState::Reserved => None,
         };
         let mut state = shared.lock();
-        let is_open = state.is_open();
+        let is_open = self.sender.is_some() && state.is_open();
         if self.state == SinkState::Reserved && is_open {
             return Poll::Ready(Ok(()));
         }
@@ -124,14 +129,13 @@ impl<E> EventSink<E> {
 
     /// Gives up the place in line or the reserved room, and passes it on.
     fn release(&mut self) {
-        let Some(sender) = &self.sender else { return };
         let release = match std::mem::replace(&mut self.state, SinkState::Idle) {
             SinkState::Idle => return,
             SinkState::Waiting(ticket) => {
-                sender.shared().metrics.waited(&self.timeout.take_wait_timer());
-                sender.shared().lock().leave(ticket)
+                self.shared.metrics.waited(&self.timeout.take_wait_timer());
+                self.shared.lock().leave(ticket)
             }
-            SinkState::Reserved => sender.shared().lock().unreserve(),
+            SinkState::Reserved => self.shared.lock().unreserve(),
         };
         release.next.into_iter().for_each(Waker::wake);
     }
@@ -157,7 +161,7 @@ impl<E: Encode> Sink<E> for EventSink<E> {
         this.state = SinkState::Idle;
         let layout = event.layout();
         let (offered, wake) = {
-            let mut state = sender.shared().lock();
+            let mut state = this.shared.lock();
             let offered = state.offer_reserved(&event, &layout);
             let wake = match offered {
                 Offered::Taken(_) => state.body_waker.take(),
@@ -170,7 +174,7 @@ impl<E: Encode> Sink<E> for EventSink<E> {
         match offered {
             Offered::Refused(kind) => Err(SendError::new(kind, event)),
             Offered::Taken(dropped) => {
-                sender.shared().metrics.sent(layout.len, dropped.events);
+                this.shared.metrics.sent(layout.len, dropped.events);
                 Ok(())
             }
             Offered::NoRoom => Ok(()),
@@ -197,9 +201,13 @@ impl<E> Unpin for EventSink<E> {}
 impl<E> Clone for EventSink<E> {
     /// Clones the sink. The clone holds no room, and is closed if this sink is.
     fn clone(&self) -> Self {
-        let timeout = SendTimeout::default();
-        let sender = self.sender.clone();
-        Self { sender, state: SinkState::Idle, timeout, _events: PhantomData }
+        Self {
+            sender: self.sender.clone(),
+            shared: self.shared.clone(),
+            state: SinkState::Idle,
+            timeout: SendTimeout::default(),
+            _events: PhantomData,
+        }
     }
 }
 

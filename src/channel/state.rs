@@ -2,7 +2,7 @@
 //!
 //! Rules:
 //!
-//! - Senders that wait stand in `waiting` in the order of their arrival, and only the first of them
+//! - Senders that wait stand in a line in the order of their arrival, and only the first of them
 //!   may take room. So a sender that leaves the front, because it was served or cancelled, passes the
 //!   turn on ([`State::next_turn`]).
 //! - Wakers are returned to the caller, which wakes or drops them after it has released the lock.
@@ -50,27 +50,39 @@ pub(super) struct State {
     send_yielded: bool,
     /// A graceful end has begun.
     pub(super) ending: bool,
-    /// The thread that polls the handler, while it does; otherwise 0.
-    polling_thread: usize,
     /// How many sends were accepted or refused since the receiver last took something. An event
     /// counts once, and once more for every [`BYTES_PER_TURN`] bytes.
-    since_taken: usize,
+    since_taken: u32,
     /// The number of senders that keep the stream open.
-    pub(super) senders: usize,
-    buffer: Buffer,
+    pub(super) senders: u32,
     /// Room that is promised to sinks, in events.
-    reserved: usize,
+    reserved: u32,
+    /// The thread that polls the handler, while it does; otherwise 0.
+    polling_thread: usize,
+    buffer: Buffer,
     pub(super) queue: Queue,
-    /// The senders that wait for room, in the order of their arrival.
-    pub(super) waiting: VecDeque<WaitingSender>,
-    next_ticket: Ticket,
-    /// How many events the buffer's policy has dropped.
-    pub(super) dropped: u64,
+    /// The senders that wait for room. Boxed, since most streams never have one.
+    waiting: Option<Box<WaitingLine>>,
     /// The request that the body has not taken yet. Boxed, since most streams never get one.
     pub(super) stop: Option<Box<StopRequest>>,
-    /// How long a sender outside of the body may wait.
-    send_timeout: Option<Duration>,
-    /// When the receiver last took something. Kept only for `send_timeout`.
+    /// How long a sender outside of the body may wait. Boxed, since most streams have no limit.
+    send_limit: Option<Box<SendLimit>>,
+    /// How many events the buffer's policy has dropped.
+    pub(super) dropped: u64,
+}
+
+/// The senders that wait for room, in the order of their arrival.
+#[derive(Debug, Default)]
+struct WaitingLine {
+    senders: VecDeque<WaitingSender>,
+    /// The ticket of the next sender.
+    next_ticket: Ticket,
+}
+
+#[derive(Debug)]
+struct SendLimit {
+    timeout: Duration,
+    /// When the receiver last took something.
     last_taken: Option<Instant>,
 }
 
@@ -121,26 +133,25 @@ impl State {
             handler_yielded: false,
             send_yielded: false,
             ending: false,
-            polling_thread: 0,
             since_taken: 0,
             senders: 1,
-            buffer,
             reserved: 0,
+            polling_thread: 0,
+            buffer,
             queue: match buffer.when_full {
                 WhenFull::DropOldest => Queue::sliding(),
                 WhenFull::Wait | WhenFull::DropNewest => Queue::default(),
             },
-            waiting: VecDeque::new(),
-            next_ticket: 0,
-            dropped: 0,
+            waiting: None,
             stop: None,
-            send_timeout: None,
-            last_taken: None,
+            send_limit: None,
+            dropped: 0,
         }
     }
 
     pub(super) fn set_send_timeout(&mut self, limit: Option<Duration>) {
-        self.send_timeout = limit;
+        let limit = limit.map(|timeout| Box::new(SendLimit { timeout, last_taken: None }));
+        self.send_limit = limit;
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -165,7 +176,8 @@ impl State {
     }
 
     fn count(&mut self, layout: &Layout) {
-        self.since_taken += 1 + layout.len / BYTES_PER_TURN;
+        let weight = 1 + u32::try_from(layout.len / BYTES_PER_TURN).unwrap_or(u32::MAX - 1);
+        self.since_taken = self.since_taken.saturating_add(weight);
     }
 
     fn offer_open<E: sealed::Encode>(
@@ -220,7 +232,7 @@ impl State {
     /// whose senders wait.
     pub(super) fn reserve(&mut self, ticket: Option<Ticket>) -> bool {
         let free = !self.would_wait(1, ticket);
-        self.reserved += usize::from(free);
+        self.reserved += u32::from(free);
         free
     }
 
@@ -238,7 +250,8 @@ impl State {
     /// receiver last took something, and would not have to wait. Otherwise a handler that never
     /// waits would never let its own body write.
     pub(super) fn must_yield(&mut self, would_wait: impl FnOnce(&Self) -> bool) -> bool {
-        if self.since_taken < self.buffer.max_events.min(MAX_SENDS_PER_TURN) || would_wait(self) {
+        let max_sends = self.buffer.max_events.min(MAX_SENDS_PER_TURN);
+        if (self.since_taken as usize) < max_sends || would_wait(self) {
             return false;
         }
         self.since_taken = 0;
@@ -248,7 +261,7 @@ impl State {
 
     /// Counts a send that was refused without being offered.
     pub(super) fn count_refused(&mut self) {
-        self.since_taken += 1;
+        self.since_taken = self.since_taken.saturating_add(1);
     }
 
     /// Returns whether an event of this length would have to wait.
@@ -264,35 +277,40 @@ impl State {
         cx: &Context<'_>,
     ) -> (Ticket, Option<Waker>) {
         if let Some(index) = ticket.and_then(|ticket| self.index_of(ticket)) {
-            let waiting = &mut self.waiting[index];
-            return (waiting.ticket, renew(&mut waiting.waker, cx));
+            if let Some(waiting) = self.line().senders.get_mut(index) {
+                return (waiting.ticket, renew(&mut waiting.waker, cx));
+            }
         }
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.waiting.push_back(WaitingSender { ticket, waker: cx.waker().clone() });
+        // Cloned first: it is foreign code, and may panic.
+        let waker = cx.waker().clone();
+        let line = self.line();
+        let ticket = line.next_ticket;
+        line.next_ticket += 1;
+        line.senders.push_back(WaitingSender { ticket, waker });
         (ticket, None)
     }
 
     /// Takes a sender out of the line, and passes the turn on.
     pub(super) fn leave(&mut self, ticket: Ticket) -> Release {
         let index = self.index_of(ticket);
-        let previous = index.and_then(|index| self.waiting.remove(index));
+        let previous = index.and_then(|index| self.line().senders.remove(index));
         Release { _previous: previous.map(|waiting| waiting.waker), next: self.next_turn() }
     }
 
     /// Returns the sender that must be woken, because it is its turn and there may be room.
     #[must_use]
     pub(super) fn next_turn(&self) -> Option<Waker> {
-        let first = self.waiting.front()?;
+        let first = self.waiting.as_ref()?.senders.front()?;
         self.fits(1).then(|| first.waker.clone())
     }
 
     /// Takes the first segment, and returns the sender that has room now.
+    #[inline]
     pub(super) fn take(&mut self) -> Option<(Segment, Option<Waker>)> {
         let segment = self.queue.take()?;
         self.since_taken = 0;
-        if self.send_timeout.is_some() {
-            self.last_taken = Some(Instant::now());
+        if let Some(limit) = &mut self.send_limit {
+            limit.last_taken = Some(Instant::now());
         }
         Some((segment, self.next_turn()))
     }
@@ -328,29 +346,47 @@ impl State {
     /// Returns how long a sender may wait. A handler inside its body may wait without a limit: it is
     /// paused together with the body, whose polls make room.
     pub(super) fn wait_limit(&self) -> Option<Duration> {
-        self.send_timeout.filter(|_| !self.is_polled_here())
+        let limit = self.send_limit.as_ref()?;
+        (!self.is_polled_here()).then_some(limit.timeout)
     }
 
     /// Returns when the client counts as too slow for a sender that waits since `since`. A client is
     /// not slow while nothing is queued.
     pub(super) fn too_slow_at(&self, since: Instant, limit: Duration) -> Instant {
         let from = if self.queue.is_empty() { Instant::now() } else { since };
-        saturating_add(self.last_taken.map_or(from, |taken| taken.max(from)), limit)
+        let last_taken = self.send_limit.as_ref().and_then(|limit| limit.last_taken);
+        saturating_add(last_taken.map_or(from, |taken| taken.max(from)), limit)
     }
 
     fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {
-        self.waiting.front().is_none_or(|first| Some(first.ticket) == ticket)
+        let first = self.waiting.as_ref().and_then(|line| line.senders.front());
+        first.is_none_or(|first| Some(first.ticket) == ticket)
     }
 
     fn fits(&self, len: usize) -> bool {
-        let events = self.queue.events() + self.reserved;
+        let events = self.queue.events() + self.reserved as usize;
         events == 0
             || (events < self.buffer.max_events
                 && self.queue.bytes().saturating_add(len) <= self.buffer.max_bytes)
     }
 
     fn index_of(&self, ticket: Ticket) -> Option<usize> {
-        self.waiting.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()
+        let senders = &self.waiting.as_ref()?.senders;
+        senders.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()
+    }
+
+    fn line(&mut self) -> &mut WaitingLine {
+        self.waiting.get_or_insert_default()
+    }
+
+    /// Returns how many senders wait for room.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |line| line.senders.len())
+    }
+
+    /// Ends the waiting of all senders, and returns them.
+    pub(super) fn take_waiting(&mut self) -> VecDeque<WaitingSender> {
+        self.waiting.as_mut().map(|line| mem::take(&mut line.senders)).unwrap_or_default()
     }
 }
 

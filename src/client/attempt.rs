@@ -1,101 +1,108 @@
-//! One attempt: the headers of the moment, the request, and the redirects that it is led along.
+//! A connection attempt: per-attempt headers, the request, and redirects.
 
 use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, Response, response};
 
 use super::{
-    redirect::{self, RedirectError},
-    request::Request,
-    source::ReconnectTo,
+    redirect::{self, ReconnectTo, RedirectError},
+    request::RequestTemplate,
     transport::{BoxFuture, Transport},
 };
 use crate::{BoxError, stream::BoxChunks};
 
-/// How far an attempt is.
+/// The steps of an attempt. A redirect leads back from `Call` to `Ready`.
 enum Step {
-    /// The header provider is asked.
+    /// Waits for the header provider.
     Headers(BoxFuture<HeaderMap>),
-    /// The service is to be ready.
+    /// Waits until the service is ready.
     Ready,
-    /// The service is called.
+    /// Waits for the response.
     Call(BoxFuture<Response<BoxChunks>>),
 }
 
-/// An attempt, until its response head is there.
-pub(super) struct Attempt {
+/// An attempt whose response head has not arrived yet.
+pub(super) struct PendingAttempt {
     step: Step,
-    request: Request,
-    /// The same without the headers that are of this attempt alone.
-    lasting: Request,
-    /// How many redirects were followed.
-    pub(super) redirects: u32,
-    /// Whether all of them were permanent ones.
-    permanent: bool,
+    /// The request that is sent next, with the headers of this attempt.
+    request: RequestTemplate,
+    /// The same request without the headers of this attempt. Later attempts may start from it.
+    base_request: RequestTemplate,
+    /// Whether each redirect so far was permanent.
+    is_permanent: bool,
     reconnect_to: ReconnectTo,
-    /// What the next attempt begins with, if it is something else than this one did.
-    next: Option<Request>,
+    /// The request that later attempts start from, if a redirect changed it.
+    next_request: Option<RequestTemplate>,
 }
 
-/// What an attempt failed at.
-pub(super) enum Failed {
+/// Why an attempt got no response.
+pub(super) enum AttemptError {
+    /// The header provider failed.
     Headers(BoxError),
+    /// The service failed, or failed to become ready.
     Connect(BoxError),
 }
 
-impl Attempt {
+impl PendingAttempt {
     pub(super) fn new(
-        request: Request,
+        request: RequestTemplate,
         headers: Option<BoxFuture<HeaderMap>>,
         reconnect_to: ReconnectTo,
     ) -> Self {
-        let step = headers.map_or(Step::Ready, Step::Headers);
-        let lasting = request.clone();
-        Self { step, request, lasting, redirects: 0, permanent: true, reconnect_to, next: None }
+        Self {
+            step: headers.map_or(Step::Ready, Step::Headers),
+            base_request: request.clone(),
+            request,
+            is_permanent: true,
+            reconnect_to,
+            next_request: None,
+        }
     }
 
-    /// Polls for the response, of the last request if there were redirects.
+    /// Polls for the response. After [`redirect`](Self::redirect) it is the one of the next
+    /// request.
     pub(super) fn poll(
         &mut self,
         transport: &mut dyn Transport,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<BoxChunks>, Failed>> {
+    ) -> Poll<Result<Response<BoxChunks>, AttemptError>> {
         loop {
             match &mut self.step {
                 Step::Headers(headers) => {
-                    let headers = ready!(headers.as_mut().poll(cx)).map_err(Failed::Headers)?;
-                    self.request.set_headers(headers);
+                    let headers = ready!(headers.as_mut().poll(cx));
+                    self.request.set_headers(headers.map_err(AttemptError::Headers)?);
                     self.step = Step::Ready;
                 }
                 Step::Ready => {
-                    ready!(transport.poll_ready(cx)).map_err(Failed::Connect)?;
+                    ready!(transport.poll_ready(cx)).map_err(AttemptError::Connect)?;
                     self.step = Step::Call(transport.call(self.request.to_http()));
                 }
-                Step::Call(response) => return response.as_mut().poll(cx).map_err(Failed::Connect),
+                Step::Call(response) => {
+                    return response.as_mut().poll(cx).map_err(AttemptError::Connect);
+                }
             }
         }
     }
 
-    /// Goes where a response points to.
+    /// Follows the redirect of a response: the next poll sends the new request.
     pub(super) fn redirect(&mut self, head: &response::Parts) -> Result<(), RedirectError> {
         redirect::follow(&mut self.request, head)?;
-        redirect::follow(&mut self.lasting, head)?;
-        self.redirects += 1;
-        self.permanent &= redirect::is_permanent(head.status);
-        let remembered = match self.reconnect_to {
+        redirect::follow(&mut self.base_request, head)?;
+        self.is_permanent &= redirect::is_permanent(head.status);
+        let is_remembered = match self.reconnect_to {
             ReconnectTo::Original => false,
-            ReconnectTo::PermanentTarget => self.permanent,
+            ReconnectTo::PermanentTarget => self.is_permanent,
             ReconnectTo::LastTarget => true,
         };
-        if remembered {
-            self.next = Some(self.lasting.clone());
+        if is_remembered {
+            self.next_request = Some(self.base_request.clone());
         }
         self.step = Step::Ready;
         Ok(())
     }
 
-    /// What the next attempt begins with, if this one was led elsewhere for longer.
-    pub(super) fn take_next(&mut self) -> Option<Request> {
-        self.next.take()
+    /// Takes the request that later attempts start from, if a redirect changed it.
+    pub(super) fn take_next_request(&mut self) -> Option<RequestTemplate> {
+        self.next_request.take()
     }
 }

@@ -1,345 +1,291 @@
-//! The thin part around the [core](super::core): it polls the service, the body and the timer, and
-//! does what the core decides.
-//!
-//! ```text
-//! Waiting ─▶ Attempting ─▶ Open ─▶ (lost) ─▶ core: Waiting | Closed
-//!                 └──────────────▶ (lost)
-//! ```
+//! The I/O of an event source. The driver polls the service, the body and the timer, and tells the
+//! [core](super::core) what happened; the core decides.
 
 use std::{
     task::{Context, Poll, ready},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, response};
 use tokio::time::Instant;
 
 use super::{
-    attempt::{self, Attempt},
-    core::{Answer, Core, Loss, Next},
-    error::{EventSourceError, Kind},
-    request::Request,
-    source::ReconnectTo,
+    attempt::{AttemptError, PendingAttempt},
+    core::{Action, Core, Loss, Next, ResponseAction},
+    error::{EventSourceError, SourceErrorKind},
+    redirect::ReconnectTo,
+    request::RequestTemplate,
     transport::{BoxFuture, Transport},
-    update::{self, Opened, ReadyState, Reconnecting, Update},
+    update::{Attempt, Opened, ReadyState, Update, UpdateResult},
 };
 use crate::{
-    event::Event,
     exclusive::Exclusive,
-    parse::{EventParser, EventTooLarge, Parsed},
-    stream::BoxChunks,
-    timer::{LazyTimer, saturating_add},
+    stream::{BoxChunks, StepLimit},
+    timer::LazyTimer,
 };
 
-/// How many chunks without an event are read before others get their turn.
-const CHUNKS_AT_ONCE: usize = 32;
+/// The application's header provider, of any type.
+pub(super) type HeaderProvider = Box<dyn FnMut(Attempt) -> BoxFuture<HeaderMap> + Send>;
 
-/// The header provider, of any type.
-pub(super) type Provider = Box<dyn FnMut(update::Attempt) -> BoxFuture<HeaderMap> + Send>;
-
-/// What is asked for.
+/// Which updates a poll returns. Errors that are items are always among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum UpdateFilter {
+    /// Events only. The parser then creates nothing else.
     Events,
-    Updates,
+    /// Everything.
+    All,
 }
 
-/// Where the connection is.
-enum State {
-    /// There was never anything to connect to.
-    Invalid(EventSourceError),
-    /// The next attempt begins at this time; at once if there is none.
-    Waiting(Option<Instant>),
-    Attempting(Box<Attempt>, Option<Instant>),
-    Open(BoxChunks),
-    Closed,
+/// The I/O that belongs to the current state of the core.
+enum Io {
+    /// In all other states.
+    None,
+    /// While the core is attempting.
+    Attempt(Box<PendingAttempt>),
+    /// While the core is open.
+    Body(BoxChunks),
 }
 
 pub(super) struct Driver {
     pub(super) core: Core,
-    pub(super) parser: EventParser,
-    pub(super) idle_timeout: Option<Duration>,
-    pub(super) header_timeout: Option<Duration>,
     pub(super) reconnect_to: ReconnectTo,
-    pub(super) provider: Option<Exclusive<Provider>>,
-    /// None once it is closed.
+    /// `None` if the application has set none, and once the source is closed.
+    pub(super) provider: Option<Exclusive<HeaderProvider>>,
+    /// `None` once the source is closed.
     transport: Option<Exclusive<Box<dyn Transport>>>,
-    /// What an attempt begins with.
-    request: Request,
-    state: Exclusive<State>,
+    /// The request that the next attempt starts from. A redirect may change it, see
+    /// [`ReconnectTo`].
+    base_request: RequestTemplate,
+    io: Exclusive<Io>,
+    /// The timer for the core's deadline. There is one at a time.
     timer: LazyTimer,
-    /// Since when the open connection is waited for without a byte.
-    silent_since: Option<Instant>,
-    /// Set while it is polled: whoever finds it set comes after a panic of the application's code.
-    is_polled: bool,
 }
-
-type Item = Result<Update, EventSourceError>;
 
 impl Driver {
     pub(super) fn new(
         transport: Box<dyn Transport>,
-        request: Result<Request, EventSourceError>,
+        request: Result<RequestTemplate, EventSourceError>,
     ) -> Self {
-        let (request, state) = match request {
-            Ok(request) => (request, State::Waiting(None)),
-            Err(error) => (Request::default(), State::Invalid(error)),
+        let (base_request, core) = match request {
+            Ok(request) => (request, Core::new()),
+            Err(error) => (RequestTemplate::default(), Core::invalid(error)),
         };
         Self {
-            core: Core::new(),
-            parser: EventParser::new(),
-            idle_timeout: None,
-            header_timeout: None,
+            core,
             reconnect_to: ReconnectTo::Original,
             provider: None,
             transport: Some(Exclusive::new(transport)),
-            request,
-            state: Exclusive::new(state),
+            base_request,
+            io: Exclusive::new(Io::None),
             timer: LazyTimer::default(),
-            silent_since: None,
-            is_polled: false,
         }
     }
 
-    /// Closes the connection, whatever it is doing, and drops all of it.
+    /// Closes the connection in any state. Drops the service and the header provider too.
     pub(super) fn close(&mut self) {
+        // The core is closed first: a drop of the application's code may panic.
         self.core.handle_close();
-        *self.state.get_mut() = State::Closed;
+        *self.io.get_mut() = Io::None;
         self.transport = None;
         self.provider = None;
     }
 
-    /// Drops the connection, and begins the next attempt at once.
+    /// Drops the connection and begins the next attempt at the next poll.
     pub(super) fn reconnect(&mut self) {
-        if let State::Waiting(_) | State::Attempting(..) | State::Open(_) = self.state.get_mut() {
-            self.core.handle_reconnect();
-            // What was read and not told yet is of the connection that is given up.
-            self.parser.reset();
-            *self.state.get_mut() = State::Waiting(None);
-        }
+        self.core.handle_reconnect();
+        *self.io.get_mut() = Io::None;
     }
 
     pub(super) fn ready_state(&self) -> ReadyState {
-        if self.is_polled { ReadyState::Closed } else { self.core.ready_state }
+        self.core.ready_state()
     }
 
-    /// Returns the next update. Without interest in any but events, nothing else is made.
+    /// Returns the next update that passes the filter, or `None` after the end.
     ///
-    /// It runs code of the application: service, bodies, header provider. A panic of theirs is the
-    /// caller's, once; nothing that has panicked is used again.
-    pub(super) fn poll(&mut self, wanted: Wanted, cx: &mut Context<'_>) -> Poll<Option<Item>> {
-        if std::mem::replace(&mut self.is_polled, true) {
-            self.close();
-        }
-        let polled = self.poll_unguarded(wanted, cx);
-        self.is_polled = false;
+    /// This runs code of the application: the service, bodies and the header provider. A panic of
+    /// that code is passed on to the caller and ends the source.
+    pub(super) fn poll(
+        &mut self,
+        filter: UpdateFilter,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<UpdateResult>> {
+        let mut guard = CloseOnPanic { driver: self, is_armed: true };
+        let polled = guard.driver.poll_actions(filter, cx);
+        guard.is_armed = false;
         polled
     }
 
-    fn poll_unguarded(&mut self, wanted: Wanted, cx: &mut Context<'_>) -> Poll<Option<Item>> {
-        for _ in 0..CHUNKS_AT_ONCE {
-            let item = match self.state.get_mut() {
-                State::Closed => return Poll::Ready(None),
-                State::Invalid(_) => Some(Err(self.invalid())),
-                &mut State::Waiting(until) => {
-                    if ready!(self.poll_alarm(until, cx)) {
-                        self.begin()
-                    } else {
-                        self.fail_without_runtime()
+    fn poll_actions(
+        &mut self,
+        filter: UpdateFilter,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<UpdateResult>> {
+        let mut limit = StepLimit::default();
+        loop {
+            ready!(limit.poll_step(cx));
+            let update = match self.core.next_action() {
+                Action::Read => {
+                    // What the core takes from the parser has passed the filter.
+                    let update = match filter {
+                        UpdateFilter::Events => self.core.next_event(),
+                        UpdateFilter::All => self.core.next_update(),
+                    };
+                    if update.is_some() {
+                        return Poll::Ready(update);
                     }
+                    ready!(self.poll_body(cx))
                 }
-                State::Attempting(..) => ready!(self.poll_attempt(cx)),
-                State::Open(_) => ready!(self.poll_open(wanted, cx)),
+                Action::PollAttempt => ready!(self.poll_attempt(cx)),
+                Action::Wait => ready!(self.poll_timer(cx)),
+                Action::Connect => self.begin(),
+                Action::Fail(error) => self.follow(Next::Fail(error)),
+                Action::End => {
+                    // After a panic the service and the body are still here.
+                    self.close();
+                    return Poll::Ready(None);
+                }
             };
-            match item {
-                Some(Ok(Update::Event(_)) | Err(_)) => return Poll::Ready(item),
-                Some(_) if wanted == Wanted::Updates => return Poll::Ready(item),
+            match update {
+                Some(Err(_)) => return Poll::Ready(update),
+                Some(_) if filter == UpdateFilter::All => return Poll::Ready(update),
                 _ => {}
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
-    fn invalid(&mut self) -> EventSourceError {
-        let state = std::mem::replace(self.state.get_mut(), State::Closed);
-        self.close();
-        match state {
-            State::Invalid(error) => error.fatal(),
-            _ => EventSourceError::from(Kind::Ended).fatal(),
-        }
-    }
-
-    /// Begins an attempt.
-    fn begin(&mut self) -> Option<Item> {
-        let now = Instant::now();
-        let number = self.core.handle_attempt(now);
-        self.parser.reset();
-        let mut request = self.request.clone();
-        let last_event_id = self.parser.last_event_id().cloned();
-        let carried = request.set_last_event_id(last_event_id.as_ref());
+    /// Begins an attempt. Returns an update if its request cannot carry the last event ID.
+    fn begin(&mut self) -> Option<UpdateResult> {
+        let number = self.core.handle_attempt(Instant::now());
+        let mut request = self.base_request.clone();
+        let last_event_id = self.core.parser.last_event_id().cloned();
+        let is_sent = request.set_last_event_id(last_event_id.as_ref());
         let headers = self.provider.as_mut().map(|provider| {
-            let last_event_id = last_event_id.clone().filter(|_| carried);
-            provider.get_mut()(update::Attempt { number, last_event_id })
+            let last_event_id = last_event_id.clone().filter(|_| is_sent);
+            provider.get_mut()(Attempt { number, last_event_id })
         });
-        let deadline = self.header_timeout.and_then(|timeout| now.checked_add(timeout));
-        let attempt = Box::new(Attempt::new(request, headers, self.reconnect_to));
-        *self.state.get_mut() = State::Attempting(attempt, deadline);
-        last_event_id.filter(|_| !carried).map(|id| Ok(Update::LastEventIdOmitted(id)))
+        let attempt = PendingAttempt::new(request, headers, self.reconnect_to);
+        *self.io.get_mut() = Io::Attempt(Box::new(attempt));
+        last_event_id.filter(|_| !is_sent).map(|id| Ok(Update::LastEventIdOmitted(id)))
     }
 
-    fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
-        let (State::Attempting(attempt, deadline), Some(transport)) =
-            (self.state.get_mut(), &mut self.transport)
+    fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Poll<Option<UpdateResult>> {
+        let (Io::Attempt(attempt), Some(transport)) = (self.io.get_mut(), &mut self.transport)
         else {
-            return Poll::Ready(None);
+            return Poll::Ready(self.follow(Next::End));
         };
-        let deadline = *deadline;
-        match attempt.poll(&mut **transport.get_mut(), cx) {
-            Poll::Ready(Ok(response)) => Poll::Ready(self.answered(response)),
-            Poll::Ready(Err(attempt::Failed::Headers(error))) => {
-                Poll::Ready(self.lost(Loss::of(Kind::Headers(error))))
+        let kind = match attempt.poll(&mut **transport.get_mut(), cx) {
+            Poll::Ready(Ok(response)) => return Poll::Ready(self.respond(response)),
+            Poll::Ready(Err(AttemptError::Headers(error))) => SourceErrorKind::Headers(error),
+            Poll::Ready(Err(AttemptError::Connect(error))) => SourceErrorKind::Connect(error),
+            Poll::Pending => return self.poll_timer(cx),
+        };
+        Poll::Ready(self.lose(Loss::retryable(kind)))
+    }
+
+    fn respond(&mut self, response: Response<BoxChunks>) -> Option<UpdateResult> {
+        let (head, body) = response.into_parts();
+        match self.core.handle_response(&head, Instant::now(), SystemTime::now()) {
+            ResponseAction::Open => Some(Ok(Update::Opened(self.open(head, body)))),
+            ResponseAction::Redirect => self.redirect(&head),
+            ResponseAction::Drop(next) => self.follow(next),
+        }
+    }
+
+    fn open(&mut self, head: response::Parts, body: BoxChunks) -> Opened {
+        if let Io::Attempt(attempt) = self.io.get_mut() {
+            if let Some(request) = attempt.take_next_request() {
+                self.base_request = request;
             }
-            Poll::Ready(Err(attempt::Failed::Connect(error))) => {
-                Poll::Ready(self.lost(Loss::of(Kind::Connect(error))))
+        }
+        self.core.handle_open(Instant::now());
+        *self.io.get_mut() = Io::Body(body);
+        Opened { status: head.status, headers: head.headers, attempt: self.core.attempts() }
+    }
+
+    fn redirect(&mut self, head: &response::Parts) -> Option<UpdateResult> {
+        let Io::Attempt(attempt) = self.io.get_mut() else { return self.follow(Next::End) };
+        let error = attempt.redirect(head).err()?;
+        self.lose(Loss::fatal(SourceErrorKind::Redirect(error)))
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<UpdateResult>> {
+        let Io::Body(body) = self.io.get_mut() else {
+            return Poll::Ready(self.follow(Next::End));
+        };
+        match body.as_mut().poll_chunk(cx) {
+            Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => {
+                self.core.handle_silence(Instant::now);
+                // The body is ready and will be polled again, so a pending timer is progress too.
+                match self.poll_timer(cx) {
+                    Poll::Pending => Poll::Ready(None),
+                    ready @ Poll::Ready(_) => ready,
+                }
             }
+            Poll::Ready(Some(Ok(chunk))) => {
+                self.core.handle_bytes(chunk);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                Poll::Ready(self.lose(Loss::retryable(SourceErrorKind::Body(error))))
+            }
+            Poll::Ready(None) => Poll::Ready(self.lose(Loss::retryable(SourceErrorKind::Ended))),
             Poll::Pending => {
-                self.poll_timeout(deadline, self.header_timeout, Kind::HeaderTimeout, cx)
+                self.core.handle_silence(Instant::now);
+                self.poll_timer(cx)
             }
         }
     }
 
-    fn answered(&mut self, response: Response<BoxChunks>) -> Option<Item> {
-        let State::Attempting(attempt, _) = self.state.get_mut() else { return None };
-        let (head, body) = response.into_parts();
-        match self.core.handle_response(&head, attempt.redirects, SystemTime::now()) {
-            Answer::Redirect => {
-                // The response is dropped with its body, whatever that may be.
-                let followed = attempt.redirect(&head);
-                followed.err().and_then(|error| self.lost(Loss::for_good(Kind::Redirect(error))))
+    /// Polls the timer for the core's deadline. Without a deadline this is pending.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<UpdateResult>> {
+        let Some(deadline) = self.core.poll_timeout() else { return Poll::Pending };
+        let next = match self.timer.poll_at(deadline, cx) {
+            Some(Poll::Pending) => return Poll::Pending,
+            // A timer may fire up to a millisecond early. The deadline counts as reached all the
+            // same: otherwise the core would ask for the same deadline again, and the timer, which
+            // has fired, would be ready again at once.
+            Some(Poll::Ready(())) => self.core.handle_timeout(Instant::now().max(deadline)),
+            None => Some(self.core.handle_missing_timer()),
+        };
+        Poll::Ready(next.and_then(|next| self.follow(next)))
+    }
+
+    fn lose(&mut self, loss: Loss) -> Option<UpdateResult> {
+        let next = self.core.handle_loss(loss, Instant::now());
+        self.follow(next)
+    }
+
+    /// Does what the core has decided after a loss. Drops the connection before the loss is
+    /// reported, so that an application that reacts to it finds the old connection closed.
+    fn follow(&mut self, next: Next) -> Option<UpdateResult> {
+        *self.io.get_mut() = Io::None;
+        match next {
+            Next::Reconnect(reconnecting) => Some(Ok(Update::Reconnecting(reconnecting))),
+            Next::Fail(error) => {
+                self.close();
+                Some(Err(error))
             }
-            Answer::End => {
+            Next::End => {
                 self.close();
                 None
             }
-            Answer::Lost(loss) => self.lost(loss),
-            Answer::Open => {
-                if let Some(next) = attempt.take_next() {
-                    self.request = next;
-                }
-                self.silent_since = None;
-                self.core.handle_open(Instant::now());
-                *self.state.get_mut() = State::Open(body);
-                let attempt = self.core.attempts;
-                Some(Ok(Update::Opened(Opened {
-                    status: head.status,
-                    headers: head.headers,
-                    attempt,
-                })))
-            }
         }
     }
+}
 
-    fn poll_open(&mut self, wanted: Wanted, cx: &mut Context<'_>) -> Poll<Option<Item>> {
-        if let Some(item) = self.parsed(wanted) {
-            return Poll::Ready(Some(item));
+/// Closes the core if a poll panics, so that code that has panicked is not called again.
+///
+/// The service and the body stay where they are: they are dropped at the next poll, or with the
+/// source. To drop them while the thread unwinds would abort the process if they panic again.
+struct CloseOnPanic<'a> {
+    driver: &'a mut Driver,
+    is_armed: bool,
+}
+
+impl Drop for CloseOnPanic<'_> {
+    fn drop(&mut self) {
+        if self.is_armed {
+            self.driver.core.handle_close();
         }
-        let State::Open(body) = self.state.get_mut() else { return Poll::Ready(None) };
-        match body.as_mut().poll_chunk(cx) {
-            // Nothing has come: only the time is looked at, for the body will be polled again.
-            Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => match self.poll_silence(cx) {
-                Poll::Pending => Poll::Ready(None),
-                Poll::Ready(lost) => Poll::Ready(lost),
-            },
-            Poll::Ready(Some(Ok(chunk))) => {
-                self.silent_since = None;
-                self.parser.push(chunk);
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(self.lost(Loss::of(Kind::Body(error)))),
-            Poll::Ready(None) => Poll::Ready(self.lost(Loss::of(Kind::Ended))),
-            Poll::Pending => self.poll_silence(cx),
-        }
-    }
-
-    /// Waits for the idle timeout, while there is no byte.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
-        let deadline = self.idle_timeout.and_then(|time| {
-            // Not since the last byte: whoever reads may have been busy for long, while bytes came
-            // that have not been handed over yet.
-            self.silent_since.get_or_insert_with(Instant::now).checked_add(time)
-        });
-        self.poll_timeout(deadline, self.idle_timeout, Kind::IdleTimeout, cx)
-    }
-
-    /// Returns what has come and was not told yet.
-    fn parsed(&mut self, wanted: Wanted) -> Option<Item> {
-        if wanted == Wanted::Events {
-            let event = self.parser.next_event()?;
-            return Some(self.dispatched(event));
-        }
-        loop {
-            match self.parser.next_item()? {
-                Ok(Parsed::Event(event)) => return Some(self.dispatched(Ok(event))),
-                Ok(Parsed::Comment(text)) => return Some(Ok(Update::Comment(text))),
-                Ok(Parsed::Block(block)) => return Some(Ok(Update::Block(block))),
-                Ok(Parsed::Field { .. }) => {}
-                Err(error) => return Some(self.dispatched(Err(error))),
-            }
-        }
-    }
-
-    fn dispatched(&mut self, event: Result<Event, EventTooLarge>) -> Item {
-        self.core.handle_event();
-        event.map(Update::Event).map_err(|error| Kind::TooLarge(error).into())
-    }
-
-    /// Asks the core what to do after a loss. The connection, or what is left of it, is dropped
-    /// before anything is told.
-    fn lost(&mut self, loss: Loss) -> Option<Item> {
-        let now = Instant::now();
-        let item = match self.core.handle_loss(loss, self.parser.reconnection_time(), now) {
-            Next::Reconnect(delay, cause) => {
-                // A time so far away that it cannot be told is never.
-                let until = saturating_add(now, delay);
-                *self.state.get_mut() = State::Waiting(Some(until));
-                let attempt = self.core.attempts + 1;
-                return Some(Ok(Update::Reconnecting(Reconnecting { attempt, delay, cause })));
-            }
-            Next::Fail(error) => Some(Err(error)),
-            Next::End => None,
-        };
-        self.close();
-        item
-    }
-
-    /// Waits for a deadline that turns what is going on into a loss.
-    fn poll_timeout(
-        &mut self,
-        deadline: Option<Instant>,
-        timeout: Option<Duration>,
-        kind: fn(Duration) -> Kind,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Item>> {
-        let Some(timeout) = timeout.filter(|_| deadline.is_some()) else { return Poll::Pending };
-        if ready!(self.poll_alarm(deadline, cx)) {
-            return Poll::Ready(self.lost(Loss::of(kind(timeout))));
-        }
-        Poll::Ready(self.fail_without_runtime())
-    }
-
-    /// Is ready when it is time; with `false` if there is nothing to tell the time.
-    fn poll_alarm(&mut self, until: Option<Instant>, cx: &mut Context<'_>) -> Poll<bool> {
-        let Some(until) = until else { return Poll::Ready(true) };
-        match self.timer.poll_at(until, cx) {
-            Some(Poll::Pending) => Poll::Pending,
-            Some(Poll::Ready(())) => Poll::Ready(true),
-            None => Poll::Ready(false),
-        }
-    }
-
-    fn fail_without_runtime(&mut self) -> Option<Item> {
-        self.close();
-        Some(Err(EventSourceError::from(Kind::NoRuntime).fatal()))
     }
 }

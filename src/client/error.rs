@@ -1,4 +1,4 @@
-//! What an event source can meet.
+//! The error of an event source.
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -9,41 +9,49 @@ use crate::{BoxError, parse::EventTooLarge, stream::Unexpected};
 
 /// The error of an [`EventSource`](super::EventSource), and the cause of a reconnect.
 ///
-/// As an item of the stream it is either one event that was too large, after which the stream goes
-/// on, or [fatal](Self::is_fatal), and the last item. Everything else is survived, and told in
-/// [`Reconnecting`](super::Reconnecting) updates alone.
+/// As an item of the stream, an error is one of two. Either an event is too large: then the stream
+/// continues with the next event. Or the error is [fatal](Self::is_fatal): then it is the last
+/// item. The source recovers from all other errors; they only appear as the cause of a
+/// [`Reconnecting`](super::Reconnecting) update.
 pub struct EventSourceError {
-    kind: Box<Kind>,
+    kind: Box<SourceErrorKind>,
+    /// Whether the source has ended with this error.
     fatal: bool,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
-    /// What was to be requested is no URI.
+pub(super) enum SourceErrorKind {
+    /// The URI is invalid, or cannot be requested.
     InvalidUri(BoxError),
-    /// The roots of the system, which certificates are checked against, could not be read.
+    /// The root certificates of the system could not be read.
     #[cfg(feature = "hyper-client")]
     Roots(BoxError),
-    /// The service failed, or was not ready.
+    /// The service failed, or failed to become ready.
     Connect(BoxError),
     /// The header provider failed.
     Headers(BoxError),
-    /// The response is no event stream.
+    /// The response is not an event stream. Its headers are kept for the application.
     Response(Unexpected, HeaderMap),
+    /// A redirect could not be followed.
     Redirect(RedirectError),
+    /// No response head arrived within this time.
     HeaderTimeout(Duration),
+    /// No bytes arrived for this time.
     IdleTimeout(Duration),
     /// The body failed.
     Body(BoxError),
-    /// The body ended, as it may.
+    /// The body ended without an error.
     Ended,
+    /// An event is too large. This is never the cause of a loss.
     TooLarge(EventTooLarge),
+    /// The policy allows no further attempt: the number of failed attempts, and the last error.
     GaveUp(u32, EventSourceError),
+    /// A timer is needed, and there is no runtime for it.
     NoRuntime,
 }
 
-impl From<Kind> for EventSourceError {
-    fn from(kind: Kind) -> Self {
+impl From<SourceErrorKind> for EventSourceError {
+    fn from(kind: SourceErrorKind) -> Self {
         Self { kind: Box::new(kind), fatal: false }
     }
 }
@@ -54,57 +62,59 @@ impl EventSourceError {
         self
     }
 
-    /// Returns whether it is the end: the stream has no further item.
+    /// Returns whether the source has ended with this error. The stream has no further item then.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         self.fatal
     }
 
-    /// Returns whether a timeout has passed: no head, or no byte, for too long.
+    /// Returns whether a timeout has expired: the
+    /// [header timeout](super::EventSource::header_timeout), or the
+    /// [idle timeout](super::EventSource::idle_timeout).
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(*self.kind, Kind::HeaderTimeout(_) | Kind::IdleTimeout(_))
+        matches!(*self.kind, SourceErrorKind::HeaderTimeout(_) | SourceErrorKind::IdleTimeout(_))
     }
 
-    /// Returns whether the stream ended as it may, without an error.
+    /// Returns whether the body ended without an error.
     #[must_use]
     pub fn is_end(&self) -> bool {
-        matches!(*self.kind, Kind::Ended)
+        matches!(*self.kind, SourceErrorKind::Ended)
     }
 
-    /// Returns whether a redirect could not be followed: there were too many, or its `Location` is
-    /// missing, ambiguous or no URL.
+    /// Returns whether a redirect could not be followed: there were too many, or the `Location` is
+    /// missing, ambiguous or not a URL.
     #[must_use]
     pub fn is_redirect(&self) -> bool {
-        matches!(*self.kind, Kind::Redirect(_))
+        matches!(*self.kind, SourceErrorKind::Redirect(_))
     }
 
-    /// Returns what was too large, if it is an event that was.
+    /// Returns the error of an event that is too large.
     #[must_use]
     pub fn as_too_large(&self) -> Option<&EventTooLarge> {
         match &*self.kind {
-            Kind::TooLarge(error) => Some(error),
+            SourceErrorKind::TooLarge(error) => Some(error),
             _ => None,
         }
     }
 
-    /// Returns the status, if the response was no event stream.
+    /// Returns the status of a response that is not an event stream.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         match &*self.kind {
-            Kind::Response(Unexpected::Status(status), _) => Some(*status),
-            Kind::Response(..) => Some(StatusCode::OK),
-            Kind::GaveUp(_, last) => last.status(),
+            SourceErrorKind::Response(Unexpected::Status(status), _) => Some(*status),
+            SourceErrorKind::Response(..) => Some(StatusCode::OK),
+            SourceErrorKind::GaveUp(_, last) => last.status(),
             _ => None,
         }
     }
 
-    /// Returns the headers, if the response was no event stream.
+    /// Returns the headers of a response that is not an event stream.
     #[must_use]
     pub fn headers(&self) -> Option<&HeaderMap> {
         match &*self.kind {
-            Kind::Response(_, headers) => Some(headers),
-            Kind::GaveUp(_, last) => last.headers(),
+            SourceErrorKind::Response(_, headers) => Some(headers),
+            SourceErrorKind::GaveUp(_, last) => last.headers(),
             _ => None,
         }
     }
@@ -113,22 +123,24 @@ impl EventSourceError {
 impl fmt::Display for EventSourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.kind {
-            Kind::InvalidUri(_) => f.write_str("invalid uri"),
+            SourceErrorKind::InvalidUri(_) => f.write_str("invalid URI"),
             #[cfg(feature = "hyper-client")]
-            Kind::Roots(_) => f.write_str("no root certificates could be read from the system"),
-            Kind::Connect(_) => f.write_str("the request failed"),
-            Kind::Headers(_) => f.write_str("the header provider failed"),
-            Kind::Response(reason, _) => write!(f, "not an event stream: {reason}"),
-            Kind::Redirect(error) => error.fmt(f),
-            Kind::HeaderTimeout(time) => write!(f, "no response head within {time:?}"),
-            Kind::IdleTimeout(time) => write!(f, "no byte for {time:?}"),
-            Kind::Body(_) => f.write_str("the connection was lost"),
-            Kind::Ended => f.write_str("the stream ended"),
-            Kind::TooLarge(error) => error.fmt(f),
-            Kind::GaveUp(attempts, _) => {
-                write!(f, "gave up, with {attempts} failed attempts since the last connection")
+            SourceErrorKind::Roots(_) => {
+                f.write_str("no root certificates could be read from the system")
             }
-            Kind::NoRuntime => {
+            SourceErrorKind::Connect(_) => f.write_str("the request failed"),
+            SourceErrorKind::Headers(_) => f.write_str("the header provider failed"),
+            SourceErrorKind::Response(reason, _) => write!(f, "not an event stream: {reason}"),
+            SourceErrorKind::Redirect(error) => error.fmt(f),
+            SourceErrorKind::HeaderTimeout(time) => write!(f, "no response head within {time:?}"),
+            SourceErrorKind::IdleTimeout(time) => write!(f, "no bytes received for {time:?}"),
+            SourceErrorKind::Body(_) => f.write_str("the connection was lost"),
+            SourceErrorKind::Ended => f.write_str("the stream ended"),
+            SourceErrorKind::TooLarge(error) => error.fmt(f),
+            SourceErrorKind::GaveUp(attempts, _) => {
+                write!(f, "gave up after {attempts} failed attempts since the last connection")
+            }
+            SourceErrorKind::NoRuntime => {
                 f.write_str("an event source needs a tokio runtime with its timer enabled")
             }
         }
@@ -145,12 +157,12 @@ impl Error for EventSourceError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &*self.kind {
             #[cfg(feature = "hyper-client")]
-            Kind::Roots(error) => Some(&**error),
-            Kind::InvalidUri(error)
-            | Kind::Connect(error)
-            | Kind::Headers(error)
-            | Kind::Body(error) => Some(&**error),
-            Kind::GaveUp(_, last) => Some(last),
+            SourceErrorKind::Roots(error) => Some(&**error),
+            SourceErrorKind::InvalidUri(error)
+            | SourceErrorKind::Connect(error)
+            | SourceErrorKind::Headers(error)
+            | SourceErrorKind::Body(error) => Some(&**error),
+            SourceErrorKind::GaveUp(_, last) => Some(last),
             _ => None,
         }
     }

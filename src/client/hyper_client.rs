@@ -1,5 +1,5 @@
-//! The HTTP client that comes with the feature `hyper-client`: hyper-util's, with rustls and the
-//! system's roots.
+//! The HTTP client of the feature `hyper-client`: hyper-util's client, with rustls and the root
+//! certificates of the system.
 
 use std::sync::OnceLock;
 
@@ -14,23 +14,24 @@ use hyper_util::{
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use super::{
-    error::{EventSourceError, Kind},
+    error::{EventSourceError, SourceErrorKind},
+    request::is_path,
     source::{EventSource, get_request, invalid_uri},
-    url::is_path,
 };
 use crate::BoxError;
 
 type HyperClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 impl EventSource {
-    /// Makes a source that gets a URL, `http` or `https`, over HTTP/1.1 or HTTP/2; certificates are
-    /// checked against the system's roots. It must be polled in a tokio runtime.
+    /// Creates a source that gets an http or https URL over HTTP/1.1 or HTTP/2. It must be polled
+    /// in a tokio runtime.
     ///
-    /// What is no URL with scheme and host is invalid, as the first item tells. A user and a password
-    /// in it are left out: set `Authorization` instead.
+    /// A URL without scheme or host is an error, returned as the first item. A user and a password
+    /// in the URL are removed: set `Authorization` instead.
     ///
-    /// Each source has connections of its own. What is to be set otherwise (a proxy, other roots)
-    /// takes a service of one's own, and [`EventSource::get`].
+    /// Certificates are checked against the root certificates of the system. Each source has its
+    /// own connections. To use a proxy or other root certificates, build a client of your own and
+    /// pass it to [`EventSource::get`].
     ///
     /// ```no_run
     /// use tower_sse::EventSource;
@@ -50,7 +51,7 @@ impl EventSource {
         with_hyper(get_request(uri))
     }
 
-    /// Makes a source that sends a request, as [`new`](Self::new) gets a URL.
+    /// Creates a source that sends a request, with the same client as [`new`](Self::new).
     ///
     /// ```no_run
     /// use http::Request;
@@ -72,15 +73,15 @@ impl EventSource {
 
 fn with_hyper(request: Result<Request<Bytes>, EventSourceError>) -> EventSource {
     let tls = tls();
-    let request = request.and_then(|request| match &tls.missing {
-        // There is nobody in this process to ask for a path.
+    let request = request.and_then(|request| match &tls.roots_error {
+        // A bare path is valid only for a service in the same process.
         _ if is_path(request.uri()) => Err(invalid_uri()),
         Some(error) if request.uri().scheme_str() == Some("https") => {
-            Err(Kind::Roots(error.clone().into()).into())
+            Err(SourceErrorKind::Roots(error.clone().into()).into())
         }
         _ => Ok(request),
     });
-    EventSource::with::<_, Full<Bytes>, _>(client(tls.config.clone()), request)
+    EventSource::with::<_, Full<Bytes>>(client(tls.config.clone()), request)
 }
 
 fn client(config: ClientConfig) -> HyperClient {
@@ -89,14 +90,14 @@ fn client(config: ClientConfig) -> HyperClient {
     Client::builder(TokioExecutor::new()).build(connector)
 }
 
-/// How certificates are checked.
+/// The configuration of TLS.
 struct Tls {
     config: ClientConfig,
-    /// Why there are no roots, if there are none. Then every certificate would be refused.
-    missing: Option<String>,
+    /// Why the root certificates could not be read. Without them every certificate is refused.
+    roots_error: Option<String>,
 }
 
-/// The system's roots are read once, when the first source is made.
+/// Returns the configuration. The root certificates are read once, for the first source.
 fn tls() -> &'static Tls {
     static TLS: OnceLock<Tls> = OnceLock::new();
     TLS.get_or_init(|| {
@@ -106,10 +107,10 @@ fn tls() -> &'static Tls {
                 .expect("ring has the protocol versions of rustls")
         };
         match builder().with_native_roots() {
-            Ok(builder) => Tls { config: builder.with_no_client_auth(), missing: None },
+            Ok(builder) => Tls { config: builder.with_no_client_auth(), roots_error: None },
             Err(error) => {
                 let builder = builder().with_root_certificates(RootCertStore::empty());
-                Tls { config: builder.with_no_client_auth(), missing: Some(error.to_string()) }
+                Tls { config: builder.with_no_client_auth(), roots_error: Some(error.to_string()) }
             }
         }
     })

@@ -1,8 +1,9 @@
-//! A client that conforms, and survives: it reconnects, and goes on where it was.
+//! A client of event streams that follows the standard, reconnects, and resumes from the last event
+//! ID.
 //!
-//! An [`EventSource`] is a stream of events over any [tower service](tower_service::Service) that
-//! answers HTTP requests: hyper-util's client, reqwest behind a small adapter, a stack of layers, or
-//! a router in the same process. With the feature `hyper-client`, `EventSource::new(uri)` needs none.
+//! An [`EventSource`] is a stream of events over any tower [service](HttpService) that answers HTTP
+//! requests: hyper-util's client, reqwest with a small adapter, a stack of layers, or a router in
+//! the same process. With the feature `hyper-client`, `EventSource::new(uri)` needs no service.
 //!
 //! ```
 //! use http::Request;
@@ -22,31 +23,33 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # What it does by default
+//! # Defaults
 //!
-//! - It sends `Accept: text/event-stream`, `Cache-Control: no-cache`, and, once there is one,
+//! - A source sends `Accept: text/event-stream`, `Cache-Control: no-cache` and, once it has one,
 //!   `Last-Event-ID`, [if a header can carry it](Update::LastEventIdOmitted).
-//! - It reads a response whose status is 200 and whose content type is `text/event-stream` (of
-//!   several the last that is one). Another content type is fatal, and so is a content encoding that
-//!   no layer has undone.
-//! - 204 ends it, without an error: the server wants no further request.
-//! - Redirects (301, 302, 303, 307, 308) are followed, at most 20 in a row, as browsers follow them:
-//!   a POST becomes a GET at 301 and 302, any method but GET and HEAD does at 303. To another origin
-//!   (scheme, host or port, so from `https` to `http` too, which is followed) go neither
-//!   `Authorization`, `Proxy-Authorization` and `Host` nor cookies; all other headers do. Where the
-//!   next attempt begins is a [choice](ReconnectTo).
-//! - A `Location` may be relative, as RFC 3986 has it, and sloppy, as browsers have it: with spaces,
-//!   tabs, bytes that are not ASCII, or too few or many slashes. What they make of backslashes, of
-//!   `%2e` and of host names that are not ASCII is not done. A `Location` that is missing or no URL
-//!   is fatal, and so are several that differ.
-//! - Everything else is as [`Reconnection`] says: [`resilient`](Reconnection::resilient) by default.
+//! - It reads a response if the status is 200 and the content type is `text/event-stream`. Of
+//!   several content types the last valid one counts. Another content type is fatal, and so is a
+//!   content encoding that no layer has decoded.
+//! - A status of 204 ends the source without an error: the server wants no further request.
+//! - It follows redirects (301, 302, 303, 307, 308) as browsers do, at most 20 in a row. After 301
+//!   and 302, a POST becomes a GET; after 303, every method but GET and HEAD does.
+//! - If a redirect leads to another origin (another scheme, host or port), the source does not send
+//!   `Authorization`, `Proxy-Authorization`, `Host` and cookies there. It sends all other headers.
+//!   A redirect from `https` to `http` is followed too. [`ReconnectTo`] decides where the next
+//!   attempt begins.
+//! - A `Location` may be relative, as in RFC 3986. Spaces, tabs, bytes that are not ASCII, and too
+//!   few or too many slashes are accepted, as in browsers. Unlike in browsers, backslashes, `%2e`
+//!   and host names that are not ASCII have no special meaning. A `Location` that is missing or not
+//!   a URL is fatal, and so are several different ones.
+//! - [`Reconnection`] decides about all other failures. It is
+//!   [`resilient`](Reconnection::resilient) by default.
 //!
-//! The last event ID and the reconnection time survive every reconnect. A block that never ended
-//! sets no id and gives no event; an event without an id does not clear the one before.
+//! The last event ID and the reconnection time survive each reconnect. An incomplete block sets no
+//! ID and is not an event. An event without an ID does not clear the ID before it.
 //!
-//! # What happens to the connection
+//! # Changes of the connection
 //!
-//! The stream is of events. Whoever wants to show more asks for updates:
+//! The source itself only returns events. Its updates also report what happens to the connection:
 //!
 //! ```
 //! use futures_util::StreamExt;
@@ -65,12 +68,14 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # Time, and memory
+//! # Time and memory
 //!
-//! Delays and timeouts need a tokio runtime with its timer enabled; where there is none, the first
-//! of them is a fatal error. A source holds one event at most, of 16 MiB unless
+//! Delays and timeouts need a tokio runtime whose timer is enabled. Without one, the first delay or
+//! timeout is a fatal error.
+//!
+//! A source holds at most one event and one chunk in memory. An event may have 16 MiB by default;
 //! [`max_event_bytes`](EventSource::max_event_bytes) and
-//! [`max_line_bytes`](EventSource::max_line_bytes) say otherwise, and a chunk.
+//! [`max_line_bytes`](EventSource::max_line_bytes) change this.
 
 mod attempt;
 mod core;
@@ -85,13 +90,12 @@ mod retry_after;
 mod source;
 mod transport;
 mod update;
-mod updates;
-mod url;
 
 pub use self::{
     error::EventSourceError,
     policy::Reconnection,
-    source::{EventSource, ReconnectTo},
+    redirect::ReconnectTo,
+    source::{EventSource, Updates},
+    transport::HttpService,
     update::{Attempt, Opened, ReadyState, Reconnecting, Update},
-    updates::Updates,
 };

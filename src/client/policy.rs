@@ -1,19 +1,20 @@
-//! When a lost connection comes back, and when it never does.
+//! `Reconnection`: when a lost connection is made again, and when it is not.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
 /// The delay after the second failure, if there is none after the first.
 pub(super) const GROWS_FROM: Duration = Duration::from_millis(100);
 
-/// The least delay by default.
+/// The default of the shortest delay.
 const FLOOR: Duration = Duration::from_millis(100);
 
 /// How an [`EventSource`](super::EventSource) reconnects.
 ///
-/// [`resilient`](Self::resilient) is the default, [`standard`](Self::standard) the letter of the
-/// standard, [`never`](Self::never) reads one connection; each part can be set on its own.
+/// There are three presets: [`resilient`](Self::resilient) is the default,
+/// [`standard`](Self::standard) does exactly what the standard says, and [`never`](Self::never)
+/// reads one connection. Each part of a preset can be changed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,50 +30,57 @@ const FLOOR: Duration = Duration::from_millis(100);
 ///
 /// # The delay
 ///
-/// After the *n*th failure in a row it is the base times the factor to the power of *n*, at most the
-/// cap, minus up to the jitter's part of it, at random: with a jitter of 1, anything from zero. What
-/// a server tells is a minimum: its reconnection time (`retry`), which takes the place of the base,
-/// and `Retry-After`. Above a minimum jitter goes upward only, so that clients that were told the
-/// same do not come back together. Nothing is below the floor.
+/// The delay after the first failure is the base. Each further failure in a row multiplies it by
+/// the factor, up to the cap. Then jitter is subtracted at random: with a jitter of 1, the delay is
+/// anything between zero and the full delay.
 ///
-/// The delay starts again, so that the loss counts as the first failure, after a connection that
+/// A server can set a minimum: its reconnection time (`retry`), which also replaces the base, and
+/// its `Retry-After`. Jitter is then added to the minimum, so that clients that got the same
+/// minimum do not come back together. No delay is below the floor.
 ///
-/// - ended well after at least one event: that is no failure, and the delay does not grow by it;
-/// - or gave an event and was cut, but lasted longer than the delay before it (and 100 ms): behind a
-///   proxy that cuts everything after 30 s, a source waits no longer than the base each time;
-/// - or lasted as long as [`reset_after`](Self::reset_after), with events or without.
+/// The delay starts from the base again after a connection that did one of the following:
 ///
-/// What gives one event and breaks at once is waited for longer and longer, as what never answers.
+/// - It ended without an error after at least one event. This does not count as a failure, so the
+///   delay does not grow either.
+/// - It received an event, was cut, and lasted longer than the delay before it (and longer than 100
+///   ms). If a proxy cuts each connection after 30 s, a source waits only for the base each time.
+/// - It lasted for [`reset_after`](Self::reset_after), with or without events.
+///
+/// A server that sends one event and disconnects at once is backed off like one that never answers.
 #[derive(Clone)]
 pub struct Reconnection {
-    pub(super) base: Duration,
-    pub(super) factor: f64,
-    pub(super) cap: Duration,
-    pub(super) jitter: f64,
-    /// None is the default, which depends on the base.
-    pub(super) floor: Option<Duration>,
-    pub(super) max_server_delay: Duration,
+    base: Duration,
+    /// At least 1.
+    factor: f64,
+    cap: Duration,
+    /// From 0 to 1.
+    jitter: f64,
+    /// `None` is the default, which depends on the base.
+    floor: Option<Duration>,
+    /// The limit of the reconnection time and of `Retry-After`.
+    max_server_delay: Duration,
     pub(super) reset_after: Duration,
-    pub(super) attempts: Option<u32>,
-    pub(super) give_up_after: Option<Duration>,
-    pub(super) after: After,
+    /// `None` is no limit.
+    attempts: Option<u32>,
+    /// `None` is no limit.
+    give_up_after: Option<Duration>,
+    /// Whether a lost connection is made again at all.
+    pub(super) reconnects: bool,
     stop_on: StopOn,
-}
-
-/// What is reconnected after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
-    Everything,
-    Nothing,
 }
 
 type StopOn = Arc<dyn Fn(StatusCode) -> bool + Send + Sync>;
 
 impl Reconnection {
-    /// Survives what can be survived: 1 s, doubled up to 60 s, with full jitter and a floor of 100
-    /// ms; from the start again after a connection that was healthy, or lasted 60 s. Goes on for
-    /// ever, but for a status of 4xx other than 408 and 429, and every other status that is neither
-    /// 200 nor 5xx. A server's reconnection time or `Retry-After` counts up to an hour.
+    /// Reconnects as long as it may help.
+    ///
+    /// The delay starts at 1 s and doubles up to 60 s, with full jitter and a floor of 100 ms. It
+    /// starts from 1 s again after a healthy connection, or after one that lasted 60 s. A server's
+    /// reconnection time and `Retry-After` count up to an hour. The number of attempts is not
+    /// limited.
+    ///
+    /// These statuses end the source: 4xx except 408 and 429, and all others that are neither 200
+    /// nor 5xx.
     #[must_use]
     pub fn resilient() -> Self {
         Self {
@@ -85,14 +93,16 @@ impl Reconnection {
             reset_after: Duration::from_secs(60),
             attempts: None,
             give_up_after: None,
-            after: After::Everything,
-            stop_on: Arc::new(|status| !is_worth_another_try(status)),
+            reconnects: true,
+            stop_on: Arc::new(|status| !is_temporary(status)),
         }
     }
 
-    /// Does what the standard says and no more: 3 s or what the server has told, always the same, and
-    /// 100 ms at least (the standard allows to wait some more).
-    /// Any status but 200 ends it for good; a network error, or an end, does not.
+    /// Reconnects exactly as the standard says.
+    ///
+    /// The delay is 3 s, or the server's reconnection time, and never grows. It is at least 100 ms,
+    /// which the standard allows. Any status but 200 ends the source; a network error and the end
+    /// of a stream do not.
     #[must_use]
     pub fn standard() -> Self {
         Self {
@@ -106,86 +116,91 @@ impl Reconnection {
         }
     }
 
-    /// Reads one connection to its end and makes no other.
+    /// Reads one connection to its end and never reconnects.
     #[must_use]
     pub fn never() -> Self {
-        Self { after: After::Nothing, ..Self::resilient() }
+        Self { reconnects: false, ..Self::resilient() }
     }
 
-    /// Sets the delay after the first failure, until a server tells another.
+    /// Sets the delay after the first failure. A server's reconnection time replaces it.
     ///
-    /// With zero the first reconnect is at once, and the delay grows from 100 ms; there is no
-    /// [`floor`](Self::floor) then unless one is set. Mind that a stream that ends well after an
-    /// event is no failure: from a server that ends each after one, they come without a pause.
+    /// With a base of zero, the first reconnect is made at once, and the delay grows from 100 ms.
+    /// There is no [`floor`](Self::floor) then, unless one is set. Note that a stream that ends
+    /// without an error after an event is not a failure: if a server ends each stream after one
+    /// event, the source reconnects without a pause.
     #[must_use]
     pub fn base(mut self, base: Duration) -> Self {
         self.base = base;
         self
     }
 
-    /// Sets what the delay is multiplied by after each failure; below 1 is as 1.
+    /// Sets the factor that the delay is multiplied by after each failure. It is at least 1.
     #[must_use]
     pub fn factor(mut self, factor: f64) -> Self {
-        // A maximum with a number that is none is the other one.
+        // `f64::max` ignores NaN.
         self.factor = factor.max(1.0);
         self
     }
 
-    /// Sets the longest delay, but for what a server tells.
+    /// Sets the longest delay. It does not limit the minimum that a server sets.
     #[must_use]
     pub fn cap(mut self, cap: Duration) -> Self {
         self.cap = cap;
         self
     }
 
-    /// Sets which part of the delay is drawn at random: from 0, always the same, to 1, all of it.
+    /// Sets the random part of the delay: from 0 (the delay is always the same) to 1 (all of it is
+    /// random).
     #[must_use]
     pub fn jitter(mut self, part: f64) -> Self {
         self.jitter = if part.is_nan() { 1.0 } else { part.clamp(0.0, 1.0) };
         self
     }
 
-    /// Sets the shortest delay, whatever a server tells. Default is 100 ms, or none with a base of
-    /// zero.
+    /// Sets the shortest delay. A server cannot set a shorter one. Defaults to 100 ms, or to zero
+    /// if the base is zero.
     #[must_use]
     pub fn floor(mut self, floor: Duration) -> Self {
         self.floor = Some(floor);
         self
     }
 
-    /// Sets the longest delay that a server may tell. What is longer counts as this.
+    /// Sets the longest delay that a server can ask for. A longer one counts as this one.
     #[must_use]
-    pub fn max_server_delay(mut self, longest: Duration) -> Self {
-        self.max_server_delay = longest;
+    pub fn max_server_delay(mut self, max: Duration) -> Self {
+        self.max_server_delay = max;
         self
     }
 
-    /// Sets how long a connection must last for its loss to be the first failure again, if it gave no
-    /// event or not for longer than the delay before it.
+    /// Sets how long a connection must last for the delay to start from the base again, even if it
+    /// received no event, or was shorter than the delay before it.
     #[must_use]
-    pub fn reset_after(mut self, health: Duration) -> Self {
-        self.reset_after = health;
+    pub fn reset_after(mut self, duration: Duration) -> Self {
+        self.reset_after = duration;
         self
     }
 
-    /// Gives up after so many failed attempts in a row. Default is never.
+    /// Gives up after this number of failed attempts in a row. Defaults to no limit.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
         self
     }
 
-    /// Gives up when no connection could be opened for so long since one was lost, or since the
-    /// first attempt. Default is never. An attempt is not cut short, nor is one made that would come
-    /// later.
+    /// Gives up when there was no connection for this long, since one was lost or since the first
+    /// attempt. Defaults to no limit.
+    ///
+    /// An attempt is not cut short. An attempt that would begin after the limit is not made.
     #[must_use]
-    pub fn give_up_after(mut self, deadline: Duration) -> Self {
-        self.give_up_after = Some(deadline);
+    pub fn give_up_after(mut self, duration: Duration) -> Self {
+        self.give_up_after = Some(duration);
         self
     }
 
-    /// Sets which statuses end it for good, in place of those by default. It is asked about all but
-    /// 200, redirects that are followed, and 204, which always ends.
+    /// Sets which statuses end the source. Replaces the statuses of the preset.
+    ///
+    /// The function is called for each status except 200, followed redirects, and 204, which always
+    /// ends the source.
     #[must_use]
     pub fn stop_on(mut self, stop_on: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> Self {
         self.stop_on = Arc::new(stop_on);
@@ -196,51 +211,63 @@ impl Reconnection {
         (self.stop_on)(status)
     }
 
-    /// The least and the most that the delay may be, after so many failures in a row, when the
-    /// server has told a reconnection time, or when to come again.
-    pub(super) fn envelope(
+    /// Returns whether no further attempt is made, after this number of failed attempts in a row
+    /// and after this time without a connection, the next delay included.
+    pub(super) fn gives_up(&self, failures: u32, waited: Duration) -> bool {
+        self.attempts.is_some_and(|max| failures >= max.max(1))
+            || self.give_up_after.is_some_and(|max| waited > max)
+    }
+
+    /// Returns the shortest and the longest delay after this number of failures in a row, with the
+    /// reconnection time and the `Retry-After` that the server has sent.
+    pub(super) fn delay_range(
         &self,
         failures: u32,
         reconnection_time: Option<Duration>,
         retry_after: Option<Duration>,
-    ) -> (Duration, Duration) {
-        let told = reconnection_time.map(|time| time.min(self.max_server_delay));
-        let floor = self.least();
-        let base = told.unwrap_or(self.base).max(floor);
-        let grown = self.grown(base, failures);
-        let after = retry_after.unwrap_or_default().min(self.max_server_delay);
-        let minimum = told.unwrap_or_default().max(after).max(floor);
-        let least = minimum.max(scaled(grown, 1.0 - self.jitter));
-        let most = grown.max(scaled(minimum, 1.0 + self.jitter));
-        // A minimum of nothing but the floor does not reach beyond the delay.
-        if told.is_none() && retry_after.is_none() {
-            return (least.min(grown.max(floor)), grown.max(floor));
+    ) -> RangeInclusive<Duration> {
+        let reconnection_time = reconnection_time.map(|time| time.min(self.max_server_delay));
+        let retry_after = retry_after.map(|time| time.min(self.max_server_delay));
+        let floor = self.effective_floor();
+        let grown = self.grow(reconnection_time.unwrap_or(self.base).max(floor), failures);
+        // `None` is less than any time.
+        let server_min = reconnection_time.max(retry_after);
+        let minimum = server_min.unwrap_or_default().max(floor);
+        let min = minimum.max(scale(grown, 1.0 - self.jitter));
+        // Without a server's minimum, the floor never extends the range.
+        if server_min.is_none() {
+            let max = grown.max(floor);
+            return min.min(max)..=max;
         }
-        (least, most)
+        min..=grown.max(scale(minimum, 1.0 + self.jitter))
     }
 
-    fn least(&self) -> Duration {
+    /// Returns the floor, or its default.
+    fn effective_floor(&self) -> Duration {
         self.floor.unwrap_or(if self.base.is_zero() { Duration::ZERO } else { FLOOR })
     }
 
-    fn grown(&self, base: Duration, failures: u32) -> Duration {
+    /// Returns the base as it has grown after this number of failures in a row.
+    fn grow(&self, base: Duration, failures: u32) -> Duration {
         if base.is_zero() && failures > 0 && self.factor > 1.0 {
-            // Nothing grows from zero, and a server that is down must not be asked without a pause.
-            return self.grown(GROWS_FROM, failures - 1);
+            // A delay of zero cannot grow, and a server that is down must not be asked without a
+            // pause.
+            return self.grow(GROWS_FROM, failures - 1);
         }
         let power = self.factor.powi(i32::try_from(failures).unwrap_or(i32::MAX));
-        // What the cap holds back is growth alone: a base above it stays.
-        scaled(base, power).min(self.cap.max(base))
+        // The cap limits growth only; a larger base is kept.
+        scale(base, power).min(self.cap.max(base))
     }
 }
 
-/// 5xx, "too many requests" and "request timeout": it may be better another time.
-fn is_worth_another_try(status: StatusCode) -> bool {
-    let again = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
-    status.is_server_error() || again.contains(&status)
+/// Returns whether a later attempt may get another status: after 5xx, 408 (request timeout) and 429
+/// (too many requests).
+fn is_temporary(status: StatusCode) -> bool {
+    let temporary = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+    status.is_server_error() || temporary.contains(&status)
 }
 
-fn scaled(duration: Duration, by: f64) -> Duration {
+fn scale(duration: Duration, by: f64) -> Duration {
     if by == 1.0 {
         return duration;
     }
@@ -260,7 +287,7 @@ impl fmt::Debug for Reconnection {
             .field("factor", &self.factor)
             .field("cap", &self.cap)
             .field("jitter", &self.jitter)
-            .field("floor", &self.least())
+            .field("floor", &self.effective_floor())
             .field("reset_after", &self.reset_after)
             .field("attempts", &self.attempts)
             .field("give_up_after", &self.give_up_after)
@@ -277,61 +304,64 @@ mod tests {
     #[test]
     fn resilient_doubles_to_its_cap_with_full_jitter() {
         let policy = Reconnection::resilient();
-        for (failures, most) in [(0, 1000), (1, 2000), (5, 32_000), (6, 60_000), (u32::MAX, 60_000)]
+        for (failures, max) in [(0, 1000), (1, 2000), (5, 32_000), (6, 60_000), (u32::MAX, 60_000)]
         {
-            assert_eq!(policy.envelope(failures, None, None), (100 * MS, most * MS), "{failures}");
+            assert_eq!(policy.delay_range(failures, None, None), 100 * MS..=max * MS, "{failures}");
         }
     }
 
     #[test]
-    fn what_a_server_tells_is_a_minimum_with_jitter_above_it() {
+    fn a_delay_of_the_server_is_a_minimum_with_jitter_above_it() {
         let policy = Reconnection::resilient();
-        let told = Some(5000 * MS);
-        assert_eq!(policy.envelope(0, told, None), (5000 * MS, 10_000 * MS));
-        assert_eq!(policy.envelope(2, told, None), (5000 * MS, 20_000 * MS));
-        assert_eq!(policy.envelope(0, None, told), (5000 * MS, 10_000 * MS));
-        assert_eq!(policy.envelope(0, told, Some(8000 * MS)), (8000 * MS, 16_000 * MS));
-        // Beyond the cap too.
-        assert_eq!(policy.envelope(3, Some(90_000 * MS), None), (90_000 * MS, 180_000 * MS));
+        let server_delay = Some(5000 * MS);
+        assert_eq!(policy.delay_range(0, server_delay, None), 5000 * MS..=10_000 * MS);
+        assert_eq!(policy.delay_range(2, server_delay, None), 5000 * MS..=20_000 * MS);
+        assert_eq!(policy.delay_range(0, None, server_delay), 5000 * MS..=10_000 * MS);
+        assert_eq!(policy.delay_range(0, server_delay, Some(8000 * MS)), 8000 * MS..=16_000 * MS);
+        // Above the cap too.
+        assert_eq!(policy.delay_range(3, Some(90_000 * MS), None), 90_000 * MS..=180_000 * MS);
         let hour = 3_600_000 * MS;
-        assert_eq!(policy.envelope(0, Some(Duration::MAX), None), (hour, hour * 2));
-        // Half of it may be drawn.
+        assert_eq!(policy.delay_range(0, Some(Duration::MAX), None), hour..=hour * 2);
+        // Half of the delay is random.
         let half = policy.jitter(0.5);
-        assert_eq!(half.envelope(0, None, None), (500 * MS, 1000 * MS));
-        assert_eq!(half.envelope(0, told, None), (5000 * MS, 7500 * MS));
+        assert_eq!(half.delay_range(0, None, None), 500 * MS..=1000 * MS);
+        assert_eq!(half.delay_range(0, server_delay, None), 5000 * MS..=7500 * MS);
     }
 
     #[test]
     fn zero_has_a_floor_unless_the_caller_set_zero() {
         let policy = Reconnection::resilient();
-        assert_eq!(policy.envelope(0, Some(Duration::ZERO), None), (100 * MS, 200 * MS));
+        assert_eq!(policy.delay_range(0, Some(Duration::ZERO), None), 100 * MS..=200 * MS);
         let zero = policy.clone().base(Duration::ZERO);
-        assert_eq!(zero.envelope(0, None, None), (Duration::ZERO, Duration::ZERO));
-        assert_eq!(zero.envelope(1, None, None), (Duration::ZERO, 100 * MS));
-        assert_eq!(zero.envelope(3, None, None), (Duration::ZERO, 400 * MS));
+        assert_eq!(zero.delay_range(0, None, None), Duration::ZERO..=Duration::ZERO);
+        assert_eq!(zero.delay_range(1, None, None), Duration::ZERO..=100 * MS);
+        assert_eq!(zero.delay_range(3, None, None), Duration::ZERO..=400 * MS);
         let always = zero.clone().factor(1.0);
-        assert_eq!(always.envelope(9, None, None), (Duration::ZERO, Duration::ZERO));
-        assert_eq!(zero.envelope(0, Some(Duration::ZERO), None), (Duration::ZERO, Duration::ZERO));
-        // It is the base that takes the floor away, and only as long as it is zero.
+        assert_eq!(always.delay_range(9, None, None), Duration::ZERO..=Duration::ZERO);
+        assert_eq!(
+            zero.delay_range(0, Some(Duration::ZERO), None),
+            Duration::ZERO..=Duration::ZERO
+        );
+        // Only a base of zero removes the default floor.
         let again = zero.clone().base(1000 * MS);
-        assert_eq!(again.envelope(0, Some(Duration::ZERO), None), (100 * MS, 200 * MS));
+        assert_eq!(again.delay_range(0, Some(Duration::ZERO), None), 100 * MS..=200 * MS);
         for floored in
             [zero.clone().floor(50 * MS), policy.clone().floor(50 * MS).base(Duration::ZERO)]
         {
-            assert_eq!(floored.envelope(0, None, None), (50 * MS, 50 * MS));
+            assert_eq!(floored.delay_range(0, None, None), 50 * MS..=50 * MS);
         }
         let floor = policy.floor(Duration::ZERO);
-        assert_eq!(floor.envelope(0, Some(Duration::ZERO), None).0, Duration::ZERO);
+        assert_eq!(*floor.delay_range(0, Some(Duration::ZERO), None).start(), Duration::ZERO);
     }
 
     #[test]
     fn standard_is_always_the_same() {
         let policy = Reconnection::standard();
-        let (three, told) = (3000 * MS, 700 * MS);
-        assert_eq!(policy.envelope(100, None, None), (three, three));
-        assert_eq!(policy.envelope(100, Some(told), None), (told, told));
-        assert_eq!(policy.envelope(9, Some(Duration::ZERO), None), (100 * MS, 100 * MS));
-        assert_eq!(policy.envelope(0, Some(Duration::MAX), None), (Duration::MAX, Duration::MAX));
+        let (three, server_delay) = (3000 * MS, 700 * MS);
+        assert_eq!(policy.delay_range(100, None, None), three..=three);
+        assert_eq!(policy.delay_range(100, Some(server_delay), None), server_delay..=server_delay);
+        assert_eq!(policy.delay_range(9, Some(Duration::ZERO), None), 100 * MS..=100 * MS);
+        assert_eq!(policy.delay_range(0, Some(Duration::MAX), None), Duration::MAX..=Duration::MAX);
     }
 
     #[test]
@@ -340,9 +370,9 @@ mod tests {
             .map(|x| Reconnection::resilient().factor(x).jitter(x).cap(Duration::MAX));
         for policy in policies {
             for failures in [0, 1, 1000, u32::MAX] {
-                for told in [None, Some(Duration::ZERO), Some(Duration::MAX)] {
-                    let (least, most) = policy.envelope(failures, told, told);
-                    assert!(least <= most);
+                for server_delay in [None, Some(Duration::ZERO), Some(Duration::MAX)] {
+                    let range = policy.delay_range(failures, server_delay, server_delay);
+                    assert!(range.start() <= range.end());
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Redirects, as [fetch](https://fetch.spec.whatwg.org/#http-redirect-fetch) follows them.
+//! Redirects, followed as [fetch](https://fetch.spec.whatwg.org/#http-redirect-fetch) does.
 
 use std::{error::Error, fmt};
 
@@ -13,13 +13,13 @@ use http::{
 };
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
-use super::{request::Request, url::url};
+use super::request::{RequestTemplate, http_url};
 
-/// How many redirects are followed one after the other, as fetch does.
+/// How many redirects one attempt follows at most, as in fetch.
 pub(super) const LIMIT: u32 = 20;
 
-/// What is of the body, and goes with it.
-const OF_THE_BODY: [HeaderName; 6] = [
+/// Headers that describe the body. They are removed with it.
+const BODY_HEADERS: [HeaderName; 6] = [
     CONTENT_ENCODING,
     CONTENT_LANGUAGE,
     CONTENT_LENGTH,
@@ -28,11 +28,11 @@ const OF_THE_BODY: [HeaderName; 6] = [
     TRANSFER_ENCODING,
 ];
 
-/// What is meant for one origin alone.
-const OF_THE_ORIGIN: [HeaderName; 4] = [AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION];
+/// Headers that must not leave the origin.
+const ORIGIN_HEADERS: [HeaderName; 4] = [AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION];
 
-/// What a URL may not hold as it is, and users write all the same.
-const NOT_IN_A_URL: &AsciiSet = &CONTROLS
+/// Bytes that are not valid in a URL, but appear in the `Location` of real servers.
+const NOT_IN_URL: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'<')
@@ -44,16 +44,34 @@ const NOT_IN_A_URL: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
+/// Where a lost connection is made again, if it was reached through redirects.
+///
+/// The default is the original URL, as in browsers: a redirect may lead to another server by then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReconnectTo {
+    /// The URL that the source was created with.
+    #[default]
+    Original,
+    /// The last target that was reached through permanent redirects (301, 308) only. The original
+    /// URL is not tried again, even if the target stops answering.
+    PermanentTarget,
+    /// The target of the last redirect. If it has another origin, `Authorization`,
+    /// `Proxy-Authorization`, `Host` and cookies of the source's request stay removed; a
+    /// [header provider](super::EventSource::headers) can set them again.
+    LastTarget,
+}
+
 /// Why a redirect was not followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RedirectError {
-    /// There were more than the limit.
+    /// There were more than [`LIMIT`] redirects.
     TooMany,
-    /// There is no `Location`, or an empty one.
+    /// The `Location` is missing or empty.
     NoLocation(StatusCode),
-    /// There are several that differ.
+    /// There are several different `Location` headers.
     ManyLocations(StatusCode),
-    /// `Location` is no URL that can be requested.
+    /// The `Location` is not a URL that can be requested.
     BadLocation(String),
 }
 
@@ -63,10 +81,10 @@ impl fmt::Display for RedirectError {
             Self::TooMany => write!(f, "more than {LIMIT} redirects in a row"),
             Self::NoLocation(status) => write!(f, "a redirect ({status}) without a Location"),
             Self::ManyLocations(status) => {
-                write!(f, "a redirect ({status}) with several Locations that differ")
+                write!(f, "a redirect ({status}) with several different Locations")
             }
             Self::BadLocation(location) => {
-                write!(f, "a redirect to {location:?}, which is no URL of http or https")
+                write!(f, "a redirect to {location:?}, which is not an http or https URL")
             }
         }
     }
@@ -82,11 +100,14 @@ pub(super) fn is_permanent(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 308)
 }
 
-/// Makes the request that a redirect asks for of the one that was redirected.
+/// Changes a request into the one that a redirect asks for.
 ///
-/// A POST that is answered with 301 or 302, and any method but GET and HEAD that is answered with
-/// 303, becomes a GET without a body. Beyond the origin go neither `Authorization` nor cookies.
-pub(super) fn follow(request: &mut Request, head: &response::Parts) -> Result<(), RedirectError> {
+/// After 301 and 302 a POST becomes a GET without a body; after 303 every method but GET and HEAD
+/// does. If the target has another origin, the headers of [`ORIGIN_HEADERS`] are removed.
+pub(super) fn follow(
+    request: &mut RequestTemplate,
+    head: &response::Parts,
+) -> Result<(), RedirectError> {
     let mut locations = head.headers.get_all(LOCATION).iter();
     let location = locations.next().map(|value| value.as_bytes().trim_ascii());
     let location = location.filter(|location| !location.is_empty());
@@ -105,32 +126,32 @@ pub(super) fn follow(request: &mut Request, head: &response::Parts) -> Result<()
     if becomes_get {
         request.head.method = Method::GET;
         request.body.clear();
-        OF_THE_BODY.iter().for_each(|name| drop(request.head.headers.remove(name)));
+        BODY_HEADERS.iter().for_each(|name| drop(request.head.headers.remove(name)));
     }
     if origin(&request.head.uri) != origin(&target) {
-        OF_THE_ORIGIN.iter().for_each(|name| drop(request.head.headers.remove(name)));
+        ORIGIN_HEADERS.iter().for_each(|name| drop(request.head.headers.remove(name)));
     }
     request.head.uri = target;
     Ok(())
 }
 
-/// Scheme, host and port, those that go without saying included.
+/// Returns scheme, host and port, with the default port filled in.
 fn origin(uri: &Uri) -> (Option<&str>, Option<String>, Option<u16>) {
     let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
     let host = uri.host().map(str::to_ascii_lowercase);
     (uri.scheme_str(), host, uri.authority().map(|_| uri.port_u16().unwrap_or(default)))
 }
 
-/// Resolves a reference against the URL that it was found at, as
-/// [RFC 3986, 5.2](https://www.rfc-editor.org/rfc/rfc3986#section-5.2) has it. The fragment is left
-/// out, for it is never sent.
+/// Resolves a reference against a base URL, as in
+/// [RFC 3986, 5.2](https://www.rfc-editor.org/rfc/rfc3986#section-5.2). The fragment is removed,
+/// because it is never sent.
 ///
-/// It goes beyond the RFC where browsers do and servers rely on it: tabs are skipped, what a URL may
-/// not hold is percent-encoded, how many slashes there are before a host makes no difference, and a
-/// scheme that is the base's own says nothing without two of them.
+/// Servers rely on some rules of browsers that the RFC does not have, so these apply too. Tabs are
+/// skipped. Invalid bytes are percent-encoded. Before a host, any number of slashes counts as two.
+/// A scheme without slashes is ignored if it is the scheme of the base.
 fn resolve(base: &Uri, location: &[u8]) -> Option<Uri> {
     let location: Vec<u8> = location.iter().copied().filter(|&byte| byte != b'\t').collect();
-    let reference = percent_encode(&location, NOT_IN_A_URL).to_string();
+    let reference = percent_encode(&location, NOT_IN_URL).to_string();
     let reference = reference.split('#').next().unwrap_or_default();
     let (scheme, reference) = match split_scheme(reference) {
         Some((scheme, rest)) => (Some(http_scheme(scheme)?), rest),
@@ -139,7 +160,7 @@ fn resolve(base: &Uri, location: &[u8]) -> Option<Uri> {
     let is_elsewhere = scheme.is_some() && scheme.as_ref() != base.scheme();
     if !reference.starts_with("//") && !is_elsewhere {
         let mut parts = base.clone().into_parts();
-        parts.path_and_query = Some(merged(base, reference).parse().ok()?);
+        parts.path_and_query = Some(resolve_path(base, reference).parse().ok()?);
         return Uri::from_parts(parts).ok();
     }
     let rest = reference.trim_start_matches('/');
@@ -147,8 +168,8 @@ fn resolve(base: &Uri, location: &[u8]) -> Option<Uri> {
     let mut parts = Parts::default();
     parts.scheme = Some(scheme.or_else(|| base.scheme().cloned())?);
     parts.authority = Some(authority.parse().ok()?);
-    parts.path_and_query = Some(absolute(path).parse().ok()?);
-    url(Uri::from_parts(parts).ok()?)
+    parts.path_and_query = Some(normalize(path).parse().ok()?);
+    http_url(Uri::from_parts(parts).ok()?)
 }
 
 fn split_scheme(reference: &str) -> Option<(&str, &str)> {
@@ -162,14 +183,14 @@ fn http_scheme(scheme: &str) -> Option<Scheme> {
     [Scheme::HTTP, Scheme::HTTPS].into_iter().find(|http| http == scheme)
 }
 
-/// A path of its own, with its query.
-fn absolute(path: &str) -> String {
+/// Normalizes a path that starts at the root, and keeps its query.
+fn normalize(path: &str) -> String {
     let (path, query) = split_query(path);
-    format!("{}{query}", without_dots(if path.is_empty() { "/" } else { path }))
+    format!("{}{query}", remove_dots(if path.is_empty() { "/" } else { path }))
 }
 
-/// A path as it is meant at the base, with its query.
-fn merged(base: &Uri, reference: &str) -> String {
+/// Resolves a reference without scheme and authority into a path, with its query.
+fn resolve_path(base: &Uri, reference: &str) -> String {
     let (path, query) = split_query(reference);
     if path.is_empty() {
         let own = base.query().filter(|_| query.is_empty());
@@ -177,19 +198,19 @@ fn merged(base: &Uri, reference: &str) -> String {
         return format!("{}{own}{query}", base.path());
     }
     if path.starts_with('/') {
-        return absolute(reference);
+        return normalize(reference);
     }
     let folder = base.path().rfind('/').map_or("/", |slash| &base.path()[..=slash]);
-    format!("{}{query}", without_dots(&format!("{folder}{path}")))
+    format!("{}{query}", remove_dots(&format!("{folder}{path}")))
 }
 
-/// Splits before the question mark.
+/// Splits a reference before its first question mark.
 fn split_query(reference: &str) -> (&str, &str) {
     reference.split_at(reference.find('?').unwrap_or(reference.len()))
 }
 
-/// Removes the segments `.` and `..`.
-fn without_dots(path: &str) -> String {
+/// Resolves the segments `.` and `..` of a path.
+fn remove_dots(path: &str) -> String {
     let mut segments = Vec::new();
     let mut ends_with_slash = false;
     for segment in path.split('/').skip(1) {
@@ -209,10 +230,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_resolved_as_the_rfc_has_it() {
+    fn references_are_resolved_as_in_the_rfc() {
         let base: Uri = "http://a/b/c/d;p?q".parse().unwrap();
         for (reference, expected) in [
-            // RFC 3986, 5.4.1 and 5.4.2, but for those that http has no use for.
+            // RFC 3986, 5.4.1 and 5.4.2, except the examples that make no sense for http.
             ("g", "http://a/b/c/g"),
             ("./g", "http://a/b/c/g"),
             ("g/", "http://a/b/c/g/"),
@@ -238,7 +259,7 @@ mod tests {
             ("./g/.", "http://a/b/c/g/"),
             ("g/../h", "http://a/b/c/h"),
             ("g?y/../x", "http://a/b/c/g?y/../x"),
-            // What servers send.
+            // From real servers.
             ("https://other:8443/x?y=z", "https://other:8443/x?y=z"),
             ("//other:81/x", "http://other:81/x"),
             ("//other?x", "http://other/?x"),
@@ -247,7 +268,7 @@ mod tests {
             ("./x:y", "http://a/b/c/x:y"),
             ("HTTP://g/../x/./y", "http://g/x/y"),
             ("http://user:password@g/", "http://g/"),
-            // As browsers read them.
+            // Accepted by browsers only.
             ("http:g", "http://a/b/c/g"),
             ("http:/g", "http://a/g"),
             ("http:///g/x", "http://g/x"),
@@ -263,12 +284,12 @@ mod tests {
         assert_eq!(resolve(&here, b"/other").unwrap(), "/other");
         assert_eq!(resolve(&here, b"other").unwrap(), "/other");
         assert_eq!(resolve(&here, b"http:/a").unwrap(), "http://a/");
-        // Neither UTF-8 nor anything else that is to be known.
+        // Bytes that are not UTF-8.
         assert_eq!(resolve(&base, b"/\xe4").unwrap(), "http://a/%E4");
     }
 
     #[test]
-    fn what_cannot_be_requested_is_no_target() {
+    fn a_location_that_cannot_be_requested_is_invalid() {
         let base: Uri = "http://a/".parse().unwrap();
         for wrong in [
             "ftp://a/",
@@ -285,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_has_the_port_that_goes_without_saying() {
+    fn an_origin_includes_the_default_port() {
         let same = |one: &str, other: &str| {
             origin(&one.parse().unwrap()) == origin(&other.parse().unwrap())
         };

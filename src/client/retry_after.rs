@@ -8,7 +8,8 @@ use http::{HeaderMap, header::RETRY_AFTER};
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// Returns how long to wait, by a number of seconds or by a date; a date that has passed is zero.
+/// Returns the delay of a `Retry-After` header: its number of seconds, or the time until its date.
+/// A date in the past is a delay of zero. An invalid header is ignored.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -18,8 +19,8 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// Reads a date in one of the three forms that HTTP has had, as seconds since 1970: `Sun, 06 Nov
-/// 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`, `Sun Nov  6 08:49:37 1994`.
+/// Parses a date in one of the three formats of HTTP, as seconds since 1970:
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`, `Sun Nov  6 08:49:37 1994`.
 fn http_date(value: &str) -> Option<u64> {
     let (mut day, mut month, mut year, mut time) = (None, None, None, None);
     for part in value.split([' ', ',', '-']).filter(|part| !part.is_empty()) {
@@ -38,7 +39,7 @@ fn http_date(value: &str) -> Option<u64> {
     days_since_1970(year, month, day)?.checked_mul(86_400)?.checked_add(time?)
 }
 
-/// `hh:mm:ss`, with a leap second.
+/// Parses `hh:mm:ss` as seconds. A leap second (`60`) is valid.
 fn time_of_day(text: &str) -> Option<u64> {
     let mut parts = text.split(':').map(|part| part.parse::<u64>().ok());
     let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
@@ -46,7 +47,7 @@ fn time_of_day(text: &str) -> Option<u64> {
     valid.then_some(hours * 3600 + minutes * 60 + seconds)
 }
 
-/// A year of two digits is of the 70 years to come, or of the 30 before.
+/// Completes a year of two digits: 00 to 69 are 2000 to 2069, 70 to 99 are 1970 to 1999.
 fn full_year(year: u64) -> Option<u64> {
     match year {
         0..70 => Some(2000 + year),
@@ -56,7 +57,7 @@ fn full_year(year: u64) -> Option<u64> {
     }
 }
 
-/// Days of the Gregorian calendar: whole years, then whole months, then days.
+/// Counts the days since 1970 in the Gregorian calendar: whole years, then whole months, then days.
 fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
     let leap_days = |year: u64| year / 4 - year / 100 + year / 400;
     let is_leap = leap_days(year) > leap_days(year - 1);
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_is_none() {
+    fn an_invalid_date_is_ignored() {
         for wrong in [
             "",
             "soon",

@@ -1,4 +1,4 @@
-//! What an event source tells besides events.
+//! `Update`: the reports of an event source, and the values in them.
 
 use std::time::Duration;
 
@@ -7,71 +7,73 @@ use http::{HeaderMap, StatusCode};
 use super::error::EventSourceError;
 use crate::event::{Event, EventData, EventId};
 
-/// What [`EventSource::updates`](super::EventSource::updates) yields: events, and what happens to
-/// the connection between them.
+/// An item of [`EventSource::updates`](super::EventSource::updates): an event, or a change of the
+/// connection.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Update {
     /// A connection was opened.
     Opened(Opened),
-    /// An event has come.
+    /// An event was received.
     Event(Event),
-    /// A block without data has come, which is no event, but sets the last event ID, the reconnection
-    /// time, or both: what [`Event::id`] and [`Event::retry`] of it tell. Whoever hands a stream on
-    /// sends it as it is.
+    /// A block without data was received. It is not an event, but sets the last event ID, the
+    /// reconnection time, or both: see [`Event::id`] and [`Event::retry`]. A proxy should forward
+    /// it unchanged.
     Block(Event),
-    /// A comment has come: one line, all of it behind the colon.
+    /// A comment was received: one line, without its colon.
     Comment(EventData),
-    /// The connection was lost, or not opened, and is tried again after a delay.
+    /// The connection was lost or could not be opened. The next attempt is made after a delay.
     Reconnecting(Reconnecting),
-    /// The last event ID is one that a header cannot carry, so this attempt is made without it: it
-    /// holds a control character, or is longer than 8 KiB, which servers refuse.
+    /// This attempt is made without the last event ID, because a header cannot carry it. The ID has
+    /// a control character, or is longer than 8 KiB, which servers refuse.
     LastEventIdOmitted(EventId),
 }
+
+pub(super) type UpdateResult = Result<Update, EventSourceError>;
 
 /// A connection that was opened.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Opened {
-    /// The status, which is 200.
+    /// The status of the response, which is 200.
     pub status: StatusCode,
     /// The headers of the response.
     pub headers: HeaderMap,
-    /// Which attempt it is, counted from 1 over the life of the source.
+    /// The number of the attempt, counted from 1 over the life of the source.
     pub attempt: u64,
 }
 
-/// A connection that is about to be made again.
+/// A connection that was lost or could not be opened, and the attempt that follows.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Reconnecting {
-    /// Which attempt will be next, counted from 1 over the life of the source.
+    /// The number of the next attempt, counted from 1 over the life of the source.
     pub attempt: u64,
-    /// How long it waits.
+    /// How long the source waits before the attempt.
     pub delay: Duration,
-    /// What has happened.
+    /// Why there is no connection.
     pub cause: EventSourceError,
 }
 
-/// An attempt that is about to be made, as the header provider is told of it.
+/// An attempt that is about to be made, as the [header provider](super::EventSource::headers) sees
+/// it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// Which it is, counted from 1 over the life of the source.
+    /// The number of the attempt, counted from 1 over the life of the source.
     pub number: u64,
-    /// The last event ID that goes along.
+    /// The last event ID that the request carries.
     pub last_event_id: Option<EventId>,
 }
 
-/// What the connection of a source is doing, as the
-/// [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html#dom-eventsource-readystate)
-/// names it.
+/// The state of a source, with the names of the
+/// [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html#dom-eventsource-readystate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReadyState {
-    /// It has not been opened yet, or was lost and is made again.
+    /// There is no connection yet, or it was lost and is made again.
     Connecting,
-    /// It is open, and events are read.
+    /// The connection is open, and events are read.
     Open,
-    /// It was closed, or failed for good.
+    /// The source was closed or has failed. It makes no further attempt.
     Closed,
 }

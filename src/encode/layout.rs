@@ -91,6 +91,8 @@ impl Layout {
         self.write_any(event, buffer);
     }
 
+    /// Inlined: one call less for an event with other fields.
+    #[inline]
     fn write_any(&self, event: &Event, buffer: &mut BytesMut) {
         for comment in event.comment_lines() {
             write_lines(COMMENT, comment.as_bytes(), buffer);

@@ -52,12 +52,8 @@ where
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
     B: Send + 'static,
 {
-    let handler = Arc::new(handler);
-    let call: Arc<HandlerFn<B>> = Arc::new(move |request, events| {
-        let handler = handler.clone();
-        // The closure is called at the first poll of the body, not before.
-        Box::pin(async move { handler(request, events).await })
-    });
+    let call: Arc<HandlerFn<B>> =
+        Arc::new(move |request, events| Box::pin(handler(request, events)));
     EventChannelHandler {
         config: Arc::new(HandlerConfig {
             call,
@@ -141,7 +137,8 @@ impl<B: Send + 'static> MakeStream<B, ()> for HandlerConfig<B> {
         let mut request = Request::from_parts(request, body);
         request.extensions_mut().insert(head);
         EventBody::with_handler(options, self.settings, accepted, |events| {
-            (self.call)(request, events)
+            let call = self.call.clone();
+            Box::new(move || call(request, events))
         })
     }
 }

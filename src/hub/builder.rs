@@ -24,7 +24,9 @@ pub struct HubBuilder {
     history: History,
     /// What all topics retain together.
     total: History,
+    /// What happens to readers that lag.
     lagging: Lagging,
+    /// The hooks that are set so far.
     hooks: Hooks,
 }
 
@@ -76,11 +78,11 @@ impl HubBuilder {
         self
     }
 
-    /// Sets a hook that makes the event with which a body reports a gap. If it returns `None`, the gap
-    /// is not reported. Default is an event of type `gap`: see [`Gap::to_event`].
+    /// Sets a hook that makes the event with which a body reports a gap. If it returns `None`, the
+    /// gap is not reported. Default is an event of type `gap`: see [`Gap::to_event`].
     ///
-    /// The event's ID is set to the position from which the reader continues. The hook runs while the
-    /// body is polled, so it must not block.
+    /// The event's ID is set to the position from which the reader continues. The hook runs while
+    /// the body is polled, so it must not block.
     pub fn on_gap(
         mut self,
         on_gap: impl Fn(&Gap) -> Option<Event> + Send + Sync + 'static,
@@ -89,21 +91,21 @@ impl HubBuilder {
         self
     }
 
-    /// Sets a hook that is called when a topic gets its first reader, for example to start an expensive
-    /// source of events. By default there is no hook.
+    /// Sets a hook that is called when a topic gets its first reader, for example to start an
+    /// expensive source of events. By default there is no hook.
     ///
     /// Only readers that name the topic count. Readers that select it by a pattern do not.
     ///
-    /// This hook and [`on_last_reader`](Self::on_last_reader) are called one at a time, in the order in
-    /// which readers subscribe and leave, on the thread that creates or drops a subscription. They must
-    /// not block. They may use the hub.
+    /// This hook and [`on_last_reader`](Self::on_last_reader) are called one at a time, in the
+    /// order in which readers subscribe and leave, on the thread that creates or drops a
+    /// subscription. They must not block. They may use the hub.
     pub fn on_first_reader(mut self, hook: impl Fn(&Topic) + Send + Sync + 'static) -> Self {
         self.hooks.on_first_reader = Some(Arc::new(hook));
         self
     }
 
-    /// Sets a hook that is called when the last reader that names a topic has left. By default there is no
-    /// hook.
+    /// Sets a hook that is called when the last reader that names a topic has left. By default
+    /// there is no hook.
     ///
     /// See [`on_first_reader`](Self::on_first_reader) for how it is called.
     pub fn on_last_reader(mut self, hook: impl Fn(&Topic) + Send + Sync + 'static) -> Self {

@@ -20,16 +20,17 @@ pub struct Gap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapReason {
-    /// Some events were removed from the history. The reader continues with the oldest retained event.
+    /// Some events were removed from the history. The reader continues with the oldest retained
+    /// event.
     Trimmed,
-    /// The last event ID was issued by another hub, for example before a restart. The reader starts at
-    /// the oldest retained event.
+    /// The last event ID was issued by another hub, for example before a restart. The reader starts
+    /// at the oldest retained event.
     OtherEpoch,
-    /// The last event ID does not have the format of a hub's IDs, or this hub has not issued it yet. The
-    /// reader starts at the oldest retained event.
+    /// The last event ID does not have the format of a hub's IDs, or this hub has not issued it
+    /// yet. The reader starts at the oldest retained event.
     Unknown,
-    /// The last event ID belongs to a topic that the reader does not follow, or to a reader of other
-    /// topics, so completeness cannot be checked. Reading starts after that position.
+    /// The last event ID belongs to a topic that the reader does not follow, or to a reader of
+    /// other topics, so completeness cannot be checked. Reading starts after that position.
     OtherTopic,
 }
 
@@ -56,11 +57,12 @@ impl Gap {
     /// Returns the event with which a body reports the gap, unless
     /// [`HubBuilder::on_gap`](super::HubBuilder::on_gap) sets another.
     ///
-    /// Its type is `gap`. Its data is JSON: `{"reason":"trimmed","first":"…","missed":12}`, where `first`
-    /// and `missed` may be `null`.
+    /// Its type is `gap`. Its data is JSON: `{"reason":"trimmed","first":"…","missed":12}`, where
+    /// `first` and `missed` may be `null`.
     #[must_use]
     pub fn to_event(&self) -> Event {
-        // The ID is one of the hub's own, which are ASCII letters, digits, `-` and `~`: no JSON escapes.
+        // The ID is one of the hub's own, which are ASCII letters, digits, `-` and `~`: no JSON
+        // escapes.
         let first = self.first.as_ref().map(|id| format!("\"{id}\""));
         let first = first.as_deref().unwrap_or("null");
         let missed = self.missed.map(|missed| missed.to_string());
@@ -86,6 +88,7 @@ pub enum Resumption {
 /// The error of a reader that fell behind: events it had not read were removed from the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lagged {
+    /// What is missing.
     pub(super) gap: Gap,
 }
 
@@ -115,9 +118,9 @@ pub enum Lagging {
     /// The reader's stream ends. The end reason is [`Evicted`](crate::EndReason::Evicted). Browsers
     /// reconnect by themselves, and are told of the gap then. This is the default.
     ///
-    /// Lag is detected when the server polls the body. A client that stops reading is not polled; its
-    /// stream stays open, holding one frame, until the connection is closed. Set a write timeout on the
-    /// server.
+    /// Lag is detected when the server polls the body. A client that stops reading is not polled;
+    /// its stream stays open, holding one frame, until the connection is closed. Set a write
+    /// timeout on the server.
     #[default]
     Evict,
     /// The reader is told of the gap, and continues with the oldest retained event.

@@ -24,9 +24,9 @@ use crate::{
 ///
 /// See the [module docs](crate::hub) for how it works.
 ///
-/// Cloning a hub is cheap, and returns another handle of the same hub. When the last handle is dropped,
-/// readers receive what was published and then end. A [`HubHandler`](super::HubHandler) holds a handle,
-/// and so does a hook into which the hub was moved.
+/// Cloning a hub is cheap, and returns another handle of the same hub. When the last handle is
+/// dropped, readers receive what was published and then end. A [`HubHandler`](super::HubHandler)
+/// holds a handle, and so does a hook into which the hub was moved.
 #[derive(Clone, Debug)]
 pub struct Hub {
     /// Shared by all handles, and so dropped with the last one.
@@ -66,10 +66,11 @@ impl Hub {
 
     /// Publishes an event on a topic, to its readers and to those that resume later.
     ///
-    /// The hub sets the event's ID. It is a position in the hub's log, from which a reader can resume.
+    /// The hub sets the event's ID. It is a position in the hub's log, from which a reader can
+    /// resume.
     ///
-    /// This method is async so that a log elsewhere can take the place of the memory of this process.
-    /// At present it never waits, and so never yields to another task.
+    /// This method is async so that a log elsewhere can take the place of the memory of this
+    /// process. At present it never waits, and so never yields to another task.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
@@ -83,8 +84,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError`] if the topic is invalid, the event already has an ID, or it exceeds the
-    /// history's size. Nothing is published in that case.
+    /// Returns [`PublishError`] if the topic is invalid, the event already has an ID, or it exceeds
+    /// the history's size. Nothing is published in that case.
     ///
     /// # Cancel safety
     ///
@@ -128,12 +129,13 @@ impl Hub {
 
     /// Publishes several events in one step: all of them or, if one is rejected, none.
     ///
-    /// They are published in this order, with no other event between them. Each reader is woken once.
+    /// They are published in this order, with no other event between them. Each reader is woken
+    /// once.
     ///
     /// # Errors
     ///
-    /// As [`publish`](Self::publish). The error has the index of the rejected publication, and returns
-    /// all publications.
+    /// As [`publish`](Self::publish). The error has the index of the rejected publication, and
+    /// returns all publications.
     ///
     /// # Cancel safety
     ///
@@ -218,21 +220,21 @@ impl Hub {
     ///
     /// [`Subscription::resumption`] returns whether events may be missing.
     ///
-    /// The ID is the one that a client has sent ([`LastEventId`](crate::LastEventId)), or one that was
-    /// stored: [`Published::id`], [`Entry::id`](super::Entry::id) or [`Subscription::position`]. It
-    /// grants no access: only events of the selection are read.
+    /// The ID is the one that a client has sent ([`LastEventId`](crate::LastEventId)), or one that
+    /// was stored: [`Published::id`], [`Entry::id`](super::Entry::id) or
+    /// [`Subscription::position`]. It grants no access: only events of the selection are read.
     pub fn resume(&self, selection: Selection, last: impl AsRef<str>) -> Subscription {
         Subscription::new(self.node().clone(), selection, Some(last.as_ref()))
     }
 
-    /// Disconnects the readers whose extensions match the predicate, and returns their number. Unread
-    /// events are discarded; the end reason is [`Revoked`](crate::EndReason::Revoked).
+    /// Disconnects the readers whose extensions match the predicate, and returns their number.
+    /// Unread events are discarded; the end reason is [`Revoked`](crate::EndReason::Revoked).
     ///
     /// The extensions are those of the request as `on_connect` has left them, or those set by
     /// [`Subscription::extensions`]. The predicate is called without the hub's lock.
     ///
-    /// Requests still in `on_connect` are not affected: make `on_connect` refuse them first, as its last
-    /// check, or call this again later.
+    /// Requests still in `on_connect` are not affected: make `on_connect` refuse them first, as its
+    /// last check, or call this again later.
     pub fn disconnect(&self, predicate: impl Fn(&Extensions) -> bool) -> usize {
         let sessions: Vec<_> = {
             let log = self.node().lock();
@@ -246,8 +248,8 @@ impl Hub {
             }
             let waker = {
                 let mut log = self.node().lock();
-                // The reader may have left meanwhile, and its key may be another reader's. The session
-                // is held here, so no other one has its address.
+                // The reader may have left meanwhile, and its key may be another reader's. The
+                // session is held here, so no other one has its address.
                 let is_same = log.readers.by_key.get(key).is_some_and(|reader| {
                     !reader.is_cut
                         && reader.session.as_ref().is_some_and(|it| Arc::ptr_eq(it, &session))

@@ -5,9 +5,9 @@ use std::time::Duration;
 /// How much a topic, or a whole hub, retains: bounds in events, bytes and age. When a bound is
 /// exceeded, the oldest events are removed first.
 ///
-/// Retained events serve reconnecting readers, slow readers, and the state of keys. A reader that has
-/// not read an event before it is removed [lags](super::Lagging). A key whose entry is removed is no
-/// longer part of the state.
+/// Retained events serve reconnecting readers, slow readers, and the state of keys. A reader that
+/// has not read an event before it is removed [lags](super::Lagging). A key whose entry is removed
+/// is no longer part of the state.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,8 +40,8 @@ impl History {
 
     /// Sets how many bytes are retained. Default is 16 MiB.
     ///
-    /// An event counts with its encoded length and about 256 bytes of overhead, a topic with about 512
-    /// bytes and its name. An event that exceeds the limit on its own cannot be published.
+    /// An event counts with its encoded length and about 256 bytes of overhead, a topic with about
+    /// 512 bytes and its name. An event that exceeds the limit on its own cannot be published.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
@@ -50,8 +50,8 @@ impl History {
     /// Retains events for this long. Defaults to no limit.
     ///
     /// Expired events are removed by the next publish, subscribe, read or
-    /// [`Hub::stats`](super::Hub::stats) call, at most 4,096 by each. An event that has expired is not
-    /// delivered once it was removed.
+    /// [`Hub::stats`](super::Hub::stats) call, at most 4,096 by each. Until it is removed, an expired
+    /// event may still be delivered.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.age = Some(age);
         self

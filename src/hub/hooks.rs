@@ -1,6 +1,7 @@
 //! The hooks of a hub: application code that is called for gaps and for changes of presence.
 //!
-//! Hooks are called without the log's lock, since they may use the hub. A hook that panics is logged.
+//! Hooks are called without the log's lock, since they may use the hub. A hook that panics is
+//! logged.
 
 use std::{fmt, sync::Arc};
 

@@ -5,31 +5,45 @@ use std::{convert::Infallible, error::Error, fmt};
 /// The longest topic or pattern, in bytes.
 pub(super) const MAX_TEXT_BYTES: usize = 255;
 
-/// The error of an invalid topic or pattern, of a selection with too many of them, or of one without
-/// any.
+/// The error of an invalid topic or pattern, of a selection with too many of them, or of one
+/// without any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidTopic {
+    /// What the text was to become.
     text: TextKind,
+    /// What is wrong with it.
     fault: TopicFault,
 }
 
-/// What the text was to become.
+/// What a text is to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TextKind {
     Topic,
     Pattern,
 }
 
-/// What is wrong.
+/// What is wrong with a topic, a pattern or a selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TopicFault {
     Empty,
-    TooLong { bytes: usize },
-    Control { at: usize, control: char },
-    TooManySegments { number: usize, max: usize },
+    TooLong {
+        bytes: usize,
+    },
+    Control {
+        at: usize,
+        control: char,
+    },
+    TooManySegments {
+        number: usize,
+        max: usize,
+    },
+    /// `>` is followed by another segment.
     RestNotLast,
+    /// `*` or `>` stands next to other characters.
     WildcardInSegment,
-    TooManyTopics { max: usize },
+    TooManyTopics {
+        max: usize,
+    },
     NoTopics,
 }
 

@@ -24,6 +24,7 @@ pub(super) struct Node {
     pub(super) log: Mutex<Log>,
     /// Parses IDs without the lock.
     pub(super) ids: Arc<Ids>,
+    /// Counts published events.
     pub(super) metrics: HubMetrics,
     /// What happens to readers that lag.
     pub(super) lagging: Lagging,
@@ -31,13 +32,14 @@ pub(super) struct Node {
     pub(super) has_max_age: bool,
     /// The largest cost of an event, in bytes. Larger events are rejected.
     pub(super) max_event_cost: usize,
+    /// The application's hooks.
     pub(super) hooks: Hooks,
 }
 
 impl Node {
     pub(super) fn lock(&self) -> MutexGuard<'_, Log> {
-        // A panic under the lock leaves the log consistent: only `Waker::clone` may panic there, and
-        // `Log::wait` calls it before it changes anything. So poison is ignored.
+        // A panic under the lock leaves the log consistent: only `Waker::clone` may panic there,
+        // and `Log::wait` calls it before it changes anything. So poison is ignored.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -49,8 +51,8 @@ impl Node {
         }
     }
 
-    /// Records a gap in metrics and logs. Must not be called under the lock: the recorder is foreign
-    /// code.
+    /// Records a gap in metrics and logs. Must not be called under the lock: the recorder is
+    /// foreign code.
     pub(super) fn record_gap(reason: &'static str, gap: &Gap) {
         metrics::gap(reason);
         trace::gap(reason, gap.missed);

@@ -49,8 +49,8 @@ impl Pattern {
         &self.0[..wildcard]
     }
 
-    /// Returns whether the pattern matches a topic. The log asks its `PatternIndex` instead, which is
-    /// tested against this.
+    /// Returns whether the pattern matches a topic. The log asks its `PatternIndex` instead, which
+    /// is tested against this.
     #[cfg(test)]
     pub(super) fn matches(&self, topic: &super::topic::Topic) -> bool {
         let mut segments = topic.as_str().split('.');

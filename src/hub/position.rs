@@ -3,11 +3,11 @@
 //! Outside of this file IDs are opaque text, so that another backend may have another format. An ID
 //! of this hub is `epoch` `tag` `-` `position`:
 //!
-//! - The *epoch* is drawn when the hub is created. It tells the IDs of one hub, or process, from those
-//!   of another.
-//! - The *tag* is a keyed hash. In the ID of an event it is the hash of the event's topic, so that an
-//!   ID of another topic is recognized, whether its event is still retained or not. Nobody without the
-//!   key can find out by trial which positions belong to a topic.
+//! - The *epoch* is drawn when the hub is created. It tells the IDs of one hub, or process, from
+//!   those of another.
+//! - The *tag* is a keyed hash. In the ID of an event it is the hash of the event's topic, so that
+//!   an ID of another topic is recognized, whether its event is still retained or not. Nobody
+//!   without the key can find out by trial which positions belong to a topic.
 //! - The *position* is decimal. The ID of an event ends with it.
 //!
 //! A reader that has received no event also needs an ID to resume from. Such an ID only states the
@@ -68,7 +68,8 @@ pub(super) enum ParsedId {
 
 impl Ids {
     pub(super) fn new() -> Self {
-        // Not drawn from the hasher of tags: an epoch is public, and must say nothing about its key.
+        // Not drawn from the hasher of tags: an epoch is public, and must say nothing about its
+        // key.
         let drawn = RandomState::new().hash_one(0);
         Self { epoch: digits(drawn), hasher: RandomState::new() }
     }
@@ -77,8 +78,8 @@ impl Ids {
         Tag(self.hasher.hash_one(of) as u32 & ((1 << (5 * TAG_DIGITS)) - 1))
     }
 
-    /// Writes the ID line in front of an event that was encoded after [`id_line::with_room`]. Returns
-    /// the whole, and the range of the ID in it.
+    /// Writes the ID line in front of an event that was encoded after [`id_line::with_room`].
+    /// Returns the whole, and the range of the ID in it.
     pub(super) fn prepend_id_line(
         &self,
         position: Position,

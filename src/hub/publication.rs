@@ -19,8 +19,11 @@ use crate::event::{Event, EventId};
 pub struct Publication {
     /// The topic, or why it is invalid, which is reported when it is published.
     pub(super) topic: Result<Topic, InvalidTopic>,
+    /// The event, which must not have an ID.
     pub(super) event: Event,
+    /// The key, if it has one.
     pub(super) key: Option<Arc<str>>,
+    /// It removes the key from the state. Without a key it has no effect.
     pub(super) is_tombstone: bool,
 }
 
@@ -46,8 +49,8 @@ impl Publication {
 
     /// Marks what the key names as removed.
     ///
-    /// Readers receive this event as any other, but the [state](super::Selection::with_state) has no
-    /// entry for the key after it. Without a key this has no effect.
+    /// Readers receive this event as any other, but the [state](super::Selection::with_state) has
+    /// no entry for the key after it. Without a key this has no effect.
     pub fn tombstone(mut self) -> Self {
         self.is_tombstone = true;
         self
@@ -66,8 +69,8 @@ impl Publication {
 pub struct Published {
     /// The ID that the event was given. A reader that has received the event can resume from it.
     pub id: EventId,
-    /// How many waiting subscriptions were woken. Subscriptions that have older events to read are not
-    /// counted; they reach this event later.
+    /// How many waiting subscriptions were woken. Subscriptions that have older events to read are
+    /// not counted; they reach this event later.
     pub woken: usize,
 }
 
@@ -88,6 +91,7 @@ pub struct PublishError(Box<Rejected>);
 
 /// The fields of a [`PublishError`], boxed so that a result of publishing is small.
 struct Rejected {
+    /// Why it was rejected.
     fault: PublishFault,
     /// The index of the rejected publication.
     index: usize,
@@ -98,8 +102,11 @@ struct Rejected {
 /// Why a publication is rejected.
 #[derive(Clone, Debug)]
 pub(super) enum PublishFault {
+    /// The topic is invalid.
     Topic(InvalidTopic),
+    /// The event has this ID already.
     HasId(EventId),
+    /// The event costs more bytes than the history may hold.
     TooLarge { bytes: usize, max: usize },
 }
 

@@ -20,6 +20,7 @@ use super::{
 /// ```
 #[derive(Clone, Default)]
 pub struct Selection {
+    /// The topics and patterns.
     pub(super) set: TopicSet,
     /// A new subscription starts with the state.
     pub(super) state: bool,
@@ -58,9 +59,9 @@ impl Selection {
 
     /// Adds patterns of topics.
     ///
-    /// Dots separate a pattern into at most 32 segments. The segment `*` matches one segment of a topic.
-    /// `>`, as the last segment, matches one or more. For example, `orders.*` matches `orders.7`, and
-    /// `orders.>` also matches `orders.7.paid`. Neither matches `orders`.
+    /// Dots separate a pattern into at most 32 segments. The segment `*` matches one segment of a
+    /// topic. `>`, as the last segment, matches one or more. For example, `orders.*` matches
+    /// `orders.7`, and `orders.>` also matches `orders.7.paid`. Neither matches `orders`.
     ///
     /// The first subscription of a selection visits all topics that start with the text before a
     /// pattern's first wildcard. If clients choose patterns, limit how many.
@@ -68,8 +69,8 @@ impl Selection {
     /// # Errors
     ///
     /// Returns [`InvalidTopic`] if a pattern is invalid, or if there are more than 1,024 topics and
-    /// patterns. A pattern is invalid if it is not a valid topic, if a segment contains `*` or `>` next
-    /// to other characters, or if `>` is not the last segment.
+    /// patterns. A pattern is invalid if it is not a valid topic, if a segment contains `*` or `>`
+    /// next to other characters, or if `>` is not the last segment.
     pub fn patterns<I>(mut self, patterns: I) -> Result<Self, InvalidTopic>
     where
         I: IntoIterator,
@@ -85,11 +86,11 @@ impl Selection {
         Ok(self)
     }
 
-    /// Starts a new subscription with the current entry of each key. Default is to start with new events
-    /// only.
+    /// Starts a new subscription with the current entry of each key. Default is to start with new
+    /// events only.
     ///
-    /// A resumed subscription receives missed events as usual. Entries removed from the history are not
-    /// part of the state, so retain more events than there are keys.
+    /// A resumed subscription receives missed events as usual. Entries removed from the history are
+    /// not part of the state, so retain more events than there are keys.
     #[must_use]
     pub fn with_state(mut self) -> Self {
         self.state = true;

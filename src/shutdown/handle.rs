@@ -277,7 +277,7 @@ impl Shutdown {
     }
 
     /// Counts a stream, and asks it to end if the shutdown has started.
-    pub(crate) fn register(&self, stream: StreamHandle) -> Registration {
+    pub(crate) fn register(&self, stream: &StreamHandle) -> Registration {
         let (key, request) = {
             let mut state = self.lock();
             let key = state.next_key;
@@ -292,7 +292,7 @@ impl Shutdown {
             (key, request)
         };
         if let Some(request) = request {
-            self.request_stop(&stream, request);
+            self.request_stop(stream, request);
             // The stream may be overdue as soon as it is registered.
             self.notify_changed();
         }

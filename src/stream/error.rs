@@ -1,4 +1,4 @@
-//! What can go wrong while a stream of events is read.
+//! The error of a stream of events.
 
 use std::{error::Error, fmt};
 
@@ -6,48 +6,49 @@ use crate::{BoxError, parse::EventTooLarge};
 
 /// The error of an [`EventStream`](super::EventStream): an event is too large, or the body failed.
 ///
-/// The first loses one event, and the stream goes on. The second is the end of it.
+/// An event that is too large is lost, and the stream continues with the next one. If the body
+/// fails, the stream ends.
 #[derive(Debug)]
 pub struct EventStreamError {
-    kind: Kind,
+    kind: StreamErrorKind,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum StreamErrorKind {
     TooLarge(EventTooLarge),
     Body(BoxError),
 }
 
 impl EventStreamError {
     pub(super) fn too_large(error: EventTooLarge) -> Self {
-        Self { kind: Kind::TooLarge(error) }
+        Self { kind: StreamErrorKind::TooLarge(error) }
     }
 
     pub(super) fn body(error: BoxError) -> Self {
-        Self { kind: Kind::Body(error) }
+        Self { kind: StreamErrorKind::Body(error) }
     }
 
-    /// Returns what was too large, if that is the error: the stream goes on then.
+    /// Returns the error of an event that is too large. The stream continues after such an error.
     #[must_use]
     pub fn as_too_large(&self) -> Option<&EventTooLarge> {
         match &self.kind {
-            Kind::TooLarge(error) => Some(error),
-            Kind::Body(_) => None,
+            StreamErrorKind::TooLarge(error) => Some(error),
+            StreamErrorKind::Body(_) => None,
         }
     }
 
-    /// Returns whether the body failed: the connection is gone, and the stream has ended.
+    /// Returns whether the body failed. The stream ends after such an error.
     #[must_use]
     pub fn is_body(&self) -> bool {
-        matches!(self.kind, Kind::Body(_))
+        matches!(self.kind, StreamErrorKind::Body(_))
     }
 }
 
 impl fmt::Display for EventStreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::TooLarge(error) => error.fmt(f),
-            Kind::Body(_) => f.write_str("the body of the event stream failed"),
+            StreamErrorKind::TooLarge(error) => error.fmt(f),
+            StreamErrorKind::Body(_) => f.write_str("the body of the event stream failed"),
         }
     }
 }
@@ -55,8 +56,8 @@ impl fmt::Display for EventStreamError {
 impl Error for EventStreamError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.kind {
-            Kind::TooLarge(_) => None,
-            Kind::Body(error) => Some(&**error),
+            StreamErrorKind::TooLarge(_) => None,
+            StreamErrorKind::Body(error) => Some(&**error),
         }
     }
 }

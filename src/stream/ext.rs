@@ -1,4 +1,4 @@
-//! What can be made of any stream of events.
+//! `EventStreamExt`: adaptors for streams of events.
 
 use futures_core::Stream;
 
@@ -7,14 +7,18 @@ use super::json::Json;
 use super::until::UntilData;
 use crate::event::Event;
 
-/// Adaptors for every stream of events: [`EventStream`](super::EventStream),
-/// [`EventSource`](crate::EventSource), and whatever was made of them.
+/// Adaptors for streams of events.
+///
+/// The trait is implemented for every stream whose items are `Result<Event, E>`:
+/// [`EventStream`](super::EventStream), [`EventSource`](crate::EventSource), and the streams that
+/// other adaptors make from them.
 pub trait EventStreamExt: Stream<Item = Result<Event, Self::Error>> + Sized {
-    /// The error of the stream.
+    /// The error of the stream's items.
     type Error;
 
-    /// Ends the stream at the first event whose data is exactly this. That event is left out, and
-    /// the connection is closed at once.
+    /// Ends the stream at the first event whose data equals `sentinel`.
+    ///
+    /// That event is not returned, and the connection is closed at once.
     ///
     /// ```
     /// use futures_util::StreamExt;
@@ -36,7 +40,7 @@ pub trait EventStreamExt: Stream<Item = Result<Event, Self::Error>> + Sized {
         UntilData::new(self, sentinel.into())
     }
 
-    /// Reads the data of each event as JSON of one type.
+    /// Deserializes the data of each event from JSON into a value of type `T`.
     ///
     /// ```
     /// use futures_util::StreamExt;

@@ -1,4 +1,4 @@
-//! A stream of events as a stream of values.
+//! A stream of JSON values, read from the data of events.
 
 use std::{
     error::Error,
@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::event::{Event, JsonError};
 
 pin_project! {
-    /// The stream that [`EventStreamExt::json`](super::EventStreamExt::json) makes.
+    /// The stream that [`EventStreamExt::json`](super::EventStreamExt::json) returns.
     #[must_use = "a stream does nothing unless it is polled"]
     pub struct Json<S, T> {
         #[pin]
@@ -29,7 +29,7 @@ impl<S, T> Json<S, T> {
         Self { stream, value: PhantomData }
     }
 
-    /// Returns the stream of events.
+    /// Returns the inner stream of events.
     pub fn get_ref(&self) -> &S {
         &self.stream
     }
@@ -57,14 +57,16 @@ impl<S: fmt::Debug, T> fmt::Debug for Json<S, T> {
     }
 }
 
-/// The error of one item of a stream of values. After data that is not the JSON it should be, the
-/// stream goes on.
+/// The error of an item of [`Json`]: the inner stream failed, or the data of an event is not JSON
+/// of the expected type.
+///
+/// After [`JsonItemError::Json`] the stream continues with the next event.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JsonItemError<E> {
-    /// The stream failed.
+    /// The inner stream returned an error.
     Stream(E),
-    /// The data of an event, which is given back, is not JSON of this type.
+    /// The data of this event is not JSON of the expected type.
     Json(JsonError, Box<Event>),
 }
 
@@ -73,7 +75,7 @@ impl<E: fmt::Display> fmt::Display for JsonItemError<E> {
         match self {
             Self::Stream(error) => error.fmt(f),
             Self::Json(error, event) => {
-                write!(f, "{error}: an event of the type {:?}", event.event_type())
+                write!(f, "{error}, in the data of an event of type {:?}", event.event_type())
             }
         }
     }

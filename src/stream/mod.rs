@@ -1,7 +1,8 @@
 //! A response body as a stream of events: one connection, read to its end.
 //!
-//! An [`EventStream`] does not reconnect; [`EventSource`](crate::EventSource) does. It is made from
-//! a response, whose status and content type it checks, from any body, or from any stream of bytes:
+//! An [`EventStream`] does not reconnect; an [`EventSource`](crate::EventSource) does. Create an
+//! `EventStream` from a response, whose status and content type it checks, from any body, or from
+//! any stream of bytes:
 //!
 //! ```
 //! use http::Response;
@@ -22,27 +23,26 @@
 //!
 //! # Streams that end with a sentinel
 //!
-//! [`EventStreamExt::until_data`] ends any stream of events where one has certain data, as the
-//! streams of language models do with `[DONE]`; `EventStreamExt::json`, with the feature `json`,
-//! makes of each event the value that its data is.
+//! Many streams end with a special event, for example those of language models, whose last event
+//! has the data `[DONE]`. [`EventStreamExt::until_data`] ends any stream of events there.
+//! `EventStreamExt::json` (feature `json`) reads the data of each event as JSON.
 
-mod body;
+mod chunks;
 mod error;
+mod event_stream;
 mod ext;
 #[cfg(feature = "json")]
 mod json;
 mod response;
-#[expect(clippy::module_inception, reason = "`stream::EventStream` is what the module is about")]
-mod stream;
 mod until;
 
 #[cfg(feature = "json")]
 pub use self::json::{Json, JsonItemError};
 pub use self::{
-    body::ByteStream, error::EventStreamError, ext::EventStreamExt, response::UnexpectedResponse,
-    stream::EventStream, until::UntilData,
+    chunks::ByteStream, error::EventStreamError, event_stream::EventStream, ext::EventStreamExt,
+    response::UnexpectedResponse, until::UntilData,
 };
 pub(crate) use self::{
-    body::{BoxChunks, box_chunks},
+    chunks::{BoxChunks, StepLimit, box_chunks},
     response::{Unexpected, check},
 };

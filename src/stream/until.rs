@@ -1,4 +1,4 @@
-//! A stream of events that ends where one of them says so.
+//! A stream of events that ends at a sentinel.
 
 use std::{
     pin::Pin,
@@ -11,14 +11,16 @@ use pin_project_lite::pin_project;
 use crate::event::Event;
 
 pin_project! {
-    /// The stream that [`EventStreamExt::until_data`](super::EventStreamExt::until_data) makes.
+    /// The stream that [`EventStreamExt::until_data`](super::EventStreamExt::until_data) returns.
     #[must_use = "a stream does nothing unless it is polled"]
     #[derive(Debug)]
     pub struct UntilData<S> {
-        // None once the sentinel was seen, or the stream has ended: its connection is closed then.
+        // `None` once the sentinel was read or the stream has ended. Dropping the stream closes its
+        // connection.
         #[pin]
         stream: Option<S>,
         sentinel: String,
+        // Whether the sentinel was read.
         reached: bool,
     }
 }
@@ -28,7 +30,8 @@ impl<S> UntilData<S> {
         Self { stream: Some(stream), sentinel, reached: false }
     }
 
-    /// Returns whether the sentinel was seen. A stream that has ended without it was cut off.
+    /// Returns whether the sentinel was read. If the stream has ended and it was not, the stream
+    /// was cut off.
     #[must_use]
     pub fn is_reached(&self) -> bool {
         self.reached

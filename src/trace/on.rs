@@ -10,8 +10,13 @@ use super::Summary;
 type DynError = dyn Error + Send + Sync + 'static;
 
 /// The span of a stream, a child of the request's span. The handler is polled in it.
+///
+/// `None` if nothing is recorded. It is boxed, because a body looks at it for every event.
 #[derive(Clone, Debug)]
-pub(crate) struct Span {
+pub(crate) struct Span(Option<Box<OpenSpan>>);
+
+#[derive(Clone, Debug)]
+struct OpenSpan {
     span: tracing::Span,
     /// Whether `span` is the stream's own. It is the request's if the stream's is disabled by a
     /// filter.
@@ -50,11 +55,15 @@ impl Span {
         let is_own = !span.is_disabled();
         let span = if is_own { span } else { tracing::Span::current() };
         tracing::debug!(parent: &span, "event stream opened");
-        Self { span, is_own }
+        let is_recorded = !span.is_disabled();
+        Self(is_recorded.then(|| Box::new(OpenSpan { span, is_own })))
     }
 
     pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
-        self.span.in_scope(f)
+        match &self.0 {
+            Some(open) => open.span.in_scope(f),
+            None => f(),
+        }
     }
 
     /// Records the end of the stream: as an error if it failed, as a warning if its client was
@@ -62,8 +71,12 @@ impl Span {
     pub(crate) fn ended(&self, end: &Summary<'_>) {
         let Summary { reason, events, bytes, dropped, .. } = *end;
         let duration = end.duration.as_secs_f64();
-        let parent = &self.span;
-        if self.is_own {
+        let none = tracing::Span::none();
+        let (parent, is_own) = match &self.0 {
+            Some(open) => (&open.span, open.is_own),
+            None => (&none, false),
+        };
+        if is_own {
             parent.record("reason", reason);
             parent.record("events", events);
             parent.record("bytes", bytes);

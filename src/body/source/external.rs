@@ -56,6 +56,7 @@ impl External {
         Self { source, ended: false, stop: None }
     }
 
+    #[inline]
     pub(super) fn poll(
         &mut self,
         hold: bool,

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -10,11 +11,14 @@ use std::{
 
 use crate::{
     BoxError,
-    catch_panic::{CatchPanic, Panicked, catch_and_log},
+    catch_panic::{Panicked, catch_and_log, catch_panic},
     channel::{EventReceiver, is_closed_send},
     exclusive::Exclusive,
     trace::{self, Span},
 };
+
+/// Calls a handler closure with its request and sender.
+pub(crate) type StartHandler = Box<dyn FnOnce() -> BoxHandler + Send>;
 
 /// The future that a handler closure returns.
 pub(crate) type BoxHandler = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
@@ -23,7 +27,7 @@ pub(crate) type BoxHandler = Pin<Box<dyn Future<Output = Result<(), BoxError>> +
 pub(super) type HandlerResult = Result<Result<(), BoxError>, Panicked>;
 
 /// The settings of a handler that its source needs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HandlerSettings {
     pub(crate) buffer: crate::channel::Buffer,
     /// Whether the handler runs in a task of its own.
@@ -40,19 +44,20 @@ pub(crate) struct HandlerSettings {
 pub(in crate::body) struct Handler {
     pub(super) receiver: EventReceiver,
     waker: Waker,
-    future: Exclusive<CatchPanic<Result<(), BoxError>>>,
+    future: Exclusive<HandlerFuture>,
     /// Whether the handler moves to a task at the first poll.
     pub(super) spawn: bool,
 }
 
 impl Handler {
-    pub(super) fn new(future: BoxHandler, receiver: EventReceiver, spawn: bool) -> Self {
+    pub(super) fn new(start: StartHandler, receiver: EventReceiver, spawn: bool) -> Self {
         let waker = receiver.handler_waker();
-        let future = Exclusive::new(CatchPanic::new("the handler", future));
+        let future = Exclusive::new(HandlerFuture(Stage::NotStarted(start)));
         Self { receiver, waker, future, spawn }
     }
 
     /// Polls the handler in the span of the stream.
+    #[inline]
     pub(super) fn poll(&mut self, span: &Span) -> Poll<HandlerResult> {
         let mut cx = Context::from_waker(&self.waker);
         let future = Pin::new(self.future.get_mut());
@@ -68,8 +73,64 @@ impl Handler {
         self.receiver
     }
 
-    pub(super) fn into_parts(self) -> (EventReceiver, CatchPanic<Result<(), BoxError>>) {
+    pub(super) fn into_parts(self) -> (EventReceiver, HandlerFuture) {
         (self.receiver, self.future.into_inner())
+    }
+}
+
+/// The future of a handler, which starts at its first poll. Its panics are caught, when it is polled
+/// and when it is dropped.
+///
+/// The closure with its request is freed when the handler has started. An `async` block around both
+/// would keep room for the request as long as the stream lasts.
+pub(super) struct HandlerFuture(Stage);
+
+enum Stage {
+    NotStarted(StartHandler),
+    Started(BoxHandler),
+    /// The handler has returned or panicked.
+    Done,
+}
+
+const HANDLER: &str = "the handler";
+
+impl HandlerFuture {
+    /// Drops the closure or the future. A panic of its drop is logged.
+    fn finish(&mut self) {
+        let stage = mem::replace(&mut self.0, Stage::Done);
+        if !matches!(stage, Stage::Done) {
+            catch_and_log(HANDLER, || drop(stage));
+        }
+    }
+}
+
+impl Future for HandlerFuture {
+    type Output = HandlerResult;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerResult> {
+        let this = self.get_mut();
+        if let Stage::NotStarted(_) = this.0 {
+            if let Stage::NotStarted(start) = mem::replace(&mut this.0, Stage::Done) {
+                match catch_panic(HANDLER, start) {
+                    Ok(future) => this.0 = Stage::Started(future),
+                    Err(panicked) => return Poll::Ready(Err(panicked)),
+                }
+            }
+        }
+        let Stage::Started(future) = &mut this.0 else { return Poll::Pending };
+        let result = match catch_panic(HANDLER, || future.as_mut().poll(cx)) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(result)) => Ok(result),
+            Err(panicked) => Err(panicked),
+        };
+        this.finish();
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for HandlerFuture {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) use self::stream::forward;
 use self::{external::External, handler::Handler, task::Task};
 pub(crate) use self::{
     external::ExternalSource,
-    handler::{BoxHandler, HandlerSettings},
+    handler::{BoxHandler, HandlerSettings, StartHandler},
 };
 use super::account::StreamAccount;
 use crate::{
@@ -40,12 +40,12 @@ pub(super) enum Source {
 
 impl Source {
     pub(super) fn handler(
-        future: BoxHandler,
+        start: StartHandler,
         receiver: EventReceiver,
         settings: HandlerSettings,
     ) -> Self {
         receiver.set_send_timeout(settings.send_timeout);
-        Self::Handler(Handler::new(future, receiver, settings.spawn))
+        Self::Handler(Handler::new(start, receiver, settings.spawn))
     }
 
     pub(super) fn external(source: Box<dyn ExternalSource>) -> Self {

@@ -6,8 +6,9 @@ use tokio::time::Instant;
 
 use super::{
     Log,
+    keys::TopicKey,
     record::{Draft, Record},
-    topics::{TopicKey, TopicLog},
+    topics::TopicLog,
 };
 use crate::hub::topic::Topic;
 
@@ -21,8 +22,8 @@ impl Log {
 
     /// Appends an event, and moves the wakers of the readers that wait for it to `wakers`.
     ///
-    /// The caller wakes them after it has released the lock. A reader that is taken from the list of
-    /// waiting readers has no waker left, and leaves one again when it has nothing to read.
+    /// The caller wakes them after it has released the lock. A reader that is taken from the list
+    /// of waiting readers has no waker left, and leaves one again when it has nothing to read.
     pub(in crate::hub) fn append(
         &mut self,
         draft: Draft,
@@ -68,8 +69,8 @@ impl Log {
         topic.bytes += cost;
         self.records.bytes += cost;
         self.records.by_position.insert(position, record.clone());
-        // The new record is in place before the old one goes, so the topic is never without records,
-        // and is not dropped in between.
+        // The new record is in place before the old one goes, so the topic is never without
+        // records, and is not dropped in between.
         if let Some(old) = superseded {
             self.records.superseded = position;
             self.remove(old);
@@ -79,15 +80,16 @@ impl Log {
         record
     }
 
-    /// Gives back the vector of [`take_spare_wakers`](Self::take_spare_wakers). The larger one is kept.
+    /// Gives back the vector of [`take_spare_wakers`](Self::take_spare_wakers). The larger one is
+    /// kept.
     pub(in crate::hub) fn put_spare_wakers(&mut self, wakers: Vec<Waker>) {
         if wakers.capacity() > self.readers.spare_wakers.capacity() {
             self.readers.spare_wakers = wakers;
         }
     }
 
-    /// Returns the key of a topic. If the topic does not exist yet, it is created, and becomes part of
-    /// the groups whose patterns match it.
+    /// Returns the key of a topic. If the topic does not exist yet, it is created, and becomes part
+    /// of the groups whose patterns match it.
     ///
     /// The caller must give it a record or a reader that names it, or else call
     /// [`drop_topic_if_unused`](Self::drop_topic_if_unused).

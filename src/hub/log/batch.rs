@@ -27,8 +27,8 @@ pub(in crate::hub) struct RecordBatch {
     pub(in crate::hub) more: Vec<Arc<Record>>,
     /// The sum of their encoded lengths.
     pub(super) bytes: usize,
-    /// The position up to which the log was searched. All records of the range up to here are in the
-    /// batch.
+    /// The position up to which the log was searched. All records of the range up to here are in
+    /// the batch.
     pub(in crate::hub) end: Position,
 }
 

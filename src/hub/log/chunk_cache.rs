@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     batch::{ReadRange, RecordBatch},
-    groups::GroupKey,
+    keys::GroupKey,
     record::Record,
 };
 use crate::hub::position::Position;
@@ -59,8 +59,8 @@ impl JoinedChunk {
     }
 }
 
-/// Returns the ID of a record for readers to keep. It is a slice of the record if that is small, and
-/// a copy otherwise.
+/// Returns the ID of a record for readers to keep. It is a slice of the record if that is small,
+/// and a copy otherwise.
 fn kept_id(record: &Record) -> Bytes {
     let id = record.id_bytes();
     if record.bytes.len() <= MAX_KEPT_FOR_ID { id } else { Bytes::copy_from_slice(&id) }
@@ -68,18 +68,18 @@ fn kept_id(record: &Record) -> Bytes {
 
 /// The chunks that were joined last.
 ///
-/// Invariant: a cached chunk holds only records that are retained, and all records of its range up to
-/// its end. Records are only removed by [`Log::remove`](super::Log::remove), which calls
+/// Invariant: a cached chunk holds only records that are retained, and all records of its range up
+/// to its end. Records are only removed by [`Log::remove`](super::Log::remove), which calls
 /// [`forget_record`](Self::forget_record).
 #[derive(Debug, Default)]
 pub(in crate::hub) struct ChunkCache {
     /// The chunks, each with the group and the range that it was joined for.
     chunks: Vec<(GroupKey, ReadRange, JoinedChunk)>,
-    /// The index in `chunks` that is written next, once the cache is full. The newest chunk is before
-    /// it, the oldest is at it.
+    /// The index in `chunks` that is written next, once the cache is full. The newest chunk is
+    /// before it, the oldest is at it.
     next: usize,
-    /// How many times a record was removed. A chunk is joined without the lock, and is cached only if
-    /// this number has not changed meanwhile: otherwise one of its records may be gone.
+    /// How many times a record was removed. A chunk is joined without the lock, and is cached only
+    /// if this number has not changed meanwhile: otherwise one of its records may be gone.
     pub(in crate::hub) removals: u64,
 }
 

@@ -7,24 +7,19 @@ use std::{
 
 use super::{
     chunk_cache::ChunkCache,
+    keys::{GroupKey, ReaderKey, TopicKey},
     pattern_index::PatternIndex,
-    readers::ReaderKey,
-    slab::{Slab, slab_key},
-    topics::TopicKey,
+    slab::Slab,
 };
 use crate::hub::{
     position::{Position, Tag},
     selection::TopicSet,
 };
 
-slab_key! {
-    /// Identifies a group in the group table.
-    GroupKey
-}
-
 /// The groups of a log.
 #[derive(Default)]
 pub(in crate::hub) struct GroupTable {
+    /// The groups.
     pub(in crate::hub) by_key: Slab<GroupKey, ReaderGroup>,
     /// The keys of the same groups, by what they select.
     pub(super) by_set: HashMap<Arc<TopicSet>, GroupKey>,
@@ -53,8 +48,9 @@ pub(in crate::hub) struct ReaderGroup {
     /// The position up to which records of its topics were trimmed. A reader before it has missed
     /// events, unless it has been told so already.
     pub(in crate::hub) trimmed: Position,
-    /// The position of the last event that superseded a record of its topics. Superseded records are
-    /// gone without being missed, so counts of missed events are exact only after this position.
+    /// The position of the last event that superseded a record of its topics. Superseded records
+    /// are gone without being missed, so counts of missed events are exact only after this
+    /// position.
     pub(in crate::hub) superseded: Position,
     /// How many events were published on its topics since the group was created.
     pub(in crate::hub) published: u64,

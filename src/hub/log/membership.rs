@@ -9,10 +9,10 @@ use std::{
 
 use super::{
     Log,
-    groups::{GroupKey, ReaderGroup},
+    groups::ReaderGroup,
+    keys::{GroupKey, ReaderKey, TopicKey},
     pattern_index::PatternIndex,
-    readers::{Reader, ReaderKey, ReaderPresence},
-    topics::TopicKey,
+    readers::{Reader, ReaderPresence},
 };
 use crate::hub::{pattern::Pattern, selection::TopicSet};
 
@@ -103,8 +103,8 @@ impl Log {
         found
     }
 
-    /// Removes a reader. Returns values to be dropped after the lock is released: dropping a waker or
-    /// a session runs application code.
+    /// Removes a reader. Returns values to be dropped after the lock is released: dropping a waker
+    /// or a session runs application code.
     pub(in crate::hub) fn unsubscribe(&mut self, key: ReaderKey) -> impl Sized + use<> {
         let waker = self.stop_waiting(key);
         let Some(reader) = self.readers.by_key.remove(key) else { return (waker, None) };
@@ -144,15 +144,16 @@ impl Log {
     /// Stores the reader's waker and returns the previous one, to be dropped after the lock is
     /// released.
     ///
-    /// The caller has found nothing to read while it held the same lock, so every later append finds
-    /// the waker.
+    /// The caller has found nothing to read while it held the same lock, so every later append
+    /// finds the waker.
     pub(in crate::hub) fn wait(&mut self, key: ReaderKey, cx: &Context<'_>) -> Option<Waker> {
         let reader = &mut self.readers.by_key[key];
         let is_current = reader.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         if is_current && reader.waiting_at.is_some() {
             return None;
         }
-        // `Waker::clone` is application code and may panic, so it is called before anything changes.
+        // `Waker::clone` is application code and may panic, so it is called before anything
+        // changes.
         let old = reader.waker.replace(cx.waker().clone());
         if reader.waiting_at.is_none() {
             let waiting = &mut self.groups.by_key[reader.group].waiting;

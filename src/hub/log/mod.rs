@@ -9,14 +9,15 @@
 //!
 //! The state has four parts, each in a file of its own:
 //!
-//! - **Records** ([`RecordStore`]). A record is a published event, encoded together with its ID, at a
-//!   position. Positions grow by one with each event of the hub, over all its topics.
-//! - **Topics** ([`TopicTable`]). A topic knows the positions of its own records. It exists while it
-//!   has records or a reader names it. What was trimmed from topics that no longer exist is kept as
-//!   one mark for all of them (`dropped_topics_trimmed_to`).
-//! - **Groups** ([`GroupTable`]). All readers of the same topics and patterns share a group. A group
-//!   tracks the position of its last record: a reader at or after it has nothing to read. It also
-//!   tracks the position up to which its records were trimmed: a reader before it has missed events.
+//! - **Records** ([`RecordStore`]). A record is a published event, encoded together with its ID, at
+//!   a position. Positions grow by one with each event of the hub, over all its topics.
+//! - **Topics** ([`TopicTable`]). A topic knows the positions of its own records. It exists while
+//!   it has records or a reader names it. What was trimmed from topics that no longer exist is kept
+//!   as one mark for all of them (`dropped_topics_trimmed_to`).
+//! - **Groups** ([`GroupTable`]). All readers of the same topics and patterns share a group. A
+//!   group tracks the position of its last record: a reader at or after it has nothing to read. It
+//!   also tracks the position up to which its records were trimmed: a reader before it has missed
+//!   events.
 //! - **Readers** ([`ReaderTable`]). A reader has a waker and a place in its group's list of waiting
 //!   readers. Its position is kept outside of the lock, in its `Cursor`.
 //!
@@ -39,6 +40,7 @@ mod append;
 mod batch;
 mod chunk_cache;
 mod groups;
+mod keys;
 mod membership;
 mod pattern_index;
 mod read;
@@ -53,8 +55,8 @@ use std::sync::Arc;
 pub(super) use self::{
     batch::ReadRange,
     chunk_cache::JoinedChunk,
-    groups::GroupKey,
-    readers::{ReaderKey, ReaderPresence},
+    keys::{GroupKey, ReaderKey},
+    readers::ReaderPresence,
     record::{Draft, Record},
 };
 use self::{groups::GroupTable, readers::ReaderTable, record::RecordStore, topics::TopicTable};
@@ -90,8 +92,8 @@ pub(super) struct HistorySize {
     pub(super) topics: usize,
     /// Retained records.
     pub(super) records: usize,
-    /// The bytes that these take, as [`Record::cost`] and [`TopicLog::cost`](topics::TopicLog::cost)
-    /// estimate them.
+    /// The bytes that these take, as [`Record::cost`] and
+    /// [`TopicLog::cost`](topics::TopicLog::cost) estimate them.
     pub(super) bytes: usize,
 }
 

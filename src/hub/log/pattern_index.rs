@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::groups::GroupKey;
+use super::keys::GroupKey;
 use crate::hub::{pattern::Pattern, topic::Topic};
 
 /// The patterns of all groups, as a tree: a node for each segment.

@@ -5,9 +5,9 @@ use std::{cmp::Reverse, collections::BinaryHeap, iter, sync::Arc};
 use super::{
     Log, MAX_STEPS,
     batch::{ReadRange, RecordBatch},
-    groups::{GroupKey, ReaderGroup},
+    groups::ReaderGroup,
+    keys::{GroupKey, TopicKey},
     record::Record,
-    topics::TopicKey,
 };
 use crate::hub::position::{Position, Tag};
 
@@ -18,11 +18,11 @@ const MAX_TOPICS_TO_COUNT: usize = 64;
 const STEPS_PER_TOPIC: usize = 16;
 
 impl Log {
-    /// Collects the records of a range for a group: at most `max_records`, and at most what fits one
-    /// chunk.
+    /// Collects the records of a range for a group: at most `max_records`, and at most what fits
+    /// one chunk.
     ///
-    /// The batch may end before the range does, also without a record, because the number of records
-    /// visited in one call is limited. The caller continues at its `end`.
+    /// The batch may end before the range does, also without a record, because the number of
+    /// records visited in one call is limited. The caller continues at its `end`.
     pub(in crate::hub) fn collect(
         &self,
         key: GroupKey,
@@ -45,8 +45,8 @@ impl Log {
             batch.end = record.position;
             true
         };
-        // With many topics, a scan of all records finds a match quickly. With few, the scan is short,
-        // and the topics' own indexes are merged after it.
+        // With many topics, a scan of all records finds a match quickly. With few, the scan is
+        // short, and the topics' own indexes are merged after it.
         let steps = MAX_STEPS.min(STEPS_PER_TOPIC * group.topic_count());
         let mut all = self.records.by_position.range(after + 1..=to).map(|(_, record)| record);
         for record in all.by_ref().take(steps) {
@@ -94,8 +94,8 @@ impl Log {
         })
     }
 
-    /// Counts the retained records of a group after a position. Returns `None` if there are too many
-    /// to count.
+    /// Counts the retained records of a group after a position. Returns `None` if there are too
+    /// many to count.
     pub(in crate::hub) fn count(&self, group: GroupKey, after: Position) -> Option<u64> {
         let records = self.merged(&self.groups.by_key[group], after, self.records.head);
         let kept = records.take(MAX_STEPS).count();
@@ -123,8 +123,8 @@ impl Log {
         (kept < MAX_STEPS).then(|| (self.records.head - after) - kept as u64)
     }
 
-    /// Returns false only if an event with this position and tag certainly belongs to a topic outside
-    /// of the group.
+    /// Returns false only if an event with this position and tag certainly belongs to a topic
+    /// outside of the group.
     pub(in crate::hub) fn may_belong_to(
         &self,
         group: GroupKey,

@@ -3,18 +3,14 @@
 use std::{collections::VecDeque, sync::Arc, task::Waker};
 
 use super::{
-    groups::GroupKey,
-    slab::{Slab, slab_key},
+    keys::{GroupKey, ReaderKey},
+    slab::Slab,
 };
 use crate::hub::topic::Topic;
 
-slab_key! {
-    /// Identifies a reader in the reader table.
-    ReaderKey
-}
-
 /// The readers of a log.
 pub(in crate::hub) struct ReaderTable {
+    /// The readers.
     pub(in crate::hub) by_key: Slab<ReaderKey, Reader>,
     /// The presence changes that the hooks have yet to be called for.
     pub(in crate::hub) presence: PresenceQueue,
@@ -45,7 +41,9 @@ pub(in crate::hub) struct Reader {
 /// That a topic has got its first reader, or lost its last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub) enum ReaderPresence {
+    /// The first reader that names it has subscribed.
     First,
+    /// The last reader that named it has left.
     Last,
 }
 
@@ -55,8 +53,8 @@ pub(in crate::hub) struct PresenceQueue {
     pub(in crate::hub) changes: VecDeque<(Topic, ReaderPresence)>,
     /// A hook is set, so changes are recorded.
     is_tracked: bool,
-    /// A thread is calling a hook. It also calls those for later changes, so that hooks never run at
-    /// the same time and never out of order.
+    /// A thread is calling a hook. It also calls those for later changes, so that hooks never run
+    /// at the same time and never out of order.
     pub(in crate::hub) hook_running: bool,
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::topics::TopicKey;
+use super::keys::TopicKey;
 use crate::{
     encode::id_line,
     event::EventId,
@@ -24,8 +24,8 @@ pub(in crate::hub) struct Record {
     pub(super) topic_key: TopicKey,
     /// The publication key, if it has one.
     pub(in crate::hub) key: Option<Arc<str>>,
-    /// It has a key and is not a tombstone, so it is part of the state while it is retained. A newer
-    /// record of the same key removes it.
+    /// It has a key and is not a tombstone, so it is part of the state while it is retained. A
+    /// newer record of the same key removes it.
     pub(super) is_state: bool,
     /// The encoded event. Its ID line is the first line.
     pub(in crate::hub) bytes: Bytes,
@@ -66,7 +66,8 @@ pub(super) struct RecordStore {
 impl Record {
     /// Returns about how much memory a record takes, in bytes.
     pub(in crate::hub) fn cost(bytes: usize, key: Option<&Arc<str>>) -> usize {
-        // The record, its reference counts, those of its bytes and key, and its entries in three maps.
+        // The record, its reference counts, those of its bytes and key, and its entries in three
+        // maps.
         const RECORD: usize = 256;
         // A key also has an entry in the topic's map of keys.
         const KEY: usize = 96;

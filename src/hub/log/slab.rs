@@ -47,6 +47,7 @@ pub(in crate::hub) struct Slab<K, T> {
     free: BinaryHeap<Reverse<u32>>,
     /// How many slots have a value.
     len: usize,
+    /// Only the type of the keys.
     keys: PhantomData<fn(K)>,
 }
 

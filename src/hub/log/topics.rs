@@ -6,29 +6,26 @@ use std::{
 };
 
 use super::{
-    groups::GroupKey,
-    slab::{Slab, slab_key},
+    keys::{GroupKey, TopicKey},
+    slab::Slab,
 };
 use crate::hub::{
     position::{Position, Tag},
     topic::Topic,
 };
 
-slab_key! {
-    /// Identifies a topic in the topic table.
-    TopicKey
-}
-
 /// The topics that have records or are named by a reader.
 #[derive(Default)]
 pub(super) struct TopicTable {
+    /// The topics.
     pub(super) by_key: Slab<TopicKey, TopicLog>,
-    /// The keys of the same topics. The order of names lets a new pattern visit only the topics that
-    /// start with its prefix.
+    /// The keys of the same topics. The order of names lets a new pattern visit only the topics
+    /// that start with its prefix.
     pub(super) by_name: BTreeMap<Topic, TopicKey>,
     /// The position up to which records were trimmed from topics that no longer exist. A topic that
     /// is created again starts with this mark, because it may have had records up to there. So a
-    /// reader that resumes may be told of a gap although nothing is missing, but is never told that all is well if it is not.
+    /// reader that resumes may be told of a gap although nothing is missing, but is never told that
+    /// all is well if it is not.
     pub(super) dropped_topics_trimmed_to: Position,
 }
 

@@ -1,8 +1,9 @@
-//! Trimming: records leave the history when it exceeds its bounds or a newer record supersedes them.
+//! Trimming: records leave the history when it exceeds its bounds or a newer record supersedes
+//! them.
 
 use tokio::time::Instant;
 
-use super::{Log, MAX_STEPS, topics::TopicKey};
+use super::{Log, MAX_STEPS, keys::TopicKey};
 use crate::hub::{history::History, position::Position};
 
 impl Log {

@@ -16,18 +16,19 @@ use crate::hub::{
 
 /// A reader's place in the log.
 ///
-/// It is touched for each event of each reader, and a server with many readers has none of them in the
-/// CPU's cache. `repr(C)` keeps the fields in this order: those that every event needs share cache
-/// lines.
+/// It is touched for each event of each reader, and a server with many readers has none of them in
+/// the CPU's cache. `repr(C)` keeps the fields in this order: those that every event needs share
+/// cache lines.
 #[repr(C)]
 pub(super) struct Cursor {
     /// The reader in the log's table.
     pub(super) reader: ReaderKey,
     /// The reader's group.
     pub(super) group: GroupKey,
+    /// How far it has read.
     progress: Progress,
-    /// The position that the client was last sent as an ID. 0 if the client's ID is of no use, so that
-    /// the next idle refresh sends one.
+    /// The position that the client was last sent as an ID. 0 if the client's ID is of no use, so
+    /// that the next idle refresh sends one.
     last_sent_id: Position,
     /// Nothing more will be read.
     pub(super) is_over: bool,
@@ -35,6 +36,7 @@ pub(super) struct Cursor {
     pub(super) has_read: bool,
     /// The hash of the reader's topics and patterns.
     pub(super) tag: Tag,
+    /// What it reads at present.
     phase: ReadPhase,
 }
 
@@ -43,8 +45,8 @@ pub(super) struct Cursor {
 struct Progress {
     /// The position up to which it has read everything. During the state: where it started.
     at: Position,
-    /// The position up to which records of the group were trimmed when the reader started or was last
-    /// told of a gap. These are not reported again.
+    /// The position up to which records of the group were trimmed when the reader started or was
+    /// last told of a gap. These are not reported again.
     known_gap_end: Position,
     /// How many events of the group were published up to `at`. `None` while that is not known.
     read_count: Option<u64>,
@@ -162,8 +164,8 @@ impl Cursor {
             return ReadStep::Gap(self.report_lag(node, log));
         }
         if group.last <= self.progress.at {
-            // Nothing for this group was published after the position, so it moves to the head. There
-            // it knows the number of events again.
+            // Nothing for this group was published after the position, so it moves to the head.
+            // There it knows the number of events again.
             self.progress.at = log.head();
             self.progress.read_count = Some(group.published);
             return if log.is_closed { ReadStep::End } else { ReadStep::Wait };

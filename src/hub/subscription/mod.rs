@@ -31,9 +31,9 @@ use crate::{
 /// whole body with [`into_body`](Self::into_body).
 ///
 /// A subscription has a position in the hub's log. It receives everything that is published on its
-/// topics after that position, in the order of publication and without duplicates. Entries superseded
-/// before the reader reaches them are skipped. A reader that is too slow for the history receives
-/// [`Lagged`]. A subscription buffers nothing.
+/// topics after that position, in the order of publication and without duplicates. Entries
+/// superseded before the reader reaches them are skipped. A reader that is too slow for the history
+/// receives [`Lagged`]. A subscription buffers nothing.
 ///
 /// The stream ends
 ///
@@ -66,6 +66,7 @@ use crate::{
 /// ```
 #[must_use = "a subscription does nothing unless it is read or becomes a body"]
 pub struct Subscription {
+    /// The reader in the log. It leaves when the subscription is dropped.
     reader: ReaderHandle,
 }
 
@@ -92,7 +93,8 @@ impl Subscription {
         self.reader.position()
     }
 
-    /// Sets the extensions that [`Hub::disconnect`](super::Hub::disconnect) passes to its predicate.
+    /// Sets the extensions that [`Hub::disconnect`](super::Hub::disconnect) passes to its
+    /// predicate.
     ///
     /// By default there are none, and `disconnect` does not see the reader until it is a body.
     pub fn extensions(self, extensions: Extensions) -> Self {
@@ -104,8 +106,8 @@ impl Subscription {
     ///
     /// # Errors
     ///
-    /// Returns [`Lagged`] if entries were removed from the history before this reader had read them.
-    /// Then the stream ends, or continues with the oldest retained entry, as the hub's
+    /// Returns [`Lagged`] if entries were removed from the history before this reader had read
+    /// them. Then the stream ends, or continues with the oldest retained entry, as the hub's
     /// [`Lagging`](super::Lagging) says.
     ///
     /// # Cancel safety
@@ -118,8 +120,9 @@ impl Subscription {
     /// Turns the subscription into a body, which joins the entries that are ready and shares their
     /// bytes with other readers.
     ///
-    /// The body starts with an event ID, so that a client that is disconnected before its first event
-    /// can resume; or with the gap, if there is one. The [settings](EventBody) of a body apply.
+    /// The body starts with an event ID, so that a client that is disconnected before its first
+    /// event can resume; or with the gap, if there is one. The [settings](EventBody) of a body
+    /// apply.
     pub fn into_body(self) -> EventBody {
         let source = self.into_source(Arc::new(Extensions::new()));
         EventBody::with_source(Arc::default(), AcceptedStream::without_request(), source)

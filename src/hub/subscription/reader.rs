@@ -28,7 +28,9 @@ use crate::{
 /// `repr(C)` keeps the node next to the cursor's first fields, which every event needs as well.
 #[repr(C)]
 pub(super) struct ReaderHandle {
+    /// The hub. Holding it does not keep the hub open: only its handles do.
     node: Arc<Node>,
+    /// The place in the log. It has the key with which the reader leaves the log.
     cursor: Cursor,
     /// How the reader started.
     resumption: Resumption,
@@ -36,11 +38,14 @@ pub(super) struct ReaderHandle {
 
 /// What a reader is given, as the source of a body.
 pub(super) enum Delivery {
+    /// The next events.
     Chunk(JoinedChunk),
-    /// Records were trimmed before they were read. The reader has ended if [`ReaderHandle::is_over`].
+    /// Records were trimmed before they were read. The reader has ended if
+    /// [`ReaderHandle::is_over`].
     Gap(Gap),
     /// All of the state was delivered.
     StateDone,
+    /// Nothing more will come.
     End,
     /// `Hub::disconnect` has ended the reader.
     Revoked,
@@ -120,6 +125,7 @@ impl ReaderHandle {
 
     /// Sets the extensions by which `Hub::disconnect` finds the reader.
     pub(super) fn set_session(&self, extensions: Arc<Extensions>) {
+        // Dropped after the lock is released: extensions are values of the application.
         let _unused = {
             let mut log = self.node.lock();
             match &mut log.readers.by_key[self.cursor.reader].session {
@@ -201,8 +207,9 @@ impl ReaderHandle {
             let is_state = range.state_to.is_some();
             let removals = log.groups.chunks.removals;
             if !batch.more.is_empty() {
-                // Joining copies up to 64 KiB, so it is done without the lock. A record that is removed
-                // meanwhile is delivered to this reader, but must not be cached for later ones.
+                // Joining copies up to 64 KiB, so it is done without the lock. A record that is
+                // removed meanwhile is delivered to this reader, but must not be cached for later
+                // ones.
                 drop(log);
                 let Some(chunk) = JoinedChunk::join(&batch, is_state) else { continue };
                 if is_shared {
@@ -231,6 +238,7 @@ fn entry_of(record: Arc<Record>, range: ReadRange) -> Entry {
 
 impl Drop for ReaderHandle {
     fn drop(&mut self) {
+        // `_gone` is dropped after the lock is released: it holds application values.
         let (_gone, presence_changed) = {
             let mut log = self.node.lock();
             let gone = log.unsubscribe(self.cursor.reader);

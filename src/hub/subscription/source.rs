@@ -22,7 +22,9 @@ use crate::{
 /// `repr(C)` keeps the opening next to the reader's first fields, which every event needs as well.
 #[repr(C)]
 pub(super) struct SubscriptionSource {
+    /// What is still to be sent before the first event.
     opening: OpeningBlock,
+    /// The reader whose events are sent.
     reader: ReaderHandle,
 }
 

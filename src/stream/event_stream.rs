@@ -1,10 +1,10 @@
-//! The events of one body.
+//! `EventStream`: the events of one body.
 
 use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use http::Response;
 use http_body::Body;
 
 use super::{
-    body::{self, ByteStream},
+    chunks::{ByteStream, StepLimit, poll_chunk},
     error::EventStreamError,
     response::{UnexpectedResponse, check},
 };
@@ -24,36 +24,38 @@ use crate::{
     parse::EventParser,
 };
 
-/// How many chunks without an event are read before others get their turn.
-const CHUNKS_AT_ONCE: usize = 32;
-
-/// The events of a body, until it ends.
+/// A [`Stream`] of the events of one body.
 ///
-/// It is [`Stream`], and has a [`next`](Self::next) of its own. After the end of the body, or its
-/// error, it is `None` for ever, and the body is dropped. The memory that it holds is at most that
-/// of one event (16 MiB, see [`max_event_bytes`](Self::max_event_bytes)) and a chunk.
+/// Its own [`next`](Self::next) needs no extension trait. When the body ends or fails, the stream
+/// drops it, and from then on returns `None`.
+///
+/// A stream holds at most one event and one chunk in memory. An event may have 16 MiB by default,
+/// see [`max_event_bytes`](Self::max_event_bytes).
 ///
 /// See the [module docs](crate::stream) for an example.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct EventStream<B> {
-    /// None after the end.
+    /// `None` once the body has ended or failed. The parser may still hold events then.
     body: Option<Pin<Box<B>>>,
     parser: EventParser,
 }
 
 impl<B> EventStream<B> {
-    /// Reads a body, whatever its response is.
+    /// Creates a stream of the events of a body. The response that it came with is not checked.
     pub fn new(body: B) -> Self {
         Self { body: Some(Box::pin(body)), parser: EventParser::new() }
     }
 
-    /// Reads the body of a response that is an event stream: its status is 200, its content type
-    /// `text/event-stream`, in any case and with any parameters, and its body not compressed. Of
-    /// several content types the last counts that is one, as browsers have it.
+    /// Creates a stream of the events of a response, if the response is an event stream.
+    ///
+    /// It is one if its status is 200, its content type is `text/event-stream` (in any case and
+    /// with any parameters), and its body has no content encoding. If there are several content
+    /// types, the last valid one counts, as in browsers.
     ///
     /// # Errors
     ///
-    /// Returns [`UnexpectedResponse`], with the response in it, if it is something else.
+    /// Returns [`UnexpectedResponse`] if the response is not an event stream. The error gives the
+    /// response back.
     pub fn from_response(response: Response<B>) -> Result<Self, UnexpectedResponse<B>> {
         match check(response.status(), response.headers()) {
             Ok(()) => Ok(Self::new(response.into_body())),
@@ -61,46 +63,47 @@ impl<B> EventStream<B> {
         }
     }
 
-    /// Sets how many bytes the lines of one event may have together. Default is 16 MiB.
+    /// Sets how many bytes the lines of one event may have together. Defaults to 16 MiB.
     ///
-    /// Each line has a limit of its own: for data of more than 16 MiB in one line, raise
-    /// [`max_line_bytes`](Self::max_line_bytes) too.
+    /// Each line has its own limit. To receive more than 16 MiB in one line, also raise
+    /// [`max_line_bytes`](Self::max_line_bytes).
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.parser = self.parser.max_event_bytes(bytes);
         self
     }
 
-    /// Sets how many bytes one line may have. Default is 16 MiB.
+    /// Sets how many bytes one line may have. Defaults to 16 MiB.
     pub fn max_line_bytes(mut self, bytes: usize) -> Self {
         self.parser = self.parser.max_line_bytes(bytes);
         self
     }
 
-    /// Sets the last event ID to start with, as that of the request was.
+    /// Sets the last event ID to start with: the one that the request was sent with.
     ///
     /// # Panics
     ///
-    /// Panics if given a literal that holds a control character.
+    /// Panics if `id` is a literal with a control character.
     #[track_caller]
     pub fn with_last_event_id(mut self, id: impl IntoEventId) -> Self {
         self.parser = self.parser.with_last_event_id(id);
         self
     }
 
-    /// Returns the last event ID: the id of the last block that had one and has ended.
+    /// Returns the last event ID: the id of the last complete block with an `id` field.
     #[must_use]
     pub fn last_event_id(&self) -> Option<&EventId> {
         self.parser.last_event_id()
     }
 
-    /// Returns the reconnection time, if the stream has told one.
+    /// Returns the reconnection time, if the server has sent one.
     #[must_use]
     pub fn reconnection_time(&self) -> Option<Duration> {
         self.parser.reconnection_time()
     }
 
-    /// Returns what the standard discards at the end: the event whose empty line has not come. Ask
-    /// for it when the stream has ended.
+    /// Returns the event that was incomplete when the stream ended, which the standard discards.
+    ///
+    /// Call it after the stream has ended.
     #[must_use]
     pub fn unfinished(&self) -> Option<Event> {
         self.parser.unfinished()
@@ -112,7 +115,7 @@ where
     S: Stream<Item = Result<T, E>>,
     T: Into<Bytes>,
 {
-    /// Reads a stream of bytes.
+    /// Creates a stream of the events in a stream of bytes.
     ///
     /// ```
     /// use tower_sse::{BoxError, EventStream};
@@ -132,16 +135,16 @@ impl<B> EventStream<B>
 where
     B: Body<Error: Into<BoxError>>,
 {
-    /// Returns the next event; `None` after the end.
+    /// Returns the next event, or `None` after the end.
     ///
     /// # Errors
     ///
-    /// Returns [`EventStreamError`] in place of an event that is too large, after which it goes on,
-    /// and for a body that failed, after which it has ended.
+    /// Returns [`EventStreamError`] in place of an event that is too large; the stream continues
+    /// after it. Also returns it if the body fails; the stream ends after it.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing.
+    /// This method is cancel safe. If the future is dropped, no event is lost.
     pub async fn next(&mut self) -> Option<Result<Event, EventStreamError>> {
         poll_fn(|cx| self.poll_event(cx)).await
     }
@@ -150,23 +153,22 @@ where
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Event, EventStreamError>>> {
-        for _ in 0..CHUNKS_AT_ONCE {
+        let mut limit = StepLimit::default();
+        loop {
+            ready!(limit.poll_step(cx));
             if let Some(event) = self.parser.next_event() {
                 return Poll::Ready(Some(event.map_err(EventStreamError::too_large)));
             }
             let Some(body) = &mut self.body else { return Poll::Ready(None) };
-            match body::poll_chunk(body.as_mut(), cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(chunk))) => self.parser.push(chunk),
-                Poll::Ready(Some(Err(error))) => {
+            match ready!(poll_chunk(body.as_mut(), cx)) {
+                Some(Ok(chunk)) => self.parser.push(chunk),
+                Some(Err(error)) => {
                     self.body = None;
                     return Poll::Ready(Some(Err(EventStreamError::body(error.into()))));
                 }
-                Poll::Ready(None) => self.body = None,
+                None => self.body = None,
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 
