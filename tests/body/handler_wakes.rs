@@ -181,32 +181,34 @@ fn the_second_poll_in_a_turn_is_pending_after_one_send() {
 }
 
 #[tokio::test]
-async fn a_handler_that_yields_to_tokio_is_polled_once_in_a_turn() {
-    let (handler_polls, polls) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let counts = handler_polls.clone();
-    let mut body = EventBody::new(move |events: EventSender| async move {
-        for n in 0..10 {
-            counts.fetch_add(1, SeqCst);
+async fn a_handler_that_yields_to_tokio_sends_one_frame_in_a_turn() {
+    const EVENTS: usize = 10;
+    let mut body = EventBody::new(|events| async move {
+        for n in 0..EVENTS {
             events.send(Event::new(n)).await?;
             tokio::task::yield_now().await;
         }
         Ok(())
     })
     .without_greeting();
+    let (mut frames, mut turns) = (0, 0);
     // As a server: polls until the body is pending.
-    let frames = poll_fn(|cx| {
+    let end = poll_fn(|cx| {
+        turns += 1;
         loop {
             match pin!(body.next_chunk()).poll(cx) {
                 Poll::Ready(Some(chunk)) => {
-                    assert_eq!(chunk.unwrap(), format!("data: {}\n\n", polls.load(SeqCst)));
-                    assert_eq!(handler_polls.load(SeqCst), polls.fetch_add(1, SeqCst) + 1);
+                    assert_eq!(chunk.unwrap(), format!("data: {frames}\n\n"));
+                    frames += 1;
+                    assert_eq!(frames, turns, "one frame in each turn");
                 }
-                Poll::Ready(None) => return Poll::Ready(polls.load(SeqCst)),
+                Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
         }
     });
-    assert_eq!(soon(frames).await, 10);
+    soon(end).await;
+    assert_eq!(frames, EVENTS);
 }
 
 #[test]

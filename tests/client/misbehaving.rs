@@ -169,7 +169,7 @@ async fn a_refused_connection_is_retried_until_the_source_gives_up() {
     drop(listener);
     let reported = reported(source(&url).reconnection(quick().attempts(3)), 4).await;
     let again = "again: the request failed";
-    let gave_up = "fatal: gave up, with 3 failed attempts since the last connection";
+    let gave_up = "fatal: gave up after 3 failed attempts since the last connection";
     assert_eq!(reported, [again, again, gave_up, "end"]);
 }
 
@@ -261,7 +261,7 @@ async fn silence_after_the_head_is_a_lost_connection() {
     let source = source(&url).idle_timeout(Duration::from_millis(300));
     assert_eq!(
         reported(source, 4).await,
-        ["opened", "again: no byte for 300ms", "opened", "event x"]
+        ["opened", "again: no bytes received for 300ms", "opened", "event x"]
     );
 }
 

@@ -106,6 +106,14 @@ fn a_setting_of_handlers_exists_only_where_there_is_a_handler() {
 }
 
 #[test]
+fn an_error_names_the_service_that_an_event_source_needs() {
+    let said = check("no_service", &with("EventSource::get::<_, Vec<u8>, _>(7_u32, \"/\")"));
+    let said = said.unwrap();
+    assert!(said.contains("an `EventSource` cannot send requests with `u32`"), "{said}");
+    assert!(said.contains("tower_service::Service"), "{said}");
+}
+
+#[test]
 fn text_is_no_event_and_a_stream_of_text_is_no_stream_of_events() {
     let said = check(
         "send_text",

@@ -121,7 +121,7 @@ async fn sse_cat_exits_with_an_error_at_a_fatal_error() {
     assert!(lines.len() == 1 && lines[0].starts_with(r#"{"error":""#) && !ended_well, "{lines:?}");
     for wrong in ["localhost:8080", "/events", "ftp://localhost/events"] {
         let (lines, ended_well) = cat(&[wrong], b"").await;
-        let error = r#"{"error":"invalid uri: no URL of http or https with a host"}"#;
+        let error = r#"{"error":"invalid URI: expected an http or https URL with a host"}"#;
         assert_eq!((lines, ended_well), (vec![error.to_owned()], false), "{wrong}");
     }
 
@@ -159,7 +159,7 @@ async fn sse_cat_has_timeouts_a_limit_and_one_connection() {
     let harness = Harness::start([Answer::Holds(&[])]).await;
     let args = [&harness.url("/"), "--idle-timeout", "200ms", "--no-reconnect"];
     let (lines, ended_well) = cat(&args, b"").await;
-    assert_eq!(lines, [OPENED, r#"{"error":"no byte for 200ms"}"#]);
+    assert_eq!(lines, [OPENED, r#"{"error":"no bytes received for 200ms"}"#]);
     assert!(!ended_well);
 
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
