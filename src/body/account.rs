@@ -1,4 +1,4 @@
-//! The account of one stream: what was accepted, what went out, and how it ended.
+//! The account of one stream: its session, its counts, and its outcome.
 
 use std::{error::Error, fmt, mem, sync::Arc};
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Extensions;
 use tokio::time::Instant;
 
-use super::{active::Outcome, options::BodyOptions, source::Source};
+use super::options::BodyOptions;
 use crate::{
     channel::{LastId, Segment},
     lifecycle::EndReason,
@@ -15,7 +15,7 @@ use crate::{
     trace::Span,
 };
 
-/// What is known of a stream when it is accepted, besides its settings and its source.
+/// The facts about an accepted stream, besides its settings and its source.
 pub(crate) struct AcceptedStream {
     /// The session: the request's extensions as `on_connect` left them.
     pub(crate) extensions: Extensions,
@@ -35,6 +35,13 @@ impl AcceptedStream {
             span: Span::without_request(),
         }
     }
+}
+
+/// How a stream ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Clean(EndReason),
+    Failed(EndReason, Arc<dyn Error + Send + Sync>),
 }
 
 /// Accounts for one stream, and reports its end when it is dropped (`report.rs`). Without an outcome,
@@ -86,40 +93,6 @@ impl StreamAccount {
         }
     }
 
-    /// Changes the settings.
-    pub(super) fn change(&mut self, change: impl FnOnce(&mut BodyOptions), source: &mut Source) {
-        let before = self.options.shutdown.clone();
-        change(Arc::make_mut(&mut self.options));
-        if self.options.shutdown != before {
-            self.unregister(source);
-            self.register(source);
-        }
-    }
-
-    /// Registers the stream with the shutdown of the settings, if there is one.
-    pub(super) fn register(&mut self, source: &mut Source) {
-        if let Some(shutdown) = self.options.shutdown.clone() {
-            self.register_with(&shutdown, source);
-        }
-    }
-
-    /// Registers the stream with this shutdown, in place of another one.
-    pub(super) fn register_with(&mut self, shutdown: &Shutdown, source: &mut Source) {
-        if self.shutdown() != Some(shutdown) {
-            self.unregister(source);
-            self.registration = source.handle().map(|stream| shutdown.register(&stream));
-        }
-    }
-
-    fn unregister(&mut self, source: &mut Source) {
-        if self.registration.take().is_some() {
-            // A request of the shutdown that does not count any more.
-            if let Some(stream) = source.handle() {
-                stream.cancel_stop();
-            }
-        }
-    }
-
     /// Returns the shutdown that counts the stream.
     pub(super) fn shutdown(&self) -> Option<&Shutdown> {
         self.registration.as_ref().map(Registration::shutdown)
@@ -132,7 +105,7 @@ impl StreamAccount {
         let mut events = 0;
         if let Some(segment) = completed {
             events = segment.events;
-            // Only the hook is told the last id.
+            // Only the hook gets the last id.
             if let Some(id) = segment.last_id.filter(|_| self.options.on_disconnect.is_some()) {
                 self.last_sent_id.set(id);
             }

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    account::{AcceptedStream, StreamAccount},
+    account::{AcceptedStream, Outcome, StreamAccount},
     options::BodyOptions,
     pacing::Pacing,
     prelude::{MAX_JOINED, Prelude},
@@ -57,32 +57,19 @@ pub(super) struct ActiveStream {
     deadline: Option<Instant>,
 }
 
-/// How a stream ended.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    Clean(EndReason),
-    Failed(EndReason, Arc<dyn Error + Send + Sync>),
-}
-
-/// An error that the server is not told yet, so that it first writes the events before it.
+/// An error that is held back for a moment, so that the server first writes the events before it.
 #[derive(Debug)]
 struct PendingError {
     reason: EndReason,
     error: Arc<dyn Error + Send + Sync>,
-    /// When the server is told.
+    /// When the body yields it.
     at: Instant,
 }
 
 impl ActiveStream {
-    pub(super) fn new(
-        mut source: Source,
-        options: Arc<BodyOptions>,
-        accepted: AcceptedStream,
-    ) -> Self {
+    pub(super) fn new(source: Source, options: Arc<BodyOptions>, accepted: AcceptedStream) -> Self {
         let deadline = accepted.deadline;
-        let mut account = StreamAccount::new(options, accepted);
-        account.register(&mut source);
-        Self {
+        let mut stream = Self {
             source,
             pacing: Pacing::default(),
             timers: Timers::default(),
@@ -90,19 +77,46 @@ impl ActiveStream {
             outgoing: None,
             stop: None,
             error: None,
-            account,
+            account: StreamAccount::new(options, accepted),
             deadline,
-        }
+        };
+        stream.register();
+        stream
     }
 
     /// Changes the settings. They apply until the first poll.
     pub(super) fn change(&mut self, change: impl FnOnce(&mut BodyOptions)) {
-        self.account.change(change, &mut self.source);
+        let before = self.account.options.shutdown.clone();
+        change(Arc::make_mut(&mut self.account.options));
+        if self.account.options.shutdown != before {
+            self.unregister();
+            self.register();
+        }
     }
 
     /// Replaces the shutdown of the settings by another one.
     pub(super) fn set_shutdown(&mut self, shutdown: &Shutdown) {
-        self.account.register_with(shutdown, &mut self.source);
+        if self.account.shutdown() != Some(shutdown) {
+            self.unregister();
+            let stream = self.source.handle();
+            self.account.registration = stream.map(|stream| shutdown.register(&stream));
+        }
+    }
+
+    /// Registers the stream with the shutdown of the settings, if there is one.
+    fn register(&mut self) {
+        if let Some(shutdown) = self.account.options.shutdown.clone() {
+            self.set_shutdown(&shutdown);
+        }
+    }
+
+    fn unregister(&mut self) {
+        if self.account.registration.take().is_some() {
+            // A request of the shutdown that does not count any more.
+            if let Some(stream) = self.source.handle() {
+                stream.cancel_stop();
+            }
+        }
     }
 
     /// Sets when the stream must have ended.
@@ -202,7 +216,7 @@ impl ActiveStream {
                 return self.poll_error(cx).map(Err);
             }
             let hold = self.pacing.is_held(&self.timers);
-            match self.source.poll(hold, &self.account, cx) {
+            match self.source.poll(hold, &self.account.span, self.account.shutdown(), cx) {
                 Polled::Segment(segment) => return Poll::Ready(Ok(segment)),
                 Polled::Stop(request) => self.request_stop(request),
                 Polled::HandlerYielded if self.pacing.has_yielded() => {
@@ -219,8 +233,10 @@ impl ActiveStream {
                     }
                 }
                 Polled::End(ChannelEnd::Closed | ChannelEnd::NoSenders) => {
-                    let stop = self.stop.as_mut();
-                    let farewell = stop.and_then(|stop| stop.take_farewell(&self.account));
+                    let farewell = self.stop.as_mut().and_then(|stop| {
+                        let lifetime = self.account.options.farewell.as_ref();
+                        stop.take_farewell(lifetime, self.account.shutdown())
+                    });
                     return Poll::Ready(farewell.ok_or_else(|| self.clean_outcome()));
                 }
                 Polled::End(ChannelEnd::Failed(error)) => {
@@ -288,7 +304,7 @@ impl ActiveStream {
             stop.advance(Instant::now(), &mut self.source);
         }
         if !stop.as_ref().is_some_and(|stop| stop.is_over()) {
-            self.source.start(&self.account);
+            self.source.start(&self.account.span);
         }
         self.stop = stop;
     }

@@ -17,8 +17,8 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    account::AcceptedStream,
-    active::{ActiveStream, Outcome},
+    account::{AcceptedStream, Outcome},
+    active::ActiveStream,
     options::{BodyOptions, HandlerOptions, body_settings},
     source::{ExternalSource, HandlerSettings, Source, StartHandler, StreamItem, forward},
 };
@@ -36,7 +36,7 @@ use crate::{
 /// `EventBody::from`. Its settings are methods, which apply until the first poll.
 /// [`into_response`](Self::into_response) adds the headers of an event stream.
 ///
-/// See the [module docs](crate::body) for what goes out when, and how a stream ends.
+/// See the [module docs](crate::body) for the order of the output, and for the ways to end.
 #[must_use = "a body does nothing unless a server polls it"]
 pub struct EventBody {
     state: BodyState,
@@ -129,7 +129,7 @@ impl EventBody {
     }
 
     /// Sets when the stream must have ended, for example when the token expires that opened it.
-    /// Default is none. After the first poll it does nothing.
+    /// There is no deadline by default. After the first poll it does nothing.
     ///
     /// It is a deadline of this stream alone; [`max_lifetime`](Self::max_lifetime) is a setting for
     /// many streams. The earlier one applies, and ends the stream in the same way.

@@ -59,7 +59,7 @@ impl KeepAlive {
         self.encoded()
     }
 
-    /// Sends an event too, which pages can listen for. Default is none.
+    /// Sends an event too, which pages can listen for. By default there is no event.
     pub fn event(mut self, event: Event) -> Self {
         self.event = Some(event);
         self.encoded()

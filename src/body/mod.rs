@@ -84,6 +84,7 @@ mod prelude;
 mod report;
 mod source;
 mod stop;
+mod stream_end;
 mod timers;
 
 #[cfg(feature = "hub")]
@@ -97,7 +98,7 @@ pub use self::{
     event_body::{EventBody, EventBodyError},
     keep_alive::KeepAlive,
     options::{BodyOptions, HandlerOptions},
-    report::StreamEnd,
     source::StreamItem,
+    stream_end::StreamEnd,
 };
 pub use crate::lifecycle::EndReason;

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{keep_alive::KeepAlive, report::StreamEnd, source::HandlerSettings};
+use super::{keep_alive::KeepAlive, source::HandlerSettings, stream_end::StreamEnd};
 use crate::{
     delay_range::DelayRange,
     shutdown::{Farewell, Shutdown},
@@ -199,8 +199,8 @@ macro_rules! body_settings {
 
             /// Sets the reconnection time that the stream sends first: how long a client waits before
             /// it reconnects. From a range a time is drawn for each stream, so that clients do not
-            /// all reconnect at the same time. Default is none: the client uses its own, about 3
-            /// seconds in browsers.
+            /// all reconnect at the same time. By default the stream sends no time, and the client
+            /// uses its own: about 3 seconds in browsers.
             pub fn retry(
                 self,
                 reconnection_time: impl Into<$crate::delay_range::DelayRange>,
@@ -224,20 +224,21 @@ macro_rules! body_settings {
             }
 
             /// Sets what a stream says before it ends because of its lifetime or deadline, and how
-            /// long before that its handler is told. Default is nothing. At a shutdown the farewell
+            /// long before that [`EventSender::ending`](crate::EventSender::ending) completes. By
+            /// default it says nothing. At a shutdown the farewell
             /// of the [`Shutdown`](crate::Shutdown) is used instead.
             pub fn farewell(self, farewell: $crate::shutdown::Farewell) -> Self {
                 self.change_body(|options| options.farewell = Some(farewell))
             }
 
-            /// Ends the stream when this shutdown starts. Default is none. See
+            /// Ends the stream when this shutdown starts. By default no shutdown does. See
             /// [`shutdown`](crate::shutdown).
             pub fn shutdown(self, shutdown: &$crate::shutdown::Shutdown) -> Self {
                 self.change_body(|options| options.shutdown = Some(shutdown.clone()))
             }
 
             /// Sets the hook that is told how each stream ended. It is called once for each stream,
-            /// whatever ended it, after the handler was dropped. A second hook replaces the first.
+            /// after the handler was dropped. A second hook replaces the first.
             ///
             /// It is called where the body is dropped, so it must not block. Send clean-up that
             /// awaits to a task.

@@ -2,17 +2,17 @@
 
 use tokio::time::Instant;
 
-use super::{account::StreamAccount, options::BodyOptions, source::Source, timers::Timer};
+use super::{options::BodyOptions, source::Source, timers::Timer};
 use crate::{
     channel::Segment,
     lifecycle::{EndReason, StopRequest},
-    shutdown::Shutdown,
+    shutdown::{Farewell, Shutdown},
 };
 
 /// When a stream must end, and how far that has come.
 #[derive(Debug)]
 pub(super) struct StopSchedule {
-    /// When the handler is told.
+    /// When `EventSender::ending` completes.
     begin: Instant,
     /// When the source is closed.
     end: Instant,
@@ -27,7 +27,7 @@ pub(super) struct StopSchedule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum StopPhase {
     Running,
-    /// The handler was told.
+    /// `EventSender::ending` has completed.
     Begun,
     /// The source is closed. Queued events still go out.
     Closed,
@@ -41,7 +41,7 @@ enum FarewellState {
     /// The farewell of the shutdown, also if the stream ends by itself: its client will reconnect
     /// during the shutdown.
     OfShutdown,
-    /// It was sent, or there is none.
+    /// There is no farewell, or it was sent.
     Done,
 }
 
@@ -120,13 +120,17 @@ impl StopSchedule {
     }
 
     /// Takes the farewell, if the stream owes one.
-    pub(super) fn take_farewell(&mut self, account: &StreamAccount) -> Option<Segment> {
+    pub(super) fn take_farewell(
+        &mut self,
+        of_lifetime: Option<&Farewell>,
+        shutdown: Option<&Shutdown>,
+    ) -> Option<Segment> {
         if !self.owes_farewell() {
             return None;
         }
         let farewell = match std::mem::replace(&mut self.farewell, FarewellState::Done) {
-            FarewellState::OfLifetime => account.options.farewell.as_ref(),
-            FarewellState::OfShutdown => account.shutdown().map(Shutdown::farewell),
+            FarewellState::OfLifetime => of_lifetime,
+            FarewellState::OfShutdown => shutdown.map(Shutdown::farewell),
             FarewellState::Done => None,
         };
         let (bytes, last_id) = farewell?.encode()?;

@@ -56,7 +56,7 @@ enum Clock {
 }
 
 impl Timers {
-    /// Starts the clock, unless it runs or there is none.
+    /// Starts the clock, unless it runs or is unavailable.
     pub(super) fn start(&mut self) {
         if let Clock::Unused = self.clock {
             self.clock = Clock::Since(Instant::now());

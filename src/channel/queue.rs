@@ -28,8 +28,8 @@ const MIN_SHARED: usize = 4 << 10;
 /// The maximum capacity that an empty queue keeps, in bytes.
 const MAX_IDLE_CAPACITY: usize = 4 << 10;
 
-/// Fields that every event touches stand first. What only a burst needs is boxed: most streams have no
-/// more than one event in their queue.
+/// Fields that every event touches stand first. The fields for bursts are boxed: most streams
+/// have at most one event in their queue.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Queue {
@@ -254,7 +254,7 @@ impl Queue {
         })
     }
 
-    /// Gives back the memory of a burst. What an empty queue keeps is what an idle stream costs.
+    /// Gives back the memory of a burst. An idle stream keeps the rest.
     fn shrink(&mut self) {
         if self.allocated > MAX_IDLE_CAPACITY {
             self.tail = BytesMut::new();

@@ -12,7 +12,7 @@ use super::{
     segment::Segment,
     sender::EventSender,
     shared::Shared,
-    state::{State, renew},
+    state::{ChannelState, renew},
 };
 use crate::lifecycle::{AbortReason, StopRequest, StreamHandle, StreamStatus};
 
@@ -41,7 +41,7 @@ pub(crate) enum Polled {
 }
 
 /// How a channel ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum ChannelEnd {
     /// The application closed it.
     Closed,
@@ -205,7 +205,7 @@ enum Found {
 }
 
 #[inline]
-fn look(state: &mut State, interest: Interest) -> Option<Found> {
+fn look(state: &mut ChannelState, interest: Interest) -> Option<Found> {
     if let Some(request) = state.stop.take() {
         return Some(Found::Stop(*request));
     }
@@ -224,7 +224,7 @@ fn look(state: &mut State, interest: Interest) -> Option<Found> {
 }
 
 #[inline]
-fn deliver(state: std::sync::MutexGuard<'_, State>, found: Found) -> Polled {
+fn deliver(state: std::sync::MutexGuard<'_, ChannelState>, found: Found) -> Polled {
     drop(state);
     match found {
         Found::Stop(request) => Polled::Stop(request),
@@ -239,7 +239,7 @@ fn deliver(state: std::sync::MutexGuard<'_, State>, found: Found) -> Polled {
 /// Stores the body's waker, under the same lock under which nothing was found: so no wake-up is
 /// lost.
 #[inline]
-fn store_waker(mut state: std::sync::MutexGuard<'_, State>, cx: &Context<'_>) -> Polled {
+fn store_waker(mut state: std::sync::MutexGuard<'_, ChannelState>, cx: &Context<'_>) -> Polled {
     let _previous = match &mut state.body_waker {
         Some(waker) => renew(waker, cx),
         none => none.replace(cx.waker().clone()),
@@ -249,7 +249,7 @@ fn store_waker(mut state: std::sync::MutexGuard<'_, State>, cx: &Context<'_>) ->
 }
 
 #[inline]
-fn end_of(state: &State) -> Option<ChannelEnd> {
+fn end_of(state: &ChannelState) -> Option<ChannelEnd> {
     if !state.queue.is_empty() {
         return None;
     }

@@ -104,7 +104,7 @@ impl<E: Encode> Future for SendFuture<'_, E> {
         }
         let offered = state.offer(event, &layout, ticket);
         let refused = match &offered {
-            Offered::Taken(_) => None,
+            Offered::Accepted(_) => None,
             Offered::Refused(kind) => Some(*kind),
             Offered::NoRoom if this.blocking && state.is_polled_here() => {
                 Some(SendErrorKind::Deadlock)
@@ -132,7 +132,7 @@ impl<E: Encode> Future for SendFuture<'_, E> {
         if let Some(mut waiting) = this.waiting.take() {
             metrics.waited(&waiting.timeout.take_wait_timer());
         }
-        if let Offered::Taken(dropped) = offered {
+        if let Offered::Accepted(dropped) = offered {
             metrics.sent(layout.len, dropped.events);
         }
         if let Some(kind) = refused {

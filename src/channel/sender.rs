@@ -14,7 +14,6 @@ use super::{
     error::{SendError, SendErrorKind},
     send::SendFuture,
     shared::Shared,
-    sink::EventSink,
     state::Offered,
 };
 use crate::{
@@ -98,12 +97,12 @@ impl EventSender {
         let (offered, body) = {
             let mut state = self.shared.lock();
             let offered = state.offer(&event, &layout, None);
-            let is_taken = matches!(offered, Offered::Taken(_));
-            (offered, if is_taken { state.body_waker.take() } else { None })
+            let is_accepted = matches!(offered, Offered::Accepted(_));
+            (offered, if is_accepted { state.body_waker.take() } else { None })
         };
         body.into_iter().for_each(Waker::wake);
         match offered {
-            Offered::Taken(dropped) => {
+            Offered::Accepted(dropped) => {
                 self.shared.metrics.sent(layout.len, dropped.events);
                 Ok(())
             }
@@ -151,11 +150,6 @@ impl EventSender {
                 },
             }
         }
-    }
-
-    /// Makes a [`Sink`](futures_sink::Sink) of this sender.
-    pub fn into_sink<E: Encode>(self) -> EventSink<E> {
-        EventSink::new(self)
     }
 
     /// Ends the stream. Accepted events still go out. A handler that still runs is dropped at the

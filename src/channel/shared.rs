@@ -12,10 +12,10 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Buffer, state::State};
+use super::{Buffer, state::ChannelState};
 use crate::{
     lifecycle::{StopRequest, StopTarget, StreamStatus},
-    metrics::StreamMetrics,
+    metrics::SendMetrics,
 };
 
 /// The shared part of an event channel.
@@ -24,24 +24,24 @@ use crate::{
 /// and wakes the body. So the body knows whether its own poll is due to the handler.
 #[repr(C)]
 pub(super) struct Shared {
-    state: Mutex<State>,
+    state: Mutex<ChannelState>,
     /// Notified when a graceful end begins, and when the stream ends.
     pub(super) changed: Notify,
     /// Used without the lock only: the recorder is foreign code.
-    pub(super) metrics: StreamMetrics,
+    pub(super) metrics: SendMetrics,
 }
 
 impl Shared {
     pub(super) fn new(buffer: Buffer) -> Self {
         Self {
-            state: Mutex::new(State::new(buffer)),
+            state: Mutex::new(ChannelState::new(buffer)),
             changed: Notify::new(),
-            metrics: StreamMetrics::new(),
+            metrics: SendMetrics::new(),
         }
     }
 
     #[inline]
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ChannelState> {
         // Only `Waker::clone` can panic under the lock, and it is called before anything changes
         // that depends on it. So a poisoned lock guards a whole state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -93,7 +93,7 @@ impl StopTarget for Shared {
     fn request_stop(&self, request: StopRequest) -> Option<Waker> {
         let (body, has_begun) = {
             let mut state = self.lock();
-            // Senders elsewhere are told here, since the body of a client that does not read is not
+            // Senders elsewhere learn it here: the body of a client that does not read is not
             // polled.
             let has_begun = request.begin <= Instant::now();
             state.ending |= has_begun;

@@ -60,6 +60,13 @@ enum SinkState {
     Reserved,
 }
 
+impl EventSender {
+    /// Makes a [`Sink`](futures_sink::Sink) of this sender.
+    pub fn into_sink<E: Encode>(self) -> EventSink<E> {
+        EventSink::new(self)
+    }
+}
+
 impl<E> EventSink<E> {
     pub(super) fn new(sender: EventSender) -> Self {
         Self {
@@ -164,7 +171,7 @@ impl<E: Encode> Sink<E> for EventSink<E> {
             let mut state = this.shared.lock();
             let offered = state.offer_reserved(&event, &layout);
             let wake = match offered {
-                Offered::Taken(_) => state.body_waker.take(),
+                Offered::Accepted(_) => state.body_waker.take(),
                 // The room is free again.
                 Offered::NoRoom | Offered::Refused(_) => state.next_turn(),
             };
@@ -173,7 +180,7 @@ impl<E: Encode> Sink<E> for EventSink<E> {
         wake.into_iter().for_each(Waker::wake);
         match offered {
             Offered::Refused(kind) => Err(SendError::new(kind, event)),
-            Offered::Taken(dropped) => {
+            Offered::Accepted(dropped) => {
                 this.shared.metrics.sent(layout.len, dropped.events);
                 Ok(())
             }

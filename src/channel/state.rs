@@ -4,7 +4,7 @@
 //!
 //! - Senders that wait stand in a line in the order of their arrival, and only the first of them
 //!   may take room. So a sender that leaves the front, because it was served or cancelled, passes the
-//!   turn on ([`State::next_turn`]).
+//!   turn on ([`ChannelState::next_turn`]).
 //! - Wakers are returned to the caller, which wakes or drops them after it has released the lock.
 
 use std::{
@@ -38,7 +38,7 @@ const BYTES_PER_TURN: usize = 4 << 10;
 /// Fields that every event touches stand first, so that they share few cache lines.
 #[derive(Debug)]
 #[repr(C)]
-pub(super) struct State {
+pub(super) struct ChannelState {
     /// Wakes the body. `Some` while the body waits for something to take.
     pub(super) body_waker: Option<Waker>,
     pub(super) status: StreamStatus,
@@ -110,7 +110,7 @@ pub(super) struct Release {
 #[must_use]
 pub(super) enum Offered {
     /// The event is queued, or was dropped by the buffer's policy.
-    Taken(Dropped),
+    Accepted(Dropped),
     /// There is no room now.
     NoRoom,
     Refused(SendErrorKind),
@@ -124,7 +124,7 @@ pub(super) struct Dropped {
     _bytes: Vec<Bytes>,
 }
 
-impl State {
+impl ChannelState {
     pub(super) fn new(buffer: Buffer) -> Self {
         Self {
             body_waker: None,
@@ -200,7 +200,7 @@ impl State {
             }
         }
         self.dropped += dropped.events;
-        Offered::Taken(dropped)
+        Offered::Accepted(dropped)
     }
 
     /// Queues an event for which room was reserved.
@@ -215,7 +215,7 @@ impl State {
             return Offered::Refused(kind);
         }
         self.queue.push(event, layout);
-        Offered::Taken(Dropped::default())
+        Offered::Accepted(Dropped::default())
     }
 
     fn refusal(&self, layout: &Layout) -> Option<SendErrorKind> {

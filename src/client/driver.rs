@@ -125,7 +125,7 @@ impl Driver {
             ready!(limit.poll_step(cx));
             let update = match self.core.next_action() {
                 Action::Read => {
-                    // What the core takes from the parser has passed the filter.
+                    // An item that the core takes from the parser has passed the filter.
                     let update = match filter {
                         UpdateFilter::Events => self.core.next_event(),
                         UpdateFilter::All => self.core.next_update(),

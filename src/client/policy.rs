@@ -4,7 +4,7 @@ use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
-/// The delay after the second failure, if there is none after the first.
+/// The delay after the second failure, if the first failure has no delay.
 pub(super) const GROWS_FROM: Duration = Duration::from_millis(100);
 
 /// The default of the shortest delay.

@@ -6,9 +6,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     id_line,
-    layout::Layout,
+    layout::{Layout, sealed},
     raw::{self, InvalidEncoding},
-    sealed,
 };
 use crate::event::{Event, EventId, IntoEventId};
 

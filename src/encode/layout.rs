@@ -1,14 +1,14 @@
 //! Measures an encoded event before it is written.
 //!
 //! So the exact length is known before anything is locked or allocated. Data of one line, the
-//! common case, is searched for line ends only once: the layout remembers that there is none.
+//! common case, is searched for line ends only once: the layout remembers the result.
 
 use std::ops::Range;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 
-use super::{Bytes, id_line, sealed, split::split_line};
+use super::{id_line, split::split_line};
 use crate::event::Event;
 
 const COMMENT: &[u8] = b": ";
@@ -170,6 +170,22 @@ fn each_line(mut text: &[u8], mut f: impl FnMut(&[u8])) {
         text = rest;
     }
     f(text);
+}
+
+pub(crate) mod sealed {
+    use super::{Bytes, BytesMut, Layout};
+
+    /// How the channel puts an event into its buffer.
+    pub trait Encode: Send + Sync + 'static {
+        /// Measures the encoded event.
+        fn layout(&self) -> Layout;
+
+        /// Appends the encoded event. `layout` must be the one that this event returned.
+        fn write(&self, layout: &Layout, buffer: &mut BytesMut);
+
+        /// Returns the encoded bytes if they exist already, so that they can be shared.
+        fn shared(&self) -> Option<&Bytes>;
+    }
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ mod layout;
 mod raw;
 mod split;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
-pub(crate) use self::layout::Layout;
+pub(crate) use self::layout::{Layout, sealed};
 pub use self::{encoded::EncodedEvent, raw::InvalidEncoding};
 use crate::event::Event;
 
@@ -57,21 +57,5 @@ impl Event {
         let layout = Layout::of(self);
         buffer.reserve(layout.len);
         layout.write(self, buffer);
-    }
-}
-
-pub(crate) mod sealed {
-    use super::{Bytes, BytesMut, Layout};
-
-    /// How the channel puts an event into its buffer.
-    pub trait Encode: Send + Sync + 'static {
-        /// Measures the encoded event.
-        fn layout(&self) -> Layout;
-
-        /// Appends the encoded event. `layout` must be the one that this event returned.
-        fn write(&self, layout: &Layout, buffer: &mut BytesMut);
-
-        /// Returns the encoded bytes if they exist already, so that they can be shared.
-        fn shared(&self) -> Option<&Bytes>;
     }
 }

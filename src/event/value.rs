@@ -180,7 +180,7 @@ impl Event {
         self.type_field().unwrap_or(&MESSAGE)
     }
 
-    /// Returns the data, or an empty string if there is none: see [`Event::has_data`].
+    /// Returns the data, or an empty string if the event has no data: see [`Event::has_data`].
     #[must_use]
     pub fn data(&self) -> &str {
         self.data.as_ref().map_or("", EventData::as_str)

@@ -103,7 +103,7 @@ impl Hub {
         self.publish_one(publication)
     }
 
-    /// Publishes an event with a key, as the new state of what the key names. See
+    /// Publishes an event with a key, as the new state of the thing that the key names. See
     /// [`Publication::key`].
     ///
     /// # Errors
@@ -211,12 +211,12 @@ impl Hub {
         (appended, woken)
     }
 
-    /// Subscribes to what is published from now on.
+    /// Subscribes to the events that are published from now on.
     pub fn subscribe(&self, selection: Selection) -> Subscription {
         Subscription::new(self.node().clone(), selection, None)
     }
 
-    /// Subscribes to what was published after an event ID, and to what is published from now on.
+    /// Subscribes to the events after an event ID: those published already, and those to come.
     ///
     /// [`Subscription::resumption`] returns whether events may be missing.
     ///

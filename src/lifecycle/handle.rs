@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, task::Waker};
 
-use super::StopRequest;
+use super::stop::StopRequest;
 
 /// The part of a stream that receives stop requests: its channel, or its
 /// [`StopSlot`](super::StopSlot).

@@ -7,12 +7,14 @@
 
 mod handle;
 mod reason;
+mod slot;
 mod status;
 mod stop;
 
 pub use self::reason::EndReason;
 pub(crate) use self::{
     handle::{StopTarget, StreamHandle},
+    slot::StopSlot,
     status::{AbortReason, StreamStatus},
-    stop::{StopRequest, StopSlot},
+    stop::StopRequest,
 };

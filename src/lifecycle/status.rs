@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use super::EndReason;
+use super::reason::EndReason;
 
 /// Whether a stream is open, or how it was ended.
 ///

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-#[derive(Debug)]
 pub(crate) struct StreamMetrics;
 
 impl StreamMetrics {
@@ -14,16 +13,25 @@ impl StreamMetrics {
     pub(crate) fn opened(&self) {}
 
     #[allow(clippy::unused_self, reason = "as with the feature")]
-    pub(crate) fn sent(&self, _: usize, _: u64) {}
-
-    #[allow(clippy::unused_self, reason = "as with the feature")]
-    pub(crate) fn waited(&self, _: &WaitTimer) {}
-
-    #[allow(clippy::unused_self, reason = "as with the feature")]
     pub(crate) fn handed_over(&self, _: usize, _: usize) {}
 
     #[allow(clippy::unused_self, reason = "as with the feature")]
     pub(crate) fn ended(&self, _: &'static str, _: Duration) {}
+}
+
+#[derive(Debug)]
+pub(crate) struct SendMetrics;
+
+impl SendMetrics {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn sent(&self, _: usize, _: u64) {}
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn waited(&self, _: &WaitTimer) {}
 }
 
 #[derive(Debug, Default)]

@@ -24,35 +24,57 @@ const GAPS: &str = "tower_sse_hub_gaps_total";
 
 /// The metrics of one stream. They are looked up once, so that an event does not search the
 /// recorder's tables.
-///
-/// The handles are asserted to be unwind safe, because a panic cannot leave a stream's own state
-/// half changed through them. So senders are unwind safe as without this feature.
-pub(crate) struct StreamMetrics(AssertUnwindSafe<StreamHandles>);
-
-struct StreamHandles {
+pub(crate) struct StreamMetrics {
     open: Gauge,
     events: Counter,
     bytes: Counter,
+}
+
+impl StreamMetrics {
+    pub(crate) fn new() -> Self {
+        Self { open: gauge!(OPEN), events: counter!(EVENTS), bytes: counter!(BYTES) }
+    }
+
+    /// Records that a stream was accepted.
+    pub(crate) fn opened(&self) {
+        self.open.increment(1);
+    }
+
+    /// Records how much the server took from the body.
+    pub(crate) fn handed_over(&self, events: usize, bytes: usize) {
+        if events > 0 {
+            self.events.increment(events as u64);
+        }
+        self.bytes.increment(bytes as u64);
+    }
+
+    /// Records that an accepted stream has ended.
+    pub(crate) fn ended(&self, reason: &'static str, duration: Duration) {
+        self.open.decrement(1);
+        counter!(ENDED, "reason" => reason).increment(1);
+        histogram!(DURATION, "reason" => reason).record(duration);
+    }
+}
+
+/// The metrics of one channel, looked up once.
+///
+/// The handles are asserted to be unwind safe, because a panic cannot leave a channel's own state
+/// half changed through them. So senders are unwind safe as without this feature.
+pub(crate) struct SendMetrics(AssertUnwindSafe<SendHandles>);
+
+struct SendHandles {
     event_bytes: Histogram,
     dropped: Counter,
     send_wait: Histogram,
 }
 
-impl StreamMetrics {
+impl SendMetrics {
     pub(crate) fn new() -> Self {
-        Self(AssertUnwindSafe(StreamHandles {
-            open: gauge!(OPEN),
-            events: counter!(EVENTS),
-            bytes: counter!(BYTES),
+        Self(AssertUnwindSafe(SendHandles {
             event_bytes: histogram!(EVENT_BYTES),
             dropped: counter!(DROPPED),
             send_wait: histogram!(SEND_WAIT),
         }))
-    }
-
-    /// Records that a stream was accepted.
-    pub(crate) fn opened(&self) {
-        self.0.open.increment(1);
     }
 
     /// Records that an event was sent, with its encoded length, and how many events the buffer
@@ -70,26 +92,11 @@ impl StreamMetrics {
             self.0.send_wait.record(since.elapsed());
         }
     }
-
-    /// Records how much the server took from the body.
-    pub(crate) fn handed_over(&self, events: usize, bytes: usize) {
-        if events > 0 {
-            self.0.events.increment(events as u64);
-        }
-        self.0.bytes.increment(bytes as u64);
-    }
-
-    /// Records that an accepted stream has ended.
-    pub(crate) fn ended(&self, reason: &'static str, duration: Duration) {
-        self.0.open.decrement(1);
-        counter!(ENDED, "reason" => reason).increment(1);
-        histogram!(DURATION, "reason" => reason).record(duration);
-    }
 }
 
-impl fmt::Debug for StreamMetrics {
+impl fmt::Debug for SendMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StreamMetrics")
+        f.write_str("SendMetrics")
     }
 }
 

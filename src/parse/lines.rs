@@ -201,7 +201,7 @@ impl Lines {
         self.finish_partial_line(filter)
     }
 
-    /// Appends bytes to the partial line. If there is none, it starts at this offset.
+    /// Appends bytes to the partial line. A new one starts at this offset.
     fn push_partial(&mut self, bytes: &[u8], offset: u64) -> Result<(), EventTooLarge> {
         self.partial_line.start(offset);
         // The line is remembered also while its event is skipped: its end is not an empty line.

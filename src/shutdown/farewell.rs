@@ -30,7 +30,7 @@ pub struct Farewell {
     event: Option<Event>,
     /// The reconnection time that the stream ends with.
     retry: Option<DelayRange>,
-    /// How long handlers may go on after they were told.
+    /// How long handlers may go on after `EventSender::ending` has completed.
     grace: Duration,
     /// Over how long the ends of a shutdown are spread.
     stagger: Duration,
@@ -51,14 +51,14 @@ impl Farewell {
     }
 
     /// Sets the last event of the stream. The body writes it itself, so the buffer cannot drop it.
-    /// Default is none.
+    /// By default there is no event.
     pub fn event(mut self, event: Event) -> Self {
         self.event = Some(event);
         self
     }
 
     /// Sets how long clients wait before they reconnect. The stream sends it as `retry`, in whole
-    /// milliseconds, drawn from the range for each stream. Default is none.
+    /// milliseconds, drawn from the range for each stream. Not sent by default.
     pub fn retry(mut self, reconnection_time: impl Into<DelayRange>) -> Self {
         self.retry = Some(reconnection_time.into());
         self

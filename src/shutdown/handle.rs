@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Farewell, Registration, ShutdownIo, ShutdownTimeout};
+use super::{farewell::Farewell, timeout::ShutdownTimeout};
 use crate::{
     lifecycle::{StopRequest, StreamHandle},
     timer::LazyTimer,
@@ -48,27 +48,27 @@ struct Inner {
     /// Incremented after each stop request is stored and before its stream is woken. A stream that
     /// found no request need not look again until this changes.
     generation: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<ShutdownState>,
     /// Notified when the shutdown starts, when it is ended at once, and when its last stream ends.
     changed: Notify,
 }
 
-pub(super) struct State {
-    phase: Phase,
+pub(super) struct ShutdownState {
+    pub(super) phase: Phase,
     /// The key of the next stream.
-    next_key: u64,
+    pub(super) next_key: u64,
     /// All open streams.
     pub(super) streams: HashMap<u64, StreamHandle>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Running,
-    Ending {
+    Started {
         since: Instant,
     },
-    /// Ending without a farewell. Connections of streams that are still open are cut at `cut_at`.
-    EndingNow {
+    /// Started without a farewell. Connections of streams that are still open are cut at `cut_at`.
+    StartedNow {
         cut_at: Instant,
     },
 }
@@ -77,7 +77,7 @@ impl Shutdown {
     /// Creates a shutdown at which streams end as the farewell describes.
     #[must_use]
     pub fn new(farewell: Farewell) -> Self {
-        let state = State { phase: Phase::Running, next_key: 0, streams: HashMap::new() };
+        let state = ShutdownState { phase: Phase::Running, next_key: 0, streams: HashMap::new() };
         let inner = Inner {
             farewell,
             started: AtomicBool::new(false),
@@ -102,7 +102,7 @@ impl Shutdown {
             if state.phase != Phase::Running {
                 return;
             }
-            state.phase = Phase::Ending { since: now };
+            state.phase = Phase::Started { since: now };
             self.inner.started.store(true, SeqCst);
             state.all()
         };
@@ -122,12 +122,12 @@ impl Shutdown {
             let mut state = self.lock();
             let cut_at = self.inner.farewell.cut_at_once(now);
             let cut_at = match state.phase {
-                Phase::EndingNow { .. } => return,
+                Phase::StartedNow { .. } => return,
                 // A hurried end must not extend a limit that already runs.
-                Phase::Ending { since } => cut_at.min(self.inner.farewell.cut_at(since)),
+                Phase::Started { since } => cut_at.min(self.inner.farewell.cut_at(since)),
                 Phase::Running => cut_at,
             };
-            state.phase = Phase::EndingNow { cut_at };
+            state.phase = Phase::StartedNow { cut_at };
             self.inner.started.store(true, SeqCst);
             state.all()
         };
@@ -210,7 +210,7 @@ impl Shutdown {
     /// Dropping the future loses nothing. Call the method again.
     pub async fn finished_within(&self, limit: Duration) -> Result<(), ShutdownTimeout> {
         let finished = timeout(limit, self.finished()).await;
-        finished.map_err(|_| ShutdownTimeout::new(self))
+        finished.map_err(|_| ShutdownTimeout::new(self.streams(), self.is_started()))
     }
 
     /// Waits until streams are still open although they should have ended: the shutdown has
@@ -238,8 +238,8 @@ impl Shutdown {
             changed.as_mut().enable();
             let at = match self.lock().phase {
                 Phase::Running => None,
-                Phase::Ending { since } => Some(self.inner.farewell.cut_at(since)),
-                Phase::EndingNow { cut_at } => Some(cut_at),
+                Phase::Started { since } => Some(self.inner.farewell.cut_at(since)),
+                Phase::StartedNow { cut_at } => Some(cut_at),
             };
             match at {
                 Some(at) if at > Instant::now() => {
@@ -259,13 +259,6 @@ impl Shutdown {
         }
     }
 
-    /// Wraps a connection so that it is cut when streams are [overdue](Self::overdue): from then on
-    /// reading and writing fail. It cuts all wrapped connections that are open at that time, also
-    /// those that carry no stream.
-    pub fn cut_io<IO>(&self, io: IO) -> ShutdownIo<IO> {
-        ShutdownIo::new(io, self)
-    }
-
     pub(crate) fn farewell(&self) -> &Farewell {
         &self.inner.farewell
     }
@@ -276,32 +269,9 @@ impl Shutdown {
         self.inner.generation.load(Acquire)
     }
 
-    /// Counts a stream, and asks it to end if the shutdown has started.
-    pub(crate) fn register(&self, stream: &StreamHandle) -> Registration {
-        let (key, request) = {
-            let mut state = self.lock();
-            let key = state.next_key;
-            state.next_key += 1;
-            state.streams.insert(key, stream.clone());
-            let now = Instant::now();
-            let request = match state.phase {
-                Phase::Running => None,
-                Phase::Ending { since } => Some(self.inner.farewell.request_late(now, since)),
-                Phase::EndingNow { .. } => Some(StopRequest { begin: now, end: now, silent: true }),
-            };
-            (key, request)
-        };
-        if let Some(request) = request {
-            self.request_stop(stream, request);
-            // The stream may be overdue as soon as it is registered.
-            self.notify_changed();
-        }
-        Registration::new(self.clone(), key)
-    }
-
     /// Stores the request, makes it visible, and wakes the stream, in this order: a stream that is
     /// polled in between finds either its request or a changed generation.
-    fn request_stop(&self, stream: &StreamHandle, request: StopRequest) {
+    pub(super) fn request_stop(&self, stream: &StreamHandle, request: StopRequest) {
         let waker = stream.request_stop(request);
         self.inner.generation.fetch_add(1, Release);
         waker.into_iter().for_each(Waker::wake);
@@ -323,13 +293,13 @@ impl Shutdown {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ShutdownState> {
         // No code that panics runs under the lock, so a poisoned lock guards a whole state.
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl ShutdownState {
     fn all(&self) -> Vec<StreamHandle> {
         self.streams.values().cloned().collect()
     }

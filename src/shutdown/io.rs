@@ -11,7 +11,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Shutdown;
+use super::handle::Shutdown;
 
 pin_project! {
     /// A connection that is cut when streams are overdue. [`Shutdown::cut_io`](super::Shutdown::cut_io)
@@ -32,6 +32,15 @@ pin_project! {
 }
 
 type Overdue = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+impl Shutdown {
+    /// Wraps a connection so that it is cut when streams are [overdue](Self::overdue): from then on
+    /// reading and writing fail. It cuts all wrapped connections that are open at that time, also
+    /// those that carry no stream.
+    pub fn cut_io<IO>(&self, io: IO) -> ShutdownIo<IO> {
+        ShutdownIo::new(io, self)
+    }
+}
 
 impl<IO> ShutdownIo<IO> {
     pub(super) fn new(io: IO, shutdown: &Shutdown) -> Self {

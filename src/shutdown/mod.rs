@@ -66,8 +66,7 @@ mod farewell;
 mod handle;
 mod io;
 mod registration;
+mod timeout;
 
 pub(crate) use self::registration::Registration;
-pub use self::{
-    farewell::Farewell, handle::Shutdown, io::ShutdownIo, registration::ShutdownTimeout,
-};
+pub use self::{farewell::Farewell, handle::Shutdown, io::ShutdownIo, timeout::ShutdownTimeout};

@@ -1,8 +1,11 @@
 //! A stream in a shutdown's count.
 
-use std::{error::Error, fmt, mem};
+use std::mem;
 
-use super::Shutdown;
+use tokio::time::Instant;
+
+use super::handle::{Phase, Shutdown};
+use crate::lifecycle::{StopRequest, StreamHandle};
 
 /// Counts one stream as open, until it is dropped.
 #[derive(Debug)]
@@ -12,11 +15,34 @@ pub(crate) struct Registration {
     key: u64,
 }
 
-impl Registration {
-    pub(super) fn new(shutdown: Shutdown, key: u64) -> Self {
-        Self { shutdown, key }
+impl Shutdown {
+    /// Counts a stream, and asks it to end if the shutdown has started.
+    pub(crate) fn register(&self, stream: &StreamHandle) -> Registration {
+        let (key, request) = {
+            let mut state = self.lock();
+            let key = state.next_key;
+            state.next_key += 1;
+            state.streams.insert(key, stream.clone());
+            let now = Instant::now();
+            let request = match state.phase {
+                Phase::Running => None,
+                Phase::Started { since } => Some(self.farewell().request_late(now, since)),
+                Phase::StartedNow { .. } => {
+                    Some(StopRequest { begin: now, end: now, silent: true })
+                }
+            };
+            (key, request)
+        };
+        if let Some(request) = request {
+            self.request_stop(stream, request);
+            // The stream may be overdue as soon as it is registered.
+            self.notify_changed();
+        }
+        Registration { shutdown: self.clone(), key }
     }
+}
 
+impl Registration {
     pub(crate) fn shutdown(&self) -> &Shutdown {
         &self.shutdown
     }
@@ -38,35 +64,3 @@ impl Drop for Registration {
         }
     }
 }
-
-/// The error of a shutdown that did not finish in time: streams are still open, because their
-/// clients stopped reading or because their handlers still use their grace period.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShutdownTimeout {
-    streams: usize,
-    started: bool,
-}
-
-impl ShutdownTimeout {
-    pub(super) fn new(shutdown: &Shutdown) -> Self {
-        Self { streams: shutdown.streams(), started: shutdown.is_started() }
-    }
-
-    /// Returns the number of streams that are still open.
-    #[must_use]
-    pub fn streams(&self) -> usize {
-        self.streams
-    }
-}
-
-impl fmt::Display for ShutdownTimeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.started {
-            return f.write_str("shutdown not finished in time: it has not started");
-        }
-        let plural = if self.streams == 1 { "stream is" } else { "streams are" };
-        write!(f, "shutdown not finished in time: {} event {plural} still open", self.streams)
-    }
-}
-
-impl Error for ShutdownTimeout {}

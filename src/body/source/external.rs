@@ -34,8 +34,9 @@ pub(crate) trait ExternalSource: Send + Sync {
 /// An external source and the way in which a shutdown reaches its stream.
 pub(in crate::body) struct External {
     source: Box<dyn ExternalSource>,
-    /// The source has ended, or was closed.
-    ended: bool,
+    /// How the source has ended. It is given again at later polls, since the body may send its
+    /// prelude first.
+    ended: Option<ChannelEnd>,
     /// `Some` once a shutdown counts the stream.
     stop: Option<StopWatch>,
 }
@@ -53,7 +54,7 @@ struct StopWatch {
 
 impl External {
     pub(super) fn new(source: Box<dyn ExternalSource>) -> Self {
-        Self { source, ended: false, stop: None }
+        Self { source, ended: None, stop: None }
     }
 
     #[inline]
@@ -68,8 +69,8 @@ impl External {
                 return Polled::Stop(request);
             }
         }
-        if self.ended {
-            return Polled::End(ChannelEnd::Closed);
+        if let Some(end) = &self.ended {
+            return Polled::End(end.clone());
         }
         let polled = if hold {
             match self.source.poll_abort(cx) {
@@ -79,8 +80,8 @@ impl External {
         } else {
             self.source.poll_item(cx)
         };
-        if let Polled::End(_) = polled {
-            self.ended = true;
+        if let Polled::End(end) = &polled {
+            self.ended = Some(end.clone());
         }
         polled
     }
@@ -90,7 +91,9 @@ impl External {
     }
 
     pub(super) fn close(&mut self) -> bool {
-        !std::mem::replace(&mut self.ended, true)
+        let is_open = self.ended.is_none();
+        self.ended.get_or_insert(ChannelEnd::Closed);
+        is_open
     }
 
     pub(super) fn take_stop_request(&self) -> Option<StopRequest> {
@@ -103,8 +106,8 @@ impl External {
     }
 
     pub(super) fn abandon(&mut self) -> Option<ChannelEnd> {
-        let aborted = self.source.abort_reason().map(ChannelEnd::Aborted);
-        aborted.or_else(|| self.ended.then_some(ChannelEnd::Closed))
+        let aborted = || self.source.abort_reason().map(ChannelEnd::Aborted);
+        self.ended.clone().or_else(aborted)
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct HandlerSettings {
 pub(in crate::body) struct Handler {
     pub(super) receiver: EventReceiver,
     waker: Waker,
-    future: Exclusive<HandlerFuture>,
+    future: Exclusive<RunningHandler>,
     /// Whether the handler moves to a task at the first poll.
     pub(super) spawn: bool,
 }
@@ -52,7 +52,7 @@ pub(in crate::body) struct Handler {
 impl Handler {
     pub(super) fn new(start: StartHandler, receiver: EventReceiver, spawn: bool) -> Self {
         let waker = receiver.handler_waker();
-        let future = Exclusive::new(HandlerFuture(Stage::NotStarted(start)));
+        let future = Exclusive::new(RunningHandler(Stage::NotStarted(start)));
         Self { receiver, waker, future, spawn }
     }
 
@@ -73,7 +73,7 @@ impl Handler {
         self.receiver
     }
 
-    pub(super) fn into_parts(self) -> (EventReceiver, HandlerFuture) {
+    pub(super) fn into_parts(self) -> (EventReceiver, RunningHandler) {
         (self.receiver, self.future.into_inner())
     }
 }
@@ -83,7 +83,7 @@ impl Handler {
 ///
 /// The closure with its request is freed when the handler has started. An `async` block around both
 /// would keep room for the request as long as the stream lasts.
-pub(super) struct HandlerFuture(Stage);
+pub(super) struct RunningHandler(Stage);
 
 enum Stage {
     NotStarted(StartHandler),
@@ -94,7 +94,7 @@ enum Stage {
 
 const HANDLER: &str = "the handler";
 
-impl HandlerFuture {
+impl RunningHandler {
     /// Drops the closure or the future. A panic of its drop is logged.
     fn finish(&mut self) {
         let stage = mem::replace(&mut self.0, Stage::Done);
@@ -104,7 +104,7 @@ impl HandlerFuture {
     }
 }
 
-impl Future for HandlerFuture {
+impl Future for RunningHandler {
     type Output = HandlerResult;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerResult> {
@@ -128,7 +128,7 @@ impl Future for HandlerFuture {
     }
 }
 
-impl Drop for HandlerFuture {
+impl Drop for RunningHandler {
     fn drop(&mut self) {
         self.finish();
     }
@@ -139,7 +139,7 @@ pub(super) fn error_of(result: HandlerResult) -> Option<BoxError> {
     result.map_err(BoxError::from).and_then(|handled| handled).err()
 }
 
-/// Logs an error that came after the end of the stream. Nobody else can be told.
+/// Logs an error that came after the end of the stream. Nothing else can report it.
 pub(super) fn log_late_error(error: Option<Arc<dyn std::error::Error + Send + Sync>>) {
     if let Some(error) = error.filter(|error| !is_closed_send(&**error)) {
         catch_and_log("the error's Display", || trace::failed_after_the_end(&*error));

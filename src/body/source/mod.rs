@@ -17,10 +17,11 @@ pub(crate) use self::{
     external::ExternalSource,
     handler::{BoxHandler, HandlerSettings, StartHandler},
 };
-use super::account::StreamAccount;
 use crate::{
     channel::{ChannelEnd, EventReceiver, Interest, Polled, Segment},
     lifecycle::{StopRequest, StreamHandle},
+    shutdown::Shutdown,
+    trace::Span,
 };
 
 /// Where a body takes its events from. Every source gives [`Polled`] items.
@@ -53,10 +54,13 @@ impl Source {
     }
 
     /// Does what is due before the first poll: moves the handler to a task, if the settings say so.
-    pub(super) fn start(&mut self, account: &StreamAccount) {
+    pub(super) fn start(&mut self, span: &Span) {
         if matches!(self, Self::Handler(handler) if handler.spawn) {
             if let Self::Handler(handler) = mem::replace(self, Self::Ended) {
-                *self = handler.spawn_task(&account.span);
+                *self = match handler.spawn_task(span) {
+                    Ok(task) => Self::Task(task),
+                    Err(receiver) => Self::Channel(receiver),
+                };
             }
         }
     }
@@ -66,14 +70,15 @@ impl Source {
     pub(super) fn poll(
         &mut self,
         hold: bool,
-        account: &StreamAccount,
+        span: &Span,
+        shutdown: Option<&Shutdown>,
         cx: &mut Context<'_>,
     ) -> Polled {
         match self {
             Self::Channel(receiver) | Self::Task(Task { receiver, .. }) => {
                 receiver.poll(Interest { handler: false, hold }, cx)
             }
-            Self::External(external) => external.poll(hold, account.shutdown(), cx),
+            Self::External(external) => external.poll(hold, shutdown, cx),
             Self::Ended => Polled::End(ChannelEnd::Closed),
             Self::Handler(handler) => {
                 let interest = Interest { handler: true, hold };
@@ -81,7 +86,7 @@ impl Source {
                     Polled::HandlerWoken => {}
                     polled => return polled,
                 }
-                if let Poll::Ready(result) = handler.poll(&account.span) {
+                if let Poll::Ready(result) = handler.poll(span) {
                     let Self::Handler(handler) = mem::replace(self, Self::Ended) else {
                         return Polled::Empty;
                     };

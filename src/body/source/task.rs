@@ -8,10 +8,7 @@ use std::{
 
 use tokio::{runtime::Handle, task::AbortHandle};
 
-use super::{
-    Source,
-    handler::{Handler, error_of, log_late_error},
-};
+use super::handler::{Handler, error_of, log_late_error};
 use crate::{
     BoxError,
     channel::{EventReceiver, EventSender},
@@ -26,14 +23,14 @@ pub(in crate::body) struct Task {
 }
 
 impl Handler {
-    /// Moves the handler to a task. Without a runtime the stream fails.
-    pub(super) fn spawn_task(self, span: &Span) -> Source {
+    /// Moves the handler to a task. Without a runtime the stream fails, and the channel is returned.
+    pub(super) fn spawn_task(self, span: &Span) -> Result<Task, EventReceiver> {
         let (receiver, mut future) = self.into_parts();
         let Ok(runtime) = Handle::try_current() else {
             let error =
                 "spawn_handler needs a tokio runtime, and the body is polled outside of one";
             receiver.fail(Arc::from(BoxError::from(error)));
-            return Source::Channel(receiver);
+            return Err(receiver);
         };
         let open = OpenUntilReturned { events: receiver.sender(), returned: false };
         let span = span.clone();
@@ -44,7 +41,7 @@ impl Handler {
             }
             open.returned();
         });
-        Source::Task(Task { receiver, _task: AbortOnDrop(task.abort_handle()) })
+        Ok(Task { receiver, _task: AbortOnDrop(task.abort_handle()) })
     }
 }
 

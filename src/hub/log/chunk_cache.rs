@@ -15,15 +15,14 @@ const CACHED_CHUNKS: usize = 8;
 /// The longest record, in bytes, that may be kept in memory for its ID alone.
 const MAX_KEPT_FOR_ID: usize = 256;
 
-/// Consecutive records of a reader, joined to what is written to its client at once.
+/// Consecutive records of a reader, joined to one chunk that is written to its client at once.
 #[derive(Clone, Debug)]
 pub(in crate::hub) struct JoinedChunk {
     /// The encoded events.
     pub(in crate::hub) bytes: Bytes,
     /// How many events these are.
     pub(in crate::hub) events: usize,
-    /// The last event ID in `bytes`. Readers may keep it without a copy. `None` if the
-    /// events are of the state, where they have no ID.
+    /// The last event ID in `bytes`. Readers may keep it without a copy. `None` if the events belong to the state, where they have no ID.
     pub(in crate::hub) last_id: Option<Bytes>,
     /// The position of a reader that was given this chunk.
     pub(in crate::hub) end: Position,

@@ -21,7 +21,7 @@ use crate::hub::{
 pub(in crate::hub) struct GroupTable {
     /// The groups.
     pub(in crate::hub) by_key: Slab<GroupKey, ReaderGroup>,
-    /// The keys of the same groups, by what they select.
+    /// The keys of the same groups, by their topics and patterns.
     pub(super) by_set: HashMap<Arc<TopicSet>, GroupKey>,
     /// The patterns of all groups, to find the groups that a new topic belongs to.
     pub(super) patterns: PatternIndex,
@@ -46,7 +46,7 @@ pub(in crate::hub) struct ReaderGroup {
     /// The position of the last record of its topics. A reader at or after it has nothing to read.
     pub(in crate::hub) last: Position,
     /// The position up to which records of its topics were trimmed. A reader before it has missed
-    /// events, unless it has been told so already.
+    /// events, unless it has reported that gap already.
     pub(in crate::hub) trimmed: Position,
     /// The position of the last event that superseded a record of its topics. Superseded records
     /// are gone without being missed, so counts of missed events are exact only after this

@@ -12,7 +12,7 @@
 //! - **Records** ([`RecordStore`]). A record is a published event, encoded together with its ID, at
 //!   a position. Positions grow by one with each event of the hub, over all its topics.
 //! - **Topics** ([`TopicTable`]). A topic knows the positions of its own records. It exists while
-//!   it has records or a reader names it. What was trimmed from topics that no longer exist is kept
+//!   it has records or a reader names it. Trimming of topics that no longer exist is kept
 //!   as one mark for all of them (`dropped_topics_trimmed_to`).
 //! - **Groups** ([`GroupTable`]). All readers of the same topics and patterns share a group. A
 //!   group tracks the position of its last record: a reader at or after it has nothing to read. It

@@ -72,7 +72,7 @@ pub(super) enum ReadStep {
     Read(ReadRange),
     /// Records were trimmed before they were read.
     Gap(Gap),
-    /// All of the state was read. The reader continues with what was published since it started.
+    /// All of the state was read. The reader continues with the records that were published since it started.
     StateDone,
     /// Everything was read, and nothing more will be published.
     End,
@@ -252,7 +252,7 @@ fn start_cursor(
         ParsedId::OtherEpoch => (0, Some(GapReason::OtherEpoch)),
         ParsedId::Unknown => (0, Some(GapReason::Unknown)),
     };
-    // What was trimmed before the start is reported here, and not again.
+    // Records that were trimmed before the start are reported here, and not again.
     let progress = Progress { at, known_gap_end: trimmed, read_count: None };
     let Some(reason) = reason else { return (progress, Resumption::Complete) };
     log.readers.gaps += 1;

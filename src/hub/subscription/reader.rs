@@ -55,7 +55,7 @@ impl ReaderHandle {
     /// Adds a reader to the log, which starts at the head, or after the event with the ID `last`.
     pub(super) fn new(node: Arc<Node>, selection: Selection, last: Option<&str>) -> Self {
         let mut log = node.lock();
-        // A resumed reader must be told a gap for what has expired.
+        // A resumed reader must report a gap for expired records.
         log.trim_aged(Instant::now());
         let (cursor, resumption) = Cursor::start(&node, &mut log, selection, last);
         let presence_changed = !log.readers.presence.changes.is_empty();
