@@ -113,16 +113,22 @@ yes!(InvalidLastEventId: Send, Sync, Unpin, Error, Clone);
 // With any body of the request.
 yes!(EventChannelHandler<Local>: Send, Sync, Unpin, Clone);
 
+#[cfg(feature = "hub")]
 yes!(tower_sse::Hub: Send, Sync, Unpin, Clone);
 
+#[cfg(feature = "hub")]
 yes!(tower_sse::hub::HubHandler: Send, Sync, Unpin, Clone);
 
+#[cfg(feature = "hub")]
 yes!(tower_sse::hub::HubFuture: Send, Unpin);
 
+#[cfg(feature = "hub")]
 yes!(tower_sse::hub::Subscription: Send, Sync, Unpin);
 
+#[cfg(feature = "hub")]
 yes!(tower_sse::hub::Entry: Send, Sync, Unpin, Clone);
 
+#[cfg(feature = "hub")]
 yes!(tower_sse::hub::PublishError: Send, Sync, Unpin);
 
 yes!(HandlerFuture<Vec<u8>>: Send, Unpin);
