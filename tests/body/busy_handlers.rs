@@ -4,7 +4,9 @@ use std::future::Future;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, SinkExt as _, stream};
-use tower_sse::{BoxError, Buffer, Event, EventBody, EventSender, event_channel_handler};
+use tower_sse::{
+    BoxError, Buffer, Event, EventBody, EventSender, HandlerOptions, event_channel_handler,
+};
 
 use crate::support::{http::Server, never_hangs};
 
@@ -17,7 +19,8 @@ where
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
     never_hangs(move || {
-        let mut body = EventBody::new(handler).buffer(buffer).without_keep_alive();
+        let options = HandlerOptions::new().buffer(buffer).without_keep_alive();
+        let mut body = EventBody::with_options(options, handler);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut chunks = Vec::new();
@@ -40,14 +43,14 @@ fn a_handler_that_never_waits_does_not_hang_its_body() {
         assert!(chunks[0].starts_with(b": connected\n\ndata: x\n\n"), "{buffer:?}");
         assert!(chunks[2].starts_with(b"data: x\n\n"), "{buffer:?}");
         assert!(chunks.iter().all(|chunk| chunk.len() <= 13 + 8 * 9), "{buffer:?}");
-
-        let from_stream = never_hangs(move || {
-            let endless = stream::repeat_with(|| Event::new("x"));
-            let mut body = EventBody::from_stream(endless).buffer(buffer).without_keep_alive();
-            body.next_chunk().now_or_never()
-        });
-        assert!(from_stream.unwrap().unwrap().unwrap().starts_with(b": connected\n\ndata: x\n\n"));
     }
+
+    let from_stream = never_hangs(move || {
+        let endless = stream::repeat_with(|| Event::new("x"));
+        let mut body = EventBody::from_stream(endless).without_keep_alive();
+        body.next_chunk().now_or_never()
+    });
+    assert!(from_stream.unwrap().unwrap().unwrap().starts_with(b": connected\n\ndata: x\n\n"));
 }
 
 #[test]
@@ -67,7 +70,8 @@ fn a_buffer_bounded_only_in_bytes_does_not_hang_its_body() {
 #[test]
 fn a_sink_that_never_waits_does_not_hang_its_body() {
     for buffer in [Buffer::fixed(8), Buffer::dropping(8), Buffer::sliding(8)] {
-        let chunks = three_chunks(buffer, |mut events| async move {
+        let chunks = three_chunks(buffer, |events| async move {
+            let mut events = events.into_sink();
             let mut endless = stream::repeat_with(|| Ok(Event::new("x")));
             Ok(events.send_all(&mut endless).await?)
         });
@@ -77,35 +81,47 @@ fn a_sink_that_never_waits_does_not_hang_its_body() {
 
 #[test]
 fn a_sink_that_ignores_its_errors_does_not_hang_its_body() {
-    use futures_util::SinkExt as _;
-
     for buffer in [Buffer::fixed(4), Buffer::dropping(4), Buffer::sliding(4)] {
-        let is_pending = move |handler: EventBody| {
-            let mut body = handler.buffer(buffer.max_event_bytes(4)).without_keep_alive();
+        let options = HandlerOptions::new().buffer(buffer.max_event_bytes(4)).without_keep_alive();
+        let is_pending = |mut body: EventBody| {
             body.next_chunk().now_or_never().unwrap().unwrap().unwrap();
             // Every send fails, because the event is too large or the stream is closed, and the
             // body still gets its turn.
             matches!(body.next_chunk().now_or_never(), None | Some(None))
         };
-        assert!(never_hangs(move || is_pending(EventBody::new(|mut events| async move {
-            loop {
-                let _ = events.feed(Event::new("too large")).await;
+        let of = options.clone();
+        assert!(never_hangs(move || is_pending(EventBody::with_options(
+            of,
+            |events| async move {
+                let mut sink = events.into_sink();
+                loop {
+                    let _ = sink.feed(Event::new("too large")).await;
+                }
             }
-        }))));
-        assert!(never_hangs(move || is_pending(EventBody::new(|mut events| async move {
-            events.close();
-            loop {
-                let _ = events.feed(Event::new("x")).await;
+        ))));
+        let of = options.clone();
+        assert!(never_hangs(move || is_pending(EventBody::with_options(
+            of,
+            |events| async move {
+                events.close();
+                let mut sink = events.into_sink();
+                loop {
+                    let _ = sink.feed(Event::new("x")).await;
+                }
             }
-        }))));
-        assert!(never_hangs(move || is_pending(EventBody::new(|mut events| async move {
-            let _open = events.clone();
-            futures_util::SinkExt::<Event>::close(&mut events).await?;
-            loop {
-                let _ = events.send(Event::new("x")).await;
-                let _ = events.feed(Event::new("x")).await;
+        ))));
+        let of = options.clone();
+        assert!(never_hangs(move || is_pending(EventBody::with_options(
+            of,
+            |events| async move {
+                let mut sink = events.clone().into_sink();
+                sink.close().await?;
+                loop {
+                    let _ = sink.send(Event::new("x")).await;
+                    let _ = sink.feed(Event::new("x")).await;
+                }
             }
-        }))));
+        ))));
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod busy_handlers;
 mod counts;
+mod handler_wakes;
 mod keep_alive;
 mod opening;
 mod pacing;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http_body::Body as _;
 use tokio::time::Instant;
-use tower_sse::{Buffer, Event, EventBody, event_channel_handler};
+use tower_sse::{Buffer, Event, EventBody, HandlerOptions, event_channel_handler};
 
 use crate::support::{
     SECOND, decode,
@@ -63,14 +63,13 @@ async fn a_large_first_event_follows_the_greeting_and_is_not_copied() {
 async fn the_greeting_and_retry_never_pass_the_buffer() {
     for buffer in [Buffer::dropping(1), Buffer::sliding(1), Buffer::fixed(1).max_bytes(1)] {
         let body = || {
-            EventBody::new(|events| async move {
+            let options = HandlerOptions::new().buffer(buffer).retry(7 * SECOND);
+            EventBody::with_options(options, |events| async move {
                 for n in 0..9 {
                     let _ = events.try_send(Event::new(n));
                 }
                 Ok(())
             })
-            .buffer(buffer)
-            .retry(7 * SECOND)
         };
         let mut with_greeting = body();
         // The greeting is joined with the events of the handler's first poll.

@@ -11,12 +11,13 @@ use futures_util::{FutureExt as _, stream};
 use tokio::time::sleep;
 use tower::service_fn;
 use tower_sse::{
-    BoxError, Buffer, Event, EventBody, EventType, event_channel, event_channel_handler,
+    BoxError, Buffer, Event, EventBody, EventType, HandlerOptions, event_channel,
+    event_channel_handler,
 };
 
 use crate::support::{
     decode,
-    handlers::{body_of_events, sends},
+    handlers::{body_with, sends},
     http::{Server, call, get},
     poll, read_all, timed,
     waker::Woken,
@@ -47,12 +48,13 @@ async fn ready_events_go_out_together_and_none_is_held_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_ready_events_are_at_most_two_frames() {
-    for (buffer, most) in
+    for (buffer, max_frames) in
         [(Buffer::fixed(100), 1), (Buffer::fixed(64), 2), (Buffer::sliding(100), 1)]
     {
-        let (frames, error) = read_all(&mut body_of_events(100).buffer(buffer)).await;
+        let (frames, error) =
+            read_all(&mut body_with(HandlerOptions::new().buffer(buffer), 100)).await;
         assert!(error.is_none());
-        assert!(frames.len() <= most, "{} frames", frames.len());
+        assert!(frames.len() <= max_frames, "{} frames", frames.len());
     }
 }
 

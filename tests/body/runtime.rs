@@ -8,7 +8,7 @@ use tower_sse::{BoxError, Event, EventBody, KeepAlive};
 
 use crate::support::{
     SECOND,
-    handlers::{body_of_events, idle_body},
+    handlers::{body_of_events, spawned_if},
     log::Log,
     read_all, read_text,
 };
@@ -24,7 +24,7 @@ fn a_stream_without_timers_needs_no_runtime() {
     let read = futures_util::FutureExt::now_or_never(read_all(&mut body));
     assert!(read.unwrap().1.is_some());
 
-    let mut body = idle_body().spawn_handler();
+    let mut body = EventBody::with_options(spawned_if(true), |_| pending());
     let read = futures_util::FutureExt::now_or_never(read_all(&mut body));
     assert!(read.unwrap().1.unwrap().to_string().contains("spawn_handler needs a tokio runtime"));
 }

@@ -8,12 +8,14 @@ use std::sync::{
 use tokio::time::sleep;
 use tower::service_fn;
 use tower_sse::{
-    BoxError, Buffer, EndReason, Event, EventBody, KeepAlive, StreamOptions, event_channel_handler,
+    BodyOptions, BoxError, Buffer, EndReason, Event, EventBody, HandlerOptions, KeepAlive,
+    event_channel_handler,
 };
 
 use crate::support::{
     SECOND,
     ends::Ends,
+    handlers::body_of_events,
     http::{call, get},
     read_text, timed,
 };
@@ -22,15 +24,15 @@ use crate::support::{
 async fn the_closure_is_called_at_the_first_poll_so_later_settings_apply() {
     let called = Arc::new(AtomicBool::new(false));
     let calls = called.clone();
-    let body = EventBody::new(move |events| {
+    let options = HandlerOptions::new().buffer(Buffer::dropping(2));
+    let body = EventBody::with_options(options, move |events| {
         calls.store(true, SeqCst);
-        // The buffer that is set below applies already.
         for n in 0..5 {
             events.try_send(Event::new(n)).unwrap();
         }
         async { Ok(()) }
     });
-    let mut body = body.buffer(Buffer::dropping(2)).without_greeting();
+    let mut body = body.without_greeting();
     assert!(!called.load(SeqCst));
     assert_eq!(body.next_chunk().await.unwrap().unwrap(), "data: 0\n\ndata: 1\n\n");
     assert!(called.load(SeqCst));
@@ -47,16 +49,17 @@ async fn the_closure_is_called_at_the_first_poll_so_later_settings_apply() {
     assert_eq!(read_text(response.into_body()).await, ": connected\n\ndata: x\n\n");
 
     // Settings as a group.
-    let options = StreamOptions::new().without_greeting().buffer(Buffer::dropping(1));
-    let body = EventBody::new(|events| async move {
+    let options = BodyOptions::new().without_greeting();
+    let with_buffer = HandlerOptions::from(options.clone()).buffer(Buffer::dropping(1));
+    let body = EventBody::with_options(with_buffer, |events| async move {
         for n in 0..3 {
             events.try_send(Event::new(n))?;
         }
         assert_eq!(events.dropped(), 2);
         Ok(())
-    })
-    .options(options);
+    });
     assert_eq!(read_text(body).await, "data: 0\n\n");
+    assert_eq!(read_text(body_of_events(1).options(options)).await, "id: 0\ndata: 0\n\n");
 }
 
 #[tokio::test(start_paused = true)]

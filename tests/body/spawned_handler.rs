@@ -7,12 +7,12 @@ use std::sync::{
 
 use futures_util::FutureExt as _;
 use tokio::time::{sleep, timeout};
-use tower_sse::{Buffer, EndReason, Event, EventBody, event_channel_handler};
+use tower_sse::{Buffer, EndReason, Event, EventBody, HandlerOptions, event_channel_handler};
 
 use crate::support::{
     SECOND,
     ends::Ends,
-    handlers::{idle, sends},
+    handlers::{idle, sends, spawned_if},
     http::{Server, call, get, soon},
     read_all, read_text, timed,
 };
@@ -51,13 +51,12 @@ async fn a_handler_is_paused_with_its_body_unless_it_is_spawned() {
     for spawn_handler in [false, true] {
         let ticks = Arc::new(AtomicUsize::new(0));
         let counted = ticks.clone();
-        let body = EventBody::new(move |_| async move {
+        let mut body = EventBody::with_options(spawned_if(spawn_handler), move |_| async move {
             loop {
                 counted.fetch_add(1, SeqCst);
                 sleep(SECOND).await;
             }
         });
-        let mut body = if spawn_handler { body.spawn_handler() } else { body };
         sleep(5 * SECOND).await;
         assert_eq!(ticks.load(SeqCst), 0, "it starts with the first poll");
         body.next_chunk().await.unwrap().unwrap();
@@ -72,11 +71,10 @@ async fn a_handler_is_paused_with_its_body_unless_it_is_spawned() {
 
     // Its future is dropped with the body.
     let (alive, mut gone) = tokio::sync::mpsc::channel::<()>(1);
-    let mut body = EventBody::new(move |_| async move {
+    let mut body = EventBody::with_options(spawned_if(true), move |_| async move {
         let _alive = alive;
         std::future::pending().await
-    })
-    .spawn_handler();
+    });
     body.next_chunk().await.unwrap().unwrap();
     drop(body);
     assert!(timeout(SECOND, gone.recv()).await.unwrap().is_none());
@@ -85,7 +83,8 @@ async fn a_handler_is_paused_with_its_body_unless_it_is_spawned() {
 #[tokio::test(start_paused = true)]
 async fn a_spawned_handler_goes_on_while_its_body_is_not_polled() {
     let mut ends = Ends::new();
-    let mut body = EventBody::new(|events| async move {
+    let options = HandlerOptions::new().spawn_handler().buffer(Buffer::sliding(2));
+    let body = EventBody::with_options(options, |events| async move {
         for n in 0..10 {
             sleep(SECOND).await;
             events.send(Event::new(n).with_id(n)).await?;
@@ -93,11 +92,8 @@ async fn a_spawned_handler_goes_on_while_its_body_is_not_polled() {
         drop(events);
         sleep(SECOND).await;
         Ok(())
-    })
-    .spawn_handler()
-    .buffer(Buffer::sliding(2))
-    .without_keep_alive()
-    .on_disconnect(ends.hook());
+    });
+    let mut body = body.without_keep_alive().on_disconnect(ends.hook());
     body.next_chunk().await.unwrap().unwrap();
     sleep(20 * SECOND).await;
     let (frames, _) = read_all(&mut body).await;
@@ -135,11 +131,10 @@ async fn a_spawned_handler_goes_on_while_its_client_does_not_read() {
 fn a_spawned_handler_whose_runtime_shuts_down_has_failed() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut ends = Ends::new();
-    let mut body = EventBody::new(|events| async move {
+    let mut body = EventBody::with_options(spawned_if(true), |events| async move {
         events.send(Event::new("a")).await?;
         std::future::pending().await
     })
-    .spawn_handler()
     .without_keep_alive()
     .on_disconnect(ends.hook());
     runtime.block_on(async { body.next_chunk().await.unwrap().unwrap() });

@@ -33,7 +33,7 @@ async fn assert_demo_goes_on(browser: &Browser) {
                  .map(e => e.firstChild.textContent)";
     assert_eq!(
         browser.eval(lines).await,
-        json!(["The stream has ended", "Back again, behind event 3"])
+        json!(["The stream has ended", "Back again, after event 3"])
     );
 }
 

@@ -1,5 +1,5 @@
 //! A browser reconnects after each kind of end and refusal that allows it, and after the time that
-//! it was told.
+//! the server has set.
 
 use std::{
     ops::RangeInclusive,
@@ -23,7 +23,7 @@ use tokio::time::sleep;
 use tower::ServiceExt as _;
 use tower_sse::{
     BoxError, Buffer, Connect, Event, EventBody, EventChannelHandler, EventSender, Farewell,
-    Refusal, Shutdown, event_channel_handler,
+    HandlerOptions, Refusal, Shutdown, event_channel_handler,
 };
 
 use super::chromium::Browser;
@@ -42,7 +42,7 @@ const PAGE: &str = "<!doctype html><title>returns</title><link rel=icon href='da
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// The delays that the browser is told.
+/// The delays that the server sets.
 const AWAY: RangeInclusive<Duration> = Duration::from_millis(400)..=Duration::from_millis(800);
 
 fn bye() -> Farewell {
@@ -70,7 +70,17 @@ fn hello<Fut>(then: impl Fn(EventSender) -> Fut + Send + 'static) -> EventBody
 where
     Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
-    EventBody::new(move |events: EventSender| async move {
+    hello_with(HandlerOptions::new(), then)
+}
+
+fn hello_with<Fut>(
+    options: HandlerOptions,
+    then: impl Fn(EventSender) -> Fut + Send + 'static,
+) -> EventBody
+where
+    Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+{
+    EventBody::with_options(options, move |events: EventSender| async move {
         events.send(Event::new("hello")).await?;
         then(events).await
     })
@@ -108,15 +118,15 @@ fn first_stream(case: &str) -> EventBody {
             std::future::pending().await
         }),
         "failed" => hello(|_| async { Err("no more".into()) }),
-        "evicted" => hello(|events| async move {
-            for n in 0.. {
-                events.send(Event::new(n)).await?;
-            }
-            Ok(())
-        })
-        .spawn_handler()
-        .buffer(Buffer::fixed(1))
-        .send_timeout(100 * MILLISECOND),
+        "evicted" => {
+            let options = HandlerOptions::new().spawn_handler().buffer(Buffer::fixed(1));
+            hello_with(options.send_timeout(100 * MILLISECOND), |events| async move {
+                for n in 0.. {
+                    events.send(Event::new(n)).await?;
+                }
+                Ok(())
+            })
+        }
         other => panic!("no case {other}"),
     }
 }

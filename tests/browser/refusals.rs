@@ -72,8 +72,8 @@ async fn a_browser_does_not_reconnect_after_stop_or_a_503() {
         browser.goto(&format!("http://{}/", server.addr)).await;
         browser.wait_for("seen", json!(["closed"])).await;
         assert_eq!(browser.eval("source.readyState").await, 2);
-        // A browser that reconnects reports `error` first, and reconnects after the time it was
-        // told.
+        // A browser that reconnects reports `error` first, and reconnects after the time that the
+        // server has set.
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(browser.eval("seen").await, json!(["closed"]));
         assert_eq!(requests.load(Ordering::SeqCst), 1, "{status}");

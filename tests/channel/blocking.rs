@@ -3,7 +3,7 @@
 use std::thread;
 
 use futures_util::FutureExt as _;
-use tower_sse::{Buffer, Event, EventBody, EventSender, SendError};
+use tower_sse::{Buffer, Event, EventBody, EventSender, HandlerOptions, SendError};
 
 use crate::{
     full,
@@ -13,14 +13,13 @@ use crate::{
 #[test]
 fn a_blocking_send_in_the_poll_of_its_own_body_is_an_error() {
     let error = never_hangs(|| {
-        let mut body = EventBody::new(|events| async move {
+        let options = HandlerOptions::new().buffer(Buffer::fixed(3)).without_keep_alive();
+        let mut body = EventBody::with_options(options, |events| async move {
             for n in 0.. {
                 events.blocking_send(Event::new(n))?;
             }
             Ok(())
-        })
-        .buffer(Buffer::fixed(3))
-        .without_keep_alive();
+        });
         let first = body.next_chunk().now_or_never().unwrap().unwrap().unwrap();
         assert_eq!(decode(first).len(), 3);
         body.next_chunk().now_or_never().unwrap().unwrap().unwrap_err()
@@ -33,11 +32,11 @@ fn a_blocking_send_in_the_poll_of_its_own_body_is_an_error() {
 #[test]
 fn a_thread_next_to_a_current_thread_runtime_may_block() {
     let text = never_hangs(|| {
-        let body = EventBody::new(|events| async move {
+        let options = HandlerOptions::new().buffer(Buffer::fixed(2));
+        let body = EventBody::with_options(options, |events| async move {
             thread::spawn(move || (0..1000).try_for_each(|n| events.blocking_send(Event::new(n))));
             Ok(())
-        })
-        .buffer(Buffer::fixed(2));
+        });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(read_text(body))
     });
@@ -73,14 +72,13 @@ fn a_blocking_send_in_the_drop_of_the_handler_fails_at_once() {
         }
     }
     never_hangs(|| {
-        let mut body = EventBody::new(|events| async move {
+        let options = HandlerOptions::new().buffer(Buffer::fixed(1)).without_keep_alive();
+        let mut body = EventBody::with_options(options, |events| async move {
             let _guard = SaysBye(events.clone());
             loop {
                 events.send(Event::new("x")).await?;
             }
-        })
-        .buffer(Buffer::fixed(1))
-        .without_keep_alive();
+        });
         let _ = body.next_chunk().now_or_never();
         drop(body);
     });

@@ -43,7 +43,7 @@ async fn tasks_threads_and_sinks_lose_nothing_and_keep_their_order() {
         });
     }
     for sender in 5..7 {
-        let mut events = events.clone();
+        let mut events = events.clone().into_sink();
         tokio::spawn(async move {
             let stream = futures_util::stream::iter(0..EACH);
             let mut stream = stream.map(|n| Ok(Event::new(format!("{sender}:{n}"))));

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tower_sse::{Buffer, EncodedEvent, Event, EventBody, EventSender, event_channel};
 
-use crate::support::{never_hangs, poll, waker::Woken};
+use crate::support::{handlers::spawned_if, never_hangs, poll, waker::Woken};
 
 /// Bytes whose owner locks the channel when they are freed.
 struct Looks(EventSender);
@@ -44,11 +44,11 @@ async fn a_kept_sender_does_not_keep_the_task_of_the_connection() {
     for ends_itself in [false, true] {
         for spawn_handler in [false, true] {
             let (keep, kept) = channel();
-            let body = EventBody::new(move |events| {
+            let options = spawned_if(spawn_handler);
+            let mut body = EventBody::with_options(options, move |events| {
                 keep.send(events).unwrap();
                 pending()
             });
-            let mut body = if spawn_handler { body.spawn_handler() } else { body };
             let (woken, waker) = Woken::new();
             assert!(poll(&mut body, &waker).is_ready(), "the greeting");
             while poll(&mut body, &waker).is_ready() {}
@@ -86,10 +86,10 @@ async fn the_sends_of_a_handler_do_not_wake_its_own_task() {
     assert!(poll(&mut body, &waker).is_pending());
     for round in 1..=3 {
         go_on.send(()).await.unwrap();
-        assert_eq!(woken.count(), round, "by what it waits for");
+        assert_eq!(woken.count(), round, "its channel wakes it");
         assert!(poll(&mut body, &waker).is_ready());
         assert!(poll(&mut body, &waker).is_pending());
-        assert_eq!(woken.count(), round, "not by what it sends");
+        assert_eq!(woken.count(), round, "its own sends do not");
     }
 }
 

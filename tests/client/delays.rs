@@ -208,14 +208,14 @@ async fn the_source_gives_up_after_a_number_of_attempts_or_a_time() {
     let refused = || Mock::new((0..20).map(|_| Answer::Refused));
     let all = reported(refused().source().reconnection(steady().attempts(3))).await;
     assert_eq!(all.len(), 3);
-    assert_eq!(all[2], "fatal: gave up, with 3 failed attempts since the last connection");
+    assert_eq!(all[2], "fatal: gave up after 3 failed attempts since the last connection");
 
     // A connection between failures resets the count.
     let mock = Mock::new([Answer::Refused, Answer::Ends(""), Answer::Refused, Answer::Refused]);
     let all = reported(mock.source().reconnection(steady().attempts(2))).await;
     assert_eq!(
         all.last().unwrap(),
-        "fatal: gave up, with 2 failed attempts since the last connection"
+        "fatal: gave up after 2 failed attempts since the last connection"
     );
     assert_eq!(mock.asked().len(), 4);
 

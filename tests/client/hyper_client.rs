@@ -126,8 +126,8 @@ async fn a_source_is_made_from_a_url_or_a_request_and_an_invalid_url_is_its_firs
     for wrong in ["http://[", "no url", "localhost:8080", "/events", "ftp://localhost/", "http://"]
     {
         let reported = timeout(LIMIT, mock::reported(EventSource::new(wrong))).await.unwrap();
-        assert_eq!(reported, ["fatal: invalid uri"], "{wrong}");
+        assert_eq!(reported, ["fatal: invalid URI"], "{wrong}");
     }
     let request = Request::get("/events").body("").unwrap();
-    assert_eq!(mock::reported(EventSource::send(request)).await, ["fatal: invalid uri"]);
+    assert_eq!(mock::reported(EventSource::send(request)).await, ["fatal: invalid URI"]);
 }

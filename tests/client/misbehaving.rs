@@ -169,7 +169,7 @@ async fn a_refused_connection_is_retried_until_the_source_gives_up() {
     drop(listener);
     let reported = reported(source(&url).reconnection(quick().attempts(3)), 4).await;
     let again = "again: the request failed";
-    let gave_up = "fatal: gave up, with 3 failed attempts since the last connection";
+    let gave_up = "fatal: gave up after 3 failed attempts since the last connection";
     assert_eq!(reported, [again, again, gave_up, "end"]);
 }
 
@@ -261,7 +261,7 @@ async fn silence_after_the_head_is_a_lost_connection() {
     let source = source(&url).idle_timeout(Duration::from_millis(300));
     assert_eq!(
         reported(source, 4).await,
-        ["opened", "again: no byte for 300ms", "opened", "event x"]
+        ["opened", "again: no bytes received for 300ms", "opened", "event x"]
     );
 }
 
@@ -305,7 +305,10 @@ async fn a_gibibyte_without_a_line_end_is_an_error_and_takes_bounded_memory() {
     let mut updates = source(&url).max_line_bytes(1 << 20).updates();
     assert_eq!(next(&mut updates).await, "opened");
     let error = next(&mut updates).await;
-    assert_eq!(error, "error: the line that starts at byte 0 is longer than 1048576 bytes");
+    assert_eq!(
+        error,
+        "error: the line that starts at byte 0 is longer than 1048576 bytes; raise `max_line_bytes` of the parser"
+    );
     // The source reads on for the next event, until the application reconnects.
     let reading = timeout(Duration::from_millis(100), updates.next()).await;
     assert!(reading.is_err(), "{reading:?}");
@@ -370,8 +373,7 @@ async fn a_gzip_encoding_that_was_not_requested_is_fatal() {
     bytes.extend_from_slice(head.as_bytes());
     bytes.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]);
     let (url, seen) = server([Act::Bytes(bytes)]).await;
-    let error =
-        "fatal: not an event stream: the content encoding is \"gzip\", which nothing has undone";
+    let error = "fatal: not an event stream: the content encoding is \"gzip\": decode the body before it is read";
     assert_eq!(reported(source(&url), 2).await, [error, "end"]);
     assert!(!seen.heads.lock().unwrap()[0].to_lowercase().contains("accept-encoding"));
 }

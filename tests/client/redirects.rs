@@ -112,11 +112,11 @@ async fn an_invalid_location_is_fatal_and_the_error_says_why() {
         (&[("location", "")], "a redirect (301 Moved Permanently) without a Location"),
         (
             &[("location", "ftp://server/")],
-            "a redirect to \"ftp://server/\", which is no URL of http or https",
+            "a redirect to \"ftp://server/\", which is not an http or https URL",
         ),
         (
             &[("location", "/a"), ("location", "/b")],
-            "a redirect (301 Moved Permanently) with several Locations that differ",
+            "a redirect (301 Moved Permanently) with several different Locations",
         ),
     ] {
         let mock = Mock::new([Answer::Status(301, headers), Answer::Stays("")]);

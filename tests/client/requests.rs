@@ -49,16 +49,16 @@ async fn a_request_is_sent_again_unchanged() {
 async fn an_invalid_uri_is_the_first_item() {
     let mock = Mock::new([]);
     let source = EventSource::get(mock.clone(), "http://server/ not a uri");
-    assert_eq!(reported(source).await, ["fatal: invalid uri"]);
+    assert_eq!(reported(source).await, ["fatal: invalid URI"]);
     // The service gets no request for an invalid URI.
     for uri in ["server:8080", "server", "ftp://server/"] {
         let source = EventSource::get(mock.clone(), uri);
-        assert_eq!(reported(source).await, ["fatal: invalid uri"], "{uri}");
+        assert_eq!(reported(source).await, ["fatal: invalid URI"], "{uri}");
         let request = Request::get(uri).body("").unwrap();
         let error = EventSource::request(mock.clone(), request).next_event().await;
         let error = error.unwrap().unwrap_err();
         let cause = std::error::Error::source(&error).unwrap().to_string();
-        assert_eq!(cause, "no URL of http or https with a host", "{uri}");
+        assert_eq!(cause, "expected an http or https URL with a host", "{uri}");
     }
     assert!(mock.asked().is_empty());
 }

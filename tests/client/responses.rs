@@ -54,10 +54,10 @@ async fn only_an_event_stream_without_content_encoding_is_read() {
             &[("content-type", "text/html")][..],
             "the content type is \"text/html\", not text/event-stream",
         ),
-        (&[], "there is no content type, where text/event-stream was expected"),
+        (&[], "the content type is missing, not text/event-stream"),
         (
             &[("content-type", "text/event-stream"), ("content-encoding", "gzip")],
-            "the content encoding is \"gzip\", which nothing has undone",
+            "the content encoding is \"gzip\": decode the body before it is read",
         ),
         (
             &[
@@ -65,7 +65,7 @@ async fn only_an_event_stream_without_content_encoding_is_read() {
                 ("content-encoding", "identity"),
                 ("content-encoding", "gzip"),
             ],
-            "the content encoding is \"gzip\", which nothing has undone",
+            "the content encoding is \"gzip\": decode the body before it is read",
         ),
         (
             &[("content-type", "text/event-stream"), ("content-type", "text/html")],

@@ -89,6 +89,6 @@ async fn a_reconnect_drops_a_partial_event() {
 async fn an_event_that_is_too_large_is_an_item_and_the_next_one_follows() {
     let mock = Mock::new([Answer::Stays("data: 0123456789\n\nid: 1\ndata: x\n\n")]);
     let all = reported(mock.source().max_event_bytes(12)).await;
-    let error = "error: the event that starts at byte 0 is larger than 12 bytes";
+    let error = "error: the event that starts at byte 0 is larger than 12 bytes; raise `max_event_bytes` of the parser";
     assert_eq!(all, ["opened 1", error, "event x"]);
 }

@@ -44,7 +44,7 @@ async fn silence_is_a_loss_after_the_idle_timeout_and_comments_end_the_silence()
     assert_eq!(comments, 5);
     assert_eq!(started.elapsed().as_secs(), 5 * 9 + 10);
     assert!(again.cause.is_timeout());
-    assert_eq!(again.cause.to_string(), "no byte for 10s");
+    assert_eq!(again.cause.to_string(), "no bytes received for 10s");
 }
 
 /// On a running clock: a paused clock does not advance while a task is ready.

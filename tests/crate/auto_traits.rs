@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     error::Error,
+    fmt::Debug,
     hash::Hash,
     marker::PhantomPinned,
     panic::{RefUnwindSafe, UnwindSafe},
@@ -11,18 +12,18 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_sink::Sink;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{SinkExt as _, StreamExt as _, stream};
 use http_body::Body;
 use http_body_util::Full;
 use static_assertions::{assert_impl_all, assert_impl_all as yes, assert_not_impl_any as no};
 use tower_sse::{
-    Accept, BoxError, Buffer, Connect, DelayRange, EncodedEvent, EndReason, Event, EventBody,
-    EventBodyError, EventChannelHandler, EventData, EventId, EventParser, EventReceiver,
-    EventSender, EventSource, EventSourceError, EventStream, EventStreamError, EventTooLarge,
-    EventType, Farewell, FieldName, InvalidEncoding, InvalidEventId, InvalidEventType,
-    InvalidFieldName, InvalidLastEventId, KeepAlive, LastEventId, Parsed, ReconnectTo,
-    Reconnection, Refusal, ResponseHead, SendError, Shutdown, ShutdownIo, ShutdownTimeout,
-    SseLayer, SseService, StreamEnd, StreamOptions, UnexpectedResponse, Update, Updates,
+    Accept, BodyOptions, BoxError, Buffer, Connect, DelayRange, EncodedEvent, EndReason, Event,
+    EventBody, EventBodyError, EventChannelHandler, EventData, EventId, EventParser, EventReceiver,
+    EventSender, EventSink, EventSource, EventSourceError, EventStream, EventStreamError,
+    EventTooLarge, EventType, Farewell, FieldName, HandlerOptions, InvalidEncoding, InvalidEventId,
+    InvalidEventType, InvalidFieldName, InvalidLastEventId, KeepAlive, LastEventId, Parsed,
+    ReconnectTo, Reconnection, Refusal, ResponseHead, SendError, Shutdown, ShutdownIo,
+    ShutdownTimeout, SseLayer, SseService, StreamEnd, UnexpectedResponse, Update, Updates,
     client::{Attempt, Opened, ReadyState, Reconnecting},
     handler::HandlerFuture,
     layer::{OriginalUri, ResponseFuture, SseBody},
@@ -56,7 +57,16 @@ yes!(DelayRange: Send, Sync, Unpin, Copy);
 
 yes!(Buffer: Send, Sync, Unpin, Copy, Default);
 
-yes!(EventSender: Send, Sync, Unpin, Clone, UnwindSafe, RefUnwindSafe, Sink<Event>, Sink<EncodedEvent>);
+yes!(EventSender: Send, Sync, Unpin, Clone, UnwindSafe, RefUnwindSafe);
+
+no!(EventSender: Sink<Event>);
+
+yes!(EventSink: Send, Sync, Unpin, Clone, UnwindSafe, RefUnwindSafe, Sink<Event>);
+
+// The type of the event does not matter, because a sink holds no event.
+yes!(EventSink<EncodedEvent>: Send, Sync, Unpin, Clone, UnwindSafe, RefUnwindSafe, Sink<EncodedEvent>);
+
+yes!(EventSink<Local>: Send, Sync, Unpin, Clone);
 
 yes!(EventReceiver: Send, Sync, Unpin);
 
@@ -70,7 +80,9 @@ yes!(EventBodyError: Send, Sync, Unpin, Error, Clone);
 
 yes!(KeepAlive: Send, Sync, Unpin, Clone, Default);
 
-yes!(StreamOptions: Send, Sync, Unpin, Clone, Default);
+yes!(BodyOptions: Send, Sync, Unpin, Clone, Default, Debug);
+
+yes!(HandlerOptions: Send, Sync, Unpin, Clone, Default, Debug, From<BodyOptions>);
 
 yes!(EndReason: Send, Sync, Unpin, Copy, Hash);
 
@@ -101,16 +113,22 @@ yes!(InvalidLastEventId: Send, Sync, Unpin, Error, Clone);
 // With any body of the request.
 yes!(EventChannelHandler<Local>: Send, Sync, Unpin, Clone);
 
+#[cfg(feature = "hub")]
 yes!(tower_sse::Hub: Send, Sync, Unpin, Clone);
 
+#[cfg(feature = "hub")]
 yes!(tower_sse::hub::HubHandler: Send, Sync, Unpin, Clone);
 
+#[cfg(feature = "hub")]
 yes!(tower_sse::hub::HubFuture: Send, Unpin);
 
+#[cfg(feature = "hub")]
 yes!(tower_sse::hub::Subscription: Send, Sync, Unpin);
 
+#[cfg(feature = "hub")]
 yes!(tower_sse::hub::Entry: Send, Sync, Unpin, Clone);
 
+#[cfg(feature = "hub")]
 yes!(tower_sse::hub::PublishError: Send, Sync, Unpin);
 
 yes!(HandlerFuture<Vec<u8>>: Send, Unpin);
@@ -183,6 +201,7 @@ fn futures_are_send() {
     let (events, receiver) = tower_sse::event_channel(Buffer::default());
     is_send(&events.send(Event::new("x")));
     is_send(&events.closed());
+    is_send(&events.clone().into_sink::<Event>().send(Event::new("x")));
     is_send(&EventBody::from(receiver).next_chunk());
     is_send(&EventStream::new(Full::<Bytes>::default()).next());
     let service = tower::service_fn(|_: http::Request<Full<Bytes>>| async {

@@ -79,6 +79,41 @@ fn only_a_hub_takes_an_accept_with_topics() {
 }
 
 #[test]
+fn a_setting_of_handlers_exists_only_where_there_is_a_handler() {
+    let fine = "HandlerOptions::new().buffer(Buffer::default()).send_timeout(Default::default()).spawn_handler()";
+    assert_eq!(check("settings_of_a_handler", &with(fine)), None);
+    let settings = [
+        ("buffer", "buffer(Buffer::default())"),
+        ("spawn_handler", "spawn_handler()"),
+        ("send_timeout", "send_timeout(std::time::Duration::from_secs(1))"),
+    ];
+    let values = [
+        ("hub", "Hub::new().handler(|connect| async move { connect.accept().topics([\"a\"]) })"),
+        ("body", "EventBody::from(event_channel(Buffer::default()).1)"),
+        ("options", "BodyOptions::new()"),
+    ];
+    for (of, value) in values {
+        // A setting of bodies, so that the errors below have the intended cause.
+        let fine = format!("{value}.without_greeting()");
+        assert_eq!(check(&format!("{of}_greeting"), &with(&fine)), None);
+        for (name, setting) in settings {
+            let program = with(&format!("{value}.{setting}"));
+            let said = check(&format!("{of}_{name}"), &program)
+                .unwrap_or_else(|| panic!("{value}.{setting} compiles"));
+            assert!(said.contains("E0599") && said.contains(name), "{said}");
+        }
+    }
+}
+
+#[test]
+fn an_error_names_the_service_that_an_event_source_needs() {
+    let said = check("no_service", &with("EventSource::get::<_, Vec<u8>, _>(7_u32, \"/\")"));
+    let said = said.unwrap();
+    assert!(said.contains("an `EventSource` cannot send requests with `u32`"), "{said}");
+    assert!(said.contains("tower_service::Service"), "{said}");
+}
+
+#[test]
 fn text_is_no_event_and_a_stream_of_text_is_no_stream_of_events() {
     let said = check(
         "send_text",

@@ -13,7 +13,8 @@ use futures_util::FutureExt as _;
 use proptest::{collection::vec, option, prelude::*};
 use sse_core::{SseDecoder, SseEvent};
 use tower_sse::{
-    Buffer, EncodedEvent, Event, EventBody, EventId, EventType, FieldName, event_channel,
+    Buffer, EncodedEvent, Event, EventBody, EventId, EventType, FieldName, HandlerOptions,
+    event_channel,
 };
 
 use crate::support::read_text;
@@ -197,7 +198,8 @@ proptest! {
         lengths in vec(1..40_usize, 1..5),
     ) {
         let to_send = events.clone();
-        let body = EventBody::new(|sender| async move {
+        let options = HandlerOptions::new().buffer(Buffer::fixed(capacity)).without_keep_alive();
+        let mut body = EventBody::with_options(options, |sender| async move {
             for (event, encoded) in to_send {
                 match encoded {
                     true => sender.send(event.encode()).await?,
@@ -206,7 +208,6 @@ proptest! {
             }
             Ok(())
         });
-        let mut body = body.buffer(Buffer::fixed(capacity)).without_keep_alive();
         let mut chunks = Vec::new();
         // No future waits, so the body is pending only to let other tasks run.
         loop {

@@ -126,7 +126,7 @@ async fn contract_service_reports_a_read_timeout_and_reconnects() {
         Harness::start([Answer::Holds(&[b"data: a\n\n"]), Answer::Holds(&[b"data: b\n\n"])]).await;
     let _service = Service::start(&harness, json!({"readTimeoutMs": 300})).await;
     assert_eq!(harness.callback(1).await, event("message", "a", ""));
-    let error = json!({"kind": "error", "error": "no byte for 300ms"});
+    let error = json!({"kind": "error", "error": "no bytes received for 300ms"});
     assert_eq!(harness.callback(2).await, error);
     assert_eq!(harness.callback(3).await, event("message", "b", ""));
 }

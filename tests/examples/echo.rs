@@ -52,22 +52,29 @@ async fn echo_reports_which_event_and_which_field_is_wrong() {
     for (script, error) in [
         (
             json!([{}, {}, {}, {"type": "ab\nc"}]),
-            "event 3: type: invalid event type: line feed at byte 2",
+            "event 3: type: invalid event type: line feed at byte 2; remove it",
         ),
-        (json!([{"type": "\r"}]), "event 0: type: invalid event type: carriage return at byte 0"),
+        (
+            json!([{"type": "\r"}]),
+            "event 0: type: invalid event type: carriage return at byte 0; remove it",
+        ),
         (
             json!([{"id": "a\u{0}"}]),
-            "event 0: id: invalid event id: control character 0x00 at byte 1",
+            "event 0: id: invalid event ID: control character 0x00 at byte 1; remove it",
         ),
         (
             json!([{"fields": [["a:b", ""]]}]),
-            "event 0: fields: invalid field name: colon at byte 1",
+            "event 0: fields: invalid field name: colon at byte 1; remove it",
         ),
         (
             json!([{"fields": [["data", ""]]}]),
-            "event 0: fields: invalid field name: it is one of the standard's own fields",
+            "event 0: fields: invalid field name: `data` is a field of the standard; \
+             set it with `Event::with_data`",
         ),
-        (json!([{"fields": [["", ""]]}]), "event 0: fields: invalid field name: it is empty"),
+        (
+            json!([{"fields": [["", ""]]}]),
+            "event 0: fields: invalid field name: it is empty; use at least one character",
+        ),
         (
             json!([{"fields": "x"}]),
             "event 0: fields: invalid type: string \"x\", expected a sequence",

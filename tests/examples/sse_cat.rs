@@ -121,7 +121,7 @@ async fn sse_cat_exits_with_an_error_at_a_fatal_error() {
     assert!(lines.len() == 1 && lines[0].starts_with(r#"{"error":""#) && !ended_well, "{lines:?}");
     for wrong in ["localhost:8080", "/events", "ftp://localhost/events"] {
         let (lines, ended_well) = cat(&[wrong], b"").await;
-        let error = r#"{"error":"invalid uri: no URL of http or https with a host"}"#;
+        let error = r#"{"error":"invalid URI: expected an http or https URL with a host"}"#;
         assert_eq!((lines, ended_well), (vec![error.to_owned()], false), "{wrong}");
     }
 
@@ -135,7 +135,7 @@ async fn sse_cat_has_timeouts_a_limit_and_one_connection() {
     let harness = Harness::start([Answer::Ends(&[b"data: 123456789\n\ndata: 1\n\n"])]).await;
     let args = [&harness.url("/"), "--no-reconnect", "--max-event-bytes", "12"];
     let (lines, ended_well) = cat(&args, b"").await;
-    let error = r#"{"error":"the event that starts at byte 0 is larger than 12 bytes"}"#;
+    let error = r#"{"error":"the event that starts at byte 0 is larger than 12 bytes; raise `max_event_bytes` of the parser"}"#;
     assert_eq!(lines, [OPENED, error, r#"{"event":"message","data":"1","id":""}"#, CLOSED]);
     assert!(ended_well);
 
@@ -151,14 +151,15 @@ async fn sse_cat_has_timeouts_a_limit_and_one_connection() {
     assert!(ended_well && lines == [&text["data: ".len()..]]);
     let less = (text.len() - 1).to_string();
     let (lines, _) = cat(&["-", "--max-event-bytes", &less], line).await;
+    let error = "the event that starts at byte 0 is larger than";
     let error =
-        format!(r#"{{"error":"the event that starts at byte 0 is larger than {less} bytes"}}"#);
+        format!(r#"{{"error":"{error} {less} bytes; raise `max_event_bytes` of the parser"}}"#);
     assert_eq!(lines, [error]);
 
     let harness = Harness::start([Answer::Holds(&[])]).await;
     let args = [&harness.url("/"), "--idle-timeout", "200ms", "--no-reconnect"];
     let (lines, ended_well) = cat(&args, b"").await;
-    assert_eq!(lines, [OPENED, r#"{"error":"no byte for 200ms"}"#]);
+    assert_eq!(lines, [OPENED, r#"{"error":"no bytes received for 200ms"}"#]);
     assert!(!ended_well);
 
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -64,18 +64,6 @@ async fn readers_at_the_same_position_share_the_same_bytes() {
     assert_eq!(pointers[0], pointers[2]);
 }
 
-#[tokio::test]
-async fn settings_of_handlers_have_no_effect_on_a_reader() {
-    let hub = Hub::new();
-    let body = hub.subscribe(topics(&["a"])).into_body();
-    let mut body = body.spawn_handler().buffer(tower_sse::Buffer::dropping(1)).without_greeting();
-    ready_bytes(&mut body);
-    for n in 0..3 {
-        hub.publish("a", Event::new(n)).await.unwrap();
-    }
-    assert_eq!(ready_bytes(&mut body).matches("data: ").count(), 3);
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_batch_window_joins_events_and_wakes_once() {
     let hub = Hub::new();

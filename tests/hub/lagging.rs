@@ -53,6 +53,26 @@ async fn a_reader_that_lags_is_evicted_or_skips() {
     assert_eq!(*reasons, [tower_sse::EndReason::Evicted, tower_sse::EndReason::ClientGone]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_has_lagged_before_its_body_is_polled_is_evicted() {
+    let hub = Hub::builder().history(History::events(2)).lagging(Lagging::Evict).build();
+    let last = hub.publish("a", Event::new("seen")).await.unwrap().id;
+    let subscription = hub.resume(topics(&["a"]), last);
+    for n in 0..5 {
+        hub.publish("a", Event::new(n)).await.unwrap();
+    }
+    let reason = Arc::new(Mutex::new(None));
+    let reported = reason.clone();
+    let mut body = subscription
+        .into_body()
+        .on_disconnect(move |end| *reported.lock().unwrap() = Some(end.reason()));
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n\n");
+    let error = body.next_chunk().await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "event stream failed: evicted: the client was too slow");
+    assert!(body.next_chunk().await.is_none());
+    assert_eq!(*reason.lock().unwrap(), Some(tower_sse::EndReason::Evicted));
+}
+
 #[tokio::test]
 async fn a_stalled_reader_that_leaves_was_evicted() {
     let reason = Arc::new(Mutex::new(None));

@@ -1,5 +1,5 @@
-//! The hub: the events that its readers get, and the gap that they are told if they may have missed
-//! events.
+//! The hub: the events that its readers get, and the gap that it reports to readers that may have
+//! missed events.
 #![cfg(feature = "hub")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

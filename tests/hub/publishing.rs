@@ -48,7 +48,10 @@ async fn a_rejected_publication_comes_back_with_the_reason() {
     assert_eq!(error.to_string(), "invalid topic: it is empty");
     let error = hub.publish("a", Event::new("x").with_id(7)).await.unwrap_err();
     assert!(error.has_id());
-    assert_eq!(error.to_string(), r#"the event has the id "7", and ids are given by the hub"#);
+    assert_eq!(
+        error.to_string(),
+        r#"the event has the ID "7": publish it without one, the hub sets IDs"#
+    );
     let error = hub.publish("a", "x".repeat(2000)).await.unwrap_err();
     assert!(error.is_too_large(), "{error}");
     assert_eq!(error.into_publications().remove(0).into_event().data().len(), 2000);

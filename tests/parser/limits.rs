@@ -70,7 +70,10 @@ fn the_first_byte_over_the_limit_is_the_error() {
     assert!(parser.next_event().is_none());
     parser.push("7");
     let error = parser.next_event().unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "the line that starts at byte 0 is longer than 12 bytes");
+    assert_eq!(
+        error.to_string(),
+        "the line that starts at byte 0 is longer than 12 bytes; raise `max_line_bytes` of the parser"
+    );
     assert!(parser.next_event().is_none());
 }
 

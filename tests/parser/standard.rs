@@ -163,7 +163,7 @@ const FIELDS: &[Row] = &[
     ("an empty line of data", b"data: a\ndata:\ndata: b\n\n", &[("message", "a\n\nb", "")]),
     ("an empty first line", b"data:\ndata: a\n\n", &[("message", "\na", "")]),
     ("JSON", b"data: {\"a\": [1, 2]}\n\n", &[("message", "{\"a\": [1, 2]}", "")]),
-    ("longer than what is kept without an allocation", b"data: 0123456789012345678901234567890123456789\n\n", &[("message", "0123456789012345678901234567890123456789", "")]),
+    ("too long to be stored without an allocation", b"data: 0123456789012345678901234567890123456789\n\n", &[("message", "0123456789012345678901234567890123456789", "")]),
     ("several long lines", b"data: 0123456789012345678901234567890123456789\ndata: abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz\n\n", &[("message", "0123456789012345678901234567890123456789\nabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", "")]),
     // "If the field value does not contain U+0000 NULL, then set the last event ID buffer to the field
     // value. Otherwise, ignore the field."
@@ -206,8 +206,8 @@ const DISPATCH: &[Row] = &[
     ("two lines of one event", b"data: first\ndata: second\n\n", &[("message", "first\nsecond", "")]),
     ("two events", b"data: one\n\ndata: two\n\n", &[("message", "one", ""), ("message", "two", "")]),
     // "Set the data buffer and the event type buffer to the empty string."
-    ("a type is of one event", b"event: a\ndata: x\n\ndata: y\n\n", &[("a", "x", ""), ("message", "y", "")]),
-    ("data is of one event", b"data: x\n\ndata: y\n\n", &[("message", "x", ""), ("message", "y", "")]),
+    ("a type applies to one event", b"event: a\ndata: x\n\ndata: y\n\n", &[("a", "x", ""), ("message", "y", "")]),
+    ("data belongs to one event", b"data: x\n\ndata: y\n\n", &[("message", "x", ""), ("message", "y", "")]),
     // The examples of the standard.
     ("its first", b"data: YHOO\ndata: +2\ndata: 10\n\n", &[("message", "YHOO\n+2\n10", "")]),
     ("its second", b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n", &[("message", "first event", "1"), ("message", "second event", "")]),

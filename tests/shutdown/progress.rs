@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep, timeout};
-use tower_sse::{EndReason, EventBody, Farewell, Shutdown, StreamOptions};
+use tower_sse::{BodyOptions, EndReason, EventBody, Farewell, Shutdown};
 
 use crate::support::{
     MINUTE, SECOND,
@@ -67,7 +67,7 @@ async fn streams_are_counted_from_the_response_to_the_hook() {
 async fn a_shutdown_does_not_end_a_stream_that_was_taken_from_it() {
     let shutdown = Shutdown::new(plain_bye());
     shutdown.start();
-    let body = EventBody::new(|_| pending()).shutdown(&shutdown).options(StreamOptions::new());
+    let body = EventBody::new(|_| pending()).shutdown(&shutdown).options(BodyOptions::new());
     assert_eq!(shutdown.streams(), 0);
     let mut body = body.without_keep_alive();
     body.next_chunk().await.unwrap().unwrap();

@@ -57,7 +57,7 @@ async fn data_is_read_as_json_and_an_event_that_is_not_json_is_returned_in_the_e
     let mut values = EventStream::new(body).until_data("[DONE]").json::<Vec<u32>>();
     assert_eq!(values.next().await.unwrap().unwrap(), [1, 2]);
     let error = values.next().await.unwrap().unwrap_err();
-    assert!(error.to_string().ends_with("an event of the type \"odd\""), "{error}");
+    assert!(error.to_string().ends_with("in the data of an event of type \"odd\""), "{error}");
     let JsonItemError::Json(_, event) = error else { panic!("{error}") };
     assert_eq!(event.data(), "{");
     assert!(values.next().await.unwrap().unwrap().is_empty());

@@ -11,6 +11,7 @@ use tower_sse::{EndReason, Event, EventBody, Refusal, event_channel_handler};
 use crate::support::{
     SECOND, decode,
     ends::Ends,
+    handlers::spawned_if,
     http::{Server, call, get, read_incoming, request, soon},
     log::Log,
     read_all,
@@ -160,26 +161,26 @@ async fn an_error_whose_display_panics_is_still_a_failure() {
 async fn a_failure_after_the_end_is_logged_unless_it_is_the_error_of_a_send() {
     for (spawn_handler, logged) in [(false, 2), (true, 2)] {
         let log = Log::start();
-        let panics = EventBody::new(|events| async move {
+        let panics = EventBody::with_options(spawned_if(spawn_handler), |events| async move {
             events.close();
             panic!("after the end")
         });
-        let fails = EventBody::new(|events| async move {
+        let fails = EventBody::with_options(spawned_if(spawn_handler), |events| async move {
             events.close();
             Err("after the end".into())
         });
-        let notices = EventBody::new(|events| async move {
+        let notices = EventBody::with_options(spawned_if(spawn_handler), |events| async move {
             events.close();
             events.send(Event::new("late")).await?;
             Ok(())
         });
-        let notices_encoded = EventBody::new(|events| async move {
-            events.close();
-            Ok(events.send(Event::new("late").encode()).await?)
-        });
+        let notices_encoded =
+            EventBody::with_options(spawned_if(spawn_handler), |events| async move {
+                events.close();
+                Ok(events.send(Event::new("late").encode()).await?)
+            });
         for body in [panics, fails, notices, notices_encoded] {
             let mut ends = Ends::new();
-            let body = if spawn_handler { body.spawn_handler() } else { body };
             let mut body = body.on_disconnect(ends.hook());
             body.next_chunk().await.unwrap().unwrap();
             sleep(SECOND).await;

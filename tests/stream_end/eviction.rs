@@ -6,7 +6,7 @@ use std::{future::pending, time::Duration};
 use futures_util::SinkExt as _;
 use tokio::time::{Instant, sleep};
 use tower_sse::{
-    Buffer, EndReason, Event, EventBody, EventSender, Shutdown, event_channel,
+    Buffer, EndReason, Event, EventBody, EventSender, HandlerOptions, Shutdown, event_channel,
     event_channel_handler,
 };
 
@@ -67,10 +67,10 @@ async fn a_send_that_waits_too_long_evicts_its_stream() {
 async fn an_evicted_stream_whose_connection_is_then_cut_stays_evicted() {
     let mut ends = Ends::new();
     let (events, receiver) = event_channel(Buffer::fixed(1));
-    let mut body = EventBody::from(receiver).send_timeout(SECOND).on_disconnect(ends.hook());
+    let mut body = EventBody::from(receiver.send_timeout(SECOND)).on_disconnect(ends.hook());
     body.next_chunk().await.unwrap().unwrap();
     events.send(Event::new(1)).await.unwrap();
-    let mut sink = events.clone();
+    let mut sink = events.clone().into_sink();
     let error = sink.feed(Event::new(2)).await.unwrap_err();
     assert!(error.is_timeout());
     // A sink holds no event while it waits, so the error returns none.
@@ -84,7 +84,7 @@ fn a_blocking_send_that_times_out_returns_its_event() {
     never_hangs(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (events, receiver) = event_channel(Buffer::fixed(1));
-        let mut body = EventBody::from(receiver).send_timeout(Duration::from_millis(20));
+        let mut body = EventBody::from(receiver.send_timeout(Duration::from_millis(20)));
         runtime.block_on(body.next_chunk()).unwrap().unwrap();
         events.blocking_send(Event::new(1)).unwrap();
         let error = events.blocking_send(Event::new(2)).unwrap_err();
@@ -97,7 +97,7 @@ fn a_blocking_send_that_times_out_returns_its_event() {
 #[tokio::test(start_paused = true)]
 async fn a_send_served_in_time_does_not_evict_and_the_time_restarts() {
     let (events, receiver) = event_channel(Buffer::fixed(1));
-    let mut body = EventBody::from(receiver).send_timeout(5 * SECOND).without_keep_alive();
+    let mut body = EventBody::from(receiver.send_timeout(5 * SECOND)).without_keep_alive();
     body.next_chunk().await.unwrap().unwrap();
     let sending = tokio::spawn(async move {
         for n in 0..10 {
@@ -114,16 +114,16 @@ async fn a_send_served_in_time_does_not_evict_and_the_time_restarts() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_inside_its_body_is_not_evicted_while_its_body_is_not_polled() {
     let mut ends = Ends::new();
-    let body = EventBody::new(|events: EventSender| async move {
+    let options = HandlerOptions::new()
+        .buffer(Buffer::fixed(1))
+        .send_timeout(SECOND)
+        .on_disconnect(ends.hook());
+    let mut body = EventBody::with_options(options, |events| async move {
         for n in 0..3 {
             events.send(Event::new(n)).await?;
         }
         Ok(())
-    })
-    .buffer(Buffer::fixed(1))
-    .send_timeout(SECOND)
-    .on_disconnect(ends.hook());
-    let mut body = body;
+    });
     body.next_chunk().await.unwrap().unwrap();
     sleep(MINUTE).await;
     assert_eq!(read_text(body).await, "data: 1\n\ndata: 2\n\n");
@@ -133,7 +133,7 @@ async fn a_handler_inside_its_body_is_not_evicted_while_its_body_is_not_polled()
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_is_not_evicted_however_many_senders_wait() {
     let (events, receiver) = event_channel(Buffer::fixed(1));
-    let mut body = EventBody::from(receiver).send_timeout(5 * SECOND).without_keep_alive();
+    let mut body = EventBody::from(receiver.send_timeout(5 * SECOND)).without_keep_alive();
     body.next_chunk().await.unwrap().unwrap();
     let senders: Vec<_> = (0..20)
         .map(|n| {
@@ -154,7 +154,7 @@ async fn a_client_that_reads_is_not_evicted_however_many_senders_wait() {
 async fn a_body_that_is_never_polled_is_evicted_or_expires() {
     let mut ends = Ends::new();
     let (events, receiver) = event_channel(Buffer::fixed(1));
-    let body = EventBody::from(receiver).send_timeout(SECOND).on_disconnect(ends.hook());
+    let body = EventBody::from(receiver.send_timeout(SECOND)).on_disconnect(ends.hook());
     events.send(Event::new(1)).await.unwrap();
     assert!(events.send(Event::new(2)).await.unwrap_err().is_timeout());
     drop(body);

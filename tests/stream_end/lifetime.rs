@@ -3,13 +3,15 @@
 use std::{future::pending, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
-use tower_sse::{Connect, EndReason, Event, EventBody, EventSender, Farewell, Shutdown};
+use tower_sse::{
+    Connect, EndReason, Event, EventBody, EventSender, Farewell, HandlerOptions, Shutdown,
+};
 
 use crate::support::{
     MINUTE, SECOND,
     ends::Ends,
     farewells::{BYE, body_that_obeys, bye, reading, std_in},
-    handlers::one_event_then_idle,
+    handlers::{one_event_then_idle, spawned_if},
     http::{call, get},
     read_text,
 };
@@ -76,13 +78,11 @@ async fn a_stream_that_is_past_its_deadline_starts_no_handler() {
     sleep(MINUTE).await;
     for spawn_handler in [false, true] {
         let mut ends = Ends::new();
-        let mut body = EventBody::new(|_| async { panic!("it must not run") })
+        let options = spawned_if(spawn_handler);
+        let body = EventBody::with_options(options, |_| async { panic!("it must not run") })
             .deadline(std_in(Duration::ZERO))
             .farewell(bye())
             .on_disconnect(ends.hook());
-        if spawn_handler {
-            body = body.spawn_handler();
-        }
         assert_eq!(read_text(body).await, format!(": connected\n\n{BYE}"));
         assert_eq!(ends.only().reason(), EndReason::Expired);
     }
@@ -101,9 +101,9 @@ async fn the_longest_durations_are_no_panic() {
     let farewell =
         bye().grace_period(Duration::MAX).stagger_over(Duration::MAX).cut_after(Duration::MAX);
     let shutdown = Shutdown::new(farewell.clone());
-    let body = EventBody::new(|_| pending())
+    let options = HandlerOptions::new().send_timeout(Duration::MAX);
+    let body = EventBody::with_options(options, |_| pending())
         .max_lifetime(Duration::MAX)
-        .send_timeout(Duration::MAX)
         .farewell(farewell)
         .shutdown(&shutdown);
     let mut body = body.without_keep_alive();

@@ -13,7 +13,7 @@ use tower_sse::{BoxError, Connect, EndReason, Event, EventBody, event_channel_ha
 
 use crate::support::{
     ends::Ends,
-    handlers::body_of_events,
+    handlers::{body_of_events, spawned_if},
     http::{call, get},
     log::Log,
     read_all, read_text,
@@ -33,7 +33,7 @@ async fn a_panic_anywhere_in_a_handler_is_its_failure() {
     });
     let in_source =
         EventBody::from_stream(stream::poll_fn(|_| -> Poll<Option<Event>> { panic!("in source") }));
-    let in_task = EventBody::new(|_| async { panic!("in task") }).spawn_handler();
+    let in_task = EventBody::with_options(spawned_if(true), |_| async { panic!("in task") });
     for body in [in_call, in_poll, after_an_event, in_source, in_task] {
         let mut ends = Ends::new();
         let (_, error) = read_all(&mut body.on_disconnect(ends.hook())).await;

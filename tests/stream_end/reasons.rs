@@ -18,6 +18,7 @@ use crate::support::{
     SECOND, decode,
     ends::Ends,
     farewells::{BYE, bye, std_in},
+    handlers::spawned_if,
     log::Log,
     read_all, read_text,
 };
@@ -135,12 +136,15 @@ async fn a_stream_lasts_until_the_handler_has_returned_and_the_last_sender_is_dr
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_ended_before_its_client_left_keeps_its_reason() {
-    let failing = || EventBody::new(|_| async { Err("the database is gone".into()) });
+    let failing = |spawn_handler| {
+        let options = spawned_if(spawn_handler);
+        EventBody::with_options(options, |_| async { Err("the database is gone".into()) })
+    };
     let log = Log::start();
 
     // The client leaves in the pause before the error.
     let mut ends = Ends::new();
-    let mut body = failing().on_disconnect(ends.hook());
+    let mut body = failing(false).on_disconnect(ends.hook());
     body.next_chunk().await.unwrap().unwrap();
     assert!(body.next_chunk().now_or_never().is_none());
     drop(body);
@@ -150,7 +154,7 @@ async fn a_stream_that_ended_before_its_client_left_keeps_its_reason() {
 
     // The client leaves while the body is not polled.
     let mut ends = Ends::new();
-    let mut body = failing().spawn_handler().on_disconnect(ends.hook());
+    let mut body = failing(true).on_disconnect(ends.hook());
     body.next_chunk().await.unwrap().unwrap();
     sleep(SECOND).await;
     drop(body);

@@ -9,7 +9,8 @@ use std::{
 };
 
 use tower_sse::{
-    BoxError, Event, EventBody, EventChannelHandler, encode::Encode, event_channel_handler,
+    BoxError, Event, EventBody, EventChannelHandler, HandlerOptions, encode::Encode,
+    event_channel_handler,
 };
 
 /// A handler that sends these events and returns.
@@ -41,6 +42,14 @@ pub(crate) fn one_event_then_idle<B: Send + 'static>() -> EventChannelHandler<B>
     })
 }
 
+/// Default settings, or those of a handler in a task of its own.
+pub(crate) fn spawned_if(spawn_handler: bool) -> HandlerOptions {
+    match spawn_handler {
+        true => HandlerOptions::new().spawn_handler(),
+        false => HandlerOptions::new(),
+    }
+}
+
 /// A body whose handler sends nothing and never returns.
 pub(crate) fn idle_body() -> EventBody {
     EventBody::new(|_events| async move { pending::<Result<(), BoxError>>().await })
@@ -48,7 +57,12 @@ pub(crate) fn idle_body() -> EventBody {
 
 /// A body of `n` events, whose data and ids are the numbers from 0.
 pub(crate) fn body_of_events(n: usize) -> EventBody {
-    EventBody::new(move |events| async move {
+    body_with(HandlerOptions::new(), n)
+}
+
+/// The same, with these settings.
+pub(crate) fn body_with(options: HandlerOptions, n: usize) -> EventBody {
+    EventBody::with_options(options, move |events| async move {
         for n in 0..n {
             events.send(Event::new(n).with_id(n)).await?;
         }

@@ -122,8 +122,8 @@ fn publications_and_gaps_of_a_hub_are_counted() {
     assert_eq!((gaps("lagged"), gaps("unknown"), gaps("trimmed")), (2, 1, 0));
     let lines = log.all_lines();
     let logged = |line: &str| lines.iter().filter(|it| it.contains(line)).count();
-    assert_eq!(logged("a reader of a hub has a gap reason=\"lagged\" missed=2"), 2, "{lines:?}");
-    assert_eq!(logged("a reader of a hub has a gap reason=\"unknown\""), 1, "{lines:?}");
+    assert_eq!(logged("hub reader has a gap reason=\"lagged\" missed=2"), 2, "{lines:?}");
+    assert_eq!(logged("hub reader has a gap reason=\"unknown\""), 1, "{lines:?}");
 }
 
 #[test]
