@@ -29,16 +29,23 @@ use crate::{
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct ActiveStream {
+    /// Where the events come from.
     pub(super) source: Source,
+    /// How much may go out at a time.
     pub(super) pacing: Pacing,
+    /// When something is due if nothing else happens.
     pub(super) timers: Timers,
+    /// Whether the greeting has gone out.
     pub(super) prelude: Prelude,
+    /// The source has given its last segment, and has not failed.
+    pub(super) source_ended: bool,
     /// The part of a segment that has not gone out yet.
     pub(super) outgoing: Option<Box<Segment>>,
     /// When the stream ends although its source has not ended. Boxed, since most streams have none.
     pub(super) stop: Option<Box<StopSchedule>>,
     /// The error that the stream ends with, once everything else is out.
     pub(super) error: Option<Box<PendingError>>,
+    /// What has gone out, and how the stream ended.
     pub(super) account: StreamAccount,
     /// When the stream must have ended. It is part of the stop schedule from the first poll on.
     pub(super) deadline: Option<Instant>,
@@ -47,7 +54,9 @@ pub(super) struct ActiveStream {
 /// An error that is held back for a moment, so that the server first writes the events before it.
 #[derive(Debug)]
 pub(super) struct PendingError {
+    /// The reason that the stream reports.
     pub(super) reason: EndReason,
+    /// The error that the body yields.
     pub(super) error: Arc<dyn Error + Send + Sync>,
     /// When the body yields it.
     pub(super) at: Instant,
@@ -61,6 +70,7 @@ impl ActiveStream {
             pacing: Pacing::default(),
             timers: Timers::default(),
             prelude: Prelude::NotStarted,
+            source_ended: false,
             outgoing: None,
             stop: None,
             error: None,

@@ -77,11 +77,13 @@ impl KeepAlive {
                 bytes: [&self.bytes[..], &refresh.bytes].concat().into(),
                 events: 0,
                 last_id: refresh.last_id,
+                is_last: false,
             },
             None => Segment {
                 bytes: self.bytes.clone(),
                 events: 0,
                 last_id: self.id.clone().map(LastId::Own),
+                is_last: false,
             },
         }
     }

@@ -21,7 +21,7 @@ use super::{
     timers::{Timer, TimerSchedule},
 };
 use crate::{
-    channel::{ChannelEnd, Polled, Segment},
+    channel::{ChannelEnd, Interest, Polled, Segment},
     lifecycle::EndReason,
 };
 
@@ -63,13 +63,21 @@ impl ActiveStream {
             if self.error.is_some() {
                 return self.poll_error(cx).map(Err);
             }
-            let hold = self.pacing.is_held(&self.timers);
-            match self.source.poll(hold, &self.account.span, self.account.shutdown(), cx) {
-                Polled::Segment(segment) => return Poll::Ready(Ok(segment)),
+            let interest = Interest {
+                handler: false,
+                hold: self.pacing.is_held(&self.timers),
+                new_turn: !self.pacing.has_yielded(),
+            };
+            match self.source.poll(interest, &self.account.span, self.account.shutdown(), cx) {
+                Polled::Segment(segment) => {
+                    self.source_ended = segment.is_last;
+                    return Poll::Ready(Ok(segment));
+                }
                 Polled::Stop(request) => self.request_stop(request),
                 Polled::HandlerYielded if self.pacing.has_yielded() => {
                     return self.pacing.yield_now(cx);
                 }
+                // The server has written everything already.
                 Polled::HandlerYielded | Polled::HandlerWoken => {}
                 // The prelude goes out alone.
                 Polled::Empty | Polled::End(_) if self.prelude.is_due() => {

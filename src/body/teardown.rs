@@ -13,7 +13,7 @@ impl ActiveStream {
     pub(super) fn finished(&self) -> Option<Outcome> {
         let finished = self.outgoing.is_none()
             && self.prelude.is_sent()
-            && self.source.is_finished()
+            && self.source_ended
             && !self.stop.as_ref().is_some_and(|stop| stop.owes_farewell());
         finished.then(|| self.clean_outcome())
     }

@@ -74,7 +74,7 @@ struct SealedSegment {
 impl SealedSegment {
     fn into_segment(self) -> Segment {
         let last_id = self.last_id.map(|id| LastId::Slice(self.bytes.slice(id)));
-        Segment { bytes: self.bytes, events: self.events, last_id }
+        Segment { bytes: self.bytes, events: self.events, last_id, is_last: false }
     }
 }
 
@@ -98,7 +98,9 @@ impl Queue {
     }
 
     #[inline]
-    pub(super) fn push<E: sealed::Encode>(&mut self, event: &E, layout: &Layout) {
+    /// Queues an event. Returns shared bytes that it has copied, which the caller frees without the
+    /// lock: their owner may be anything.
+    pub(super) fn push<E: sealed::Encode>(&mut self, event: &E, layout: &Layout) -> Option<Bytes> {
         let was_empty = self.is_empty();
         self.events += 1;
         self.bytes += layout.len;
@@ -109,13 +111,15 @@ impl Queue {
             Some(bytes) if was_empty => {
                 self.single = bytes.clone();
                 self.last_id.clone_from(&layout.id);
+                None
             }
             shared => {
-                self.move_single();
+                let copied = self.move_single();
                 match shared {
                     Some(bytes) if bytes.len() >= MIN_SHARED => self.push_shared(bytes, layout),
                     _ => self.append(event, layout),
                 }
+                copied
             }
         }
     }
@@ -126,6 +130,7 @@ impl Queue {
         if self.is_empty() {
             return None;
         }
+        // An event in `single` is alone in the queue.
         let sealed = if !self.single.is_empty() {
             let last_id = self.last_id.take();
             SealedSegment { bytes: mem::take(&mut self.single), events: 1, last_id }
@@ -172,21 +177,24 @@ impl Queue {
         sealed.pop_front().map(|segment| segment.bytes)
     }
 
-    /// Moves the event in `single` to where a second one can follow it.
-    fn move_single(&mut self) {
+    /// Moves the event in `single` to where a second one can follow it. Returns its bytes if they were
+    /// copied.
+    fn move_single(&mut self) -> Option<Bytes> {
         if self.single.is_empty() {
-            return;
+            return None;
         }
         let bytes = mem::take(&mut self.single);
         if bytes.len() >= MIN_SHARED {
             let last_id = self.last_id.take();
             self.push_sealed(SealedSegment { bytes, events: 1, last_id });
+            None
         } else {
             // The tail is empty here, so positions in `single` are positions in the tail.
             self.reserve(bytes.len());
             self.tail.extend_from_slice(&bytes);
             self.tail_events = 1;
             self.tail_large = false;
+            Some(bytes)
         }
     }
 
@@ -256,6 +264,7 @@ impl Queue {
 
     /// Gives back the memory of a burst. An idle stream keeps the rest.
     fn shrink(&mut self) {
+        // Not the tail's capacity: segments that were split off hold parts of the same allocation.
         if self.allocated > MAX_IDLE_CAPACITY {
             self.tail = BytesMut::new();
             self.allocated = 0;
@@ -283,12 +292,12 @@ mod tests {
     use crate::event::Event;
 
     fn push(queue: &mut Queue, event: &Event) {
-        queue.push(event, &Layout::of(event));
+        drop(queue.push(event, &Layout::of(event)));
     }
 
     fn push_encoded(queue: &mut Queue, event: &Event) {
         let encoded = event.encode();
-        queue.push(&encoded, &sealed::Encode::layout(&encoded));
+        drop(queue.push(&encoded, &sealed::Encode::layout(&encoded)));
     }
 
     fn take_all(queue: &mut Queue) -> Vec<Segment> {
@@ -351,7 +360,7 @@ mod tests {
         let mut queue = Queue::default();
         let shared = Event::new("x".repeat(MIN_SHARED)).with_id(2).encode();
         push(&mut queue, &Event::new("a").with_id(1));
-        queue.push(&shared, &sealed::Encode::layout(&shared));
+        drop(queue.push(&shared, &sealed::Encode::layout(&shared)));
         push(&mut queue, &Event::new("b"));
         let segments = take_all(&mut queue);
         assert_eq!(segments.len(), 3);
@@ -364,7 +373,7 @@ mod tests {
         for len in [1, MIN_SHARED] {
             let mut queue = Queue::default();
             let shared = Event::new("x".repeat(len)).with_id(7).encode();
-            queue.push(&shared, &sealed::Encode::layout(&shared));
+            drop(queue.push(&shared, &sealed::Encode::layout(&shared)));
             let segment = queue.take().unwrap();
             assert_eq!(segment.bytes.as_ptr(), shared.to_bytes().as_ptr());
             assert_eq!((segment.events, id_of(&segment)), (1, Some(&b"7"[..])));
@@ -399,7 +408,7 @@ mod tests {
         assert_eq!((&segment.bytes[..], id_of(&segment)), (&b"data: b\n\n"[..], None));
 
         let shared = Event::new("x".repeat(MIN_SHARED)).encode();
-        queue.push(&shared, &sealed::Encode::layout(&shared));
+        drop(queue.push(&shared, &sealed::Encode::layout(&shared)));
         push(&mut queue, &Event::new("c").with_id(3));
         push(&mut queue, &Event::new("d"));
         queue.drop_oldest();

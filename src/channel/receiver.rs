@@ -57,6 +57,8 @@ pub(crate) struct Interest {
     /// Events are held back by a batch window. Only what must not wait is taken: stop requests, the
     /// end, and events that keep a sender waiting.
     pub(crate) hold: bool,
+    /// The body was pending since it took something: the server has written.
+    pub(crate) new_turn: bool,
 }
 
 impl EventReceiver {
@@ -130,8 +132,12 @@ impl EventReceiver {
     #[inline]
     pub(crate) fn poll(&self, interest: Interest, cx: &Context<'_>) -> Polled {
         let mut state = self.shared.lock();
-        if let Some(found) = look(&mut state, interest) {
-            return deliver(state, found);
+        // Events come before the handler: an event that is ready must not wait until the handler has
+        // computed the next one. Only a handler that has waited for too long comes first.
+        if !(interest.handler && state.is_handler_overdue(interest.new_turn)) {
+            if let Some(found) = look(&mut state, interest) {
+                return deliver(state, found);
+            }
         }
         if interest.handler && state.handler_woken && state.is_open() {
             if state.handler_yielded {
@@ -156,10 +162,6 @@ impl EventReceiver {
             return deliver(state, found);
         }
         let woken = interest.handler && state.handler_woken;
-        if woken {
-            // The body is about to be pending, which is what the handler yielded for.
-            state.handler_yielded = false;
-        }
         let empty = store_waker(state, cx);
         if woken {
             cx.waker().wake_by_ref();
@@ -184,14 +186,6 @@ impl EventReceiver {
         self.shared.end(StreamStatus::Gone);
         ended
     }
-
-    /// Returns whether the stream has ended without an error, and everything was taken.
-    pub(crate) fn is_finished(&self) -> bool {
-        let state = self.shared.lock();
-        // A stop request must be answered first.
-        let ended = matches!(end_of(&state), Some(ChannelEnd::Closed | ChannelEnd::NoSenders));
-        ended && state.stop.is_none()
-    }
 }
 
 /// What was found under the lock.
@@ -211,7 +205,10 @@ fn look(state: &mut ChannelState, interest: Interest) -> Option<Found> {
     if interest.hold && may_wait {
         return None;
     }
-    if let Some((segment, next)) = state.take() {
+    if let Some((mut segment, next)) = state.take() {
+        // Known here, under the lock, so that the body need not take it again after each segment.
+        let end = if interest.handler { None } else { end_of(state) };
+        segment.is_last = matches!(end, Some(ChannelEnd::Closed | ChannelEnd::NoSenders));
         return Some(Found::Segment(segment, next));
     }
     match end_of(state)? {

@@ -10,6 +10,8 @@ pub(crate) struct Segment {
     pub(crate) events: usize,
     /// The id of the last event in `bytes` that has one.
     pub(crate) last_id: Option<LastId>,
+    /// The source has ended without an error, and nothing follows.
+    pub(crate) is_last: bool,
 }
 
 /// The last event id of a segment.
@@ -24,6 +26,6 @@ pub(crate) enum LastId {
 impl Segment {
     /// Creates a segment that counts as no event: a greeting, a keep-alive, a farewell.
     pub(crate) fn uncounted(bytes: Bytes, last_id: Option<Bytes>) -> Self {
-        Self { bytes, events: 0, last_id: last_id.map(LastId::Own) }
+        Self { bytes, events: 0, last_id: last_id.map(LastId::Own), is_last: false }
     }
 }

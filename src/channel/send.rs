@@ -113,8 +113,11 @@ impl<E: Encode> Future for SendFuture<'_, E> {
             Offered::NoRoom => {
                 let limit = state.wait_limit();
                 let (ticket, previous) = state.wait(ticket, cx);
+                // The body waits although the queue is full if a batch window holds it back.
+                let body = state.body_waker.take();
                 drop(state);
                 drop(previous);
+                body.into_iter().for_each(Waker::wake);
                 match &mut this.waiting {
                     Some(waiting) => waiting.ticket = ticket,
                     none => {

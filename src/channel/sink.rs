@@ -119,8 +119,11 @@ impl<E> EventSink<E> {
         if !state.reserve(ticket) {
             let limit = state.wait_limit();
             let (ticket, previous) = state.wait(ticket, cx);
+            // The body waits although the queue is full if a batch window holds it back.
+            let body = state.body_waker.take();
             drop(state);
             drop(previous);
+            body.into_iter().for_each(Waker::wake);
             self.state = SinkState::Waiting(ticket);
             let evicted = ready!(self.timeout.poll(limit, shared, cx));
             shared.metrics.waited(&self.timeout.take_wait_timer());

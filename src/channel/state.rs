@@ -32,6 +32,9 @@ use crate::{
 /// The maximum number of sends before a sender yields. Buffers that are bounded only in bytes hold
 /// any number of events.
 const MAX_SENDS_PER_TURN: usize = 1024;
+/// The maximum number of segments that are taken in one turn before a handler that was woken is
+/// polled.
+const MAX_TAKEN_BEFORE_HANDLER: u8 = 16;
 /// For every so many bytes an event counts as one more send.
 const BYTES_PER_TURN: usize = 4 << 10;
 
@@ -46,8 +49,11 @@ pub(super) struct ChannelState {
     pub(super) handler_woken: bool,
     /// The handler woke itself during its last poll, and not because a send yielded.
     pub(super) handler_yielded: bool,
-    /// A send has yielded during this poll of the handler, and wakes the handler next.
+    /// A send has yielded during this poll of the handler, and wakes the handler next. That wake is
+    /// not the handler's own yield.
     send_yielded: bool,
+    /// How many segments were taken since the handler was woken.
+    taken_since_woken: u8,
     /// A graceful end has begun.
     pub(super) ending: bool,
     /// How many sends were accepted or refused since the receiver last took something. An event
@@ -105,6 +111,8 @@ pub(super) struct Dropped {
     pub(super) events: u64,
     /// Their bytes, to be freed without the lock.
     _bytes: Vec<Bytes>,
+    /// Shared bytes that were copied into the queue's tail, to be freed without the lock too.
+    _copied: Option<Bytes>,
 }
 
 impl ChannelState {
@@ -115,6 +123,7 @@ impl ChannelState {
             handler_woken: true,
             handler_yielded: false,
             send_yielded: false,
+            taken_since_woken: 0,
             ending: false,
             since_taken: 0,
             senders: 1,
@@ -173,13 +182,15 @@ impl ChannelState {
         match self.buffer.when_full {
             WhenFull::Wait if self.would_wait(layout.len, ticket) => return Offered::NoRoom,
             WhenFull::DropNewest if !self.fits(layout.len) => dropped.events = 1,
-            WhenFull::Wait | WhenFull::DropNewest => self.queue.push(event, layout),
+            WhenFull::Wait | WhenFull::DropNewest => {
+                dropped._copied = self.queue.push(event, layout);
+            }
             WhenFull::DropOldest => {
                 while !self.fits(layout.len) {
                     dropped._bytes.extend(self.queue.drop_oldest());
                     dropped.events += 1;
                 }
-                self.queue.push(event, layout);
+                dropped._copied = self.queue.push(event, layout);
             }
         }
         self.dropped += dropped.events;
@@ -197,8 +208,8 @@ impl ChannelState {
         if let Some(kind) = self.refusal(layout) {
             return Offered::Refused(kind);
         }
-        self.queue.push(event, layout);
-        Offered::Accepted(Dropped::default())
+        let _copied = self.queue.push(event, layout);
+        Offered::Accepted(Dropped { _copied, ..Dropped::default() })
     }
 
     fn refusal(&self, layout: &Layout) -> Option<SendErrorKind> {
@@ -238,7 +249,7 @@ impl ChannelState {
             return false;
         }
         self.since_taken = 0;
-        self.send_yielded = self.polling_thread != 0;
+        self.send_yielded = self.is_polled_here();
         true
     }
 
@@ -278,18 +289,23 @@ impl ChannelState {
     /// Takes the first segment, and returns the sender that has room now.
     #[inline]
     pub(super) fn take(&mut self) -> Option<(Segment, Option<Waker>)> {
+        // Cloned first: it is foreign code, and may panic.
+        let first = self.waiting.as_ref().and_then(|line| line.first().cloned());
         let segment = self.queue.take()?;
         self.since_taken = 0;
+        self.taken_since_woken =
+            self.taken_since_woken.saturating_add(u8::from(self.handler_woken));
         if let Some(limit) = &mut self.send_limit {
             limit.last_taken = Some(Instant::now());
         }
-        Some((segment, self.next_turn()))
+        Some((segment, first.filter(|_| self.fits(1))))
     }
 
     /// Marks the handler as woken, and returns the body's waker.
     pub(super) fn wake_handler(&mut self) -> Option<Waker> {
         self.handler_woken = true;
-        if self.polling_thread != 0 && !mem::take(&mut self.send_yielded) {
+        // A wake from another thread is not a yield.
+        if self.is_polled_here() && !mem::take(&mut self.send_yielded) {
             self.handler_yielded = true;
         }
         self.body_waker.take()
@@ -300,8 +316,17 @@ impl ChannelState {
     pub(super) fn begin_poll(&mut self) -> Option<Waker> {
         self.handler_woken = false;
         self.handler_yielded = false;
+        self.taken_since_woken = 0;
         self.polling_thread = thread_token();
         self.body_waker.take()
+    }
+
+    /// Returns whether the handler is polled although events are queued. Senders elsewhere may keep
+    /// the queue from ever being empty, and the handler must not wait for that. `new_turn` says that
+    /// the server has written since the last segment.
+    pub(super) fn is_handler_overdue(&self, new_turn: bool) -> bool {
+        let max_taken = if new_turn { 0 } else { MAX_TAKEN_BEFORE_HANDLER };
+        self.handler_woken && self.is_open() && self.taken_since_woken > max_taken
     }
 
     pub(super) fn end_poll(&mut self) {

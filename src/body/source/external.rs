@@ -18,9 +18,9 @@ pub(crate) trait ExternalSource: Send + Sync {
     /// [`Polled::Empty`] after it has stored the waker.
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Polled;
 
-    /// Returns why the stream was cut off, or stores the waker for that case alone. Asked in place of
-    /// [`poll_item`](Self::poll_item) while a batch window holds events back.
-    fn poll_abort(&mut self, cx: &mut Context<'_>) -> Option<AbortReason>;
+    /// Like [`poll_item`](Self::poll_item), while a batch window holds events back: returns only what
+    /// must not wait, and stores the waker for that alone.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Polled;
 
     /// Returns an event that updates the client's last event id, if it needs an update. Asked when
     /// nothing else is ready.
@@ -64,6 +64,7 @@ impl External {
         shutdown: Option<&Shutdown>,
         cx: &mut Context<'_>,
     ) -> Polled {
+        // Before the end: the farewell of a shutdown goes out although the source has ended.
         if let (Some(stop), Some(shutdown)) = (&mut self.stop, shutdown) {
             if let Some(request) = stop.poll(shutdown, cx) {
                 return Polled::Stop(request);
@@ -72,14 +73,7 @@ impl External {
         if let Some(end) = &self.ended {
             return Polled::End(end.clone());
         }
-        let polled = if hold {
-            match self.source.poll_abort(cx) {
-                Some(reason) => Polled::End(ChannelEnd::Aborted(reason)),
-                None => Polled::Empty,
-            }
-        } else {
-            self.source.poll_item(cx)
-        };
+        let polled = if hold { self.source.poll_held(cx) } else { self.source.poll_item(cx) };
         if let Polled::End(end) = &polled {
             self.set_ended(end);
         }

@@ -66,25 +66,24 @@ impl Source {
         };
     }
 
-    /// Returns the next item, or stores the waker. With `hold` it returns only what must not wait for
-    /// the batch window.
+    /// Returns the next item, or stores the waker.
     #[inline]
     pub(super) fn poll(
         &mut self,
-        hold: bool,
+        interest: Interest,
         span: &Span,
         shutdown: Option<&Shutdown>,
         cx: &mut Context<'_>,
     ) -> Polled {
         match self {
             Self::Channel(receiver) | Self::Task(Task { receiver, .. }) => {
-                receiver.poll(Interest { handler: false, hold }, cx)
+                receiver.poll(interest, cx)
             }
-            Self::External(external) => external.poll(hold, shutdown, cx),
+            Self::External(external) => external.poll(interest.hold, shutdown, cx),
             Self::Ended => Polled::End(ChannelEnd::Closed),
             Self::Handler(handler) => {
-                let interest = Interest { handler: true, hold };
-                match handler.receiver.poll(interest, cx) {
+                let with_handler = Interest { handler: true, ..interest };
+                match handler.receiver.poll(with_handler, cx) {
                     Polled::HandlerWoken => {}
                     polled => return polled,
                 }
@@ -93,12 +92,11 @@ impl Source {
                         return Polled::Empty;
                     };
                     let receiver = handler.finish(result);
-                    let interest = Interest { handler: false, hold };
                     let polled = receiver.poll_after_handler(interest, cx);
                     *self = Self::Channel(receiver);
                     return polled;
                 }
-                handler.receiver.poll_after_handler(interest, cx)
+                handler.receiver.poll_after_handler(with_handler, cx)
             }
         }
     }
@@ -158,15 +156,6 @@ impl Source {
                 end => end,
             },
             _ => self.receiver()?.abandon(),
-        }
-    }
-
-    /// Returns whether everything was taken and nothing can follow, not even an error.
-    pub(super) fn is_finished(&self) -> bool {
-        match self {
-            Self::Channel(receiver) | Self::Task(Task { receiver, .. }) => receiver.is_finished(),
-            // A handler inside, and an external source, end when they are polled.
-            Self::Handler(_) | Self::External(_) | Self::Ended => false,
         }
     }
 

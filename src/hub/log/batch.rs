@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use super::record::Record;
-use crate::hub::position::Position;
-
-/// How many bytes are joined into one chunk. A single record may be larger.
-const MAX_CHUNK_BYTES: usize = 64 << 10;
+use crate::{channel::MAX_SEGMENT, hub::position::Position};
 
 /// The records that a reader is to be given next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +39,7 @@ impl RecordBatch {
         let len = record.bytes.len();
         if self.first.is_none() {
             self.first = Some(record.clone());
-        } else if self.more.len() + 1 < max_records && self.bytes + len <= MAX_CHUNK_BYTES {
+        } else if self.more.len() + 1 < max_records && self.bytes + len <= MAX_SEGMENT {
             self.more.push(record.clone());
         } else {
             return false;

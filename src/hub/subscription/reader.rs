@@ -110,6 +110,11 @@ impl ReaderHandle {
         (self.node.lagging == Lagging::Evict && has_lagged).then_some(AbortReason::Evicted)
     }
 
+    /// Returns whether nothing more will be published.
+    pub(super) fn is_closed(&self) -> bool {
+        self.node.lock().is_closed
+    }
+
     /// Returns whether `Hub::disconnect` has ended the reader, or stores the waker for that case
     /// alone.
     pub(super) fn poll_revoked(&self, cx: &Context<'_>) -> bool {

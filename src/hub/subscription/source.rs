@@ -115,11 +115,19 @@ impl ExternalSource for SubscriptionSource {
         if last_id.is_some() {
             self.reader.set_id_sent();
         }
-        Polled::Segment(Segment { bytes, events, last_id: last_id.map(LastId::Own) })
+        let last_id = last_id.map(LastId::Own);
+        Polled::Segment(Segment { bytes, events, last_id, is_last: false })
     }
 
-    fn poll_abort(&mut self, cx: &mut Context<'_>) -> Option<AbortReason> {
-        self.reader.poll_revoked(cx).then_some(AbortReason::Revoked)
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Polled {
+        if self.reader.is_closed() {
+            // Nothing more will come that could go out together with the held events.
+            return self.poll_item(cx);
+        }
+        match self.reader.poll_revoked(cx) {
+            true => Polled::End(ChannelEnd::Aborted(AbortReason::Revoked)),
+            false => Polled::Empty,
+        }
     }
 
     fn refresh(&mut self) -> Option<Segment> {
