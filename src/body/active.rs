@@ -112,7 +112,7 @@ impl ActiveStream {
 
     fn unregister(&mut self) {
         if self.account.registration.take().is_some() {
-            // A request of the shutdown that does not count any more.
+            // The stream no longer belongs to the shutdown that made this request.
             if let Some(stream) = self.source.handle() {
                 stream.cancel_stop();
             }
@@ -208,7 +208,8 @@ impl ActiveStream {
     fn poll_segment(&mut self, cx: &mut Context<'_>) -> Poll<Result<Segment, Outcome>> {
         self.start();
         if let (Some(stop), Some(last_yield)) = (&mut self.stop, self.timers.last_yield()) {
-            // A stream that is never idle has no timer fired. The clock was read at its last yield.
+            // A stream that is never idle never polls its timer. So the schedule is checked here,
+            // by the clock that was read at the last yield.
             stop.advance(last_yield, &mut self.source);
         }
         loop {

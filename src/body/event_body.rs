@@ -91,8 +91,8 @@ impl EventBody {
         })
     }
 
-    /// Creates a stream of the items of another stream: events, encoded events, or results with one of
-    /// them, whose error ends the body.
+    /// Creates a stream of the items of another stream. An item is an event, an encoded event, or a
+    /// `Result` with one of them, whose error ends the body.
     ///
     /// ```
     /// use tower_sse::{Event, EventBody};
@@ -138,8 +138,8 @@ impl EventBody {
         response
     }
 
-    /// Sets when the stream must have ended, for example when the token expires that opened it.
-    /// There is no deadline by default. After the first poll it does nothing.
+    /// Sets when the stream must have ended, for example the time at which the client's token
+    /// expires. By default there is no deadline. After the first poll it does nothing.
     ///
     /// It is a deadline of this stream alone; [`max_lifetime`](Self::max_lifetime) is a setting for
     /// many streams. The earlier one applies, and ends the stream in the same way.

@@ -17,8 +17,8 @@ use crate::{
 /// before they write, and larger batches no longer fit the CPU cache.
 const BUDGET: usize = MAX_SEGMENT;
 
-/// Limits the bytes between two times that the body is pending, and holds events back within a batch
-/// window.
+/// Limits the bytes that a body yields before it is pending again, and holds events back within a
+/// batch window.
 #[derive(Debug, Default)]
 pub(super) struct Pacing {
     /// The bytes that were yielded since the body was last pending.

@@ -9,7 +9,7 @@ use crate::{
     shutdown::{Farewell, Shutdown},
 };
 
-/// When a stream must end, and how far that has come.
+/// When a stream must end, and how far its end has progressed.
 #[derive(Debug)]
 pub(super) struct StopSchedule {
     /// When `EventSender::ending` completes.

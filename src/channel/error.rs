@@ -58,7 +58,7 @@ impl<E> SendError<E> {
         self.unsent.map(|unsent| unsent.event)
     }
 
-    /// Returns whether the stream has ended: it was closed or failed, or its client has left.
+    /// Returns whether the stream has ended: it was closed, failed or cut off, or its client has left.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.reason == Reason::Closed

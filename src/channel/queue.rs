@@ -39,7 +39,7 @@ pub(super) struct Queue {
     bytes: usize,
     /// The only queued event, if it is in shared bytes. Empty otherwise.
     single: Bytes,
-    /// Where the last id is in `single`, or in `tail`.
+    /// Where the last ID is in `single`, or in `tail`.
     last_id: Option<Range<usize>>,
     /// `Some` for a sliding queue, and while more than one segment is queued.
     backlog: Option<Box<Backlog>>,
@@ -67,7 +67,7 @@ struct Backlog {
 struct SealedSegment {
     bytes: Bytes,
     events: usize,
-    /// Where the last id is in `bytes`.
+    /// Where the last ID is in `bytes`.
     last_id: Option<Range<usize>>,
 }
 
@@ -146,8 +146,8 @@ impl Queue {
         Some(sealed.into_segment())
     }
 
-    /// Drops the oldest event of a sliding queue. Returns the bytes that it was the last event of,
-    /// which the caller frees without the lock.
+    /// Drops the oldest event of a sliding queue. If no other event is left in its segment, this
+    /// returns the segment's bytes, which the caller frees without the lock.
     pub(super) fn drop_oldest(&mut self) -> Option<Bytes> {
         let len = self.lengths()?.pop_front()?;
         self.events -= 1;
@@ -271,7 +271,8 @@ impl Queue {
     }
 }
 
-/// Follows bytes that were removed in front of an id. An id that starts within them is gone too.
+/// Adjusts the range of an ID after `len` bytes were removed from the front. An ID that started
+/// within them was removed too.
 fn advance_id(last_id: &mut Option<Range<usize>>, len: usize) {
     let kept = last_id.take().filter(|id| id.start >= len);
     *last_id = kept.map(|id| id.start - len..id.end - len);

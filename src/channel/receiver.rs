@@ -68,11 +68,11 @@ impl EventReceiver {
     }
 
     /// Sets how long a client may take nothing while a sender waits for room. After that it counts
-    /// as too slow and its stream is evicted: the sender gets its event back in an error, the rest of
-    /// the queue is discarded, and the body ends with an error. Default is no limit; zero is no limit
-    /// too.
+    /// as too slow and its stream is evicted: the sender gets its event back in an error, the rest
+    /// of the queue is discarded, and the body ends with an error. Defaults to no limit, and zero
+    /// is no limit either.
     ///
-    /// Async senders need a tokio runtime for it. See
+    /// The timeout of an async sender needs a tokio runtime. See
     /// [`HandlerOptions::send_timeout`](crate::HandlerOptions::send_timeout).
     pub fn send_timeout(self, limit: Duration) -> Self {
         self.set_send_timeout(Some(limit).filter(|limit| !limit.is_zero()));
@@ -266,8 +266,8 @@ fn end_of(state: &ChannelState) -> Option<ChannelEnd> {
 impl Drop for EventReceiver {
     fn drop(&mut self) {
         self.shared.end(StreamStatus::Gone);
-        // A sender that is kept must keep neither the connection's task, which the waker holds, nor
-        // the queued bytes.
+        // A sender may outlive the receiver. It must not keep the connection's task, which the
+        // waker holds, or the queued bytes.
         let (_waker, _queue) = {
             let mut state = self.shared.lock();
             (state.body_waker.take(), std::mem::take(&mut state.queue))

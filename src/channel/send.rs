@@ -32,7 +32,7 @@ pub(super) struct SendFuture<'a, E: Encode> {
     waiting: Option<Box<Waiting>>,
     /// A blocked thread polls it.
     blocking: bool,
-    /// It has yielded, or must not.
+    /// It has yielded once, or must not yield.
     yielded: bool,
 }
 
@@ -54,7 +54,7 @@ impl<'a, E: Encode> SendFuture<'a, E> {
         Self { shared, event: Some(event), waiting: None, blocking: true, yielded: true }
     }
 
-    /// Returns how much longer a thread may wait. `None` is without a limit.
+    /// Returns how much longer a thread may wait, or `None` if there is no limit.
     pub(super) fn remaining(&self) -> Option<Duration> {
         self.waiting.as_ref()?.timeout.remaining()
     }

@@ -43,7 +43,7 @@ impl Shared {
     #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, ChannelState> {
         // Only `Waker::clone` can panic under the lock, and it is called before anything changes
-        // that depends on it. So a poisoned lock guards a whole state.
+        // that depends on it. So a poisoned lock guards a consistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

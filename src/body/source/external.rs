@@ -18,24 +18,24 @@ pub(crate) trait ExternalSource: Send + Sync {
     /// [`Polled::Empty`] after it has stored the waker.
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Polled;
 
-    /// Returns why the stream was cut off, or stores the waker for that case alone. Asked in place of
-    /// [`poll_item`](Self::poll_item) while a batch window holds events back.
+    /// Returns why the stream was cut off, or stores the waker for that case alone. Called in place
+    /// of [`poll_item`](Self::poll_item) while a batch window holds events back.
     fn poll_abort(&mut self, cx: &mut Context<'_>) -> Option<AbortReason>;
 
-    /// Returns an event that updates the client's last event id, if it needs an update. Asked when
+    /// Returns an event that updates the client's last event ID, if it needs an update. Called when
     /// nothing else is ready.
     fn refresh(&mut self) -> Option<Segment>;
 
-    /// Returns why the stream was cut off, or would have been at the next poll. Asked when the body
-    /// is dropped.
+    /// Returns why the stream was cut off, or would have been at the next poll. Called when the
+    /// body is dropped.
     fn abort_reason(&mut self) -> Option<AbortReason>;
 }
 
 /// An external source and the way in which a shutdown reaches its stream.
 pub(in crate::body) struct External {
     source: Box<dyn ExternalSource>,
-    /// How the source has ended. It is given again at later polls, since the body may send its
-    /// prelude first.
+    /// How the source has ended. Later polls return it again, since the body may send its prelude
+    /// first.
     ended: Option<ChannelEnd>,
     /// `Some` once a shutdown counts the stream.
     stop: Option<StopWatch>,
