@@ -248,8 +248,8 @@ impl Hub {
             }
             let waker = {
                 let mut log = self.node().lock();
-                // The reader may have left meanwhile, and its key may be another reader's. The
-                // session is held here, so no other one has its address.
+                // The reader may have left meanwhile, and its key may be another reader's. Its
+                // extensions are held here, so no others have their address.
                 let is_same = log.readers.by_key.get(key).is_some_and(|reader| {
                     !reader.is_cut
                         && reader.session.as_ref().is_some_and(|it| Arc::ptr_eq(it, &session))

@@ -38,7 +38,7 @@ impl History {
         Self::events(usize::MAX)
     }
 
-    /// Sets how many bytes are retained. Default is 16 MiB.
+    /// Sets how many bytes are retained. Defaults to 16 MiB.
     ///
     /// An event counts with its encoded length and about 256 bytes of overhead, a topic with about
     /// 512 bytes and its name. An event that exceeds the limit on its own cannot be published.

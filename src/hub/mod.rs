@@ -51,7 +51,8 @@
 //! it.
 //!
 //! A reader that is too slow for the history also has a gap. By default it is evicted: its stream
-//! ends, a browser reconnects by itself, and is then told of the gap. With [`Lagging::Skip`] the reader gets the error at once, and continues with the oldest retained event.
+//! ends, a browser reconnects by itself, and is then told of the gap. With [`Lagging::Skip`] it is
+//! told of the gap at once, and continues with the oldest retained event.
 //!
 //! # Keys
 //!
