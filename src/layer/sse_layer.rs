@@ -49,8 +49,7 @@ impl<H> SseLayer<H> {
         self
     }
 
-    /// Takes, of the requests with the path, only those whose `Accept` does not exclude an event
-    /// stream.
+    /// Takes only those requests with the path whose `Accept` does not exclude an event stream.
     ///
     /// Without a path this has no effect: the layer then takes only requests that ask for an event
     /// stream, which is stricter.
