@@ -14,8 +14,8 @@ use tokio::{
 
 use crate::catch_panic::catch_panic;
 
-/// More than a timer may fire before the clock reaches its deadline. Closer to the deadline than
-/// this, the timer is always polled.
+/// A timer never fires as much as this before the clock reaches its deadline. Closer to the
+/// deadline than this, the timer is always polled.
 const EARLY_MARGIN: Duration = Duration::from_millis(10);
 
 /// A timer that is created at its first use, and set again only for an earlier deadline.

@@ -43,7 +43,7 @@ impl StopSlot {
     }
 
     fn lock(&self) -> MutexGuard<'_, SlotState> {
-        // No foreign code runs under the lock, so a poisoned lock guards a whole state.
+        // No foreign code runs under the lock, so a poisoned lock guards a consistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
