@@ -6,8 +6,8 @@
 //!
 //! # Spans
 //!
-//! Each stream has a span `event_stream` at level `INFO`, a child of the span in which the response was
-//! made. The handler is polled in it. It lasts from the response to the end of `on_disconnect`.
+//! Each stream has a span `event_stream` at level `INFO`, a child of the span in which the response
+//! was made. The handler is polled in it. It lasts from the response to the end of `on_disconnect`.
 //!
 //! | field | meaning |
 //! |---|---|

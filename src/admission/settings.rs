@@ -65,9 +65,10 @@ macro_rules! acceptor_settings {
             /// Sets how long clients that are turned away should wait before they reconnect.
             /// Defaults to 5 to 15 seconds.
             ///
-            /// Browsers get the delay as `retry`, other clients as `Retry-After`. From a range, a delay
-            /// is drawn for each request. It applies to requests over a limit, and to requests during a
-            /// [shutdown](crate::shutdown) whose farewell has no reconnection time.
+            /// Browsers get the delay as `retry`, other clients as `Retry-After`. From a range, a
+            /// delay is drawn for each request. It applies to requests over a limit, and to
+            /// requests during a [shutdown](crate::shutdown) whose farewell has no reconnection
+            /// time.
             pub fn retry_after(mut self, delay: impl Into<$crate::delay_range::DelayRange>) -> Self {
                 self.acceptor_mut().set_retry_after(delay.into());
                 self

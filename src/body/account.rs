@@ -45,8 +45,8 @@ pub(super) enum Outcome {
     Failed(EndReason, Arc<dyn Error + Send + Sync>),
 }
 
-/// Accounts for one stream, and reports its end when it is dropped (`report.rs`). Without an outcome,
-/// the client is gone.
+/// Accounts for one stream, and reports its end when it is dropped (`report.rs`). Without an
+/// outcome, the client is gone.
 ///
 /// `repr(C)` keeps the fields that every event touches together, first.
 #[repr(C)]

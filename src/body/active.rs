@@ -8,8 +8,9 @@
 //!                                                       └▶ end ─▶ greeting | farewell | error after a delay | outcome
 //! ```
 //!
-//! Lifetime, deadline and shutdown are one [`StopSchedule`]. When it is due it closes the source. From
-//! then on the stream ends as if the application had closed it, with a farewell and another reason.
+//! Lifetime, deadline and shutdown are one [`StopSchedule`]. When it is due it closes the source.
+//! From then on the stream ends as if the application had closed it, with a farewell and another
+//! reason.
 
 use std::{
     error::Error,
@@ -37,8 +38,8 @@ use crate::{
 
 /// A stream that has not ended.
 ///
-/// `repr(C)` keeps the fields in the order of their use: a server of ten thousand streams has none of
-/// them in its cache, so the fields that every event touches stand together, first.
+/// `repr(C)` keeps the fields in the order of their use: a server of ten thousand streams has none
+/// of them in its cache, so the fields that every event touches stand together, first.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct ActiveStream {
@@ -250,7 +251,8 @@ impl ActiveStream {
         }
     }
 
-    /// Waits for the first timer. Returns a keep-alive, or `None` if the source must be polled again.
+    /// Waits for the first timer. Returns a keep-alive, or `None` if the source must be polled
+    /// again.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Segment>> {
         let keep_alive = self.account.options.keep_alive.as_ref();
         let schedule = TimerSchedule {
@@ -347,8 +349,8 @@ impl ActiveStream {
 
 /// The teardown of a stream, in this order:
 ///
-/// 1. Senders are told that the stream is not read any more. So a handler cannot wait for room while
-///    it is dropped.
+/// 1. Senders are told that the stream is not read any more. So a handler cannot wait for room
+///    while it is dropped.
 /// 2. The source is dropped, and with it the handler. Its panic is caught.
 /// 3. The account is dropped after this function, and reports the end.
 impl Drop for ActiveStream {

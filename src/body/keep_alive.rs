@@ -12,9 +12,9 @@ use crate::{
 /// What a stream sends when it has sent nothing else for a while. So proxies keep the connection
 /// open, and both ends notice when the other one is gone.
 ///
-/// The default is a comment after 15 seconds. Browsers do not show comments to the page. A page that
-/// must know that the stream is alive needs an event, which goes out with the comment or, after
-/// [`without_comment`](Self::without_comment), in its place.
+/// The default is a comment after 15 seconds. Browsers do not show comments to the page. A page
+/// that must know that the stream is alive needs an event, which goes out with the comment or,
+/// after [`without_comment`](Self::without_comment), in its place.
 ///
 /// Every event that goes out restarts the time. A keep-alive never delays an event.
 ///

@@ -28,10 +28,10 @@
 //! # What goes out, and when
 //!
 //! 1. A comment goes out first, at once, so that every proxy and every client sees a byte. The
-//!    reconnection time goes out with it, if [`retry`](EventBody::retry) is set. The body writes both
-//!    itself, so that no buffer can drop them.
-//! 2. Events go out as soon as they are ready. All events that are ready go out together, as one frame
-//!    of at most 64 KiB. After 64 KiB the body lets the server write before it continues.
+//!    reconnection time goes out with it, if [`retry`](EventBody::retry) is set. The body writes
+//!    both itself, so that no buffer can drop them.
+//! 2. Events go out as soon as they are ready. All events that are ready go out together, as one
+//!    frame of at most 64 KiB. After 64 KiB the body lets the server write before it continues.
 //! 3. A [`KeepAlive`] goes out when nothing else has for a while. The default is a comment after 15
 //!    seconds.
 //!
@@ -73,8 +73,8 @@
 //! # Time
 //!
 //! Keep-alives, lifetimes, deadlines, batch windows, grace periods and `send_timeout` need a tokio
-//! runtime with its timer enabled. Elsewhere they are off, and a warning is logged. A stream without
-//! them runs on any executor.
+//! runtime with its timer enabled. Elsewhere they are off, and a warning is logged. A stream
+//! without them runs on any executor.
 
 mod account;
 mod active;

@@ -130,8 +130,8 @@ pub struct HandlerOptions {
 }
 
 impl HandlerOptions {
-    /// Creates the default settings: those of [`BodyOptions::new`], a default [`Buffer`], the handler
-    /// inside its body, and no send timeout.
+    /// Creates the default settings: those of [`BodyOptions::new`], a default [`Buffer`], the
+    /// handler inside its body, and no send timeout.
     pub fn new() -> Self {
         BodyOptions::new().into()
     }
@@ -198,10 +198,10 @@ macro_rules! body_settings {
                 self.change_body(|options| options.batch_window = window)
             }
 
-            /// Sets the reconnection time that the stream sends first: how long a client waits before
-            /// it reconnects. From a range a time is drawn for each stream, so that clients do not
-            /// all reconnect at the same time. By default the stream sends no time, and the client
-            /// uses its own: about 3 seconds in browsers.
+            /// Sets the reconnection time that the stream sends first: how long a client waits
+            /// before it reconnects. From a range a time is drawn for each stream, so that clients
+            /// do not all reconnect at the same time. By default the stream sends no time, and the
+            /// client uses its own: about 3 seconds in browsers.
             pub fn retry(
                 self,
                 reconnection_time: impl Into<$crate::delay_range::DelayRange>,
@@ -274,8 +274,8 @@ macro_rules! handler_settings {
             ///
             /// The body spawns a tokio task at its first poll, and aborts it when the body is
             /// dropped. Use it with dropping and sliding buffers, and for handlers with timeouts of
-            /// their own. An aborted task is dropped a little later, so `on_disconnect` may be called
-            /// before the handler was dropped.
+            /// their own. An aborted task is dropped a little later, so `on_disconnect` may be
+            /// called before the handler was dropped.
             pub fn spawn_handler(self) -> Self {
                 self.change_handler(|settings| settings.spawn = true)
             }
@@ -285,8 +285,8 @@ macro_rules! handler_settings {
             /// handler](Self::spawn_handler). Defaults to no limit, and zero is no limit either.
             ///
             /// After that the client is too slow, and its stream is evicted: the sender gets its
-            /// event back in an error, the rest of the queue is discarded, and the body ends with an
-            /// error as soon as it is polled. The end reason is
+            /// event back in an error, the rest of the queue is discarded, and the body ends with
+            /// an error as soon as it is polled. The end reason is
             /// [`EndReason::Evicted`](crate::EndReason::Evicted).
             ///
             /// A handler inside its body is not affected: it is paused together with the body. The

@@ -46,8 +46,8 @@ enum FarewellState {
 }
 
 impl StopSchedule {
-    /// Draws the lifetime of a stream that starts now. Returns `None` if nothing limits it. A stream
-    /// without a handler has nothing to finish, so it gets no grace period.
+    /// Draws the lifetime of a stream that starts now. Returns `None` if nothing limits it. A
+    /// stream without a handler has nothing to finish, so it gets no grace period.
     pub(super) fn new(
         options: &BodyOptions,
         deadline: Option<Instant>,

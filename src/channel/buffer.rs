@@ -42,23 +42,23 @@ impl Buffer {
         Self::new(WhenFull::Wait, events)
     }
 
-    /// Creates a buffer for this many events. It drops the newest event while it is full. Zero counts
-    /// as one.
+    /// Creates a buffer for this many events. It drops the newest event while it is full. Zero
+    /// counts as one.
     pub const fn dropping(events: usize) -> Self {
         Self::new(WhenFull::DropNewest, events)
     }
 
-    /// Creates a buffer for this many events. It drops the oldest events to make room. Zero counts as
-    /// one.
+    /// Creates a buffer for this many events. It drops the oldest events to make room. Zero counts
+    /// as one.
     pub const fn sliding(events: usize) -> Self {
         Self::new(WhenFull::DropOldest, events)
     }
 
     /// Sets the maximum number of encoded bytes that wait. Defaults to 256 KiB.
     ///
-    /// A larger event is accepted when the buffer is empty. Each [`EventSink`](crate::EventSink) with
-    /// reserved room may exceed the limit by one event, since room is reserved before the length of
-    /// the event is known.
+    /// A larger event is accepted when the buffer is empty. Each [`EventSink`](crate::EventSink)
+    /// with reserved room may exceed the limit by one event, since room is reserved before the
+    /// length of the event is known.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self

@@ -7,8 +7,8 @@
 //! - `backlog.sealed`: segments that are complete.
 //! - `tail`: the segment that small events are still appended to.
 //!
-//! A tail never grows beyond [`MAX_SEGMENT`]. A large event starts a tail of exactly its size, since a
-//! tail that grew around it would copy it a second time.
+//! A tail never grows beyond [`MAX_SEGMENT`]. A large event starts a tail of exactly its size,
+//! since a tail that grew around it would copy it a second time.
 
 use std::{collections::VecDeque, mem, ops::Range};
 

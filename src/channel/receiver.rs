@@ -149,8 +149,8 @@ impl EventReceiver {
         store_waker(state, cx)
     }
 
-    /// Looks again after the handler was polled. It does not ask for another poll of the handler: if
-    /// the handler was woken meanwhile, the body is woken, so that others run before.
+    /// Looks again after the handler was polled. It does not ask for another poll of the handler:
+    /// if the handler was woken meanwhile, the body is woken, so that others run before.
     #[inline]
     pub(crate) fn poll_after_handler(&self, interest: Interest, cx: &Context<'_>) -> Polled {
         let mut state = self.shared.lock();

@@ -194,8 +194,8 @@ impl EventSender {
     }
 
     /// Waits until the server begins to end the stream, at a [shutdown](crate::shutdown) or before
-    /// its [maximum lifetime](crate::EventBody::max_lifetime), or until the stream has ended. Events
-    /// that are sent from then on still go out, for as long as the
+    /// its [maximum lifetime](crate::EventBody::max_lifetime), or until the stream has ended.
+    /// Events that are sent from then on still go out, for as long as the
     /// [`Farewell`](crate::Farewell::grace_period) allows.
     ///
     /// # Cancel safety

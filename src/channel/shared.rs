@@ -20,8 +20,8 @@ use crate::{
 
 /// The shared part of an event channel.
 ///
-/// It is also the waker of a handler that runs inside its body: waking it marks the handler as woken
-/// and wakes the body. So the body knows whether its own poll is due to the handler.
+/// It is also the waker of a handler that runs inside its body: waking it marks the handler as
+/// woken and wakes the body. So the body knows whether its own poll is due to the handler.
 #[repr(C)]
 pub(super) struct Shared {
     state: Mutex<ChannelState>,

@@ -20,8 +20,8 @@ use crate::{
 
 /// The answer of `on_connect` that refuses a request, with any status, headers and body.
 ///
-/// In `on_connect`, `?` turns any error into a refusal with status 500. The error is logged, and the
-/// client learns nothing of it.
+/// In `on_connect`, `?` turns any error into a refusal with status 500. The error is logged, and
+/// the client learns nothing of it.
 ///
 /// Note that a browser's `EventSource` never reconnects after a status other than 200. See the
 /// [module docs](crate::connect#browsers-and-refusals).
@@ -125,7 +125,8 @@ impl Refusal {
 
     /// Makes the response, and logs the error if there is one.
     ///
-    /// `on_connect` does not need it. It is for the handlers of a framework, which return responses.
+    /// `on_connect` does not need it. It is for the handlers of a framework, which return
+    /// responses.
     pub fn into_response(self) -> Response<EventBody> {
         if let Some(error) = &self.inner.error {
             catch_and_log("the error's Display", || trace::on_connect_failed(&**error));

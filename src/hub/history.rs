@@ -50,8 +50,8 @@ impl History {
     /// Retains events for this long. Defaults to no limit.
     ///
     /// Expired events are removed by the next publish, subscribe, read or
-    /// [`Hub::stats`](super::Hub::stats) call, at most 4,096 by each. Until it is removed, an expired
-    /// event may still be delivered.
+    /// [`Hub::stats`](super::Hub::stats) call, at most 4,096 by each. Until it is removed, an
+    /// expired event may still be delivered.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.age = Some(age);
         self

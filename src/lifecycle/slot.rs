@@ -25,7 +25,8 @@ struct SlotState {
 impl StopSlot {
     /// Takes the request, or stores the waker that the next request wakes.
     pub(crate) fn take(&self, cx: &Context<'_>) -> Option<StopRequest> {
-        // Cloned before the lock is taken and dropped after it is released: a waker is foreign code.
+        // Cloned before the lock is taken and dropped after it is released: a waker is foreign
+        // code.
         let waker = cx.waker().clone();
         let (request, _previous) = {
             let mut state = self.lock();

@@ -117,8 +117,8 @@ impl Farewell {
         end - self.grace.min(life / 2)
     }
 
-    /// Returns the request for a stream that was opened after the shutdown began. It ends at once, or
-    /// with the other streams if they have a grace period.
+    /// Returns the request for a stream that was opened after the shutdown began. It ends at once,
+    /// or with the other streams if they have a grace period.
     pub(super) fn request_late(&self, now: Instant, started: Instant) -> StopRequest {
         let end = saturating_add(saturating_add(started, self.stagger), self.grace);
         let end = if self.grace.is_zero() { now } else { end.max(now) };

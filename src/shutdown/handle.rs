@@ -31,8 +31,8 @@ use crate::{
 ///
 /// Clones are cheap and stand for the same shutdown. Give it to handlers, layers and bodies with
 /// their setting `shutdown`, and start it when the server's own graceful shutdown starts. It counts
-/// the streams that are open: from the handler's response, or from the setting on a body, to the end
-/// of `on_disconnect`.
+/// the streams that are open: from the handler's response, or from the setting on a body, to the
+/// end of `on_disconnect`.
 ///
 /// See the [module docs](crate::shutdown) for how streams end, and for streams that cannot end.
 #[derive(Clone)]

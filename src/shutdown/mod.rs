@@ -2,8 +2,8 @@
 //!
 //! A server that shuts down gracefully waits until its responses have ended. An event stream does
 //! not end by itself, so one open stream keeps the server running. A [`Shutdown`] is a handle that
-//! ends all of them. Give it to handlers, layers and bodies, and start it together with the server's
-//! own graceful shutdown:
+//! ends all of them. Give it to handlers, layers and bodies, and start it together with the
+//! server's own graceful shutdown:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -39,9 +39,9 @@
 //! | [`Farewell::stagger_over`] | spreads the ends over a time |
 //!
 //! These settings can be combined. Events that were sent before the end go out first, then the
-//! farewell, then the stream ends. A handler that still runs is dropped at the point where it awaits.
-//! A stream whose handler returns during the shutdown sends its farewell too, because its client will
-//! reconnect; its reason is [`Finished`](crate::EndReason::Finished).
+//! farewell, then the stream ends. A handler that still runs is dropped at the point where it
+//! awaits. A stream whose handler returns during the shutdown sends its farewell too, because its
+//! client will reconnect; its reason is [`Finished`](crate::EndReason::Finished).
 //!
 //! Handlers and layers turn away the requests that arrive after the start: browsers get a stream
 //! with only `retry`, because they never reconnect after a 503; other clients get a 503 with

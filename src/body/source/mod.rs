@@ -66,8 +66,8 @@ impl Source {
         };
     }
 
-    /// Returns the next item, or stores the waker. With `hold` it returns only what must not wait for
-    /// the batch window.
+    /// Returns the next item, or stores the waker. With `hold` it returns only what must not wait
+    /// for the batch window.
     #[inline]
     pub(super) fn poll(
         &mut self,

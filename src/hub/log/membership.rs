@@ -164,8 +164,8 @@ impl Log {
     }
 
     /// Stores the waker of a reader that waits for nothing but [`cut`](Self::cut): its body holds
-    /// events back, and must not be woken for each of them. Returns the previous waker, to be dropped
-    /// after the lock is released.
+    /// events back, and must not be woken for each of them. Returns the previous waker, to be
+    /// dropped after the lock is released.
     pub(in crate::hub) fn wait_for_cut(
         &mut self,
         key: ReaderKey,

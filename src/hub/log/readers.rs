@@ -26,8 +26,8 @@ pub(in crate::hub) struct ReaderTable {
 pub(in crate::hub) struct Reader {
     /// The group that it belongs to.
     pub(in crate::hub) group: GroupKey,
-    /// The waker of the task that waits: for a record while `waiting_at` is `Some`, otherwise only for
-    /// `Hub::disconnect`.
+    /// The waker of the task that waits: for a record while `waiting_at` is `Some`, otherwise only
+    /// for `Hub::disconnect`.
     pub(super) waker: Option<Waker>,
     /// Its index in the group's `waiting`. `Some` exactly while it stands in that list.
     pub(super) waiting_at: Option<u32>,
