@@ -1,9 +1,9 @@
 //! A bounded channel of encoded events: the application sends to it, and a body takes from it.
 //!
 //! The channel holds encoded bytes. Sending encodes an event straight into the bytes that wait for
-//! the client, and the body takes everything that is there as one frame. So ten events that are
-//! ready cost one write. An event is not allocated by itself, and an event that is ready is not
-//! held back.
+//! the client, and the body takes everything that is there, as one frame of up to 64 KiB. So ten
+//! events that are ready cost one write. An event has no allocation of its own. Without a
+//! [`batch_window`](crate::EventBody::batch_window), an event that is ready is not held back.
 //!
 //! # Bounds
 //!

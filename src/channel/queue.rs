@@ -23,7 +23,7 @@ pub(crate) const MAX_SEGMENT: usize = 64 << 10;
 /// Events of this length or more, in bytes, are not copied into a tail that has no room for them.
 const MIN_LARGE: usize = 8 << 10;
 /// Shared bytes of this length or more are queued as they are. Shorter ones are copied into the
-/// tail, so that they go out together with their neighbours.
+/// tail, so that they go out together with the events around them.
 const MIN_SHARED: usize = 4 << 10;
 /// The maximum capacity that an empty queue keeps, in bytes.
 const MAX_IDLE_CAPACITY: usize = 4 << 10;

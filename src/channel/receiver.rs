@@ -237,8 +237,7 @@ fn deliver(state: std::sync::MutexGuard<'_, ChannelState>, found: Found) -> Poll
     }
 }
 
-/// Stores the body's waker, under the same lock under which nothing was found: so no wake-up is
-/// lost.
+/// Stores the body's waker. The lock has been held since nothing was found, so no wake-up is lost.
 #[inline]
 fn store_waker(mut state: std::sync::MutexGuard<'_, ChannelState>, cx: &Context<'_>) -> Polled {
     let _previous = match &mut state.body_waker {
