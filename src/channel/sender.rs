@@ -56,9 +56,10 @@ impl EventSender {
     ///
     /// # Errors
     ///
-    /// Returns the event if the stream has ended, if it was evicted because this send waited for
-    /// longer than [`send_timeout`](crate::HandlerOptions::send_timeout) allows, or if the event is
-    /// larger than the buffer's `max_event_bytes`.
+    /// Returns the event if the stream has ended, or if the event is larger than the buffer's
+    /// `max_event_bytes`. If this send waited for longer than
+    /// [`send_timeout`](crate::HandlerOptions::send_timeout) allows, it evicts the stream and
+    /// returns the event.
     ///
     /// # Cancel safety
     ///
