@@ -81,12 +81,15 @@ mod active;
 mod event_body;
 mod keep_alive;
 mod options;
+mod output;
 mod pacing;
+mod poll_loop;
 mod prelude;
 mod report;
 mod source;
 mod stop;
 mod stream_end;
+mod teardown;
 mod timers;
 
 #[cfg(feature = "hub")]

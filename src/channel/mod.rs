@@ -45,6 +45,7 @@ mod sender;
 mod shared;
 mod sink;
 mod state;
+mod waiting;
 
 use std::sync::Arc;
 

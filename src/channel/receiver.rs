@@ -9,10 +9,7 @@ use std::{
 };
 
 use super::{
-    segment::Segment,
-    sender::EventSender,
-    shared::Shared,
-    state::{ChannelState, renew},
+    segment::Segment, sender::EventSender, shared::Shared, state::ChannelState, waiting::renew,
 };
 use crate::lifecycle::{AbortReason, StopRequest, StreamHandle, StreamStatus};
 

@@ -11,7 +11,8 @@ use super::{
     error::{SendError, SendErrorKind},
     send_timeout::SendTimeout,
     shared::Shared,
-    state::{Offered, Ticket},
+    state::Offered,
+    waiting::Ticket,
 };
 use crate::encode::{Encode, Layout};
 

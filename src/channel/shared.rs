@@ -61,7 +61,6 @@ impl Shared {
             (state.take_waiting(), state.body_waker.take(), queue)
         };
         self.changed.notify_waiters();
-        let waiting = waiting.into_iter().map(|waiting| waiting.waker);
         waiting.chain(body).for_each(Waker::wake);
         true
     }

@@ -15,7 +15,8 @@ use super::{
     send_timeout::SendTimeout,
     sender::EventSender,
     shared::Shared,
-    state::{Offered, Ticket},
+    state::Offered,
+    waiting::Ticket,
 };
 use crate::{encode::Encode, event::Event};
 

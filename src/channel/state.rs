@@ -8,7 +8,6 @@
 //! - Wakers are returned to the caller, which wakes or drops them after it has released the lock.
 
 use std::{
-    collections::VecDeque,
     mem,
     task::{Context, Waker},
     time::Duration,
@@ -22,6 +21,7 @@ use super::{
     error::SendErrorKind,
     queue::Queue,
     segment::Segment,
+    waiting::{Ticket, WaitingLine},
 };
 use crate::{
     encode::{Layout, sealed},
@@ -71,28 +71,11 @@ pub(super) struct ChannelState {
     pub(super) dropped: u64,
 }
 
-/// The senders that wait for room, in the order of their arrival.
-#[derive(Debug, Default)]
-struct WaitingLine {
-    senders: VecDeque<WaitingSender>,
-    /// The ticket of the next sender.
-    next_ticket: Ticket,
-}
-
 #[derive(Debug)]
 struct SendLimit {
     timeout: Duration,
     /// When the receiver last took something.
     last_taken: Option<Instant>,
-}
-
-/// Identifies a sender that waits. Tickets grow from the front of the line to its end.
-pub(super) type Ticket = u64;
-
-#[derive(Debug)]
-pub(super) struct WaitingSender {
-    ticket: Ticket,
-    pub(super) waker: Waker,
 }
 
 /// What is left to do, without the lock, after a sender has left the line.
@@ -276,32 +259,20 @@ impl ChannelState {
         ticket: Option<Ticket>,
         cx: &Context<'_>,
     ) -> (Ticket, Option<Waker>) {
-        if let Some(index) = ticket.and_then(|ticket| self.index_of(ticket)) {
-            if let Some(waiting) = self.line().senders.get_mut(index) {
-                return (waiting.ticket, renew(&mut waiting.waker, cx));
-            }
-        }
-        // Cloned first: it is foreign code, and may panic.
-        let waker = cx.waker().clone();
-        let line = self.line();
-        let ticket = line.next_ticket;
-        line.next_ticket += 1;
-        line.senders.push_back(WaitingSender { ticket, waker });
-        (ticket, None)
+        self.waiting.get_or_insert_default().wait(ticket, cx)
     }
 
     /// Takes a sender out of the line, and passes the turn on.
     pub(super) fn leave(&mut self, ticket: Ticket) -> Release {
-        let index = self.index_of(ticket);
-        let previous = index.and_then(|index| self.line().senders.remove(index));
-        Release { _previous: previous.map(|waiting| waiting.waker), next: self.next_turn() }
+        let previous = self.waiting.as_mut().and_then(|line| line.remove(ticket));
+        Release { _previous: previous, next: self.next_turn() }
     }
 
     /// Returns the sender that must be woken, because it is its turn and there may be room.
     #[must_use]
     pub(super) fn next_turn(&self) -> Option<Waker> {
-        let first = self.waiting.as_ref()?.senders.front()?;
-        self.fits(1).then(|| first.waker.clone())
+        let first = self.waiting.as_ref()?.first()?;
+        self.fits(1).then(|| first.clone())
     }
 
     /// Takes the first segment, and returns the sender that has room now.
@@ -359,8 +330,7 @@ impl ChannelState {
     }
 
     fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {
-        let first = self.waiting.as_ref().and_then(|line| line.senders.front());
-        first.is_none_or(|first| Some(first.ticket) == ticket)
+        self.waiting.as_ref().is_none_or(|line| line.is_turn_of(ticket))
     }
 
     fn fits(&self, len: usize) -> bool {
@@ -370,29 +340,15 @@ impl ChannelState {
                 && self.queue.bytes().saturating_add(len) <= self.buffer.max_bytes)
     }
 
-    fn index_of(&self, ticket: Ticket) -> Option<usize> {
-        let senders = &self.waiting.as_ref()?.senders;
-        senders.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()
-    }
-
-    fn line(&mut self) -> &mut WaitingLine {
-        self.waiting.get_or_insert_default()
-    }
-
     /// Returns how many senders wait for room.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.as_ref().map_or(0, |line| line.senders.len())
+        self.waiting.as_ref().map_or(0, |line| line.len())
     }
 
-    /// Ends the waiting of all senders, and returns them.
-    pub(super) fn take_waiting(&mut self) -> VecDeque<WaitingSender> {
-        self.waiting.as_mut().map(|line| mem::take(&mut line.senders)).unwrap_or_default()
+    /// Ends the waiting of all senders, and returns their wakers.
+    pub(super) fn take_waiting(&mut self) -> impl Iterator<Item = Waker> + use<> {
+        self.waiting.take().into_iter().flat_map(|line| line.into_wakers())
     }
-}
-
-/// Replaces a waker by the context's, unless both wake the same task. Returns the replaced one.
-pub(super) fn renew(waker: &mut Waker, cx: &Context<'_>) -> Option<Waker> {
-    (!waker.will_wake(cx.waker())).then(|| mem::replace(waker, cx.waker().clone()))
 }
 
 /// Returns a number that no other running thread has, and that is not 0. It costs less than
