@@ -239,7 +239,7 @@ fn tell(update: Update, updates: &tower_sse::Updates, output: &mut Output) -> io
         Update::LastEventIdOmitted(id) => {
             let length = id.as_str().len();
             eprintln!(
-                "the last event id, of {length} bytes, is not sent: a header cannot carry it"
+                "the last event ID, of {length} bytes, is not sent: a header cannot carry it"
             );
             Ok(())
         }

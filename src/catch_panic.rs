@@ -21,8 +21,8 @@ pub(crate) struct Panicked {
     message: String,
 }
 
-/// Runs `f` and returns an error if it panics. The caller must drop what `f` has changed by then,
-/// because a panic may leave it half changed.
+/// Runs `f` and returns an error if it panics. After a panic the caller must drop the values that
+/// `f` changes, because they may be half changed.
 pub(crate) fn catch_panic<T>(place: &'static str, f: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(f))
         .map_err(|payload| Panicked { place, message: message(payload) })

@@ -27,9 +27,9 @@ pub(crate) fn is_event_stream(media_type: &[u8]) -> bool {
 
 /// Splits a header's value at a separator, except inside of quoted strings, and trims the parts.
 ///
-/// The separator is `,` for a [list] and `;` for [parameters]. A list may have empty elements, which
-/// the caller ignores. In a [quoted string] a backslash escapes the next byte; outside of one it
-/// has no meaning. A quoted string that is not closed lasts to the end of the value.
+/// The separator is `,` for a [list] and `;` for [parameters]. A list may have empty elements,
+/// which the caller ignores. In a [quoted string] a backslash escapes the next byte; outside of one
+/// it has no meaning. A quoted string that is not closed lasts to the end of the value.
 ///
 /// [list]: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1
 /// [parameters]: https://www.rfc-editor.org/rfc/rfc9110#section-5.6.6

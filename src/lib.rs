@@ -1,12 +1,12 @@
 //! Server-Sent Events for any [tower](https://docs.rs/tower) server, and a client for any tower
 //! service.
 //!
-//! On the server, an async closure gets the request and an event sender, and becomes a
-//! [tower service](https://docs.rs/tower-service) whose responses are event streams. hyper, axum,
-//! warp and any other server that supports tower can serve it. An on-connect hook decides status,
-//! headers and authentication before anything is sent. Memory stays bounded with slow clients, and
-//! user-supplied text cannot inject fields or events. Open streams do not block a shutdown, and every
-//! stream reports exactly once why it ended.
+//! On the server, you write an async closure that gets the request and an event sender. The crate
+//! makes a [tower service](https://docs.rs/tower-service) of it, whose responses are event streams.
+//! hyper, axum, warp and any other server that supports tower can serve it. An on-connect hook
+//! decides status, headers and authentication before anything is sent. Memory stays bounded with
+//! slow clients, and user-supplied text cannot inject fields or events. Open streams do not block a
+//! shutdown, and every stream reports exactly once why it ended.
 //!
 //! The client follows the WHATWG standard to the letter, reconnects by itself, and resumes from the
 //! last event ID.
@@ -85,8 +85,9 @@
 //! # Runtimes
 //!
 //! These need a tokio runtime: keep-alives, which are on by default;
-//! [`spawn_handler`](EventBody::spawn_handler); every setting that ends a stream after some time; and
-//! the delays and timeouts of an [`EventSource`]. Everything else runs on any executor.
+//! [`batch_window`](EventBody::batch_window); [`spawn_handler`](HandlerOptions::spawn_handler);
+//! every setting that ends a stream after some time; the time limits of a [`Shutdown`]; and the
+//! delays and timeouts of an [`EventSource`]. Everything else runs on any executor.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

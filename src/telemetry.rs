@@ -6,8 +6,8 @@
 //!
 //! # Spans
 //!
-//! Each stream has a span `event_stream` at level `INFO`, a child of the span in which the response was
-//! made. The handler is polled in it. It lasts from the response to the end of `on_disconnect`.
+//! Each stream has a span `event_stream` at level `INFO`, a child of the span in which the response
+//! was made. The handler is polled in it. It lasts from the response to the end of `on_disconnect`.
 //!
 //! | field | meaning |
 //! |---|---|
@@ -22,9 +22,9 @@
 //! | level | message | when | fields |
 //! |---|---|---|---|
 //! | `DEBUG` | `event stream opened` | a stream was accepted | |
-//! | `DEBUG` | `event stream ended` | a stream ended by itself, by the server, or because the client left | `reason`, `events`, `bytes`, `dropped`, `duration` |
+//! | `DEBUG` | `event stream ended` | a stream ended in any way that the next two rows do not name | `reason`, `events`, `bytes`, `dropped`, `duration` |
 //! | `WARN` | `event stream ended` | the client was too slow and was evicted | the same |
-//! | `ERROR` | `event stream failed` | the handler returned an error or panicked | the same, and `error` |
+//! | `ERROR` | `event stream failed` | the handler returned an error or panicked, or a sender called `fail` | the same, and `error` |
 //! | `DEBUG` | `event stream refused` | a request did not become a stream | `by`, as below |
 //! | `DEBUG` | `hub reader has a gap` | a reader resumed or lagged, and events may be missing | `reason`, as below, and `missed`, if the number is known |
 //! | `ERROR` | `on_connect failed: answered with 500` | `on_connect` returned an error or panicked | `error` |

@@ -14,14 +14,14 @@ use tokio::{
 
 use crate::catch_panic::catch_panic;
 
-/// More than a timer may fire before the clock reaches its deadline. Closer to the deadline than
-/// this, the timer is always polled.
+/// A timer never fires as much as this before the clock reaches its deadline. Closer to the
+/// deadline than this, the timer is always polled.
 const EARLY_MARGIN: Duration = Duration::from_millis(10);
 
 /// A timer that is created at its first use, and set again only for an earlier deadline.
 ///
-/// If the deadline has moved away since it was set, it fires too early, and is then set for the rest
-/// of the time.
+/// If the deadline has moved away since it was set, it fires too early, and is then set for the
+/// rest of the time.
 #[derive(Debug, Default)]
 pub(crate) struct LazyTimer {
     /// The deadline and the waker that the timer was set for when `poll_at` last returned pending.
@@ -39,8 +39,8 @@ struct Armed {
 }
 
 impl LazyTimer {
-    /// Returns whether the timer is already set for this deadline or an earlier one, with this waker,
-    /// and has not fired by `now`. Then there is no need to poll it.
+    /// Returns whether the timer is already set for this deadline or an earlier one, with this
+    /// waker, and has not fired by `now`. Then there is no need to poll it.
     pub(crate) fn is_set(&self, deadline: Instant, now: Instant, cx: &Context<'_>) -> bool {
         self.armed.as_ref().is_some_and(|armed| {
             let is_ahead = now + EARLY_MARGIN < armed.at;

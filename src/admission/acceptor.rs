@@ -97,8 +97,8 @@ impl<T> Acceptor<T> {
         Arc::make_mut(&mut self.options)
     }
 
-    /// Prepares a request for `on_connect`: reads the last event ID, and takes the permits whose keys
-    /// are known by then.
+    /// Prepares a request for `on_connect`: reads the last event ID, and takes the permits whose
+    /// keys are known by then.
     pub(super) fn begin(&self, request: request::Parts) -> Result<(Connect, Permits), Refusal> {
         let last_event_id = self.read_last_event_id(&request).map_err(|error| {
             count_refusal("last_event_id");
@@ -123,8 +123,8 @@ impl<T> Acceptor<T> {
         }
     }
 
-    /// Admits a request that `on_connect` has accepted: takes the remaining permits, and completes the
-    /// request for the handler.
+    /// Admits a request that `on_connect` has accepted: takes the remaining permits, and completes
+    /// the request for the handler.
     ///
     /// Returns the headers of the response, and the admitted request unless it is a `HEAD`.
     pub(super) fn admit(

@@ -27,7 +27,8 @@ const ON_CONNECT: &str = "on_connect";
 /// The future of a handler's response. It is ready at its first poll unless `on_connect` waits for
 /// something.
 ///
-/// `B` is the body of the request. `T` is the parameter of the [`Accept`] that `on_connect` returns.
+/// `B` is the body of the request. `T` is the parameter of the [`Accept`] that `on_connect`
+/// returns.
 #[must_use = "futures do nothing unless awaited"]
 pub struct HandlerFuture<B, T = ()> {
     state: ResponseState<B, T>,

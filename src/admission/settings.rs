@@ -8,20 +8,20 @@ macro_rules! acceptor_settings {
         impl$(<$generic>)? $type$(<$generic>)? {
             /// Reads the last event ID only from the header.
             ///
-            /// Default is to read it from the query if there is no header, see
+            /// By default it is read from the query if there is no header: see
             /// [`LastEventId::from_query`](crate::LastEventId::from_query).
             pub fn without_last_event_id_query(mut self) -> Self {
                 self.acceptor_mut().set_last_event_id_from_query(false);
                 self
             }
 
-            /// StreamLimits how many streams of this handler and its clones may be open. Default is no
+            /// Limits how many streams of this handler and its clones may be open. Defaults to no
             /// limit.
             ///
-            /// While the limit is reached, new requests are refused: browsers get a stream that
+            /// While the limit is reached, new requests are turned away: browsers get a stream that
             /// contains only `retry` and ends, because they never reconnect after a 503, and other
-            /// clients get a 503. [`retry_after`](Self::retry_after) sets the delay. Streams that are
-            /// open stay open.
+            /// clients get a 503. [`retry_after`](Self::retry_after) sets the delay. Streams that
+            /// are open stay open.
             ///
             /// A place is taken before `on_connect` runs. It is freed when the body is dropped, or
             /// earlier if the request ends without a stream. `HEAD` requests take no place.
@@ -30,15 +30,15 @@ macro_rules! acceptor_settings {
                 self
             }
 
-            /// StreamLimits how many streams with the same key may be open, for example of one address or
+            /// Limits how many streams with the same key may be open, for example of one address or
             /// of one user. Each call adds a limit with its own keys.
             ///
             /// The key is read before `on_connect` runs. If it is `None`, it is read again after
             /// `on_connect` has accepted, because the hook may put the user into the extensions. A
-            /// request that has no key then is not limited.
+            /// request that still has no key is not limited.
             ///
-            /// While the limit is reached, new requests are refused as by
-            /// [`max_streams`](Self::max_streams), except that other clients than browsers get a
+            /// While the limit is reached, new requests are turned away as by
+            /// [`max_streams`](Self::max_streams), except that clients other than browsers get a
             /// 429.
             ///
             /// ```
@@ -62,12 +62,13 @@ macro_rules! acceptor_settings {
                 self
             }
 
-            /// Sets how long refused clients should wait before they reconnect. Default is 5 to 15
-            /// seconds.
+            /// Sets how long clients that are turned away should wait before they reconnect.
+            /// Defaults to 5 to 15 seconds.
             ///
-            /// Browsers get the delay as `retry`, other clients as `Retry-After`. From a range, a delay
-            /// is drawn for each request. It applies to requests over a limit, and to requests during a
-            /// [shutdown](crate::shutdown) whose farewell has no reconnection time.
+            /// Browsers get the delay as `retry`, other clients as `Retry-After`. From a range, a
+            /// delay is drawn for each request. It applies to requests over a limit, and to
+            /// requests during a [shutdown](crate::shutdown) whose farewell has no reconnection
+            /// time.
             pub fn retry_after(mut self, delay: impl Into<$crate::delay_range::DelayRange>) -> Self {
                 self.acceptor_mut().set_retry_after(delay.into());
                 self

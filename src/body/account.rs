@@ -1,4 +1,4 @@
-//! The account of one stream: its session, its counts, and its outcome.
+//! The account of one stream: its extensions, its counts, and its outcome.
 
 use std::{error::Error, fmt, mem, sync::Arc};
 
@@ -17,7 +17,8 @@ use crate::{
 
 /// The facts about an accepted stream, besides its settings and its source.
 pub(crate) struct AcceptedStream {
-    /// The session: the request's extensions as `on_connect` left them.
+    /// The request's extensions as `on_connect` left them. Empty without a hook that could see
+    /// them.
     pub(crate) extensions: Extensions,
     /// When the stream must have ended.
     pub(crate) deadline: Option<Instant>,
@@ -44,16 +45,16 @@ pub(super) enum Outcome {
     Failed(EndReason, Arc<dyn Error + Send + Sync>),
 }
 
-/// Accounts for one stream, and reports its end when it is dropped (`report.rs`). Without an outcome,
-/// the client is gone.
+/// Accounts for one stream, and reports its end when it is dropped (`report.rs`). Without an
+/// outcome, the client is gone.
 ///
 /// `repr(C)` keeps the fields that every event touches together, first.
 #[repr(C)]
 pub(super) struct StreamAccount {
     pub(super) options: Arc<BodyOptions>,
-    /// The events that were handed to the server.
+    /// The events that were passed to the server.
     pub(super) events: u64,
-    /// The bytes that were handed to the server.
+    /// The bytes that were passed to the server.
     pub(super) bytes: u64,
     pub(super) span: Span,
     pub(super) metrics: StreamMetrics,
@@ -98,14 +99,14 @@ impl StreamAccount {
         self.registration.as_ref().map(Registration::shutdown)
     }
 
-    /// Counts bytes that are handed to the server, and the events of a segment whose last byte is
+    /// Counts bytes that are passed to the server, and the events of a segment whose last byte is
     /// among them.
     #[inline]
     pub(super) fn count(&mut self, bytes: usize, completed: Option<Segment>) {
         let mut events = 0;
         if let Some(segment) = completed {
             events = segment.events;
-            // Only the hook gets the last id.
+            // Only the hook gets the last ID.
             if let Some(id) = segment.last_id.filter(|_| self.options.on_disconnect.is_some()) {
                 self.last_sent_id.set(id);
             }
@@ -136,7 +137,7 @@ impl fmt::Debug for StreamAccount {
     }
 }
 
-/// The last event id that was handed to the server.
+/// The last event ID that was passed to the server.
 pub(super) enum LastSentId {
     None,
     /// A copy, since a slice would keep the whole segment.

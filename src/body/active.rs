@@ -1,7 +1,8 @@
 //! A stream that has not ended: its parts, and how it starts.
 //!
-//! Lifetime, deadline and shutdown are one [`StopSchedule`]. When it is due it closes the source. From
-//! then on the stream ends as if the application had closed it, with a farewell and another reason.
+//! Lifetime, deadline and shutdown are one [`StopSchedule`]. When it is due it closes the source.
+//! From then on the stream ends as if the application had closed it, with a farewell and another
+//! reason.
 
 use std::{error::Error, sync::Arc};
 
@@ -24,8 +25,8 @@ use crate::{
 
 /// A stream that has not ended.
 ///
-/// `repr(C)` keeps the fields in the order of their use: a server of ten thousand streams has none of
-/// them in its cache, so the fields that every event touches stand together, first.
+/// `repr(C)` keeps the fields in the order of their use: a server of ten thousand streams has none
+/// of them in its cache, so the fields that every event touches stand together, first.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct ActiveStream {
@@ -109,7 +110,7 @@ impl ActiveStream {
 
     fn unregister(&mut self) {
         if self.account.registration.take().is_some() {
-            // A request of the shutdown that does not count any more.
+            // The stream no longer belongs to the shutdown that made this request.
             if let Some(stream) = self.source.handle() {
                 stream.cancel_stop();
             }

@@ -54,8 +54,8 @@ impl EventBody {
     ///
     /// Use it in a handler of a framework, and return [`.into_response()`](Self::into_response).
     ///
-    /// The closure is given the sender and returns the handler's future. It is called when the body is
-    /// first polled, and the future runs inside the body. The stream ends when the future has
+    /// The closure is given the sender and returns the handler's future. It is called when the body
+    /// is first polled, and the future runs inside the body. The stream ends when the future has
     /// completed and the last clone of the sender was dropped. It ends with an error if the future
     /// returns one or panics.
     ///
@@ -91,8 +91,8 @@ impl EventBody {
         })
     }
 
-    /// Creates a stream of the items of another stream: events, encoded events, or results with one of
-    /// them, whose error ends the body.
+    /// Creates a stream of the items of another stream. An item is an event, an encoded event, or a
+    /// `Result` with one of them, whose error ends the body.
     ///
     /// ```
     /// use tower_sse::{Event, EventBody};
@@ -127,9 +127,10 @@ impl EventBody {
         self.change_body(|own| *own = options)
     }
 
-    /// Wraps the body in a response with status 200 and the headers of an event stream: `content-type:
-    /// text/event-stream`, `cache-control: no-store, no-transform` and `x-accel-buffering: no`. They
-    /// keep intermediaries from storing, changing or buffering the stream.
+    /// Wraps the body in a response with status 200 and the headers of an event stream:
+    /// `content-type: text/event-stream`, `cache-control: no-store, no-transform` and
+    /// `x-accel-buffering: no`. They keep intermediaries from storing, changing or buffering the
+    /// stream.
     pub fn into_response(self) -> Response<Self> {
         let mut response = Response::new(self);
         for (name, value) in RESPONSE_HEADERS {
@@ -138,8 +139,8 @@ impl EventBody {
         response
     }
 
-    /// Sets when the stream must have ended, for example when the token expires that opened it.
-    /// There is no deadline by default. After the first poll it does nothing.
+    /// Sets when the stream must have ended, for example the time at which the client's token
+    /// expires. By default there is no deadline. After the first poll it does nothing.
     ///
     /// It is a deadline of this stream alone; [`max_lifetime`](Self::max_lifetime) is a setting for
     /// many streams. The earlier one applies, and ends the stream in the same way.
@@ -194,8 +195,8 @@ impl EventBody {
         Self { state }
     }
 
-    /// Replaces the shutdown of the settings by this one. The settings, which other streams may share,
-    /// are not changed.
+    /// Replaces the shutdown of the settings by this one. The settings, which other streams may
+    /// share, are not changed.
     pub(crate) fn with_shutdown(mut self, shutdown: &Shutdown) -> Self {
         if let BodyState::Active(stream) = &mut self.state {
             stream.set_shutdown(shutdown);
@@ -265,7 +266,8 @@ impl Body for EventBody {
 }
 
 impl Default for EventBody {
-    /// Creates an empty body that has ended. Layers answer with it, for example to a CORS preflight.
+    /// Creates an empty body that has ended. Layers answer with it, for example to a CORS
+    /// preflight.
     fn default() -> Self {
         Self { state: BodyState::Ended }
     }
@@ -305,8 +307,8 @@ pub struct EventBodyError {
 }
 
 impl EventBodyError {
-    /// Returns the cause: the error of the handler, the error that [`EventSender::fail`] was given, a
-    /// description of a panic, or the reason why the stream was cut off.
+    /// Returns the cause: the error of the handler, the error that [`EventSender::fail`] was given,
+    /// a description of a panic, or the reason why the stream was cut off.
     #[must_use]
     pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.error

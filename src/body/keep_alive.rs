@@ -12,9 +12,9 @@ use crate::{
 /// What a stream sends when it has sent nothing else for a while. So proxies keep the connection
 /// open, and both ends notice when the other one is gone.
 ///
-/// The default is a comment after 15 seconds. Browsers do not show comments to the page. A page that
-/// must know that the stream is alive needs an event, which goes out with the comment or, after
-/// [`without_comment`](Self::without_comment), in its place.
+/// The default is a comment after 15 seconds. Browsers do not show comments to the page. A page
+/// that must know that the stream is alive needs an event, which goes out with the comment or,
+/// after [`without_comment`](Self::without_comment), in its place.
 ///
 /// Every event that goes out restarts the time. A keep-alive never delays an event.
 ///
@@ -34,9 +34,9 @@ pub struct KeepAlive {
     every: Duration,
     comment: Option<EventData>,
     event: Option<Event>,
-    /// Both, encoded once: a thousand idle streams send the same bytes.
+    /// The comment and the event, encoded once: a thousand idle streams send the same bytes.
     bytes: Bytes,
-    /// The event's id, if it has one.
+    /// The event's ID, if it has one.
     id: Option<Bytes>,
 }
 
@@ -47,7 +47,7 @@ impl KeepAlive {
         Self { every: idle, comment: None, event: None, bytes, id: None }.comment("keep-alive")
     }
 
-    /// Sets the text of the comment. Default is `keep-alive`.
+    /// Sets the text of the comment. Defaults to `keep-alive`.
     pub fn comment(mut self, text: impl Into<EventData>) -> Self {
         self.comment = Some(text.into());
         self.encoded()
@@ -70,7 +70,7 @@ impl KeepAlive {
         (!self.every.is_zero() && !self.bytes.is_empty()).then_some(self.every)
     }
 
-    /// Returns the bytes to send, together with an event that updates the client's last event id.
+    /// Returns the bytes to send, together with an event that updates the client's last event ID.
     pub(super) fn segment(&self, refresh: Option<Segment>) -> Segment {
         match refresh {
             Some(refresh) => Segment {

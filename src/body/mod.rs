@@ -28,10 +28,10 @@
 //! # What goes out, and when
 //!
 //! 1. A comment goes out first, at once, so that every proxy and every client sees a byte. The
-//!    reconnection time goes out with it, if [`retry`](EventBody::retry) is set. The body writes both
-//!    itself, so that no buffer can drop them.
-//! 2. Events go out as soon as they are ready. All events that are ready go out together, as one frame
-//!    of at most 64 KiB. After 64 KiB the body lets the server write before it continues.
+//!    reconnection time goes out with it, if [`retry`](EventBody::retry) is set. The body writes
+//!    both itself, so that no buffer can drop them.
+//! 2. Events go out as soon as they are ready. All events that are ready go out together, as one
+//!    frame of at most 64 KiB. After 64 KiB the body lets the server write before it continues.
 //! 3. A [`KeepAlive`] goes out when nothing else has for a while. The default is a comment after 15
 //!    seconds.
 //!
@@ -42,9 +42,9 @@
 //! the handler is dropped with it, at the point where it awaits.
 //!
 //! A server does not poll a body while the connection cannot be written to. So a handler is paused
-//! while its client is slow. Most streams want this backpressure. A handler that must go on meanwhile
-//! (it reads a sensor, keeps the latest 64 events, or has a timeout of its own) runs in a task with
-//! [`HandlerOptions::spawn_handler`].
+//! while its client is slow. Most streams want this backpressure. A handler that must keep running
+//! meanwhile, for example because it reads a sensor or has a timeout of its own, runs in a task
+//! with [`HandlerOptions::spawn_handler`].
 //!
 //! # The end
 //!
@@ -52,27 +52,29 @@
 //! application closes it. Every end has one [`EndReason`], and
 //! [`on_disconnect`](EventBody::on_disconnect) is called once with it.
 //!
-//! A handler that returns an error, or panics, ends the body with an error, after everything that it
-//! has sent. The client sees a truncated stream: over HTTP/1.1 the last chunk is missing, over HTTP/2
-//! the stream is reset. The body yields the error 10 ms late, so that the server writes the events
-//! before it. A body cannot do more than that.
+//! A handler that returns an error, or panics, ends the body with an error, after everything that
+//! it has sent. The client sees a truncated stream: over HTTP/1.1 the last chunk is missing, over
+//! HTTP/2 the stream is reset. The body yields the error 10 ms late, so that the server first
+//! writes the events. A body has no surer way.
 //!
 //! The server ends a stream when a [shutdown](crate::shutdown) starts, when its
 //! [`max_lifetime`](EventBody::max_lifetime) is over, or at its [`deadline`](EventBody::deadline).
-//! Events that were sent go out, then a [`Farewell`](crate::Farewell), then the stream ends. A stream
-//! whose client is too slow for [`send_timeout`](HandlerOptions::send_timeout), or that the
-//! application [revokes](crate::EventSender::revoke), is cut off: its queue is discarded, and the body
-//! ends with an error.
+//! Events that were sent go out, then a [`Farewell`](crate::Farewell), then the stream ends.
 //!
-//! The body learns that a client has left when the server drops it. A server notices at once if it has
-//! read the request's body. After a large unread request body, or pipelined bytes, HTTP/1.1 servers do
-//! not look; then the next keep-alive fails.
+//! A stream whose client is too slow for [`send_timeout`](HandlerOptions::send_timeout), or that
+//! the application [revokes](crate::EventSender::revoke), is cut off: its queue is discarded, and
+//! the body ends with an error.
+//!
+//! The body learns that a client has left when the server drops it. Most servers notice at once
+//! that a connection was closed. An HTTP/1.1 server does not look while bytes of the client wait to
+//! be read: the rest of a large request body, or a pipelined request. It then notices when the next
+//! keep-alive cannot be written.
 //!
 //! # Time
 //!
 //! Keep-alives, lifetimes, deadlines, batch windows, grace periods and `send_timeout` need a tokio
-//! runtime with its timer enabled. Elsewhere they are off, and a warning is logged. A stream without
-//! them runs on any executor.
+//! runtime with its timer enabled. Elsewhere they are off, and a warning is logged. A stream
+//! without them runs on any executor.
 
 mod account;
 mod active;

@@ -13,8 +13,8 @@ use crate::{
 
 /// The settings of an event stream, which many bodies and handlers can share.
 ///
-/// Every type with settings has the same methods, and takes a set of them with `options`. Settings
-/// that only a handler has are in [`HandlerOptions`].
+/// Bodies and handlers have the same methods, and take the options as a whole with their method
+/// `options`. The settings of a handler and its buffer are in [`HandlerOptions`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -45,7 +45,7 @@ pub struct BodyOptions {
     pub(crate) on_disconnect: Option<OnDisconnect>,
 }
 
-/// The hook that is told how a stream ended.
+/// The hook that receives how a stream ended.
 pub(crate) type OnDisconnect = Arc<dyn Fn(StreamEnd) + Send + Sync>;
 
 /// The maximum lifetime of a stream. It is never zero.
@@ -110,7 +110,7 @@ impl fmt::Debug for BodyOptions {
 /// the body.
 ///
 /// An [`EventChannelHandler`](crate::EventChannelHandler) has the same methods.
-/// [`EventBody::with_options`](super::EventBody::with_options) takes a set of them.
+/// [`EventBody::with_options`](super::EventBody::with_options) takes the options as a whole.
 ///
 /// ```
 /// use tower_sse::{Buffer, Event, EventBody, HandlerOptions};
@@ -130,8 +130,8 @@ pub struct HandlerOptions {
 }
 
 impl HandlerOptions {
-    /// Creates the default settings: those of [`BodyOptions::new`], a default [`Buffer`], the handler
-    /// inside its body, and no send timeout.
+    /// Creates the default settings: those of [`BodyOptions::new`], a default [`Buffer`], the
+    /// handler inside its body, and no send timeout.
     pub fn new() -> Self {
         BodyOptions::new().into()
     }
@@ -165,42 +165,43 @@ impl From<BodyOptions> for HandlerOptions {
 macro_rules! body_settings {
     ($type:ident $(<$generic:ident>)?) => {
         impl$(<$generic>)? $type$(<$generic>)? {
-            /// Sets what the stream sends when it has sent nothing else for a while. Default is a
+            /// Sets what the stream sends when it has sent nothing else for a while. Defaults to a
             /// comment after 15 seconds.
             #[doc(alias = "heartbeat")]
             pub fn keep_alive(self, keep_alive: $crate::body::KeepAlive) -> Self {
                 self.change_body(|options| options.keep_alive = Some(keep_alive))
             }
 
-            /// Turns keep-alives off. If the server does not notice that a client has left, it is
-            /// noticed at the next event.
+            /// Turns keep-alives off. A server that does not notice by itself that a client has
+            /// left then notices it only when the next event cannot be written.
             pub fn without_keep_alive(self) -> Self {
                 self.change_body(|options| options.keep_alive = None)
             }
 
-            /// Leaves out the comment that goes out at once. Some clients and proxies consider a
-            /// stream open only after its first byte.
+            /// Leaves out the greeting: the comment that goes out at once. Some clients and proxies
+            /// consider a stream open only after its first byte.
             pub fn without_greeting(self) -> Self {
                 self.change_body(|options| options.greeting = false)
             }
 
-            /// Holds events back for up to this time after events have gone out, so that later events
-            /// go out together with them. Default is zero: an event that is ready goes out at once.
+            /// Holds events back for up to this time after events have gone out, so that later
+            /// events go out together with them. Defaults to zero: an event that is ready goes out
+            /// at once.
             ///
             /// The first event after a pause still goes out at once. The end of the stream, and a
-            /// sender that waits for room, end the window early. It needs a tokio runtime.
+            /// sender that waits for room, end the window early. A window needs a tokio runtime.
             ///
             /// Use it for busy streams: a thousand events a second are a thousand writes for each
-            /// client, and with a window of 10 milliseconds a hundred.
+            /// client. With a window of 10 milliseconds they are a hundred.
             pub fn batch_window(self, window: std::time::Duration) -> Self {
                 let window = Some(window).filter(|window| !window.is_zero());
                 self.change_body(|options| options.batch_window = window)
             }
 
-            /// Sets the reconnection time that the stream sends first: how long a client waits before
-            /// it reconnects. From a range a time is drawn for each stream, so that clients do not
-            /// all reconnect at the same time. By default the stream sends no time, and the client
-            /// uses its own: about 3 seconds in browsers.
+            /// Sets the reconnection time that the stream sends first: how long a client waits
+            /// before it reconnects. From a range a time is drawn for each stream, so that clients
+            /// do not all reconnect at the same time. By default the stream sends no time, and the
+            /// client uses its own: about 3 seconds in browsers.
             pub fn retry(
                 self,
                 reconnection_time: impl Into<$crate::delay_range::DelayRange>,
@@ -209,8 +210,8 @@ macro_rules! body_settings {
                 self.change_body(|options| options.retry = Some(reconnection_time))
             }
 
-            /// Sets how long a stream may last from its first poll. Default is no limit; zero is no
-            /// limit too.
+            /// Sets how long a stream may last from its first poll. Defaults to no limit, and zero
+            /// is no limit either.
             ///
             /// The time is drawn for each stream between 0.8 and 1.0 of this value, so that clients
             /// that connected together do not reconnect together. The stream ends with its
@@ -223,10 +224,10 @@ macro_rules! body_settings {
                 self.change_body(|options| options.max_lifetime = lifetime)
             }
 
-            /// Sets what a stream says before it ends because of its lifetime or deadline, and how
+            /// Sets what a stream sends before it ends because of its lifetime or deadline, and how
             /// long before that [`EventSender::ending`](crate::EventSender::ending) completes. By
-            /// default it says nothing. At a shutdown the farewell
-            /// of the [`Shutdown`](crate::Shutdown) is used instead.
+            /// default it sends nothing. At a shutdown the farewell of the
+            /// [`Shutdown`](crate::Shutdown) is used instead.
             pub fn farewell(self, farewell: $crate::shutdown::Farewell) -> Self {
                 self.change_body(|options| options.farewell = Some(farewell))
             }
@@ -237,11 +238,13 @@ macro_rules! body_settings {
                 self.change_body(|options| options.shutdown = Some(shutdown.clone()))
             }
 
-            /// Sets the hook that is told how each stream ended. It is called once for each stream,
-            /// after the handler was dropped. A second hook replaces the first.
+            /// Sets the hook that receives how each stream ended. It is called once for each
+            /// stream, after the handler was dropped; a handler in [a task of its
+            /// own](crate::HandlerOptions::spawn_handler) may be dropped a little later. A second
+            /// hook replaces the first.
             ///
-            /// It is called where the body is dropped, so it must not block. Send clean-up that
-            /// awaits to a task.
+            /// It is called on the thread that drops the body, so it must not block. Cleanup that
+            /// awaits belongs in a task.
             #[doc(alias = "on_client_disconnect")]
             pub fn on_disconnect(
                 self,
@@ -260,8 +263,8 @@ pub(crate) use body_settings;
 macro_rules! handler_settings {
     ($type:ident $(<$generic:ident>)?) => {
         impl$(<$generic>)? $type$(<$generic>)? {
-            /// Sets how much may wait for a slow client, and what happens when that is full. Default
-            /// is `Buffer::fixed(64)` with 256 KiB.
+            /// Sets the buffer: how much may wait for a slow client, and what happens when it is
+            /// full. Defaults to `Buffer::fixed(64)` with 256 KiB.
             pub fn buffer(self, buffer: $crate::channel::Buffer) -> Self {
                 self.change_handler(|settings| settings.buffer = buffer)
             }
@@ -271,23 +274,23 @@ macro_rules! handler_settings {
             ///
             /// The body spawns a tokio task at its first poll, and aborts it when the body is
             /// dropped. Use it with dropping and sliding buffers, and for handlers with timeouts of
-            /// their own. An aborted task is dropped a little later, so `on_disconnect` may be called
-            /// before the handler was dropped.
+            /// their own. An aborted task is dropped a little later, so `on_disconnect` may be
+            /// called before the handler was dropped.
             pub fn spawn_handler(self) -> Self {
                 self.change_handler(|settings| settings.spawn = true)
             }
 
             /// Sets how long a client may take nothing while a sender outside of the body waits for
-            /// room: in a task, in a thread, or in a [spawned handler](Self::spawn_handler). Default
-            /// is no limit; zero is no limit too.
+            /// room. Such a sender is in a task, in a thread, or in a [spawned
+            /// handler](Self::spawn_handler). Defaults to no limit, and zero is no limit either.
             ///
             /// After that the client is too slow, and its stream is evicted: the sender gets its
-            /// event back in an error, the rest of the queue is discarded, and the body ends with an
-            /// error as soon as it is polled. The end reason is
+            /// event back in an error, the rest of the queue is discarded, and the body ends with
+            /// an error as soon as it is polled. The end reason is
             /// [`EndReason::Evicted`](crate::EndReason::Evicted).
             ///
-            /// A handler inside its body is not affected: it is paused together with the body. Async
-            /// senders need a tokio runtime for it.
+            /// A handler inside its body is not affected: it is paused together with the body. The
+            /// timeout of an async sender needs a tokio runtime.
             pub fn send_timeout(self, limit: std::time::Duration) -> Self {
                 let limit = Some(limit).filter(|limit| !limit.is_zero());
                 self.change_handler(|settings| settings.send_timeout = limit)

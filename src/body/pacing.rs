@@ -13,12 +13,12 @@ use crate::{
     timer::saturating_add,
 };
 
-/// How many bytes are yielded before the body returns `Pending` once. Servers gather all ready frames
-/// before they write, and larger batches no longer fit the CPU cache.
+/// How many bytes are yielded before the body returns `Pending` once. Servers gather all ready
+/// frames before they write, and larger batches no longer fit the CPU cache.
 const BUDGET: usize = MAX_SEGMENT;
 
-/// Limits the bytes between two times that the body is pending, and holds events back within a batch
-/// window.
+/// Limits the bytes that a body yields before it is pending again, and holds events back within a
+/// batch window.
 #[derive(Debug, Default)]
 pub(super) struct Pacing {
     /// The bytes that were yielded since the body was last pending.

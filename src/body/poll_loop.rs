@@ -56,7 +56,8 @@ impl ActiveStream {
     fn poll_segment(&mut self, cx: &mut Context<'_>) -> Poll<Result<Segment, Outcome>> {
         self.start();
         if let (Some(stop), Some(last_yield)) = (&mut self.stop, self.timers.last_yield()) {
-            // A stream that is never idle has no timer fired. The clock was read at its last yield.
+            // A stream that is never idle never polls its timer. So the schedule is checked here,
+            // by the clock that was read at the last yield.
             stop.advance(last_yield, &mut self.source);
         }
         loop {
@@ -105,7 +106,8 @@ impl ActiveStream {
         }
     }
 
-    /// Waits for the first timer. Returns a keep-alive, or `None` if the source must be polled again.
+    /// Waits for the first timer. Returns a keep-alive, or `None` if the source must be polled
+    /// again.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Segment>> {
         let keep_alive = self.account.options.keep_alive.as_ref();
         let schedule = TimerSchedule {

@@ -11,8 +11,8 @@ pub(super) const MAX_JOINED: usize = 16 << 10;
 
 /// Whether the first bytes of a stream have gone out.
 ///
-/// The body writes them itself, so that no buffer can drop them. They go out with the first segment,
-/// or alone if no segment is ready.
+/// The body writes them itself, so that no buffer can drop them. They go out with the first
+/// segment, or alone if no segment is ready.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Prelude {
     /// The body was not polled yet.

@@ -6,8 +6,8 @@ use crate::{catch_panic::catch_and_log, lifecycle::EndReason, trace};
 /// Reports the end. Recorder, subscriber and hook are code of the application, so a panic in one of
 /// them must not keep the others from running.
 ///
-/// The hook is called nowhere else, so it runs once. The fields are dropped afterwards, and with them
-/// the registration and the permits: a shutdown counts the stream until its hook has returned.
+/// The hook is called nowhere else, so it runs once. The fields are dropped afterwards, and with
+/// them the registration and the permits: a shutdown counts the stream until its hook has returned.
 impl Drop for StreamAccount {
     fn drop(&mut self) {
         let reason = self.reason.unwrap_or(EndReason::ClientGone);

@@ -9,7 +9,7 @@ use crate::{
     shutdown::{Farewell, Shutdown},
 };
 
-/// When a stream must end, and how far that has come.
+/// When a stream must end, and how far its end has progressed.
 #[derive(Debug)]
 pub(super) struct StopSchedule {
     /// When `EventSender::ending` completes.
@@ -46,8 +46,8 @@ enum FarewellState {
 }
 
 impl StopSchedule {
-    /// Draws the lifetime of a stream that starts now. Returns `None` if nothing limits it. A stream
-    /// without a handler has nothing to finish, so it gets no grace period.
+    /// Draws the lifetime of a stream that starts now. Returns `None` if nothing limits it. A
+    /// stream without a handler has nothing to finish, so it gets no grace period.
     pub(super) fn new(
         options: &BodyOptions,
         deadline: Option<Instant>,

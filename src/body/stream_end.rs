@@ -32,29 +32,29 @@ impl StreamEnd {
         self.error.as_deref()
     }
 
-    /// Returns the session: the request's extensions as `on_connect` left them. They are empty for a
-    /// body that no event channel handler created.
+    /// Returns the request's extensions as `on_connect` left them. They are empty for a body that
+    /// was created without an event channel handler or a hub's handler.
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
     }
 
-    /// Returns the last event id that was handed to the server. If all bytes reached the client, the
-    /// client resumes from it.
+    /// Returns the last event ID that was passed to the server. If all bytes reached the client,
+    /// the client resumes from it.
     #[must_use]
     pub fn last_event_id(&self) -> Option<&str> {
         self.last_event_id.as_deref()
     }
 
-    /// Returns the number of events that were handed to the server. It includes comments that the
-    /// application sent, and counts raw bytes as one. It does not include greeting, keep-alives and
-    /// farewell.
+    /// Returns the number of events that were passed to the server. Comments that the application
+    /// sent count, and raw bytes count as one event. The greeting, keep-alives and the farewell do
+    /// not count.
     #[must_use]
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// Returns the number of bytes that were handed to the server.
+    /// Returns the number of bytes that were passed to the server.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -52,8 +52,8 @@ impl ActiveStream {
 
 /// The teardown of a stream, in this order:
 ///
-/// 1. Senders are told that the stream is not read any more. So a handler cannot wait for room while
-///    it is dropped.
+/// 1. Senders are told that the stream is not read any more. So a handler cannot wait for room
+///    while it is dropped.
 /// 2. The source is dropped, and with it the handler. Its panic is caught.
 /// 3. The account is dropped after this function, and reports the end.
 impl Drop for ActiveStream {

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::{timer::LazyTimer, trace};
 
-/// How long the body waits before it yields an error, so that the server writes earlier frames before
-/// it resets the connection.
+/// How long the body waits before it yields an error, so that the server writes earlier frames
+/// before it resets the connection.
 pub(super) const ERROR_DELAY: Duration = Duration::from_millis(10);
 
 /// What a timer is for.
@@ -26,8 +26,8 @@ pub(super) enum Timer {
     KeepAlive,
 }
 
-/// The deadlines of a stream that has nothing to send, in the order of their precedence: of two that
-/// are due the first one counts.
+/// The deadlines of a stream that has nothing to send, in the order of their precedence: of two
+/// that are due the first one counts.
 #[derive(Debug)]
 pub(super) struct TimerSchedule {
     /// What the stop schedule does next.
@@ -84,8 +84,8 @@ impl Timers {
         self.last_yield()?.checked_add(idle)
     }
 
-    /// Waits for the first deadline. Returns what is due, and the time. `just_yielded` says that bytes
-    /// were yielded in this turn, so that the clock was just read.
+    /// Waits for the first deadline. Returns what is due, and the time. `just_yielded` says that
+    /// bytes were yielded in this turn, so that the clock was just read.
     #[inline]
     pub(super) fn poll(
         &mut self,

@@ -6,13 +6,13 @@
 /// |---|---|---|
 /// | [`fixed`](Self::fixed) | the sender waits | most streams: the client sets the pace |
 /// | [`dropping`](Self::dropping) | the newest event is dropped | events that soon lose their value |
-/// | [`sliding`](Self::sliding) | the oldest events are dropped | "the latest 64" |
+/// | [`sliding`](Self::sliding) | the oldest events are dropped | streams of which only the latest events matter |
 ///
 /// The default is `Buffer::fixed(64)` with 256 KiB.
 ///
-/// A handler runs inside the body, so it is paused while its client is slow. A dropping or sliding
-/// buffer only fills up if events are sent from a task meanwhile, for example by a handler with the
-/// setting [`spawn_handler`](crate::HandlerOptions::spawn_handler).
+/// A handler that runs inside its body is paused while its client is slow. So a dropping or sliding
+/// buffer only fills up if events are sent from elsewhere: for example from a task, or by a handler
+/// with the setting [`spawn_handler`](crate::HandlerOptions::spawn_handler).
 ///
 /// ```
 /// use tower_sse::Buffer;
@@ -42,30 +42,30 @@ impl Buffer {
         Self::new(WhenFull::Wait, events)
     }
 
-    /// Creates a buffer for this many events. It drops the newest event while it is full. Zero counts
-    /// as one.
+    /// Creates a buffer for this many events. It drops the newest event while it is full. Zero
+    /// counts as one.
     pub const fn dropping(events: usize) -> Self {
         Self::new(WhenFull::DropNewest, events)
     }
 
-    /// Creates a buffer for this many events. It drops the oldest events to make room. Zero counts as
-    /// one.
+    /// Creates a buffer for this many events. It drops the oldest events to make room. Zero counts
+    /// as one.
     pub const fn sliding(events: usize) -> Self {
         Self::new(WhenFull::DropOldest, events)
     }
 
-    /// Sets the maximum number of encoded bytes that wait. Default is 256 KiB.
+    /// Sets the maximum number of encoded bytes that wait. Defaults to 256 KiB.
     ///
-    /// A larger event is accepted when the buffer is empty. Each [`EventSink`](crate::EventSink) with
-    /// reserved room may exceed the limit by one event, since room is reserved before the length of
-    /// the event is known.
+    /// A larger event is accepted when the buffer is empty. Each [`EventSink`](crate::EventSink)
+    /// with reserved room may exceed the limit by one event, since room is reserved before the
+    /// length of the event is known.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// Sets the maximum length of one encoded event, in bytes. Default is 16 MiB. Sending a larger one
-    /// is an error, which returns the event.
+    /// Sets the maximum length of one encoded event, in bytes. Defaults to 16 MiB. Sending a larger
+    /// one is an error, which returns the event.
     pub const fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.max_event_bytes = bytes;
         self

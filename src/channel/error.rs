@@ -58,7 +58,8 @@ impl<E> SendError<E> {
         self.unsent.map(|unsent| unsent.event)
     }
 
-    /// Returns whether the stream has ended: it was closed or failed, or its client has left.
+    /// Returns whether the stream has ended: it was closed, failed or cut off, or its client has
+    /// left.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.reason == Reason::Closed
@@ -79,8 +80,8 @@ impl<E> SendError<E> {
     }
 
     /// Returns whether the send waited longer than
-    /// [`send_timeout`](crate::HandlerOptions::send_timeout). The stream was evicted: its client was
-    /// too slow.
+    /// [`send_timeout`](crate::HandlerOptions::send_timeout). The stream was evicted: its client
+    /// was too slow.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.reason == Reason::TimedOut

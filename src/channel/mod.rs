@@ -1,29 +1,32 @@
 //! A bounded channel of encoded events: the application sends to it, and a body takes from it.
 //!
 //! The channel holds encoded bytes. Sending encodes an event straight into the bytes that wait for
-//! the client, and the body takes everything that is there as one frame. So ten events that are ready
-//! cost one write. An event is not allocated by itself, and an event that is ready is not held back.
+//! the client, and the body takes everything that is there, as one frame of up to 64 KiB. So ten
+//! events that are ready cost one write. An event has no allocation of its own. Without a
+//! [`batch_window`](crate::EventBody::batch_window), an event that is ready is not held back.
 //!
 //! # Bounds
 //!
-//! A [`Buffer`] limits the events and the bytes that wait, and says what happens when it is full: the
-//! sender waits ([`Buffer::fixed`], the default), the newest event is dropped ([`Buffer::dropping`]),
-//! or the oldest events are dropped ([`Buffer::sliding`]). An event that is larger than the buffer is
-//! accepted when the buffer is empty. An event that is larger than [`Buffer::max_event_bytes`] is
-//! refused, and the error returns it.
+//! A [`Buffer`] limits the events and the bytes that wait, and says what happens when it is full:
+//! the sender waits ([`Buffer::fixed`], the default), the newest event is dropped
+//! ([`Buffer::dropping`]), or the oldest events are dropped ([`Buffer::sliding`]). An event that is
+//! larger than the buffer is accepted when the buffer is empty. An event that is larger than
+//! [`Buffer::max_event_bytes`] is refused, and the error returns it.
 //!
 //! # Order
 //!
-//! Events go out in the order in which they were accepted. Senders that wait are served in the order
-//! in which they began to wait. Neither [`EventSender::try_send`] nor a later sender overtakes them.
+//! Events go out in the order in which they were accepted. Senders that wait are served in the
+//! order in which they began to wait. Neither [`EventSender::try_send`] nor a later sender
+//! overtakes them.
 //!
 //! # The end
 //!
 //! The stream ends when the last [`EventSender`] is dropped and the handler, if there is one, has
-//! returned, or when a sender calls [`EventSender::close`]. Events that were accepted before still go
-//! out. When the client has left, sending fails and returns the event, and [`EventSender::closed`]
-//! completes. [`EventSender::ending`] completes earlier, when the server begins to end a stream that
-//! could go on: at a [shutdown](crate::shutdown), or before its lifetime ends.
+//! returned, or when a sender calls [`EventSender::close`]. Events that were accepted before still
+//! go out. When the client has left, sending fails and returns the event, and
+//! [`EventSender::closed`] completes. [`EventSender::ending`] completes earlier, when the server
+//! begins to end a stream that could go on: at a [shutdown](crate::shutdown), or before its
+//! lifetime ends.
 //!
 //! # In a handler
 //!

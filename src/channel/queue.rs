@@ -7,8 +7,8 @@
 //! - `backlog.sealed`: segments that are complete.
 //! - `tail`: the segment that small events are still appended to.
 //!
-//! A tail never grows beyond [`MAX_SEGMENT`]. A large event starts a tail of exactly its size, since a
-//! tail that grew around it would copy it a second time.
+//! A tail never grows beyond [`MAX_SEGMENT`]. A large event starts a tail of exactly its size,
+//! since a tail that grew around it would copy it a second time.
 
 use std::{collections::VecDeque, mem, ops::Range};
 
@@ -23,7 +23,7 @@ pub(crate) const MAX_SEGMENT: usize = 64 << 10;
 /// Events of this length or more, in bytes, are not copied into a tail that has no room for them.
 const MIN_LARGE: usize = 8 << 10;
 /// Shared bytes of this length or more are queued as they are. Shorter ones are copied into the
-/// tail, so that they go out together with their neighbours.
+/// tail, so that they go out together with the events around them.
 const MIN_SHARED: usize = 4 << 10;
 /// The maximum capacity that an empty queue keeps, in bytes.
 const MAX_IDLE_CAPACITY: usize = 4 << 10;
@@ -39,7 +39,7 @@ pub(super) struct Queue {
     bytes: usize,
     /// The only queued event, if it is in shared bytes. Empty otherwise.
     single: Bytes,
-    /// Where the last id is in `single`, or in `tail`.
+    /// Where the last ID is in `single`, or in `tail`.
     last_id: Option<Range<usize>>,
     /// `Some` for a sliding queue, and while more than one segment is queued.
     backlog: Option<Box<Backlog>>,
@@ -67,7 +67,7 @@ struct Backlog {
 struct SealedSegment {
     bytes: Bytes,
     events: usize,
-    /// Where the last id is in `bytes`.
+    /// Where the last ID is in `bytes`.
     last_id: Option<Range<usize>>,
 }
 
@@ -151,8 +151,8 @@ impl Queue {
         Some(sealed.into_segment())
     }
 
-    /// Drops the oldest event of a sliding queue. Returns the bytes that it was the last event of,
-    /// which the caller frees without the lock.
+    /// Drops the oldest event of a sliding queue. If no other event is left in its segment, this
+    /// returns the segment's bytes, which the caller frees without the lock.
     pub(super) fn drop_oldest(&mut self) -> Option<Bytes> {
         let len = self.lengths()?.pop_front()?;
         self.events -= 1;
@@ -280,7 +280,8 @@ impl Queue {
     }
 }
 
-/// Follows bytes that were removed in front of an id. An id that starts within them is gone too.
+/// Adjusts the range of an ID after `len` bytes were removed from the front. An ID that started
+/// within them was removed too.
 fn advance_id(last_id: &mut Option<Range<usize>>, len: usize) {
     let kept = last_id.take().filter(|id| id.start >= len);
     *last_id = kept.map(|id| id.start - len..id.end - len);

@@ -67,11 +67,11 @@ impl EventReceiver {
     }
 
     /// Sets how long a client may take nothing while a sender waits for room. After that it counts
-    /// as too slow and its stream is evicted: the sender gets its event back in an error, the rest of
-    /// the queue is discarded, and the body ends with an error. Default is no limit; zero is no limit
-    /// too.
+    /// as too slow and its stream is evicted: the sender gets its event back in an error, the rest
+    /// of the queue is discarded, and the body ends with an error. Defaults to no limit, and zero
+    /// is no limit either.
     ///
-    /// Async senders need a tokio runtime for it. See
+    /// The timeout of an async sender needs a tokio runtime. See
     /// [`HandlerOptions::send_timeout`](crate::HandlerOptions::send_timeout).
     pub fn send_timeout(self, limit: Duration) -> Self {
         self.set_send_timeout(Some(limit).filter(|limit| !limit.is_zero()));
@@ -152,8 +152,8 @@ impl EventReceiver {
         store_waker(state, cx)
     }
 
-    /// Looks again after the handler was polled. It does not ask for another poll of the handler: if
-    /// the handler was woken meanwhile, the body is woken, so that others run before.
+    /// Looks again after the handler was polled. It does not ask for another poll of the handler:
+    /// if the handler was woken meanwhile, the body is woken, so that others run before.
     #[inline]
     pub(crate) fn poll_after_handler(&self, interest: Interest, cx: &Context<'_>) -> Polled {
         let mut state = self.shared.lock();
@@ -231,8 +231,7 @@ fn deliver(state: std::sync::MutexGuard<'_, ChannelState>, found: Found) -> Poll
     }
 }
 
-/// Stores the body's waker, under the same lock under which nothing was found: so no wake-up is
-/// lost.
+/// Stores the body's waker. The lock has been held since nothing was found, so no wake-up is lost.
 #[inline]
 fn store_waker(mut state: std::sync::MutexGuard<'_, ChannelState>, cx: &Context<'_>) -> Polled {
     let _previous = match &mut state.body_waker {
@@ -260,8 +259,8 @@ fn end_of(state: &ChannelState) -> Option<ChannelEnd> {
 impl Drop for EventReceiver {
     fn drop(&mut self) {
         self.shared.end(StreamStatus::Gone);
-        // A sender that is kept must keep neither the connection's task, which the waker holds, nor
-        // the queued bytes.
+        // A sender may outlive the receiver. It must not keep the connection's task, which the
+        // waker holds, or the queued bytes.
         let (_waker, _queue) = {
             let mut state = self.shared.lock();
             (state.body_waker.take(), std::mem::take(&mut state.queue))

@@ -8,18 +8,18 @@ pub(crate) struct Segment {
     pub(crate) bytes: Bytes,
     /// The number of events in `bytes`. Comments count, greetings and keep-alives do not.
     pub(crate) events: usize,
-    /// The id of the last event in `bytes` that has one.
+    /// The ID of the last event in `bytes` that has one.
     pub(crate) last_id: Option<LastId>,
     /// The source has ended without an error, and nothing follows.
     pub(crate) is_last: bool,
 }
 
-/// The last event id of a segment.
+/// The last event ID of a segment.
 #[derive(Debug)]
 pub(crate) enum LastId {
-    /// A slice of the segment. To keep it would keep the whole segment, so it is copied.
+    /// A slice of the segment. Keeping it would keep the whole segment in memory, so it is copied.
     Slice(Bytes),
-    /// Bytes that may be kept: they hold nothing but the id, or bytes that others keep anyway.
+    /// Bytes that may be kept: they hold nothing but the ID, or are in memory anyway.
     Own(Bytes),
 }
 

@@ -33,7 +33,7 @@ pub(super) struct SendFuture<'a, E: Encode> {
     waiting: Option<Box<Waiting>>,
     /// A blocked thread polls it.
     blocking: bool,
-    /// It has yielded, or must not.
+    /// It has yielded once, or must not yield.
     yielded: bool,
 }
 
@@ -55,7 +55,7 @@ impl<'a, E: Encode> SendFuture<'a, E> {
         Self { shared, event: Some(event), waiting: None, blocking: true, yielded: true }
     }
 
-    /// Returns how much longer a thread may wait. `None` is without a limit.
+    /// Returns how much longer a thread may wait, or `None` if there is no limit.
     pub(super) fn remaining(&self) -> Option<Duration> {
         self.waiting.as_ref()?.timeout.remaining()
     }

@@ -61,7 +61,7 @@ impl SendTimeout {
         })
     }
 
-    /// Returns how much longer a thread may wait. `None` is without a limit.
+    /// Returns how much longer a thread may wait, or `None` if there is no limit.
     pub(super) fn remaining(&self) -> Option<Duration> {
         let limit = self.limit.as_ref()?;
         Some(limit.deadline.saturating_duration_since(Instant::now()))

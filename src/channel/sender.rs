@@ -49,15 +49,17 @@ impl EventSender {
 
     /// Sends an event. Waits for room if the buffer is full and its senders wait.
     ///
-    /// An accepted event goes out in the order of acceptance, unless the client leaves. The future
-    /// yields once after as many sends as the buffer holds, and earlier if the events are large or
-    /// very many, even if there is room. Otherwise a handler that only sends would never let its body
-    /// write.
+    /// Accepted events go out in the order in which they were accepted, unless the buffer drops
+    /// them, the client leaves, or the stream is cut off. The future yields once after as many
+    /// sends as the buffer holds, and earlier if the events are large or very many, even if there
+    /// is room. Otherwise a handler that only sends would never let its body write.
     ///
     /// # Errors
     ///
     /// Returns the event if the stream has ended, or if the event is larger than the buffer's
-    /// `max_event_bytes`.
+    /// `max_event_bytes`. If this send waited for longer than
+    /// [`send_timeout`](crate::HandlerOptions::send_timeout) allows, it evicts the stream and
+    /// returns the event.
     ///
     /// # Cancel safety
     ///
@@ -153,10 +155,10 @@ impl EventSender {
     }
 
     /// Ends the stream. Accepted events still go out. A handler that still runs is dropped at the
-    /// point where it awaits. The end reason is
+    /// `.await` where it waits. The end reason is
     /// [`EndReason::Finished`](crate::EndReason::Finished).
     ///
-    /// After another end it does nothing.
+    /// Does nothing if the stream has ended already.
     pub fn close(&self) {
         self.shared.end(StreamStatus::Closed);
     }
@@ -165,8 +167,8 @@ impl EventSender {
     /// error, so that the client can tell a truncated stream from a finished one. The end reason is
     /// [`EndReason::Failed`](crate::EndReason::Failed).
     ///
-    /// A handler fails by returning its error; this is for senders elsewhere. After another end it
-    /// does nothing.
+    /// A handler fails by returning its error; this is for senders elsewhere. Does nothing if the
+    /// stream has ended already.
     pub fn fail(&self, error: impl Into<BoxError>) {
         self.fail_unless_ended(error.into());
     }
@@ -181,20 +183,20 @@ impl EventSender {
         (!ended).then_some(error)
     }
 
-    /// Cuts the stream off, because its client has lost the right to it, for example with a token
-    /// that was revoked. Queued events are discarded. A chunk that the body has begun to write still
-    /// goes out, then the body ends with an error. The end reason is
-    /// [`EndReason::Revoked`](crate::EndReason::Revoked).
+    /// Cuts the stream off, for example because the token of its client was revoked. Queued events
+    /// are discarded. A chunk that the body has begun to write still goes out, then the body ends
+    /// with an error. The end reason is [`EndReason::Revoked`](crate::EndReason::Revoked).
     ///
-    /// A browser reconnects, and `on_connect` can then refuse it. A stream that was closed and still
-    /// sends queued events is cut off too. After another end it does nothing.
+    /// A browser reconnects, and `on_connect` can then refuse it. A stream that was closed and
+    /// still sends queued events is cut off too. Does nothing if the stream has ended in another
+    /// way.
     pub fn revoke(&self) {
         self.shared.end(StreamStatus::Aborted(AbortReason::Revoked));
     }
 
     /// Waits until the server begins to end the stream, at a [shutdown](crate::shutdown) or before
-    /// its [maximum lifetime](crate::EventBody::max_lifetime), or until the stream has ended. Events
-    /// that are sent from then on still go out, for as long as the
+    /// its [maximum lifetime](crate::EventBody::max_lifetime), or until the stream has ended.
+    /// Events that are sent from then on still go out, for as long as the
     /// [`Farewell`](crate::Farewell::grace_period) allows.
     ///
     /// # Cancel safety
@@ -231,7 +233,7 @@ impl EventSender {
         state.ending || !state.is_open()
     }
 
-    /// Waits until the stream has ended: it was closed or failed, or its client has left.
+    /// Waits until the stream has ended: it was closed, failed or cut off, or its client has left.
     ///
     /// # Cancel safety
     ///

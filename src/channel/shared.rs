@@ -20,8 +20,8 @@ use crate::{
 
 /// The shared part of an event channel.
 ///
-/// It is also the waker of a handler that runs inside its body: waking it marks the handler as woken
-/// and wakes the body. So the body knows whether its own poll is due to the handler.
+/// It is also the waker of a handler that runs inside its body: waking it marks the handler as
+/// woken and wakes the body. So the body knows whether its own poll is due to the handler.
 #[repr(C)]
 pub(super) struct Shared {
     state: Mutex<ChannelState>,
@@ -43,7 +43,7 @@ impl Shared {
     #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, ChannelState> {
         // Only `Waker::clone` can panic under the lock, and it is called before anything changes
-        // that depends on it. So a poisoned lock guards a whole state.
+        // that depends on it. So a poisoned lock guards a consistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -3,8 +3,8 @@
 //! Rules:
 //!
 //! - Senders that wait stand in a line in the order of their arrival, and only the first of them
-//!   may take room. So a sender that leaves the front, because it was served or cancelled, passes the
-//!   turn on ([`ChannelState::next_turn`]).
+//!   may take room. So a sender that leaves the front, because it was served or cancelled, passes
+//!   the turn on ([`ChannelState::next_turn`]).
 //! - Wakers are returned to the caller, which wakes or drops them after it has released the lock.
 
 use std::{
@@ -311,8 +311,8 @@ impl ChannelState {
         self.body_waker.take()
     }
 
-    /// Marks the handler as being polled by this thread. Returns the body's waker: while the handler
-    /// runs, its sends need not wake the body, which takes them right afterwards.
+    /// Marks the handler as being polled by this thread. Returns the body's waker: while the
+    /// handler runs, its sends need not wake the body, which takes them right afterwards.
     pub(super) fn begin_poll(&mut self) -> Option<Waker> {
         self.handler_woken = false;
         self.handler_yielded = false;
@@ -339,15 +339,15 @@ impl ChannelState {
         self.polling_thread == thread_token()
     }
 
-    /// Returns how long a sender may wait. A handler inside its body may wait without a limit: it is
-    /// paused together with the body, whose polls make room.
+    /// Returns how long a sender may wait. A handler inside its body may wait without a limit: it
+    /// is paused together with the body, whose polls make room.
     pub(super) fn wait_limit(&self) -> Option<Duration> {
         let limit = self.send_limit.as_ref()?;
         (!self.is_polled_here()).then_some(limit.timeout)
     }
 
-    /// Returns when the client counts as too slow for a sender that waits since `since`. A client is
-    /// not slow while nothing is queued.
+    /// Returns when the client counts as too slow for a sender that waits since `since`. A client
+    /// is not slow while nothing is queued.
     pub(super) fn too_slow_at(&self, since: Instant, limit: Duration) -> Instant {
         let from = if self.queue.is_empty() { Instant::now() } else { since };
         let last_taken = self.send_limit.as_ref().and_then(|limit| limit.last_taken);

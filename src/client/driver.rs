@@ -49,7 +49,7 @@ enum Io {
 pub(super) struct Driver {
     pub(super) core: Core,
     pub(super) reconnect_to: ReconnectTo,
-    /// `None` if the application has set none, and once the source is closed.
+    /// `None` if the application has not set a provider, and once the source is closed.
     pub(super) provider: Option<Exclusive<HeaderProvider>>,
     /// `None` once the source is closed.
     transport: Option<Exclusive<Box<dyn Transport>>>,

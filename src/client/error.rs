@@ -9,10 +9,10 @@ use crate::{BoxError, parse::EventTooLarge, stream::Unexpected};
 
 /// The error of an [`EventSource`](super::EventSource), and the cause of a reconnect.
 ///
-/// As an item of the stream, an error is one of two. Either an event is too large: then the stream
-/// continues with the next event. Or the error is [fatal](Self::is_fatal): then it is the last
-/// item. The source recovers from all other errors; they only appear as the cause of a
-/// [`Reconnecting`](super::Reconnecting) update.
+/// The stream returns two kinds of errors. If an event is too large, the stream continues with the
+/// next event. An error that is [fatal](Self::is_fatal) is the last item. The source recovers from
+/// all other errors: they only appear as the cause of a [`Reconnecting`](super::Reconnecting)
+/// update.
 pub struct EventSourceError {
     kind: Box<SourceErrorKind>,
     /// Whether the source has ended with this error.

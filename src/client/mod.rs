@@ -27,9 +27,9 @@
 //!
 //! - A source sends `Accept: text/event-stream`, `Cache-Control: no-cache` and, once it has one,
 //!   `Last-Event-ID`, [if a header can carry it](Update::LastEventIdOmitted).
-//! - It reads a response if the status is 200 and the content type is `text/event-stream`. Of
-//!   several content types the last valid one counts. Another content type is fatal, and so is a
-//!   content encoding that no layer has decoded.
+//! - It reads a response if the status is 200 and the content type is `text/event-stream`. If there
+//!   are several content types, the last valid one counts. Any other content type is fatal, and so
+//!   is a content encoding that no layer has decoded.
 //! - A status of 204 ends the source without an error: the server wants no further request.
 //! - It follows redirects (301, 302, 303, 307, 308) as browsers do, at most 20 in a row. After 301
 //!   and 302, a POST becomes a GET; after 303, every method but GET and HEAD does.

@@ -74,10 +74,9 @@ type StopOn = Arc<dyn Fn(StatusCode) -> bool + Send + Sync>;
 impl Reconnection {
     /// Reconnects as long as it may help.
     ///
-    /// The delay starts at 1 s and doubles up to 60 s, with full jitter and a floor of 100 ms. It
-    /// starts from 1 s again after a healthy connection, or after one that lasted 60 s. A server's
-    /// reconnection time and `Retry-After` count up to an hour. The number of attempts is not
-    /// limited.
+    /// The delay starts at 1 s and doubles up to 60 s, with full jitter and a floor of 100 ms.
+    /// [`reset_after`](Self::reset_after) is 60 s. A server's reconnection time and `Retry-After`
+    /// count up to an hour. The number of attempts is not limited.
     ///
     /// These statuses end the source: 4xx except 408 and 429, and all others that are neither 200
     /// nor 5xx.

@@ -1,4 +1,4 @@
-//! The answer that a request becomes a stream.
+//! The answer that accepts a request.
 
 use std::{fmt, sync::Arc, time::Instant};
 
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::headers::RESPONSE_HEADERS;
 
-/// The answer that a request becomes a stream, made by [`Connect::accept`].
+/// The answer of `on_connect` that accepts a request. Created by [`Connect::accept`].
 ///
-/// `T` is what the stream consists of: nothing for an event channel handler, which has a closure for
-/// it, and a selection of topics for a hub's handler.
+/// `T` is what the stream consists of. It is `()` for an event channel handler, whose closure sends
+/// the events, and a selection of topics for a hub's handler.
 #[must_use = "return it from on_connect"]
 pub struct Accept<T = ()> {
     connect: Connect,
@@ -23,8 +23,8 @@ pub struct Accept<T = ()> {
 }
 
 impl Connect {
-    /// Accepts the request: the response is a 200 and an event stream. Headers and more are set on
-    /// the [`Accept`].
+    /// Accepts the request: the response is a 200 and an event stream. The methods of [`Accept`]
+    /// set headers, extensions and a deadline.
     pub fn accept(self) -> Accept {
         Accept { connect: self, headers: HeaderMap::new(), target: () }
     }
@@ -61,11 +61,12 @@ impl<T> Accept<T> {
         self
     }
 
-    /// Sets when the stream must have ended, for example when the token expires that the request
-    /// was accepted for.
+    /// Sets when the stream must have ended, for example the time at which the token of the request
+    /// expires.
     ///
     /// The stream then ends as if its [lifetime](crate::EventBody::max_lifetime) were over; the
-    /// earlier of the two applies. A second deadline replaces the first. Default is no deadline.
+    /// earlier of the two applies. A second deadline replaces the first. By default there is no
+    /// deadline.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.connect.inner.deadline = Some(deadline);
         self

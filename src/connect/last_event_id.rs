@@ -79,7 +79,7 @@ impl LastEventId {
         self.0.as_str()
     }
 
-    /// Returns the ID as that of an event.
+    /// Returns the ID as an [`EventId`].
     #[must_use]
     pub fn as_event_id(&self) -> &EventId {
         &self.0
@@ -153,7 +153,7 @@ impl fmt::Display for InvalidLastEventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.location {
             IdLocation::Header => "header Last-Event-ID: ",
-            IdLocation::Query => "last event id in the query: ",
+            IdLocation::Query => "last event ID in the query: ",
         })?;
         match &self.fault {
             LastEventIdFault::NotUtf8(at) => write!(f, "not UTF-8 at byte {at}"),
@@ -203,11 +203,11 @@ mod tests {
         assert_eq!(from("/events").unwrap(), None);
         assert_eq!(from("/?last_event_id").unwrap(), None);
         let error = from("/?last_event_id=ab%FF").unwrap_err();
-        assert_eq!(error.to_string(), "last event id in the query: not UTF-8 at byte 2");
+        assert_eq!(error.to_string(), "last event ID in the query: not UTF-8 at byte 2");
         let error = from("/?last_event_id=a%0Adata").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "last event id in the query: invalid event ID: line feed at byte 1; remove it"
+            "last event ID in the query: invalid event ID: line feed at byte 1; remove it"
         );
     }
 }

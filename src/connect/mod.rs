@@ -30,8 +30,8 @@
 //! # Browsers and refusals
 //!
 //! A browser's `EventSource` gives up after every status but 200: after a 401, and after a 503 too,
-//! it never reconnects by itself. That is right if a token is wrong, and wrong if the server is
-//! full. To make clients come back later, refuse with [`Refusal::retry_later`], or with
+//! it never reconnects by itself. That suits an invalid token, but not a server that is full for a
+//! while. To make clients come back later, refuse with [`Refusal::retry_later`], or with
 //! [`Connect::retry_later`] if not only browsers connect. To end a client for good without an
 //! error, refuse with [`Refusal::stop`].
 //!

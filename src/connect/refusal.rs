@@ -1,4 +1,4 @@
-//! The answer that a request does not become a stream.
+//! The answer that refuses a request.
 
 use std::{fmt, time::Duration};
 
@@ -18,12 +18,12 @@ use crate::{
     trace,
 };
 
-/// The answer that a request does not become a stream: any status, headers and body.
+/// The answer of `on_connect` that refuses a request, with any status, headers and body.
 ///
-/// In `on_connect`, `?` turns any error into a refusal with status 500. The error is logged, and the
-/// client learns nothing of it.
+/// In `on_connect`, `?` turns any error into a refusal with status 500. The error is logged, and
+/// the client learns nothing of it.
 ///
-/// Note that a browser's `EventSource` never reconnects after another status than 200. See the
+/// Note that a browser's `EventSource` never reconnects after a status other than 200. See the
 /// [module docs](crate::connect#browsers-and-refusals).
 #[must_use = "return it from on_connect"]
 pub struct Refusal {
@@ -125,7 +125,8 @@ impl Refusal {
 
     /// Makes the response, and logs the error if there is one.
     ///
-    /// `on_connect` does not need it. It is for the handlers of a framework, which return responses.
+    /// `on_connect` does not need it. It is for the handlers of a framework, which return
+    /// responses.
     pub fn into_response(self) -> Response<EventBody> {
         if let Some(error) = &self.inner.error {
             catch_and_log("the error's Display", || trace::on_connect_failed(&**error));

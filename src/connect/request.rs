@@ -14,8 +14,8 @@ pub struct Connect {
 }
 
 /// A request, with the facts that its stream depends on. These are fields, not extensions of the
-/// request: an application that replaces the extensions does not change how its stream resumes and
-/// ends.
+/// request, so that an application that replaces the extensions does not change how the stream
+/// resumes and ends.
 pub(super) struct ConnectInner {
     pub(super) parts: request::Parts,
     /// Read from the header or the query before `on_connect` runs.
@@ -61,8 +61,8 @@ impl Connect {
         &self.inner.parts.extensions
     }
 
-    /// Returns the extensions for changes. The handler and `on_disconnect` see what is put there,
-    /// for example a session.
+    /// Returns a mutable reference to the extensions. The handler and `on_disconnect` see the
+    /// values that are put there, for example the user.
     #[must_use]
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.inner.parts.extensions
@@ -76,7 +76,7 @@ impl Connect {
 
     /// Refuses the request for now, so that the client reconnects later.
     ///
-    /// Browsers get [`Refusal::retry_later`], because they never reconnect after another status
+    /// Browsers get [`Refusal::retry_later`], because they never reconnect after a status other
     /// than 200. Other clients get this status, usually a 503 or a 429, with `Retry-After`. The
     /// delay is drawn from the range.
     ///

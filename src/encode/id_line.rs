@@ -42,7 +42,7 @@ pub(crate) fn write(value: &[u8], buffer: &mut BytesMut) {
 
 /// Creates a buffer with room for an `id` line at its front, and capacity for an event after it.
 ///
-/// Append the encoded event, then call [`write_in_room`] when its id is known. The event is not
+/// Append the encoded event, then call [`write_in_room`] when its ID is known. The event is not
 /// copied again.
 #[cfg(feature = "hub")]
 #[allow(dead_code, reason = "the hub does not use it yet")]

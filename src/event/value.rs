@@ -105,7 +105,7 @@ impl Event {
         self
     }
 
-    /// Sets the type. Defaults to `message`, as does an empty type.
+    /// Sets the type. Defaults to `message`. An empty type counts as `message` too.
     ///
     /// # Panics
     ///
@@ -118,8 +118,8 @@ impl Event {
         self
     }
 
-    /// Sets the ID. Defaults to none, which leaves the client's last event ID unchanged. An empty
-    /// ID resets it.
+    /// Sets the ID. By default the event has no ID, and the client's last event ID stays unchanged.
+    /// An empty ID resets it.
     ///
     /// # Panics
     ///

@@ -27,11 +27,11 @@
 //!
 //! # What the closure returns
 //!
-//! Always `Result<(), BoxError>`, so that `?` works with any error and an endless loop needs no type
-//! annotation. `Ok(())` ends the stream. An error or a panic ends it abnormally: it is logged and
-//! passed to `on_disconnect`, and other streams are not affected. When the client has left,
-//! [`send`](crate::EventSender::send) returns an error. Returning that error is not a failure of the
-//! stream, which has ended already.
+//! The closure's future returns `Result<(), BoxError>`, so that `?` works with any error and an
+//! endless loop needs no type annotation. `Ok(())` ends the stream. An error or a panic ends it
+//! abnormally: it is logged and passed to `on_disconnect`, and other streams are not affected. When
+//! the client has left, [`send`](crate::EventSender::send) returns an error. Returning that error
+//! is not a failure of the stream, which has ended already.
 //!
 //! # The request
 //!

@@ -82,12 +82,12 @@ struct HandlerConfig<B> {
 type HandlerFn<B> = dyn Fn(Request<B>, EventSender) -> BoxHandler + Send + Sync;
 
 impl<B> EventChannelHandler<B> {
-    /// Sets the hook that accepts or refuses each request before anything is sent. Default is to
-    /// accept.
+    /// Sets the hook that accepts or refuses each request before anything is sent. By default every
+    /// request is accepted.
     ///
-    /// It can add headers and session state to a request that it accepts, and refuse with any
-    /// response. If it returns an error, for example by `?`, or panics, the response is a 500 and
-    /// the handler does not run. See [`connect`](crate::connect).
+    /// If it accepts, it can add headers to the response, and extensions for the handler. It can
+    /// refuse with any response. If it returns an error, for example by `?`, or panics, the
+    /// response is a 500 and the handler does not run. See [`connect`](crate::connect).
     ///
     /// # Cancel safety
     ///

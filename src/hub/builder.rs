@@ -56,14 +56,14 @@ impl Default for Hub {
 }
 
 impl HubBuilder {
-    /// Sets what each topic retains. Default is 1,024 events and 16 MiB.
+    /// Sets what each topic retains. Defaults to 1,024 events and 16 MiB.
     pub fn history(mut self, history: History) -> Self {
         self.history = history;
         self
     }
 
-    /// Sets what all topics retain together. The oldest events of all topics are removed
-    /// first. Default is any number of events, and 1 GiB.
+    /// Sets what all topics retain together. The oldest events of all topics are removed first.
+    /// Defaults to any number of events, and 1 GiB.
     ///
     /// Note that [`History::events`] also sets a limit of 16 MiB.
     pub fn total_history(mut self, history: History) -> Self {
@@ -72,14 +72,14 @@ impl HubBuilder {
     }
 
     /// Sets what happens to a reader that falls behind the history: events that it has not read are
-    /// removed. Default is [`Lagging::Evict`].
+    /// removed. Defaults to [`Lagging::Evict`].
     pub fn lagging(mut self, lagging: Lagging) -> Self {
         self.lagging = lagging;
         self
     }
 
     /// Sets a hook that makes the event with which a body reports a gap. If it returns `None`, the
-    /// gap is not reported. Default is an event of type `gap`: see [`Gap::to_event`].
+    /// gap is not reported. Defaults to an event of type `gap`: see [`Gap::to_event`].
     ///
     /// The event's ID is set to the position from which the reader continues. The hook runs while
     /// the body is polled, so it must not block.

@@ -1,4 +1,4 @@
-//! An event as a reader is given it.
+//! An event that a reader receives.
 
 use std::{fmt, ops::Range, sync::Arc};
 

@@ -49,7 +49,7 @@ pub struct Stats {
     pub readers: usize,
     /// Events in the history.
     pub events: usize,
-    /// The bytes that these take, as the bounds of a [`History`](super::History) count them.
+    /// The bytes that these events take, as the bounds of a [`History`](super::History) count them.
     pub bytes: usize,
     /// Events published since the hub was created.
     pub published: u64,
@@ -103,8 +103,8 @@ impl Hub {
         self.publish_one(publication)
     }
 
-    /// Publishes an event with a key, as the new state of the thing that the key names. See
-    /// [`Publication::key`].
+    /// Publishes an event with a key. It becomes the key's entry in the
+    /// [state](Selection::with_state). See [`Publication::key`].
     ///
     /// # Errors
     ///
@@ -248,8 +248,8 @@ impl Hub {
             }
             let waker = {
                 let mut log = self.node().lock();
-                // The reader may have left meanwhile, and its key may be another reader's. The
-                // session is held here, so no other one has its address.
+                // The reader may have left meanwhile, and its key may be another reader's. Its
+                // extensions are held here, so no others have their address.
                 let is_same = log.readers.by_key.get(key).is_some_and(|reader| {
                     !reader.is_cut
                         && reader.session.as_ref().is_some_and(|it| Arc::ptr_eq(it, &session))

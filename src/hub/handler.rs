@@ -21,9 +21,9 @@ use crate::{
 /// A service that answers each request with an event stream of topics, made by
 /// [`Hub::handler`].
 ///
-/// It has the settings of a body ([`BodyOptions`]) and of `on_connect`. At a shutdown, and at the end
-/// of its lifetime, a stream ends without a grace period: nothing has to be finished, and the client
-/// resumes.
+/// It has the settings of a body ([`BodyOptions`]) and of `on_connect`. At a shutdown, and at the
+/// end of its lifetime, a stream ends without a grace period: nothing has to be finished, and the
+/// client resumes.
 ///
 /// It is cheap to clone. It serves requests with any body, which it drops.
 #[must_use = "a handler does nothing unless a server calls it"]
@@ -79,8 +79,8 @@ impl HubHandler {
         &mut Arc::make_mut(&mut self.config).acceptor
     }
 
-    /// Takes all settings of the bodies from `options`. It replaces settings that were made before, so
-    /// call it first.
+    /// Takes all settings of the bodies from `options`. It replaces settings that were made before,
+    /// so call it first.
     pub fn options(self, options: BodyOptions) -> Self {
         self.change_body(|own| *own = options)
     }
@@ -150,8 +150,8 @@ impl Accept {
     ///
     /// # Errors
     ///
-    /// Returns a [`Refusal`] with status 400 if a topic is invalid, or if there are no topics or too
-    /// many.
+    /// Returns a [`Refusal`] with status 400 if a topic is invalid, or if there are no topics or
+    /// too many.
     pub fn topics<I>(self, topics: I) -> Result<Accept<Selection>, Refusal>
     where
         I: IntoIterator,

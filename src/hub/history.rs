@@ -38,10 +38,11 @@ impl History {
         Self::events(usize::MAX)
     }
 
-    /// Sets how many bytes are retained. Default is 16 MiB.
+    /// Sets how many bytes are retained. Defaults to 16 MiB.
     ///
-    /// An event counts with its encoded length and about 256 bytes of overhead, a topic with about
-    /// 512 bytes and its name. An event that exceeds the limit on its own cannot be published.
+    /// An event counts with its encoded length and about 256 bytes of overhead. A key adds its
+    /// length and about 96 bytes. A topic counts with its name and about 512 bytes. An event that
+    /// exceeds the limit on its own cannot be published.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
@@ -50,8 +51,8 @@ impl History {
     /// Retains events for this long. Defaults to no limit.
     ///
     /// Expired events are removed by the next publish, subscribe, read or
-    /// [`Hub::stats`](super::Hub::stats) call, at most 4,096 by each. Until it is removed, an expired
-    /// event may still be delivered.
+    /// [`Hub::stats`](super::Hub::stats) call, at most 4,096 by each. Until it is removed, an
+    /// expired event may still be delivered.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.age = Some(age);
         self

@@ -18,7 +18,7 @@ type OnPresence = dyn Fn(&Topic) + Send + Sync;
 /// The hooks that are set.
 #[derive(Clone, Default)]
 pub(super) struct Hooks {
-    /// Makes the event that reports a gap. Default is [`Gap::to_event`].
+    /// Makes the event that reports a gap. Defaults to [`Gap::to_event`].
     pub(super) on_gap: Option<Arc<OnGap>>,
     /// Called when a topic gets its first reader that names it.
     pub(super) on_first_reader: Option<Arc<OnPresence>>,

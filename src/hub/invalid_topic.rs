@@ -5,8 +5,8 @@ use std::{convert::Infallible, error::Error, fmt};
 /// The longest topic or pattern, in bytes.
 pub(super) const MAX_TEXT_BYTES: usize = 255;
 
-/// The error of an invalid topic or pattern, of a selection with too many of them, or of one
-/// without any.
+/// The error of an invalid topic or pattern, of a selection with too many of them, or of an empty
+/// selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidTopic {
     /// What the text was to become.

@@ -27,8 +27,8 @@
 //!
 //! # Event IDs
 //!
-//! An ID is a position in the log, which is common to all topics. So one ID resumes a reader of
-//! many topics. The hub sets the IDs: an event that already has one cannot be published.
+//! An ID stands for a position in the log, which is common to all topics. So one ID resumes a
+//! reader of many topics. The hub sets the IDs: an event that already has one cannot be published.
 //!
 //! A stream starts with an ID, in a block without data, so that a client that is disconnected
 //! before its first event can resume. While the stream is idle, its keep-alives carry newer IDs.
@@ -48,10 +48,11 @@
 //! [`Subscription::resumption`] returns the gap.
 //!
 //! A publisher can use the type `gap` like any other. If untrusted users choose event types, refuse
-//! it.
+//! this type.
 //!
 //! A reader that is too slow for the history also has a gap. By default it is evicted: its stream
-//! ends, a browser reconnects by itself, and is then told of the gap. With [`Lagging::Skip`] the reader gets the error at once, and continues with the oldest retained event.
+//! ends, a browser reconnects by itself, and is then told of the gap. With [`Lagging::Skip`] it is
+//! told of the gap at once, and continues with the oldest retained event.
 //!
 //! # Keys
 //!
@@ -60,7 +61,7 @@
 //! event of each key instead of the backlog. A new reader that asks for the
 //! [state](Selection::with_state) first receives the current entry of each key. These entries have
 //! no IDs; an ID follows after the last one. A client that is disconnected before then starts over.
-//! A [tombstone](Publication::tombstone) says that what a key names was removed.
+//! A [tombstone](Publication::tombstone) removes a key from the state.
 //!
 //! # Selection and patterns
 //!

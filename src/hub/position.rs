@@ -5,9 +5,9 @@
 //!
 //! - The *epoch* is drawn when the hub is created. It tells the IDs of one hub, or process, from
 //!   those of another.
-//! - The *tag* is a keyed hash. In the ID of an event it is the hash of the event's topic, so that
-//!   an ID of another topic is recognized, whether its event is still retained or not. Nobody
-//!   without the key can find out by trial which positions belong to a topic.
+//! - The *tag* is a keyed hash. In the ID of an event it is the hash of the event's topic. So an ID
+//!   of another topic is recognized even if its event is no longer retained. Nobody without the key
+//!   can find out by trial which positions belong to a topic.
 //! - The *position* is decimal. The ID of an event ends with it.
 //!
 //! A reader that has received no event also needs an ID to resume from. Such an ID only states the

@@ -47,10 +47,11 @@ impl Publication {
         self
     }
 
-    /// Marks what the key names as removed.
+    /// Makes the event a tombstone, which removes the key from the state.
     ///
-    /// Readers receive this event as any other, but the [state](super::Selection::with_state) has
-    /// no entry for the key after it. Without a key this has no effect.
+    /// Readers receive this event like any other. After it, the
+    /// [state](super::Selection::with_state) has no entry for the key. Without a key this has no
+    /// effect.
     pub fn tombstone(mut self) -> Self {
         self.is_tombstone = true;
         self
@@ -86,7 +87,7 @@ pub struct PublishedAll {
 
 /// The error of a rejected publication. Nothing was published.
 ///
-/// [`into_publications`](Self::into_publications) gives back what was to be published.
+/// [`into_publications`](Self::into_publications) gives the publications back.
 pub struct PublishError(Box<Rejected>);
 
 /// The fields of a [`PublishError`], boxed so that a result of publishing is small.

@@ -86,8 +86,8 @@ impl Selection {
         Ok(self)
     }
 
-    /// Starts a new subscription with the current entry of each key. Default is to start with new
-    /// events only.
+    /// Starts a new subscription with the current entry of each key. By default a subscription
+    /// starts with new events only.
     ///
     /// A resumed subscription receives missed events as usual. Entries removed from the history are
     /// not part of the state, so retain more events than there are keys.

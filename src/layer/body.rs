@@ -12,8 +12,8 @@ use pin_project_lite::pin_project;
 use crate::{BoxError, body::EventBody};
 
 pin_project! {
-    /// The response body of an [`SseService`](super::SseService): an event stream, or the body of the
-    /// inner service.
+    /// The response body of an [`SseService`](super::SseService): an event stream, or the body of
+    /// the inner service.
     #[derive(Debug)]
     pub struct SseBody<B> {
         #[pin]

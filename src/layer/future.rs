@@ -88,7 +88,8 @@ where
     }
 }
 
-/// Adds `Vary: Accept`, so that caches keep both responses apart, unless the header says it already.
+/// Adds `Vary: Accept`, so that caches keep both responses apart, unless the header says it
+/// already.
 fn vary_by_accept(headers: &mut HeaderMap) {
     let accept = ACCEPT.as_str().as_bytes();
     let is_said = headers

@@ -29,14 +29,14 @@
 //! | `.path_prefix("/ticks")` | all with this path or one below it; the handler is mounted there: it sees the rest of the path, and the whole URI as [`OriginalUri`] |
 //! | `.path(…).accept()`, `.path_prefix(…).accept()` | those with the path whose `Accept` does not exclude an event stream; a request without the header accepts everything |
 //!
-//! A layer without a path belongs around single routes that have both a page and a stream, not around
-//! a whole application: every `EventSource` sends `Accept: text/event-stream`, so the layer would
-//! also take the requests for other streams. A path with `.accept()` is not for a route that is also
-//! a page, because browsers accept `*/*` when they load a page.
+//! A layer without a path belongs around single routes that have both a page and a stream, not
+//! around a whole application: every `EventSource` sends `Accept: text/event-stream`, so the layer
+//! would also take the requests for other streams. A path with `.accept()` is not for a route that
+//! is also a page, because browsers accept `*/*` when they load a page.
 //!
-//! `OPTIONS` and `CONNECT` requests always go to the inner service. So its CORS answers apply to the
-//! stream too. The inner service gets its requests unchanged, and its errors are the errors of the
-//! whole service.
+//! `OPTIONS` and `CONNECT` requests always go to the inner service. So its CORS answers apply to
+//! the stream too. The inner service gets its requests unchanged, and its errors are the errors of
+//! the whole service.
 //!
 //! If `Accept` decides, both responses have `Vary: Accept`, so that caches keep them apart.
 

@@ -33,7 +33,7 @@ pub(super) struct Routing {
 
 impl RouteRule {
     pub(super) fn route<B>(&self, request: &Request<B>) -> Routing {
-        // They are not about the resource: OPTIONS is CORS, and CONNECT asks for a tunnel.
+        // Neither asks for the resource: OPTIONS belongs to CORS, and CONNECT asks for a tunnel.
         let is_excluded = matches!(*request.method(), Method::OPTIONS | Method::CONNECT);
         if is_excluded || !self.path.matches(request.uri().path()) {
             return Routing { to_handler: false, varies: false };
@@ -82,8 +82,8 @@ impl RoutePath {
         }
     }
 
-    /// Returns the URI that a handler sees that is mounted at the prefix, or `None` if the handler
-    /// is not mounted.
+    /// Returns the URI that the handler sees if it is mounted at a prefix, or `None` if it is not
+    /// mounted.
     pub(super) fn mounted(&self, uri: &Uri) -> Option<Uri> {
         let Self::Prefix(prefix) = self else { return None };
         let rest = below(prefix, uri.path())?;

@@ -34,12 +34,12 @@ impl<S, H> SseService<S, H> {
         Self { inner, handler, rule, shutdown }
     }
 
-    /// Returns the inner service.
+    /// Returns a reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// Returns the inner service for changes.
+    /// Returns a mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
@@ -59,8 +59,8 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, H::Future>;
 
-    /// Returns ready when both the handler and the inner service are, because the request that comes
-    /// next may go to either.
+    /// Returns ready when both the handler and the inner service are, because the request that
+    /// comes next may go to either.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         match ready!(self.handler.poll_ready(cx)) {
             Ok(()) => self.inner.poll_ready(cx),

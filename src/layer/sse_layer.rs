@@ -12,8 +12,8 @@ use crate::shutdown::Shutdown;
 /// the inner service.
 ///
 /// The handler is any service whose response is a `Response<EventBody>` and whose error is
-/// `Infallible`, for example an [`EventChannelHandler`](crate::EventChannelHandler). See the [module
-/// docs](crate::layer) for the rules.
+/// `Infallible`, for example an [`EventChannelHandler`](crate::EventChannelHandler). See the
+/// [module docs](crate::layer) for the rules.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing unless a service is wrapped with it"]
 pub struct SseLayer<H> {
@@ -31,8 +31,8 @@ impl<H> SseLayer<H> {
 
     /// Takes all requests with exactly this path, with any `Accept`.
     ///
-    /// The path is compared with the percent-encoded path of the request. The slash at its start can
-    /// be omitted.
+    /// The path is compared with the percent-encoded path of the request. The slash at its start
+    /// can be omitted.
     pub fn path(mut self, path: impl AsRef<str>) -> Self {
         self.rule.path = RoutePath::exact(path.as_ref());
         self
@@ -41,16 +41,15 @@ impl<H> SseLayer<H> {
     /// Takes all requests with this path or one below it, with any `Accept`. Slashes at the ends of
     /// the prefix make no difference.
     ///
-    /// The handler is mounted at the prefix: with the prefix `/events`, it sees the path `/events/7`
-    /// as `/7`. The whole URI is in the request's extensions, as
+    /// The handler is mounted at the prefix: with the prefix `/events`, it sees the path
+    /// `/events/7` as `/7`. The whole URI is in the request's extensions, as
     /// [`OriginalUri`](super::OriginalUri).
     pub fn path_prefix(mut self, path: impl AsRef<str>) -> Self {
         self.rule.path = RoutePath::prefix(path.as_ref());
         self
     }
 
-    /// Takes, of the requests with the path, only those whose `Accept` does not exclude an event
-    /// stream.
+    /// Takes only those requests with the path whose `Accept` does not exclude an event stream.
     ///
     /// Without a path this has no effect: the layer then takes only requests that ask for an event
     /// stream, which is stricter.

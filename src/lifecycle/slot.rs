@@ -25,7 +25,8 @@ struct SlotState {
 impl StopSlot {
     /// Takes the request, or stores the waker that the next request wakes.
     pub(crate) fn take(&self, cx: &Context<'_>) -> Option<StopRequest> {
-        // Cloned before the lock is taken and dropped after it is released: a waker is foreign code.
+        // Cloned before the lock is taken and dropped after it is released: a waker is foreign
+        // code.
         let waker = cx.waker().clone();
         let (request, _previous) = {
             let mut state = self.lock();
@@ -43,7 +44,7 @@ impl StopSlot {
     }
 
     fn lock(&self) -> MutexGuard<'_, SlotState> {
-        // No foreign code runs under the lock, so a poisoned lock guards a whole state.
+        // No foreign code runs under the lock, so a poisoned lock guards a consistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

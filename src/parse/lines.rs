@@ -4,8 +4,8 @@
 //! is kept as a [`PartialLine`]. The search for its end continues with the next text and never
 //! repeats, so the parser takes linear time however the stream is split.
 //!
-//! Nothing here may depend on where texts end. `tests/conformance` splits streams at every position
-//! and compares the result with the algorithm of the standard.
+//! Nothing here may depend on where texts end. `tests/parser` splits streams at every position and
+//! compares the result with the algorithm of the standard.
 //!
 //! [WHATWG 9.2.6]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 

@@ -30,13 +30,13 @@
 //! - One byte order mark at the start of the stream is removed, also if it is split over chunks.
 //! - CR, LF and CRLF end a line. A CR at the end of a chunk ends its line at once; a LF at the
 //!   start of the next chunk is then ignored.
-//! - Invalid UTF-8 is replaced by U+FFFD as in the Encoding standard: one for each longest start of
-//!   a character, also over chunks.
+//! - Invalid UTF-8 is replaced by U+FFFD as in the Encoding standard: one for each longest valid
+//!   start of a character, also if the end of a chunk splits it.
 //! - The last event ID is kept over events without an ID, until a block with another ID ends. An ID
 //!   that contains NUL is ignored.
-//! - A reconnection time consists of ASCII digits only. A value of more than 64 bits becomes the
-//!   largest one.
-//! - An unfinished event at the end of the stream is discarded:
+//! - A reconnection time consists of ASCII digits only. A value that does not fit 64 bits becomes
+//!   the largest that does.
+//! - An unfinished event at the end of the stream is not dispatched.
 //!   [`unfinished`](EventParser::unfinished) returns it.
 //!
 //! # Copies

@@ -60,7 +60,7 @@ impl EventParser {
         self
     }
 
-    /// Sets the initial last event ID. Defaults to none, as does an empty ID.
+    /// Sets the initial last event ID. By default there is no ID. An empty ID counts as no ID too.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! What a stream says before the server ends it, and how much time it has.
+//! What a stream sends before the server ends it, and how much time it has.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use crate::{delay_range::DelayRange, event::Event, lifecycle::StopRequest, timer::saturating_add};
 
-/// What streams say before the server ends them, and how much time they have.
+/// What streams send before the server ends them, and how much time they have.
 ///
 /// A [`Shutdown`](super::Shutdown) has one, and so has the
-/// [lifetime](crate::EventBody::max_lifetime) of a stream. By default streams say nothing and end at
-/// once.
+/// [lifetime](crate::EventBody::max_lifetime) of a stream. By default streams send no farewell and
+/// end at once.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,12 +34,12 @@ pub struct Farewell {
     grace: Duration,
     /// Over how long the ends of a shutdown are spread.
     stagger: Duration,
-    /// How long after the last stream should have ended connections are cut.
+    /// The time from when the last stream should have ended until connections are cut.
     cut_after: Duration,
 }
 
 impl Farewell {
-    /// Creates a farewell that says nothing and gives no time.
+    /// Creates a farewell that sends nothing and gives no time.
     pub fn new() -> Self {
         Self {
             event: None,
@@ -64,33 +64,34 @@ impl Farewell {
         self
     }
 
-    /// Sets how long handlers may go on after [`EventSender::ending`](crate::EventSender::ending)
-    /// has told them. Default is zero.
+    /// Sets the grace period: how long handlers may go on after
+    /// [`EventSender::ending`](crate::EventSender::ending) has completed. Defaults to zero.
     ///
-    /// A shutdown tells them when it begins. A lifetime tells them this long before its end, but not
-    /// before half of it has passed. Streams without a handler, such as those of a hub, have no grace
-    /// period: their clients resume.
+    /// At a shutdown, `ending` completes when the end of the stream begins: at once, or at the time
+    /// that [`stagger_over`](Self::stagger_over) has drawn. Before the end of a lifetime, it
+    /// completes this long before, but not before half of the lifetime has passed. Streams without
+    /// a handler, such as those of a hub, have no grace period: their clients resume.
     pub fn grace_period(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
     /// Spreads the ends of a shutdown over this time: each stream begins to end at a time that is
-    /// drawn for it. Default is zero: all streams begin at once. Lifetimes are always spread.
+    /// drawn for it. Defaults to zero: all streams begin at once. Lifetimes are always spread.
     pub fn stagger_over(mut self, stagger: Duration) -> Self {
         self.stagger = stagger;
         self
     }
 
-    /// Sets how long after the last stream should have ended connections are cut that were wrapped
-    /// by [`Shutdown::cut_io`](super::Shutdown::cut_io). Their clients read slowly or not at all.
-    /// Default is 5 seconds.
+    /// Sets when the connections that [`Shutdown::cut_io`](super::Shutdown::cut_io) has wrapped are
+    /// cut: this long after the last stream should have ended. Their clients read slowly or not at
+    /// all. Defaults to 5 seconds.
     pub fn cut_after(mut self, delay: Duration) -> Self {
         self.cut_after = delay;
         self
     }
 
-    /// Encodes the farewell and returns it with its event id, or `None` if it says nothing.
+    /// Encodes the farewell and returns it with its event ID, or `None` if it is empty.
     pub(crate) fn encode(&self) -> Option<(Bytes, Option<Bytes>)> {
         if self.event.is_none() && self.retry.is_none() {
             return None;
@@ -109,15 +110,15 @@ impl Farewell {
     }
 
     /// Returns when a stream that starts now and ends at `end` begins to end. That is never before
-    /// half of its lifetime: with a long grace period and a short lifetime its handler would be told
-    /// to end as soon as it starts.
+    /// half of its lifetime: otherwise, with a long grace period and a short lifetime, its handler
+    /// would have to end as soon as it starts.
     pub(crate) fn begin_before(&self, now: Instant, end: Instant) -> Instant {
         let life = end.saturating_duration_since(now);
         end - self.grace.min(life / 2)
     }
 
-    /// Returns the request for a stream that was opened after the shutdown began. It ends at once, or
-    /// with the other streams if they have a grace period.
+    /// Returns the request for a stream that was opened after the shutdown began. It ends at once,
+    /// or with the other streams if they have a grace period.
     pub(super) fn request_late(&self, now: Instant, started: Instant) -> StopRequest {
         let end = saturating_add(saturating_add(started, self.stagger), self.grace);
         let end = if self.grace.is_zero() { now } else { end.max(now) };

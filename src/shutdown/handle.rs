@@ -31,8 +31,8 @@ use crate::{
 ///
 /// Clones are cheap and stand for the same shutdown. Give it to handlers, layers and bodies with
 /// their setting `shutdown`, and start it when the server's own graceful shutdown starts. It counts
-/// the streams that are open: from the handler's response, or from the setting on a body, to the end
-/// of `on_disconnect`.
+/// the streams that are open: from the handler's response, or from the setting on a body, to the
+/// end of `on_disconnect`.
 ///
 /// See the [module docs](crate::shutdown) for how streams end, and for streams that cannot end.
 #[derive(Clone)]
@@ -213,9 +213,9 @@ impl Shutdown {
         finished.map_err(|_| ShutdownTimeout::new(self.streams(), self.is_started()))
     }
 
-    /// Waits until streams are still open although they should have ended: the shutdown has
-    /// started, its [`Farewell`] gives them no more time, and [`Farewell::cut_after`] has passed. If
-    /// no stream is open then, the future stays pending.
+    /// Waits until streams are overdue: the shutdown has started, its [`Farewell`] gives the
+    /// streams no more time, [`Farewell::cut_after`] has passed, and some streams are still open.
+    /// If no stream is open by then, the future stays pending.
     ///
     /// Servers that manage their own connections use it to drop those that are left:
     ///
@@ -294,7 +294,7 @@ impl Shutdown {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ShutdownState> {
-        // No code that panics runs under the lock, so a poisoned lock guards a whole state.
+        // No code that panics runs under the lock, so a poisoned lock guards a consistent state.
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

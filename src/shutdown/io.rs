@@ -14,12 +14,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::handle::Shutdown;
 
 pin_project! {
-    /// A connection that is cut when streams are overdue. [`Shutdown::cut_io`](super::Shutdown::cut_io)
-    /// creates it.
+    /// A connection that is cut when streams are overdue.
+    /// [`Shutdown::cut_io`](super::Shutdown::cut_io) creates it.
     ///
-    /// Until then it reads and writes like the connection that it wraps, through tokio's traits. One
-    /// task must poll both reading and writing, as servers do: only the last task that polled is
-    /// woken when the connection is cut.
+    /// Until then it reads and writes like the connection that it wraps, through tokio's traits.
+    /// One task must poll both reading and writing, as servers do: only the last task that polled
+    /// is woken when the connection is cut.
     pub struct ShutdownIo<IO> {
         #[pin]
         io: IO,

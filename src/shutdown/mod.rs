@@ -2,8 +2,8 @@
 //!
 //! A server that shuts down gracefully waits until its responses have ended. An event stream does
 //! not end by itself, so one open stream keeps the server running. A [`Shutdown`] is a handle that
-//! ends all of them. Give it to handlers, layers and bodies, and start it together with the server's
-//! own graceful shutdown:
+//! ends all of them. Give it to handlers, layers and bodies, and start it together with the
+//! server's own graceful shutdown:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -35,19 +35,19 @@
 //! | [`Shutdown::now()`] | ends the streams at once |
 //! | [`Farewell::event`] | is sent as the last event |
 //! | [`Farewell::retry`] | tells clients how long to wait before they reconnect; drawn at random from a range, so that they do not all reach the next node at the same time |
-//! | [`Farewell::grace_period`] | lets handlers finish: [`EventSender::ending`](crate::EventSender::ending) tells them; for streams that cannot be resumed, for example the answer of a model |
+//! | [`Farewell::grace_period`] | lets handlers finish after [`EventSender::ending`](crate::EventSender::ending) has completed; for streams that cannot be resumed, for example the answer of a model |
 //! | [`Farewell::stagger_over`] | spreads the ends over a time |
 //!
 //! These settings can be combined. Events that were sent before the end go out first, then the
-//! farewell, then the stream ends. A handler that still runs is dropped at the point where it awaits.
-//! A stream whose handler returns during the shutdown sends its farewell too, because its client will
-//! reconnect; its reason is [`Finished`](crate::EndReason::Finished).
+//! farewell, then the stream ends. A handler that still runs is dropped at the point where it
+//! awaits. A stream whose handler returns during the shutdown sends its farewell too, because its
+//! client will reconnect; its reason is [`Finished`](crate::EndReason::Finished).
 //!
-//! An event channel handler or a layer turns away the requests that arrive after the start: browsers
-//! get a stream with only `retry`, because they never reconnect after a 503; other clients get a 503
-//! with `Retry-After`. See [`Connect::retry_later`](crate::Connect::retry_later). A body that a
-//! handler of a framework creates during the shutdown is sent, and ends within the same time as the
-//! other streams.
+//! Handlers and layers turn away the requests that arrive after the start: browsers get a stream
+//! with only `retry`, because they never reconnect after a 503; other clients get a 503 with
+//! `Retry-After`. See [`Connect::retry_later`](crate::Connect::retry_later). A body that a handler
+//! of a framework creates during the shutdown is sent, and ends within the same time as the other
+//! streams.
 //!
 //! # Clients that have stopped reading
 //!
@@ -56,7 +56,7 @@
 //!
 //! - [`Shutdown::cut_io`] wraps a connection, so that it is cut when streams are open longer than
 //!   they may be;
-//! - [`Shutdown::overdue`] is the same as a future, for servers that manage their own connections;
+//! - [`Shutdown::overdue`] completes at that time, for servers that manage their own connections;
 //! - [`Shutdown::finished_within`] waits for a limited time, and returns the number of streams that
 //!   are still open.
 //!

@@ -89,7 +89,7 @@ impl<B> EventStream<B> {
         self
     }
 
-    /// Returns the last event ID: the id of the last complete block with an `id` field.
+    /// Returns the last event ID: the ID of the last complete block with an `id` field.
     #[must_use]
     pub fn last_event_id(&self) -> Option<&EventId> {
         self.parser.last_event_id()

@@ -1,5 +1,5 @@
-//! The spans and logs of the crate, emitted through the crate `tracing` if the feature `tracing` is on.
-//! They are listed in [`telemetry`](crate::telemetry).
+//! The spans and logs of the crate, emitted through the crate `tracing` if the feature `tracing` is
+//! on. They are listed in [`telemetry`](crate::telemetry).
 
 #[cfg(not(feature = "tracing"))]
 mod off;

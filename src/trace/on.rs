@@ -24,7 +24,8 @@ struct OpenSpan {
 }
 
 impl Span {
-    /// Opens the span of a stream that answers a request. The query is omitted: it may contain tokens.
+    /// Opens the span of a stream that answers a request. The query is omitted: it may contain
+    /// tokens.
     pub(crate) fn of_request(request: &request::Parts, last_event_id: Option<&str>) -> Self {
         let span = tracing::info_span!(
             "event_stream",

@@ -435,3 +435,25 @@ async fn every_event_of_other_threads_arrives_through_a_handler() {
         assert!(numbers.into_iter().eq(0..TASKS * EACH));
     }
 }
+
+#[test]
+fn the_greeting_goes_out_before_a_handler_that_has_yielded_computes() {
+    let has_computed = Arc::new(AtomicBool::new(false));
+    let mut body = EventBody::new({
+        let has_computed = has_computed.clone();
+        move |events| async move {
+            yield_by_waker().await;
+            has_computed.store(true, SeqCst);
+            events.send(Event::new("x")).await?;
+            pending().await
+        }
+    })
+    .without_keep_alive();
+    let (_woken, waker) = Woken::new();
+    assert!(poll(&mut body, &waker).is_ready());
+    // The server asks again at once, before it writes.
+    assert!(poll(&mut body, &waker).is_pending());
+    assert!(!has_computed.load(SeqCst));
+    assert!(poll(&mut body, &waker).is_ready());
+    assert!(has_computed.load(SeqCst));
+}

@@ -9,6 +9,7 @@ mod keep_alive;
 mod opening;
 mod pacing;
 mod runtime;
+mod senders_elsewhere;
 mod settings;
 mod spawned_handler;
 mod streams;

@@ -180,3 +180,22 @@ async fn text_that_is_cut_into_frames_stays_utf_8() {
     assert_eq!(frames.concat(), [&b": connected\n\n"[..], &wire(&event)].concat());
     assert_eq!(decode(frames.concat()), [("grüße".into(), text, None)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_elsewhere_that_begins_to_wait_ends_the_batch_window() {
+    let (events, receiver) = event_channel(Buffer::fixed(1));
+    let mut body =
+        EventBody::from(receiver).without_greeting().batch_window(Duration::from_secs(60));
+    events.try_send(Event::new("first")).unwrap();
+    body.next_chunk().await.unwrap().unwrap();
+    let start = tokio::time::Instant::now();
+    tokio::spawn(async move {
+        // The body already waits for the window when the buffer fills up.
+        for n in 0..3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            events.send(Event::new(n)).await.unwrap();
+        }
+    });
+    body.next_chunk().await.unwrap().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}

@@ -9,6 +9,7 @@ mod concurrency;
 mod fairness;
 mod model;
 mod overflow;
+mod shared_bytes;
 mod sink;
 #[path = "../support/mod.rs"]
 mod support;

@@ -178,7 +178,7 @@ async fn sse_cat_reports_an_id_that_is_not_sent() {
     ])
     .await;
     let (_, _, errors) = cat_with_errors(&[&harness.url("/"), "--max-events", "2"], b"").await;
-    assert_eq!(errors, "the last event id, of 2 bytes, is not sent: a header cannot carry it\n");
+    assert_eq!(errors, "the last event ID, of 2 bytes, is not sent: a header cannot carry it\n");
 }
 
 #[tokio::test]

@@ -22,20 +22,20 @@ pub(crate) trait ExternalSource: Send + Sync {
     /// must not wait, and stores the waker for that alone.
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Polled;
 
-    /// Returns an event that updates the client's last event id, if it needs an update. Asked when
+    /// Returns an event that updates the client's last event ID, if it needs an update. Called when
     /// nothing else is ready.
     fn refresh(&mut self) -> Option<Segment>;
 
-    /// Returns why the stream was cut off, or would have been at the next poll. Asked when the body
-    /// is dropped.
+    /// Returns why the stream was cut off, or would have been at the next poll. Called when the
+    /// body is dropped.
     fn abort_reason(&mut self) -> Option<AbortReason>;
 }
 
 /// An external source and the way in which a shutdown reaches its stream.
 pub(in crate::body) struct External {
     source: Box<dyn ExternalSource>,
-    /// How the source has ended. It is given again at later polls, since the body may send its
-    /// prelude first.
+    /// How the source has ended. Later polls return it again, since the body may send its prelude
+    /// first.
     ended: Option<ChannelEnd>,
     /// `Some` once a shutdown counts the stream.
     stop: Option<StopWatch>,

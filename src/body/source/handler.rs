@@ -81,8 +81,8 @@ impl Handler {
     }
 }
 
-/// The future of a handler, which starts at its first poll. Its panics are caught, when it is polled
-/// and when it is dropped.
+/// The future of a handler, which starts at its first poll. Its panics are caught, when it is
+/// polled and when it is dropped.
 ///
 /// The closure with its request is freed when the handler has started. An `async` block around both
 /// would keep room for the request as long as the stream lasts.

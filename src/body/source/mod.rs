@@ -27,7 +27,7 @@ use crate::{
 /// Where a body takes its events from. Every source gives [`Polled`] items.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// Senders elsewhere. A handler that has returned leaves its channel behind.
+    /// A channel without a handler. A handler that has returned is replaced by its channel.
     Channel(EventReceiver),
     /// A handler that the body polls, and the channel that it sends to.
     Handler(Handler),
@@ -101,8 +101,8 @@ impl Source {
         }
     }
 
-    /// Returns the event that updates the client's last event id, if it needs an update. Asked when
-    /// nothing else is ready.
+    /// Returns the event that updates the client's last event ID, if it needs an update. Called
+    /// when nothing else is ready.
     pub(super) fn refresh(&mut self) -> Option<Segment> {
         match self {
             Self::External(external) => external.refresh(),
@@ -151,7 +151,7 @@ impl Source {
         match self {
             Self::External(external) => external.abandon(),
             Self::Handler(handler) => match handler.receiver.abandon() {
-                // The handler still runs, and could have sent more from elsewhere.
+                // The handler still runs, so the stream had not ended.
                 Some(ChannelEnd::NoSenders) => None,
                 end => end,
             },

@@ -23,7 +23,8 @@ pub(in crate::body) struct Task {
 }
 
 impl Handler {
-    /// Moves the handler to a task. Without a runtime the stream fails, and the channel is returned.
+    /// Moves the handler to a task. Without a runtime the stream fails, and the channel is
+    /// returned.
     pub(super) fn spawn_task(self, span: &Span) -> Result<Task, EventReceiver> {
         let (receiver, mut future) = self.into_parts();
         let Ok(runtime) = Handle::try_current() else {
@@ -45,8 +46,8 @@ impl Handler {
     }
 }
 
-/// Keeps the stream open until the handler has returned, even if it has dropped its own sender. Fails
-/// the stream if the handler never returns because its runtime has shut down.
+/// Keeps the stream open until the handler has returned, even if it has dropped its own sender.
+/// Fails the stream if the handler never returns because its runtime has shut down.
 struct OpenUntilReturned {
     events: EventSender,
     returned: bool,

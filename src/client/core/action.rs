@@ -16,7 +16,7 @@ pub(in crate::client) enum Action {
     Wait,
     /// Poll the attempt that was begun.
     PollAttempt,
-    /// Take the next update from the core. Without an item, read the body.
+    /// Take the next update from the core. If it has none, read the body.
     Read,
     /// Return this error. It is the last item.
     Fail(EventSourceError),

@@ -19,8 +19,8 @@ pub(in crate::client) struct Backoff {
     growth: u32,
     /// The delay before the last attempt.
     delay: Duration,
-    /// The time since when there is no connection: of the loss, or of the first attempt. `None`
-    /// while a connection is open.
+    /// When the last connection was lost, or when the first attempt began. `None` while a
+    /// connection is open.
     disconnected_since: Option<Instant>,
 }
 

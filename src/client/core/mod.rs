@@ -89,7 +89,8 @@ struct OpenConnection {
     opened: Instant,
     /// Whether an event was received, including one that was too large.
     has_dispatched: bool,
-    /// The time at which the body was first polled and had no bytes, since its last bytes.
+    /// When the current silence began: the first poll after the last bytes that found no bytes.
+    /// `None` if the body was not silent since then.
     silent_since: Option<Instant>,
 }
 

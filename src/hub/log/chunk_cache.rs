@@ -22,7 +22,8 @@ pub(in crate::hub) struct JoinedChunk {
     pub(in crate::hub) bytes: Bytes,
     /// How many events these are.
     pub(in crate::hub) events: usize,
-    /// The last event ID in `bytes`. Readers may keep it without a copy. `None` if the events belong to the state, where they have no ID.
+    /// The last event ID in `bytes`. Readers may keep it without a copy. `None` if the events
+    /// belong to the state, where they have no ID.
     pub(in crate::hub) last_id: Option<Bytes>,
     /// The position of a reader that was given this chunk.
     pub(in crate::hub) end: Position,

@@ -85,7 +85,7 @@ impl Log {
     fn topics_matching(&self, set: &TopicSet) -> BTreeSet<TopicKey> {
         let mut patterns = PatternIndex::default();
         for pattern in &set.patterns {
-            // Only whether a topic matches is asked, so all may have the same key.
+            // The search only needs to know whether any pattern matches, so all have the same key.
             patterns.insert(pattern, GroupKey::default());
         }
         let mut prefixes: Vec<&str> = set.patterns.iter().map(Pattern::prefix).collect();
@@ -104,7 +104,7 @@ impl Log {
     }
 
     /// Removes a reader. Returns values to be dropped after the lock is released: dropping a waker
-    /// or a session runs application code.
+    /// or extensions runs application code.
     pub(in crate::hub) fn unsubscribe(&mut self, key: ReaderKey) -> impl Sized + use<> {
         let waker = self.stop_waiting(key);
         let Some(reader) = self.readers.by_key.remove(key) else { return (waker, None) };
@@ -164,8 +164,8 @@ impl Log {
     }
 
     /// Stores the waker of a reader that waits for nothing but [`cut`](Self::cut): its body holds
-    /// events back, and must not be woken for each of them. Returns the previous waker, to be dropped
-    /// after the lock is released.
+    /// events back, and must not be woken for each of them. Returns the previous waker, to be
+    /// dropped after the lock is released.
     pub(in crate::hub) fn wait_for_cut(
         &mut self,
         key: ReaderKey,

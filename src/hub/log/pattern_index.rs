@@ -9,7 +9,8 @@ use crate::hub::{pattern::Pattern, topic::Topic};
 /// The patterns of all groups, as a tree: a node for each segment.
 #[derive(Debug, Default)]
 pub(super) struct PatternIndex {
-    /// The next segments of the patterns that pass this node. Wildcards are segments as others.
+    /// The next segments of the patterns that pass this node. Wildcards are segments like any
+    /// other.
     children: HashMap<Box<str>, Self>,
     /// The groups that have the pattern that ends here.
     ends: Vec<GroupKey>,

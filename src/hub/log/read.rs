@@ -33,7 +33,7 @@ impl Log {
         let to = state_to.unwrap_or(self.records.head);
         let group = &self.groups.by_key[key];
         let mut batch = RecordBatch::new(after);
-        // A range between these would be invalid, and panic.
+        // `range` panics if its start is after its end.
         if after >= to {
             return batch;
         }
@@ -105,9 +105,10 @@ impl Log {
     /// Counts the records of a group that were trimmed after a position. Returns `None` if that is
     /// not known.
     ///
-    /// The log only knows how many events it ever had and which are left. So the number is known if
-    /// all that are gone after the position were trimmed from topics of this group: none of another
-    /// topic, none of a topic that no longer exists, and none that was superseded.
+    /// The log only knows how many events were published and which are retained. So the number is
+    /// known only if every event after the position that is no longer retained was trimmed from a
+    /// topic of this group. It is not known if one of them belonged to another topic or to a topic
+    /// that no longer exists, or was superseded.
     pub(in crate::hub) fn missed_since(&self, group: GroupKey, after: Position) -> Option<u64> {
         if self.records.superseded > after
             || self.topics.dropped_topics_trimmed_to > after

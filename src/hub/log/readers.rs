@@ -26,8 +26,8 @@ pub(in crate::hub) struct ReaderTable {
 pub(in crate::hub) struct Reader {
     /// The group that it belongs to.
     pub(in crate::hub) group: GroupKey,
-    /// The waker of the task that waits: for a record while `waiting_at` is `Some`, otherwise only for
-    /// `Hub::disconnect`.
+    /// The waker of the task that waits: for a record while `waiting_at` is `Some`, otherwise only
+    /// for `Hub::disconnect`.
     pub(super) waker: Option<Waker>,
     /// Its index in the group's `waiting`. `Some` exactly while it stands in that list.
     pub(super) waiting_at: Option<u32>,
@@ -38,7 +38,7 @@ pub(in crate::hub) struct Reader {
     pub(in crate::hub) session: Option<Arc<http::Extensions>>,
 }
 
-/// That a topic has got its first reader, or lost its last one.
+/// A change of a topic's readers: the first one has come, or the last one has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub) enum ReaderPresence {
     /// The first reader that names it has subscribed.
@@ -49,7 +49,7 @@ pub(in crate::hub) enum ReaderPresence {
 
 /// The changes of presence, in the order in which they happened.
 pub(in crate::hub) struct PresenceQueue {
-    /// The changes that no hook was called for yet.
+    /// The changes for which the hooks have yet to be called.
     pub(in crate::hub) changes: VecDeque<(Topic, ReaderPresence)>,
     /// A hook is set, so changes are recorded.
     is_tracked: bool,

@@ -97,7 +97,8 @@ impl Log {
         self.topics.by_name.remove(&topic.topic);
         let mark = &mut self.topics.dropped_topics_trimmed_to;
         *mark = topic.trimmed.max(*mark);
-        // No group names it: a group that does has a reader that does.
+        // No group names this topic. Such a group would have a reader, and `named_by` would not be
+        // 0.
         for group in topic.groups {
             self.groups.by_key[group].pattern_topics.remove(&key);
         }

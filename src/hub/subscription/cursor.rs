@@ -72,7 +72,8 @@ pub(super) enum ReadStep {
     Read(ReadRange),
     /// Records were trimmed before they were read.
     Gap(Gap),
-    /// All of the state was read. The reader continues with the records that were published since it started.
+    /// All of the state was read. The reader continues with the records that were published since
+    /// it started.
     StateDone,
     /// Everything was read, and nothing more will be published.
     End,
