@@ -14,6 +14,8 @@ impl ActiveStream {
         let finished = self.outgoing.is_none()
             && self.prelude.is_sent()
             && self.source_ended
+            // A stop request that came since must be answered first.
+            && !self.source.has_stop_request()
             && !self.stop.as_ref().is_some_and(|stop| stop.owes_farewell());
         finished.then(|| self.clean_outcome())
     }

@@ -106,6 +106,11 @@ impl EventReceiver {
         self.shared.lock().stop.take().map(|request| *request)
     }
 
+    /// Returns whether there is a stop request that the body has not taken yet.
+    pub(crate) fn has_stop_request(&self) -> bool {
+        self.shared.lock().stop.is_some()
+    }
+
     /// Returns how many events the buffer has dropped.
     pub(crate) fn dropped(&self) -> u64 {
         self.shared.lock().dropped

@@ -138,6 +138,11 @@ impl Source {
         }
     }
 
+    /// Returns whether there is a stop request that the body has not taken yet.
+    pub(super) fn has_stop_request(&self) -> bool {
+        self.receiver().is_some_and(EventReceiver::has_stop_request)
+    }
+
     /// Returns the handle with which a shutdown ends the stream.
     pub(super) fn handle(&mut self) -> Option<StreamHandle> {
         match self {
