@@ -130,8 +130,8 @@ pub struct HandlerOptions {
 }
 
 impl HandlerOptions {
-    /// Creates the default settings: those of [`BodyOptions::new`], a default [`Buffer`], the
-    /// handler inside its body, and no send timeout.
+    /// Creates the default settings: those of [`BodyOptions::new`], a default
+    /// [`Buffer`](crate::Buffer), the handler inside its body, and no send timeout.
     pub fn new() -> Self {
         BodyOptions::new().into()
     }

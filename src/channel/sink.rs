@@ -62,7 +62,7 @@ enum SinkState {
 }
 
 impl EventSender {
-    /// Makes a [`Sink`](futures_sink::Sink) of this sender.
+    /// Makes a [`Sink`] of this sender.
     pub fn into_sink<E: Encode>(self) -> EventSink<E> {
         EventSink::new(self)
     }
