@@ -48,10 +48,10 @@ BEGIN {
 
     # Names that the crate has given up. Names that may be used again with another meaning are not listed.
     old["Curfew"] = "StopSchedule"; old["Ask"] = "StopRequest"; old["take_ask_back"] = "cancel_stop"
-    old["Fed"] = "SourceItem"; old["Feed"] = "ExternalSource, or ReaderGroup"; old["Verdict"] = "Routing"
+    old["Fed"] = "Polled"; old["Feed"] = "ExternalSource, or ReaderGroup"; old["Verdict"] = "Routing"
     old["Words"] = "FarewellState"; old["Ending"] = "ChannelEnd"; old["Taken"] = "Polled"
-    old["Entrance"] = "Acceptor"; old["Entering"] = "AcceptFuture"; old["Entered"] = "Admitted"
-    old["Handling"] = "HandlerStream"; old["Patience"] = "SendTimeout"; old["Sending"] = "SendFuture"
+    old["Entrance"] = "Acceptor"; old["Entering"] = "HandlerFuture"; old["Entered"] = "Admitted"
+    old["Handling"] = "HandlerConfig"; old["Patience"] = "SendTimeout"; old["Sending"] = "SendFuture"
     old["MANY"] = "MAX_SENDS_PER_TURN"; old["HEAVY"] = "BYTES_PER_TURN"
     old["KEPT"] = "MAX_KEPT_CAPACITY"; old["LONG"] = "MAX_COPIED"; old["NEAR"] = "CACHE_BLOCK"
     old["Caught"] = "CatchPanic"; old["Alarm"] = "LazyTimer"; old["rung"] = "fired"; old["AHEAD"] = "EARLY_MARGIN"

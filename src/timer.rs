@@ -33,6 +33,7 @@ pub(crate) struct LazyTimer {
 
 #[derive(Debug)]
 struct Armed {
+    /// When the timer fires.
     at: Instant,
     /// The waker that the timer wakes.
     waker: Waker,

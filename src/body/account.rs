@@ -51,21 +51,27 @@ pub(super) enum Outcome {
 /// `repr(C)` keeps the fields that every event touches together, first.
 #[repr(C)]
 pub(super) struct StreamAccount {
+    /// The settings, which other streams may share.
     pub(super) options: Arc<BodyOptions>,
     /// The events that were passed to the server.
     pub(super) events: u64,
     /// The bytes that were passed to the server.
     pub(super) bytes: u64,
+    /// The span that the handler is polled in.
     pub(super) span: Span,
+    /// The metrics of this stream.
     pub(super) metrics: StreamMetrics,
     /// `Some` while a shutdown counts the stream.
     pub(super) registration: Option<Registration>,
+    /// The last event ID that was passed to the server. Kept only for the hook.
     pub(super) last_sent_id: LastSentId,
     /// The events that the buffer dropped. Set when the stream has ended.
     pub(super) dropped: u64,
     /// `None` while the stream lasts.
     pub(super) reason: Option<EndReason>,
+    /// The error of a stream that failed.
     pub(super) error: Option<Arc<dyn Error + Send + Sync>>,
+    /// The extensions that the hook gets.
     pub(super) extensions: Extensions,
     /// When the stream was accepted.
     pub(super) started: Instant,

@@ -39,6 +39,7 @@ use crate::{
 /// See the [module docs](crate::body) for the order of the output, and for the ways to end.
 #[must_use = "a body does nothing unless a server polls it"]
 pub struct EventBody {
+    /// What is left to send.
     state: BodyState,
 }
 
@@ -58,6 +59,9 @@ impl EventBody {
     /// is first polled, and the future runs inside the body. The stream ends when the future has
     /// completed and the last clone of the sender was dropped. It ends with an error if the future
     /// returns one or panics.
+    ///
+    /// [`with_options`](Self::with_options) sets the buffer, the send timeout, and whether the
+    /// handler runs in a task.
     ///
     /// ```
     /// use tower_sse::{Event, EventBody};
@@ -79,6 +83,24 @@ impl EventBody {
 
     /// Creates a stream of the events that a handler sends, with settings of the handler and its
     /// buffer. See [`HandlerOptions`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::{Buffer, Event, EventBody, HandlerOptions};
+    ///
+    /// let options = HandlerOptions::new()
+    ///     .buffer(Buffer::sliding(64))
+    ///     .spawn_handler()
+    ///     .send_timeout(Duration::from_secs(30));
+    /// let body = EventBody::with_options(options, |events| async move {
+    ///     events.send(Event::new("hello")).await?;
+    ///     Ok(())
+    /// });
+    /// # let _ = body;
+    /// ```
+    #[doc(alias = "buffer")]
+    #[doc(alias = "spawn_handler")]
+    #[doc(alias = "send_timeout")]
     pub fn with_options<F, Fut>(options: impl Into<HandlerOptions>, handler: F) -> Self
     where
         F: FnOnce(EventSender) -> Fut + Send + 'static,
@@ -121,8 +143,8 @@ impl EventBody {
         Self::with_options(options, |events| forward(stream, events))
     }
 
-    /// Takes all settings from `options`. It replaces settings that were made before, so call it
-    /// first.
+    /// Takes all settings of the body from `options`. It replaces settings that were made before, so
+    /// call it first. [`with_options`](Self::with_options) takes [`HandlerOptions`].
     pub fn options(self, options: BodyOptions) -> Self {
         self.change_body(|own| *own = options)
     }

@@ -14,7 +14,14 @@ use crate::{
 /// The settings of an event stream, which many bodies and handlers can share.
 ///
 /// Bodies and handlers have the same methods, and take the options as a whole with their method
-/// `options`. The settings of a handler and its buffer are in [`HandlerOptions`].
+/// `options`. The settings of a handler and its buffer are in [`HandlerOptions`]:
+///
+/// | stream | settings |
+/// |---|---|
+/// | any [`EventBody`](super::EventBody), a hub's handler | `BodyOptions` |
+/// | [`EventBody::with_options`](super::EventBody::with_options), [`from_stream_with_options`](super::EventBody::from_stream_with_options) | `HandlerOptions` |
+/// | [`EventChannelHandler`](crate::EventChannelHandler) | `HandlerOptions` |
+/// | [`EventReceiver`](crate::EventReceiver), for a channel of your own | its [`Buffer`](crate::Buffer) and `send_timeout` |
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,14 +41,21 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct BodyOptions {
+    /// `None` if keep-alives are off.
     pub(crate) keep_alive: Option<KeepAlive>,
+    /// Whether a comment goes out at once.
     pub(crate) greeting: bool,
     /// Never zero.
     pub(crate) batch_window: Option<Duration>,
+    /// The reconnection time that the stream sends first.
     pub(crate) retry: Option<DelayRange>,
+    /// How long a stream may last.
     pub(crate) max_lifetime: Option<Lifetime>,
+    /// What a stream says before its lifetime or deadline ends it.
     pub(crate) farewell: Option<Farewell>,
+    /// The shutdown that ends the streams.
     pub(crate) shutdown: Option<Shutdown>,
+    /// The hook for the end of each stream.
     pub(crate) on_disconnect: Option<OnDisconnect>,
 }
 
@@ -125,7 +139,9 @@ impl fmt::Debug for BodyOptions {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct HandlerOptions {
+    /// The settings of the body.
     pub(crate) body: BodyOptions,
+    /// The settings of the handler and its buffer.
     pub(crate) handler: HandlerSettings,
 }
 

@@ -18,9 +18,11 @@ pub(super) struct StopSchedule {
     end: Instant,
     /// The reason of an end at `end`.
     reason: EndReason,
+    /// How far the end has come.
     phase: StopPhase,
     /// Whether this schedule closed the source. Otherwise the stream has ended by itself.
     has_ended_it: bool,
+    /// What the stream still has to say.
     farewell: FarewellState,
 }
 

@@ -14,8 +14,9 @@ impl ActiveStream {
         let finished = self.outgoing.is_none()
             && self.prelude.is_sent()
             && self.source_ended
-            // A stop request that came since must be answered first.
-            && !self.source.has_stop_request()
+            // It was so when the last segment was taken. A stop request or a revocation may have come
+            // since.
+            && self.source.is_finished()
             && !self.stop.as_ref().is_some_and(|stop| stop.owes_farewell());
         finished.then(|| self.clean_outcome())
     }
@@ -60,6 +61,7 @@ impl ActiveStream {
 /// 3. The account is dropped after this function, and reports the end.
 impl Drop for ActiveStream {
     fn drop(&mut self) {
+        // Read before the source is gone.
         self.account.dropped = self.source.dropped();
         if self.account.has_outcome() {
             self.source.abandon();

@@ -34,13 +34,16 @@ pub(super) struct TimerSchedule {
     pub(super) stop: Option<(Timer, Instant)>,
     /// The end of the batch window.
     pub(super) window: Option<Instant>,
+    /// When a keep-alive is due.
     pub(super) keep_alive: Option<Instant>,
 }
 
 /// The timer of a stream, and when it last sent something.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
+    /// When bytes were last yielded.
     clock: Clock,
+    /// The timer for the earliest deadline.
     timer: LazyTimer,
 }
 
@@ -110,7 +113,7 @@ impl Timers {
         cx: &mut Context<'_>,
     ) -> Poll<(Timer, Instant)> {
         let Some(fired) = self.timer.poll_at(at, cx) else {
-            trace::no_runtime(schedule.due(at).setting());
+            trace::no_runtime(schedule.first_in_precedence().setting());
             self.clock = Clock::Unavailable;
             return Poll::Pending;
         };
@@ -132,6 +135,15 @@ impl TimerSchedule {
     fn next_deadline(&self) -> Option<Instant> {
         let stop = self.stop.map(|(_, at)| at);
         [stop, self.window, self.keep_alive].into_iter().flatten().min()
+    }
+
+    /// Returns the timer that has precedence, due or not.
+    fn first_in_precedence(&self) -> Timer {
+        match (self.stop, self.window) {
+            (Some((timer, _)), _) => timer,
+            (None, Some(_)) => Timer::Window,
+            (None, None) => Timer::KeepAlive,
+        }
     }
 
     /// Returns the timer that is due at a time at which one is.

@@ -65,7 +65,9 @@ struct Backlog {
 
 #[derive(Debug)]
 struct SealedSegment {
+    /// Whole events.
     bytes: Bytes,
+    /// Their number.
     events: usize,
     /// Where the last ID is in `bytes`.
     last_id: Option<Range<usize>>,

@@ -19,6 +19,7 @@ use crate::lifecycle::{AbortReason, StopRequest, StreamHandle, StreamStatus};
 /// After it is dropped, sending fails and returns the event.
 #[must_use = "a channel without its receiver is closed"]
 pub struct EventReceiver {
+    /// The channel.
     shared: Arc<Shared>,
 }
 
@@ -106,9 +107,12 @@ impl EventReceiver {
         self.shared.lock().stop.take().map(|request| *request)
     }
 
-    /// Returns whether there is a stop request that the body has not taken yet.
-    pub(crate) fn has_stop_request(&self) -> bool {
-        self.shared.lock().stop.is_some()
+    /// Returns whether the stream has ended without an error, and everything was taken. A stop
+    /// request must be answered first.
+    pub(crate) fn is_finished(&self) -> bool {
+        let state = self.shared.lock();
+        let ended = matches!(end_of(&state), Some(ChannelEnd::Closed | ChannelEnd::NoSenders));
+        ended && state.stop.is_none()
     }
 
     /// Returns how many events the buffer has dropped.
@@ -166,6 +170,7 @@ impl EventReceiver {
         if let Some(found) = look(&mut state, interest) {
             return deliver(state, found);
         }
+        // It was woken while it was polled, and the wake found no waker of the body.
         let woken = interest.handler && state.handler_woken;
         let empty = store_waker(state, cx);
         if woken {

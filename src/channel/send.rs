@@ -39,8 +39,11 @@ pub(super) struct SendFuture<'a, E: Encode> {
 
 /// A place in the line of senders.
 struct Waiting {
+    /// The layout of the event, measured once.
     layout: Layout,
+    /// The place in the line.
     ticket: Ticket,
+    /// How long the send has waited, and may wait.
     timeout: SendTimeout,
 }
 

@@ -20,13 +20,17 @@ use crate::{
 /// How long one send has waited, and how long it may wait. It costs nothing until the send waits.
 #[derive(Debug, Default)]
 pub(super) struct SendTimeout {
+    /// Measures the wait for the metrics.
     wait_timer: WaitTimer,
+    /// `Some` once the send waits and has a limit.
     limit: Option<Box<Limit>>,
 }
 
 #[derive(Debug)]
 struct Limit {
+    /// When the send began to wait.
     since: Instant,
+    /// When the client counts as too slow, unless it takes something before.
     deadline: Instant,
     /// `None` without a runtime, or when a blocked thread keeps the time. It does not affect unwind
     /// safety.

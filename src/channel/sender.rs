@@ -32,6 +32,7 @@ use crate::{
 ///
 /// See the [module docs](crate::channel) for order, bounds and the end.
 pub struct EventSender {
+    /// The channel. Each sender counts in its `senders`.
     shared: Arc<Shared>,
 }
 

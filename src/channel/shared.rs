@@ -24,6 +24,7 @@ use crate::{
 /// woken and wakes the body. So the body knows whether its own poll is due to the handler.
 #[repr(C)]
 pub(super) struct Shared {
+    /// The queue, the waiting senders, and how the stream ended.
     state: Mutex<ChannelState>,
     /// Notified when a graceful end begins, and when the stream ends.
     pub(super) changed: Notify,

@@ -45,7 +45,9 @@ use crate::{encode::Encode, event::Event};
 pub struct EventSink<E = Event> {
     /// `None` after `poll_close`, so that a closed sink does not keep the stream open.
     sender: Option<EventSender>,
+    /// The channel, also after the sink was closed.
     shared: Arc<Shared>,
+    /// What the sink holds.
     state: SinkState,
     /// How long the sink has waited for room.
     timeout: SendTimeout,

@@ -44,6 +44,7 @@ const BYTES_PER_TURN: usize = 4 << 10;
 pub(super) struct ChannelState {
     /// Wakes the body. `Some` while the body waits for something to take.
     pub(super) body_waker: Option<Waker>,
+    /// Whether the stream is open, or how it ended.
     pub(super) status: StreamStatus,
     /// The handler was woken since its last poll. It starts as true.
     pub(super) handler_woken: bool,
@@ -65,7 +66,9 @@ pub(super) struct ChannelState {
     reserved: u32,
     /// The thread that polls the handler, while it does; otherwise 0.
     polling_thread: usize,
+    /// The bounds of the queue, and what happens at them.
     buffer: Buffer,
+    /// The encoded events that wait for the client.
     pub(super) queue: Queue,
     /// The senders that wait for room. Boxed, since most streams never have one.
     waiting: Option<Box<WaitingLine>>,
@@ -79,6 +82,7 @@ pub(super) struct ChannelState {
 
 #[derive(Debug)]
 struct SendLimit {
+    /// How long a sender may wait.
     timeout: Duration,
     /// When the receiver last took something.
     last_taken: Option<Instant>,
@@ -286,7 +290,7 @@ impl ChannelState {
         self.fits(1).then(|| first.clone())
     }
 
-    /// Takes the first segment, and returns the sender that has room now.
+    /// Takes the first segment, and returns the first sender in line, which may have room now.
     #[inline]
     pub(super) fn take(&mut self) -> Option<(Segment, Option<Waker>)> {
         // Cloned first: it is foreign code, and may panic.
@@ -298,7 +302,7 @@ impl ChannelState {
         if let Some(limit) = &mut self.send_limit {
             limit.last_taken = Some(Instant::now());
         }
-        Some((segment, first.filter(|_| self.fits(1))))
+        Some((segment, first))
     }
 
     /// Marks the handler as woken, and returns the body's waker.
@@ -314,6 +318,7 @@ impl ChannelState {
     /// Marks the handler as being polled by this thread. Returns the body's waker: while the
     /// handler runs, its sends need not wake the body, which takes them right afterwards.
     pub(super) fn begin_poll(&mut self) -> Option<Waker> {
+        // From here on a wake counts as a new one: it may come before the handler has looked.
         self.handler_woken = false;
         self.handler_yielded = false;
         self.taken_since_woken = 0;

@@ -12,6 +12,7 @@ pub(super) type Ticket = u64;
 /// The senders that wait for room, in the order of their arrival.
 #[derive(Debug, Default)]
 pub(super) struct WaitingLine {
+    /// Sorted by ticket.
     senders: VecDeque<WaitingSender>,
     /// The ticket of the next sender.
     next_ticket: Ticket,
@@ -19,7 +20,9 @@ pub(super) struct WaitingLine {
 
 #[derive(Debug)]
 struct WaitingSender {
+    /// Its place in the line.
     ticket: Ticket,
+    /// Wakes the sender when it may have room, or when the stream ends.
     waker: Waker,
 }
 

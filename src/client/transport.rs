@@ -12,7 +12,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use self::sealed::Sealed;
+use self::sealed::SealedService;
 use crate::{
     BoxError,
     stream::{BoxChunks, box_chunks},
@@ -36,10 +36,10 @@ use crate::{
     note = "with `B: From<Bytes> + 'static`, `R: http_body::Body<Error: Into<BoxError>> + Send + \
             'static`, `S::Error: Into<BoxError>` and `S::Future: Send`"
 )]
-pub trait HttpService<B>: Sealed<B> {}
+pub trait HttpService<B>: SealedService<B> {}
 
 #[diagnostic::do_not_recommend]
-impl<S: Sealed<B>, B> HttpService<B> for S {}
+impl<S: SealedService<B>, B> HttpService<B> for S {}
 
 mod sealed {
     use super::{
@@ -47,7 +47,7 @@ mod sealed {
     };
 
     /// Seals [`HttpService`](super::HttpService), and hides the types of a service.
-    pub trait Sealed<B>: Send + 'static {
+    pub trait SealedService<B>: Send + 'static {
         fn into_transport(self) -> BoxTransport;
 
         fn poll_transport(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>>;
@@ -70,7 +70,7 @@ pub trait Transport: Send {
 }
 
 // The only place where the bounds of a service are written down in code.
-impl<S, B, R> Sealed<B> for S
+impl<S, B, R> SealedService<B> for S
 where
     S: Service<Request<B>, Response = Response<R>> + Send + 'static,
     S::Error: Into<BoxError>,
@@ -98,7 +98,7 @@ struct ServiceTransport<S, B> {
     body: PhantomData<fn() -> B>,
 }
 
-impl<S: Sealed<B>, B> Transport for ServiceTransport<S, B> {
+impl<S: SealedService<B>, B> Transport for ServiceTransport<S, B> {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.service.poll_transport(cx)
     }

@@ -74,8 +74,11 @@ pub struct EventChannelHandler<B> {
 }
 
 struct HandlerConfig<B> {
+    /// Calls the closure.
     call: Arc<HandlerFn<B>>,
+    /// The hook, the limits and the settings of the bodies.
     acceptor: Acceptor<()>,
+    /// The settings of the handlers and their buffers.
     settings: HandlerSettings,
 }
 
@@ -106,7 +109,8 @@ impl<B> EventChannelHandler<B> {
     }
 
     /// Takes all settings of the handler and its bodies from `options`. It replaces settings that
-    /// were made before, so call it first. [`BodyOptions`] are accepted too.
+    /// were made before, so call it first. From [`BodyOptions`] it takes the settings of the
+    /// bodies, and sets those of the handler back to their defaults.
     pub fn options(self, options: impl Into<HandlerOptions>) -> Self {
         let HandlerOptions { body, handler } = options.into();
         self.change_body(|own| *own = body).change_handler(|own| *own = handler)

@@ -35,7 +35,9 @@ pub struct HubHandler {
 
 #[derive(Clone)]
 struct HubHandlerConfig {
+    /// The hub that the streams read.
     hub: Hub,
+    /// The hook, the limits and the settings of the bodies.
     acceptor: Acceptor<Selection>,
 }
 

@@ -11,6 +11,7 @@ use super::{handle::StopTarget, stop::StopRequest};
 /// Where a stream without a channel receives a [`StopRequest`].
 #[derive(Debug, Default)]
 pub(crate) struct StopSlot {
+    /// The request, or the waker for it.
     state: Mutex<SlotState>,
 }
 

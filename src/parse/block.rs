@@ -38,8 +38,11 @@ struct FieldValue<V> {
 /// The block that is being read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block {
+    /// The data buffer of the standard.
     data: FieldValue<Vec<u8>>,
+    /// The event type buffer of the standard.
     event_type: FieldValue<Option<EventType>>,
+    /// The ID of this block, if it has one.
     id: FieldValue<Option<EventId>>,
     /// The reconnection time, in milliseconds.
     retry: Option<u64>,

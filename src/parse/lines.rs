@@ -27,11 +27,14 @@ use crate::event::{Event, EventData, EventId, EventType};
 /// Reads lines, and collects them in the block of the current event.
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
+    /// The limits of a line and of an event.
     pub(super) limits: Limits,
     /// Whether the last line ended with a CR at the end of its text. A LF at the start of the next
     /// text belongs to it.
     after_cr: bool,
+    /// The line that the last chunk has cut.
     partial_line: PartialLine,
+    /// The event that the lines belong to.
     block: Block,
     /// Whether the current event exceeds a limit. Its lines are skipped up to its empty line.
     skipping_event: bool,

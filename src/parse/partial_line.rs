@@ -15,6 +15,7 @@ const CACHE_BLOCK: usize = 4 << 10;
 /// The line that the end of the text has split, if any.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PartialLine {
+    /// What is known of the line so far.
     state: PartialLineState,
     /// The number of bytes received so far.
     length: usize,

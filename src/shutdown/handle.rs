@@ -37,6 +37,7 @@ use crate::{
 /// See the [module docs](crate::shutdown) for how streams end, and for streams that cannot end.
 #[derive(Clone)]
 pub struct Shutdown {
+    /// Shared by all clones.
     inner: Arc<Inner>,
 }
 
@@ -48,12 +49,14 @@ struct Inner {
     /// Incremented after each stop request is stored and before its stream is woken. A stream that
     /// found no request need not look again until this changes.
     generation: AtomicU64,
+    /// How far the shutdown is, and its streams.
     state: Mutex<ShutdownState>,
     /// Notified when the shutdown starts, when it is ended at once, and when its last stream ends.
     changed: Notify,
 }
 
 pub(super) struct ShutdownState {
+    /// How far the shutdown is.
     pub(super) phase: Phase,
     /// The key of the next stream.
     pub(super) next_key: u64,

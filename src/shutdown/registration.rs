@@ -10,6 +10,7 @@ use crate::lifecycle::{StopRequest, StreamHandle};
 /// Counts one stream as open, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Registration {
+    /// The shutdown that counts the stream.
     shutdown: Shutdown,
     /// The stream's key in the shutdown's map.
     key: u64,

@@ -226,3 +226,23 @@ async fn the_reason_stands_although_a_shutdown_cancels_the_farewell() {
     assert!(!rest.contains("bye"), "{rest}");
     assert_eq!(ends.only().reason(), EndReason::Expired);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_stream_whose_last_event_still_goes_out_can_be_revoked() {
+    let (tell, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    let (events, receiver) = event_channel(Buffer::fixed(4));
+    let mut body = EventBody::from(receiver)
+        .without_greeting()
+        .on_disconnect(move |end| drop(tell.send(end.reason())));
+    // Several times what goes out at once.
+    events.send(Event::new("x".repeat(200_000))).await.unwrap();
+    events.close();
+    body.next_chunk().await.unwrap().unwrap();
+    events.revoke();
+    let mut last = None;
+    while let Some(chunk) = body.next_chunk().await {
+        last = Some(chunk);
+    }
+    assert!(last.unwrap().is_err(), "the client would take the stream for complete");
+    assert_eq!(ends.recv().await, Some(EndReason::Revoked));
+}

@@ -33,6 +33,7 @@ pub(crate) trait ExternalSource: Send + Sync {
 
 /// An external source and the way in which a shutdown reaches its stream.
 pub(in crate::body) struct External {
+    /// The source itself.
     source: Box<dyn ExternalSource>,
     /// How the source has ended. Later polls return it again, since the body may send its prelude
     /// first.
@@ -46,6 +47,7 @@ pub(in crate::body) struct External {
 /// The slot is not in the cache when an event comes, so it is read only if it may have changed: the
 /// shutdown counts its requests in one number for all streams, which is in the cache.
 struct StopWatch {
+    /// Where the shutdown stores its request.
     slot: Arc<StopSlot>,
     /// The shutdown's generation, read before the slot was found empty, and the waker that was left
     /// there.
@@ -124,6 +126,7 @@ impl StopWatch {
             return None;
         }
         let request = self.slot.take(cx);
+        // After a request the slot holds no waker, so the next poll must look again.
         self.seen = request.is_none().then(|| (generation, cx.waker().clone()));
         request
     }

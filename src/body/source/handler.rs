@@ -29,9 +29,11 @@ pub(super) type HandlerResult = Result<Result<(), BoxError>, Panicked>;
 /// The settings of a handler that its source needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HandlerSettings {
+    /// The buffer of its channel.
     pub(crate) buffer: crate::channel::Buffer,
     /// Whether the handler runs in a task of its own.
     pub(crate) spawn: bool,
+    /// How long a sender outside of the body may wait.
     pub(crate) send_timeout: Option<Duration>,
 }
 
@@ -42,8 +44,11 @@ pub(crate) struct HandlerSettings {
 /// event that is ready must not wait until the handler has computed the next one.
 #[derive(Debug)]
 pub(in crate::body) struct Handler {
+    /// The channel that the handler sends to.
     pub(super) receiver: EventReceiver,
+    /// The channel as the waker of the handler.
     waker: Waker,
+    /// The handler. It is only `Send`.
     future: Exclusive<RunningHandler>,
 }
 

@@ -138,9 +138,9 @@ impl Source {
         }
     }
 
-    /// Returns whether there is a stop request that the body has not taken yet.
-    pub(super) fn has_stop_request(&self) -> bool {
-        self.receiver().is_some_and(EventReceiver::has_stop_request)
+    /// Returns whether the stream has ended without an error, and everything was taken.
+    pub(super) fn is_finished(&self) -> bool {
+        self.receiver().is_some_and(EventReceiver::is_finished)
     }
 
     /// Returns the handle with which a shutdown ends the stream.

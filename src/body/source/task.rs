@@ -18,7 +18,9 @@ use crate::{
 /// A handler that runs in a task, and the channel that it sends to.
 #[derive(Debug)]
 pub(in crate::body) struct Task {
+    /// The channel that the handler sends to.
     pub(super) receiver: EventReceiver,
+    /// Aborts the task when the body is dropped.
     _task: AbortOnDrop,
 }
 

@@ -120,14 +120,12 @@ impl ExternalSource for SubscriptionSource {
     }
 
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Polled {
-        if self.reader.is_closed() {
-            // Nothing more will come that could go out together with the held events.
-            return self.poll_item(cx);
+        if self.reader.poll_revoked(cx) {
+            return Polled::End(ChannelEnd::Aborted(AbortReason::Revoked));
         }
-        match self.reader.poll_revoked(cx) {
-            true => Polled::End(ChannelEnd::Aborted(AbortReason::Revoked)),
-            false => Polled::Empty,
-        }
+        // Asked after the waker was stored, so that no end is missed. After it nothing comes that
+        // could go out together with the held events.
+        if self.reader.is_closed() { self.poll_item(cx) } else { Polled::Empty }
     }
 
     fn refresh(&mut self) -> Option<Segment> {
