@@ -15,7 +15,7 @@ use super::{
     prelude::Prelude,
     source::Source,
     stop::StopSchedule,
-    timers::{ERROR_DELAY, Timers},
+    timers::{ERROR_DELAY, TimerSchedule, Timers},
 };
 use crate::{
     channel::Segment,
@@ -153,6 +153,24 @@ impl ActiveStream {
         self.timers.start();
         if let Some(stop) = &mut self.stop {
             stop.advance(Instant::now(), &mut self.source);
+        }
+    }
+
+    /// Collects the deadlines. A stream with a pending error waits for nothing else.
+    #[inline]
+    pub(super) fn timer_schedule(&self) -> TimerSchedule {
+        if let Some(pending) = &self.error {
+            let error = Some(pending.at);
+            return TimerSchedule { stop: None, window: None, keep_alive: None, error };
+        }
+        let keep_alive = self.account.options.keep_alive.as_ref();
+        TimerSchedule {
+            stop: self.stop.as_ref().and_then(|stop| stop.next()),
+            window: self.pacing.held_until(),
+            keep_alive: keep_alive
+                .and_then(|keep_alive| keep_alive.idle())
+                .and_then(|idle| self.timers.idle_at(idle)),
+            error: None,
         }
     }
 

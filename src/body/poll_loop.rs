@@ -18,7 +18,7 @@ use bytes::Bytes;
 use super::{
     account::Outcome,
     active::{ActiveStream, PendingError},
-    timers::{Timer, TimerSchedule},
+    timers::Timer,
 };
 use crate::{
     channel::{ChannelEnd, Interest, Polled, Segment},
@@ -62,7 +62,10 @@ impl ActiveStream {
         }
         loop {
             if self.error.is_some() {
-                return self.poll_error(cx).map(Err);
+                match ready!(self.poll_timers(cx)) {
+                    Some(result) => return Poll::Ready(result),
+                    None => continue,
+                }
             }
             let interest = Interest {
                 handler: false,
@@ -85,8 +88,8 @@ impl ActiveStream {
                     return Poll::Ready(Ok(Segment::default()));
                 }
                 Polled::Empty => {
-                    if let Some(segment) = ready!(self.poll_timers(cx)) {
-                        return Poll::Ready(Ok(segment));
+                    if let Some(result) = ready!(self.poll_timers(cx)) {
+                        return Poll::Ready(result);
                     }
                 }
                 Polled::End(ChannelEnd::Closed | ChannelEnd::NoSenders) => {
@@ -106,17 +109,10 @@ impl ActiveStream {
         }
     }
 
-    /// Waits for the first timer. Returns a keep-alive, or `None` if the source must be polled
-    /// again.
-    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Segment>> {
-        let keep_alive = self.account.options.keep_alive.as_ref();
-        let schedule = TimerSchedule {
-            stop: self.stop.as_ref().and_then(|stop| stop.next()),
-            window: self.pacing.held_until(),
-            keep_alive: keep_alive
-                .and_then(|keep_alive| keep_alive.idle())
-                .and_then(|idle| self.timers.idle_at(idle)),
-        };
+    /// Waits for the first timer. Returns a keep-alive, the pending error, or `None` if the source must
+    /// be polled again.
+    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Segment, Outcome>>> {
+        let schedule = self.timer_schedule();
         let (fired, now) = ready!(self.timers.poll(&schedule, self.pacing.has_yielded(), cx));
         Poll::Ready(match fired {
             Timer::StopBegin | Timer::StopEnd => {
@@ -130,14 +126,13 @@ impl ActiveStream {
                 None
             }
             Timer::KeepAlive => {
-                self.account.options.keep_alive.as_ref().map(|it| it.segment(self.source.refresh()))
+                let keep_alive = self.account.options.keep_alive.as_ref();
+                keep_alive.map(|keep_alive| Ok(keep_alive.segment(self.source.refresh())))
             }
+            Timer::ErrorDelay => self
+                .error
+                .as_ref()
+                .map(|pending| Err(Outcome::Failed(pending.reason, pending.error.clone()))),
         })
-    }
-
-    fn poll_error(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let Some(pending) = &self.error else { return Poll::Pending };
-        ready!(self.timers.poll_at(pending.at, cx));
-        Poll::Ready(Outcome::Failed(pending.reason, pending.error.clone()))
     }
 }

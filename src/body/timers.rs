@@ -24,6 +24,8 @@ pub(super) enum Timer {
     Window,
     /// Nothing has gone out for a while.
     KeepAlive,
+    /// The error that the stream ends with has been held back long enough.
+    ErrorDelay,
 }
 
 /// The deadlines of a stream that has nothing to send, in the order of their precedence: of two
@@ -36,6 +38,8 @@ pub(super) struct TimerSchedule {
     pub(super) window: Option<Instant>,
     /// When a keep-alive is due.
     pub(super) keep_alive: Option<Instant>,
+    /// When a pending error is due. Then there are no other deadlines.
+    pub(super) error: Option<Instant>,
 }
 
 /// The timer of a stream, and when it last sent something.
@@ -96,8 +100,13 @@ impl Timers {
         just_yielded: bool,
         cx: &mut Context<'_>,
     ) -> Poll<(Timer, Instant)> {
-        let Some(last_yield) = self.last_yield() else { return Poll::Pending };
         let Some(at) = schedule.next_deadline() else { return Poll::Pending };
+        if schedule.error.is_some() {
+            // Without a runtime the error is not held back.
+            ready!(self.timer.poll_at(at, cx).unwrap_or(Poll::Ready(())));
+            return Poll::Ready((Timer::ErrorDelay, at));
+        }
+        let Some(last_yield) = self.last_yield() else { return Poll::Pending };
         // Reading the clock again costs less than touching the timer, which is not in the cache.
         let now = if just_yielded { last_yield } else { Instant::now() };
         if self.timer.is_set(at, now, cx) {
@@ -122,11 +131,6 @@ impl Timers {
         let now = Instant::now().max(at);
         Poll::Ready((schedule.due(now), now))
     }
-
-    /// Waits until a time, or not at all without a runtime.
-    pub(super) fn poll_at(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        self.timer.poll_at(at, cx).unwrap_or(Poll::Ready(()))
-    }
 }
 
 impl TimerSchedule {
@@ -134,7 +138,7 @@ impl TimerSchedule {
     #[inline]
     fn next_deadline(&self) -> Option<Instant> {
         let stop = self.stop.map(|(_, at)| at);
-        [stop, self.window, self.keep_alive].into_iter().flatten().min()
+        [stop, self.window, self.keep_alive, self.error].into_iter().flatten().min()
     }
 
     /// Returns the timer that has precedence, due or not.
@@ -162,7 +166,7 @@ impl Timer {
         match self {
             Self::StopBegin | Self::StopEnd => "max_lifetime, deadline or shutdown",
             Self::Window => "batch_window",
-            Self::KeepAlive => "keep_alive",
+            Self::KeepAlive | Self::ErrorDelay => "keep_alive",
         }
     }
 }

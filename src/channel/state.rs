@@ -253,7 +253,7 @@ impl ChannelState {
             return false;
         }
         self.since_taken = 0;
-        self.send_yielded = self.is_polled_here();
+        self.send_yielded |= self.is_polled_here();
         true
     }
 
@@ -293,6 +293,9 @@ impl ChannelState {
     /// Takes the first segment, and returns the first sender in line, which may have room now.
     #[inline]
     pub(super) fn take(&mut self) -> Option<(Segment, Option<Waker>)> {
+        if self.queue.is_empty() {
+            return None;
+        }
         // Cloned first: it is foreign code, and may panic.
         let first = self.waiting.as_ref().and_then(|line| line.first().cloned());
         let segment = self.queue.take()?;

@@ -233,7 +233,7 @@ async fn a_closed_stream_whose_last_event_still_goes_out_can_be_revoked() {
     let (events, receiver) = event_channel(Buffer::fixed(4));
     let mut body = EventBody::from(receiver)
         .without_greeting()
-        .on_disconnect(move |end| drop(tell.send(end.reason())));
+        .on_disconnect(move |end| tell.send(end.reason()).unwrap());
     // Several times what goes out at once.
     events.send(Event::new("x".repeat(200_000))).await.unwrap();
     events.close();

@@ -104,7 +104,10 @@ impl External {
 
     pub(super) fn handle(&mut self) -> StreamHandle {
         let new = || StopWatch { slot: Arc::default(), seen: None };
-        StreamHandle::new(self.stop.get_or_insert_with(new).slot.clone())
+        let stop = self.stop.get_or_insert_with(new);
+        // The handle may be for another shutdown, which counts its own requests.
+        stop.seen = None;
+        StreamHandle::new(stop.slot.clone())
     }
 
     pub(super) fn abandon(&mut self) -> Option<ChannelEnd> {
