@@ -156,13 +156,9 @@ impl ActiveStream {
         }
     }
 
-    /// Collects the deadlines. A stream with a pending error waits for nothing else.
+    /// Collects the deadlines of a stream that has nothing to send.
     #[inline]
     pub(super) fn timer_schedule(&self) -> TimerSchedule {
-        if let Some(pending) = &self.error {
-            let error = Some(pending.at);
-            return TimerSchedule { stop: None, window: None, keep_alive: None, error };
-        }
         let keep_alive = self.account.options.keep_alive.as_ref();
         TimerSchedule {
             stop: self.stop.as_ref().and_then(|stop| stop.next()),
@@ -170,7 +166,6 @@ impl ActiveStream {
             keep_alive: keep_alive
                 .and_then(|keep_alive| keep_alive.idle())
                 .and_then(|idle| self.timers.idle_at(idle)),
-            error: None,
         }
     }
 

@@ -61,11 +61,11 @@ impl ActiveStream {
             stop.advance(last_yield, &mut self.source);
         }
         loop {
-            if self.error.is_some() {
-                match ready!(self.poll_timers(cx)) {
-                    Some(result) => return Poll::Ready(result),
-                    None => continue,
-                }
+            if let Some(pending) = &self.error {
+                // A stream with a pending error waits for nothing else.
+                ready!(self.timers.poll_error_delay(pending.at, cx));
+                let error = pending.error.clone();
+                return Poll::Ready(Err(Outcome::Failed(pending.reason, error)));
             }
             let interest = Interest {
                 handler: false,
@@ -88,8 +88,8 @@ impl ActiveStream {
                     return Poll::Ready(Ok(Segment::default()));
                 }
                 Polled::Empty => {
-                    if let Some(result) = ready!(self.poll_timers(cx)) {
-                        return Poll::Ready(result);
+                    if let Some(segment) = ready!(self.poll_timers(cx)) {
+                        return Poll::Ready(Ok(segment));
                     }
                 }
                 Polled::End(ChannelEnd::Closed | ChannelEnd::NoSenders) => {
@@ -109,9 +109,8 @@ impl ActiveStream {
         }
     }
 
-    /// Waits for the first timer. Returns a keep-alive, the pending error, or `None` if the source must
-    /// be polled again.
-    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Segment, Outcome>>> {
+    /// Waits for the first timer. Returns a keep-alive, or `None` if the source must be polled again.
+    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Segment>> {
         let schedule = self.timer_schedule();
         let (fired, now) = ready!(self.timers.poll(&schedule, self.pacing.has_yielded(), cx));
         Poll::Ready(match fired {
@@ -127,12 +126,8 @@ impl ActiveStream {
             }
             Timer::KeepAlive => {
                 let keep_alive = self.account.options.keep_alive.as_ref();
-                keep_alive.map(|keep_alive| Ok(keep_alive.segment(self.source.refresh())))
+                keep_alive.map(|keep_alive| keep_alive.segment(self.source.refresh()))
             }
-            Timer::ErrorDelay => self
-                .error
-                .as_ref()
-                .map(|pending| Err(Outcome::Failed(pending.reason, pending.error.clone()))),
         })
     }
 }

@@ -24,8 +24,6 @@ pub(super) enum Timer {
     Window,
     /// Nothing has gone out for a while.
     KeepAlive,
-    /// The error that the stream ends with has been held back long enough.
-    ErrorDelay,
 }
 
 /// The deadlines of a stream that has nothing to send, in the order of their precedence: of two
@@ -38,8 +36,6 @@ pub(super) struct TimerSchedule {
     pub(super) window: Option<Instant>,
     /// When a keep-alive is due.
     pub(super) keep_alive: Option<Instant>,
-    /// When a pending error is due. Then there are no other deadlines.
-    pub(super) error: Option<Instant>,
 }
 
 /// The timer of a stream, and when it last sent something.
@@ -100,19 +96,20 @@ impl Timers {
         just_yielded: bool,
         cx: &mut Context<'_>,
     ) -> Poll<(Timer, Instant)> {
-        let Some(at) = schedule.next_deadline() else { return Poll::Pending };
-        if schedule.error.is_some() {
-            // Without a runtime the error is not held back.
-            ready!(self.timer.poll_at(at, cx).unwrap_or(Poll::Ready(())));
-            return Poll::Ready((Timer::ErrorDelay, at));
-        }
         let Some(last_yield) = self.last_yield() else { return Poll::Pending };
+        let Some(at) = schedule.next_deadline() else { return Poll::Pending };
         // Reading the clock again costs less than touching the timer, which is not in the cache.
         let now = if just_yielded { last_yield } else { Instant::now() };
         if self.timer.is_set(at, now, cx) {
             return Poll::Pending;
         }
         self.poll_timer(schedule, at, cx)
+    }
+
+    /// Waits for the only deadline of a stream with a pending error. Without a runtime the error is
+    /// not held back.
+    pub(super) fn poll_error_delay(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer.poll_at(at, cx).unwrap_or(Poll::Ready(()))
     }
 
     fn poll_timer(
@@ -138,7 +135,7 @@ impl TimerSchedule {
     #[inline]
     fn next_deadline(&self) -> Option<Instant> {
         let stop = self.stop.map(|(_, at)| at);
-        [stop, self.window, self.keep_alive, self.error].into_iter().flatten().min()
+        [stop, self.window, self.keep_alive].into_iter().flatten().min()
     }
 
     /// Returns the timer that has precedence, due or not.
@@ -166,7 +163,7 @@ impl Timer {
         match self {
             Self::StopBegin | Self::StopEnd => "max_lifetime, deadline or shutdown",
             Self::Window => "batch_window",
-            Self::KeepAlive | Self::ErrorDelay => "keep_alive",
+            Self::KeepAlive => "keep_alive",
         }
     }
 }
