@@ -8,7 +8,7 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use crate::trace;
@@ -53,6 +53,18 @@ impl fmt::Display for Panicked {
 
 impl Error for Panicked {}
 
+/// Polls a future of the application. It completes with an error if the future panics.
+pub(crate) fn poll_and_catch<T>(
+    place: &'static str,
+    future: Pin<&mut (dyn Future<Output = T> + Send)>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<T, Panicked>> {
+    match catch_panic(place, || future.poll(cx)) {
+        Ok(polled) => polled.map(Ok),
+        Err(panicked) => Poll::Ready(Err(panicked)),
+    }
+}
+
 /// A boxed future of the application, whose panics are caught when it is polled and dropped.
 pub(crate) struct CatchPanic<T> {
     place: &'static str,
@@ -75,13 +87,9 @@ impl<T> Future for CatchPanic<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let place = self.place;
         let Some(future) = &mut self.future else { return Poll::Pending };
-        let polled = match catch_panic(place, || future.as_mut().poll(cx)) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(output)) => Ok(output),
-            Err(panicked) => Err(panicked),
-        };
+        let result = ready!(poll_and_catch(place, future.as_mut(), cx));
         self.drop_future();
-        Poll::Ready(polled)
+        Poll::Ready(result)
     }
 }
 

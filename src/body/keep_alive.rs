@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    channel::{LastId, Segment},
+    channel::Segment,
     event::{Event, EventData},
 };
 
@@ -73,18 +73,11 @@ impl KeepAlive {
     /// Returns the bytes to send, together with an event that updates the client's last event ID.
     pub(super) fn segment(&self, refresh: Option<Segment>) -> Segment {
         match refresh {
-            Some(refresh) => Segment {
-                bytes: [&self.bytes[..], &refresh.bytes].concat().into(),
-                events: 0,
-                last_id: refresh.last_id,
-                is_last: false,
-            },
-            None => Segment {
-                bytes: self.bytes.clone(),
-                events: 0,
-                last_id: self.id.clone().map(LastId::Own),
-                is_last: false,
-            },
+            Some(refresh) => {
+                let bytes = [&self.bytes[..], &refresh.bytes].concat().into();
+                Segment { bytes, ..refresh }
+            }
+            None => Segment::uncounted(self.bytes.clone(), self.id.clone()),
         }
     }
 

@@ -114,7 +114,7 @@ impl ActiveStream {
         let schedule = self.timer_schedule();
         let (fired, now) = ready!(self.timers.poll(&schedule, self.pacing.has_yielded(), cx));
         Poll::Ready(match fired {
-            Timer::StopBegin | Timer::StopEnd => {
+            Timer::Stop => {
                 if let Some(stop) = &mut self.stop {
                     stop.advance(now, &mut self.source);
                 }

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{options::BodyOptions, source::Source, timers::Timer};
+use super::{options::BodyOptions, source::Source};
 use crate::{
     channel::Segment,
     lifecycle::{EndReason, StopRequest},
@@ -112,11 +112,11 @@ impl StopSchedule {
         self.phase == StopPhase::Closed
     }
 
-    /// Returns what is due next, and when.
-    pub(super) fn next(&self) -> Option<(Timer, Instant)> {
+    /// Returns when the next step is due.
+    pub(super) fn next(&self) -> Option<Instant> {
         match self.phase {
-            StopPhase::Running => Some((Timer::StopBegin, self.begin.min(self.end))),
-            StopPhase::Begun => Some((Timer::StopEnd, self.end)),
+            StopPhase::Running => Some(self.begin.min(self.end)),
+            StopPhase::Begun => Some(self.end),
             StopPhase::Closed => None,
         }
     }

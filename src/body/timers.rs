@@ -16,10 +16,8 @@ pub(super) const ERROR_DELAY: Duration = Duration::from_millis(10);
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// The handler is told that the stream ends soon.
-    StopBegin,
-    /// The stream ends.
-    StopEnd,
+    /// The stop schedule has something to do.
+    Stop,
     /// Events that a batch window holds back go out.
     Window,
     /// Nothing has gone out for a while.
@@ -31,7 +29,7 @@ pub(super) enum Timer {
 #[derive(Debug)]
 pub(super) struct TimerSchedule {
     /// What the stop schedule does next.
-    pub(super) stop: Option<(Timer, Instant)>,
+    pub(super) stop: Option<Instant>,
     /// The end of the batch window.
     pub(super) window: Option<Instant>,
     /// When a keep-alive is due.
@@ -119,14 +117,14 @@ impl Timers {
         cx: &mut Context<'_>,
     ) -> Poll<(Timer, Instant)> {
         let Some(fired) = self.timer.poll_at(at, cx) else {
-            trace::no_runtime(schedule.first_in_precedence().setting());
+            trace::no_runtime(schedule.first(|_| true).setting());
             self.clock = Clock::Unavailable;
             return Poll::Pending;
         };
         ready!(fired);
         // The timer counts milliseconds, and may fire a little early.
         let now = Instant::now().max(at);
-        Poll::Ready((schedule.due(now), now))
+        Poll::Ready((schedule.first(|at| at <= now), now))
     }
 }
 
@@ -134,25 +132,17 @@ impl TimerSchedule {
     /// Returns the earliest deadline.
     #[inline]
     fn next_deadline(&self) -> Option<Instant> {
-        let stop = self.stop.map(|(_, at)| at);
-        [stop, self.window, self.keep_alive].into_iter().flatten().min()
+        [self.stop, self.window, self.keep_alive].into_iter().flatten().min()
     }
 
-    /// Returns the timer that has precedence, due or not.
-    fn first_in_precedence(&self) -> Timer {
-        match (self.stop, self.window) {
-            (Some((timer, _)), _) => timer,
-            (None, Some(_)) => Timer::Window,
-            (None, None) => Timer::KeepAlive,
-        }
-    }
-
-    /// Returns the timer that is due at a time at which one is.
-    fn due(&self, now: Instant) -> Timer {
-        match (self.stop, self.window) {
-            (Some((timer, at)), _) if at <= now => timer,
-            (_, Some(at)) if at <= now => Timer::Window,
-            _ => Timer::KeepAlive,
+    /// Returns the first timer, in the order of precedence, whose deadline is one of these.
+    fn first(&self, is_one: impl Fn(Instant) -> bool) -> Timer {
+        if self.stop.is_some_and(&is_one) {
+            Timer::Stop
+        } else if self.window.is_some_and(&is_one) {
+            Timer::Window
+        } else {
+            Timer::KeepAlive
         }
     }
 }
@@ -161,7 +151,7 @@ impl Timer {
     /// The setting that is off without a runtime, as a warning names it.
     fn setting(self) -> &'static str {
         match self {
-            Self::StopBegin | Self::StopEnd => "max_lifetime, deadline or shutdown",
+            Self::Stop => "max_lifetime, deadline or shutdown",
             Self::Window => "batch_window",
             Self::KeepAlive => "keep_alive",
         }

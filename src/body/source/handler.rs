@@ -5,13 +5,13 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use crate::{
     BoxError,
-    catch_panic::{Panicked, catch_and_log, catch_panic},
+    catch_panic::{Panicked, catch_and_log, catch_panic, poll_and_catch},
     channel::{EventReceiver, is_closed_send},
     exclusive::Exclusive,
     trace::{self, Span},
@@ -127,11 +127,7 @@ impl Future for RunningHandler {
             }
         }
         let Stage::Started(future) = &mut this.0 else { return Poll::Pending };
-        let result = match catch_panic(HANDLER, || future.as_mut().poll(cx)) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(result)) => Ok(result),
-            Err(panicked) => Err(panicked),
-        };
+        let result = ready!(poll_and_catch(HANDLER, future.as_mut(), cx));
         this.finish();
         Poll::Ready(result)
     }

@@ -96,10 +96,10 @@ impl ExternalSource for SubscriptionSource {
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Polled {
         if !matches!(self.opening, OpeningBlock::None) {
             // `Hub::disconnect` may have run before there was a body.
-            return match self.reader.poll_revoked(cx) {
-                true => Polled::End(ChannelEnd::Aborted(AbortReason::Revoked)),
-                false => Polled::Segment(self.opening_segment()),
-            };
+            if self.reader.poll_revoked(cx) {
+                return Polled::End(ChannelEnd::Aborted(AbortReason::Revoked));
+            }
+            return Polled::Segment(self.opening_segment());
         }
         let Poll::Ready(delivery) = self.reader.poll_delivery(cx) else { return Polled::Empty };
         let chunk = match delivery {
