@@ -74,6 +74,7 @@
 //! The log is in the memory of this process. IDs are opaque text and publishing is async, so that a
 //! log elsewhere can take its place.
 
+pub mod backend;
 mod builder;
 mod entry;
 mod gap;
@@ -81,6 +82,8 @@ mod handle;
 mod handler;
 mod history;
 mod hooks;
+#[allow(dead_code, reason = "the log uses `position` until it runs on a backend")]
+mod ids;
 mod invalid_topic;
 mod log;
 mod node;
@@ -88,6 +91,8 @@ mod pattern;
 mod position;
 mod publication;
 mod selection;
+#[allow(dead_code, reason = "only `ids` uses it")]
+mod sip_hash;
 mod subscription;
 mod topic;
 
