@@ -36,7 +36,8 @@ type OnConnect<T> = dyn Fn(Connect) -> BoxDecision<T> + Send + Sync;
 pub(crate) trait MakeStream<B, T>: Send + Sync {
     fn acceptor(&self) -> &Acceptor<T>;
 
-    fn make_stream(&self, body: B, admitted: Admitted<T>) -> EventBody;
+    /// Makes the stream, or refuses the request after all.
+    fn make_stream(&self, body: B, admitted: Admitted<T>) -> Result<EventBody, Refusal>;
 }
 
 /// A request that was accepted and is within the limits, and the parts of its stream.

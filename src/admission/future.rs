@@ -110,8 +110,13 @@ impl<B, T> StreamParts<B, T> {
             Ok(admitted) => admitted,
             Err(refusal) => return refusal.into_response(),
         };
-        let stream = admitted.map(|admitted| handler.make_stream(body, admitted));
-        let mut response = Response::new(stream.unwrap_or_default());
+        let stream = match admitted.map(|admitted| handler.make_stream(body, admitted)) {
+            Some(Ok(stream)) => stream,
+            Some(Err(refusal)) => return refusal.into_response(),
+            // A HEAD request.
+            None => EventBody::default(),
+        };
+        let mut response = Response::new(stream);
         *response.headers_mut() = headers;
         response
     }

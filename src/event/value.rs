@@ -132,6 +132,13 @@ impl Event {
         self
     }
 
+    /// Removes the ID.
+    #[cfg(feature = "hub")]
+    pub(crate) fn without_id(mut self) -> Self {
+        self.id = None;
+        self
+    }
+
     /// Sets how long the client waits before it reconnects.
     ///
     /// It is sent in milliseconds; fractions of a millisecond are dropped.

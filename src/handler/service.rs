@@ -136,14 +136,14 @@ impl<B: Send + 'static> MakeStream<B, ()> for HandlerConfig<B> {
         &self.acceptor
     }
 
-    fn make_stream(&self, body: B, admitted: Admitted<()>) -> EventBody {
+    fn make_stream(&self, body: B, admitted: Admitted<()>) -> Result<EventBody, Refusal> {
         let Admitted { request, head, accepted, options, target: (), .. } = admitted;
         let mut request = Request::from_parts(request, body);
         request.extensions_mut().insert(head);
-        EventBody::with_handler(options, self.settings, accepted, |events| {
+        Ok(EventBody::with_handler(options, self.settings, accepted, |events| {
             let call = self.call.clone();
             Box::new(move || call(request, events))
-        })
+        }))
     }
 }
 

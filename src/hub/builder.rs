@@ -1,31 +1,29 @@
 //! The settings of a hub.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
+    backend::Identity,
     gap::{Gap, Lagging},
     handle::Hub,
     history::History,
     hooks::Hooks,
-    log::Log,
-    node::Node,
-    position::Ids,
+    ids::Ids,
+    node::{Node, NodeConfig, SubscriptionLimits},
     topic::Topic,
+    window::Bounds,
 };
-use crate::{event::Event, metrics::HubMetrics};
+use crate::event::Event;
 
 /// Builds a [`Hub`] with settings. Created by [`Hub::builder`].
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct HubBuilder {
-    /// What each topic retains.
-    history: History,
-    /// What all topics retain together.
-    total: History,
+    /// What topics retain, and for how long they exist.
+    bounds: Bounds,
     /// What happens to readers that lag.
     lagging: Lagging,
+    /// What a subscription may select.
+    limits: SubscriptionLimits,
     /// The hooks that are set so far.
     hooks: Hooks,
 }
@@ -41,9 +39,15 @@ impl Hub {
     /// Returns a builder for a hub with other settings.
     pub fn builder() -> HubBuilder {
         HubBuilder {
-            history: History::default(),
-            total: History::unlimited_events().max_bytes(1 << 30),
+            bounds: Bounds {
+                per_topic: History::default(),
+                total: History::unlimited_events().max_bytes(1 << 30),
+                finished_ttl: None,
+                idle_ttl: None,
+                named_topics: 1 << 20,
+            },
             lagging: Lagging::Evict,
+            limits: SubscriptionLimits { topics: 1024, patterns: 64 },
             hooks: Hooks::default(),
         }
     }
@@ -58,7 +62,7 @@ impl Default for Hub {
 impl HubBuilder {
     /// Sets what each topic retains. Defaults to 1,024 events and 16 MiB.
     pub fn history(mut self, history: History) -> Self {
-        self.history = history;
+        self.bounds.per_topic = history;
         self
     }
 
@@ -67,7 +71,53 @@ impl HubBuilder {
     ///
     /// Note that [`History::events`] also sets a limit of 16 MiB.
     pub fn total_history(mut self, history: History) -> Self {
-        self.total = history;
+        self.bounds.total = history;
+        self
+    }
+
+    /// Sets how long a topic exists after it has [ended](Hub::finish). By default it exists until its
+    /// last event is removed for another reason.
+    ///
+    /// After this time its events are removed. A reader that has not read them is told of a gap.
+    /// When no reader names the topic, its name is free, and can be published on again.
+    pub fn finished_ttl(mut self, ttl: Duration) -> Self {
+        self.bounds.finished_ttl = Some(ttl);
+        self
+    }
+
+    /// Sets how long a topic keeps its events after the last one was published. By default it keeps
+    /// them until they are removed for another reason.
+    ///
+    /// The memory of expired events and topics is released by the next publish, subscribe or
+    /// [`Hub::stats`] call, some hundred events by each.
+    pub fn idle_ttl(mut self, ttl: Duration) -> Self {
+        self.bounds.idle_ttl = Some(ttl);
+        self
+    }
+
+    /// Sets how many topics a subscription may name. Defaults to 1,024.
+    ///
+    /// Subscribing, leaving, and each read visit all topics and patterns of a subscription.
+    pub fn max_topics_per_subscription(mut self, max: usize) -> Self {
+        self.limits.topics = max;
+        self
+    }
+
+    /// Sets how many patterns a subscription may have. Defaults to 64.
+    ///
+    /// Publishing appends an event to the feed of each pattern that matches its topic, and a new
+    /// topic is compared with all patterns. So many different patterns cost publishers time.
+    pub fn max_patterns_per_subscription(mut self, max: usize) -> Self {
+        self.limits.patterns = max;
+        self
+    }
+
+    /// Sets how many topics may exist because readers name them. Defaults to 1,048,576.
+    ///
+    /// A topic that readers name takes memory, about a kilobyte, that the bounds of the history do
+    /// not count. When the limit is reached, subscriptions that name new topics fail.
+    pub fn max_named_topics(mut self, max: usize) -> Self {
+        self.bounds.named_topics = max;
         self
     }
 
@@ -97,8 +147,9 @@ impl HubBuilder {
     /// Only readers that name the topic count. Readers that select it by a pattern do not.
     ///
     /// This hook and [`on_last_reader`](Self::on_last_reader) are called one at a time, in the
-    /// order in which readers subscribe and leave, on the thread that creates or drops a
-    /// subscription. They must not block. They may use the hub.
+    /// order in which readers subscribe and leave. The thread that creates or drops a subscription
+    /// calls those for the changes that it finds, and hands later ones on to a task of its runtime,
+    /// or to a thread if it has none. They must not block. They may use the hub.
     pub fn on_first_reader(mut self, hook: impl Fn(&Topic) + Send + Sync + 'static) -> Self {
         self.hooks.on_first_reader = Some(Arc::new(hook));
         self
@@ -116,25 +167,16 @@ impl HubBuilder {
     /// Creates the hub.
     #[must_use]
     pub fn build(self) -> Hub {
-        let Self { history, total, lagging, hooks } = self;
-        let ids = Arc::new(Ids::new());
-        Hub::of(Node {
-            log: Mutex::new(Log::new(ids.clone(), history, total, hooks.track_presence())),
-            ids,
-            metrics: HubMetrics::new(),
-            lagging,
-            has_max_age: history.age.or(total.age).is_some(),
-            max_event_cost: Log::max_event_cost(&history, &total),
-            hooks,
-        })
+        let Self { bounds, lagging, limits, hooks } = self;
+        let ids = Arc::new(Ids::new(Identity::random(), None));
+        Hub::of(Node::new(NodeConfig { ids, bounds, lagging, limits, hooks, is_log: true }))
     }
 }
 
 impl fmt::Debug for HubBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubBuilder")
-            .field("history", &self.history)
-            .field("total_history", &self.total)
+            .field("bounds", &self.bounds)
             .field("lagging", &self.lagging)
             .finish_non_exhaustive()
     }

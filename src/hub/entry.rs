@@ -4,9 +4,9 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{log::Record, topic::Topic};
+use super::{topic::Topic, window::Record};
 use crate::{
-    encode::{Encode, Layout, sealed},
+    encode::{Encode, Layout, sealed::{self, Encode as _}},
     event::{Event, EventId, FieldName},
     parse::{EventParser, Parsed},
 };
@@ -16,22 +16,77 @@ use crate::{
 /// Cloning it is cheap.
 #[derive(Clone)]
 pub struct Entry {
-    /// The event in the log, shared with all other readers.
+    /// The event in the window, shared with all other readers.
     record: Arc<Record>,
-    /// The encoded event: that of the record, or a part of it that starts after the ID line.
+    /// Which bytes are given.
+    form: EntryForm,
+}
+
+/// Which bytes of an entry are given.
+#[derive(Clone)]
+enum EntryForm {
+    /// Those of the record.
+    Whole,
+    /// Those of the record after the ID line: an entry of the state has no ID.
+    State,
+    /// Those of another event, made by [`Subscription::map`](super::Subscription::map).
+    Mapped(Arc<MappedEvent>),
+}
+
+/// An event in the place of that of a record.
+struct MappedEvent {
+    /// The encoded event.
     bytes: Bytes,
-    /// The range of the ID in `bytes`. `None` for an entry of the state, which has no ID.
+    /// The range of the ID in `bytes`. `None` for an entry of the state.
     id: Option<Range<usize>>,
 }
 
 impl Entry {
     pub(super) fn new(record: Arc<Record>) -> Self {
-        Self { bytes: record.bytes.clone(), id: Some(record.id.clone()), record }
+        Self { record, form: EntryForm::Whole }
     }
 
     /// Creates an entry of the state, without an ID.
     pub(super) fn of_state(record: Arc<Record>) -> Self {
-        Self { bytes: record.bytes_without_id(), id: None, record }
+        Self { record, form: EntryForm::State }
+    }
+
+    /// Returns the entry with another event. It keeps its ID, or has none if it is an entry of the
+    /// state.
+    pub(super) fn with_event(&self, event: Event) -> Self {
+        let event = match self.id() {
+            Some(id) => event.with_id(id),
+            None => event.without_id(),
+        };
+        let layout = event.layout();
+        let mut bytes = BytesMut::with_capacity(layout.len);
+        event.write(&layout, &mut bytes);
+        let mapped = MappedEvent { bytes: bytes.freeze(), id: layout.id };
+        Self { record: self.record.clone(), form: EntryForm::Mapped(Arc::new(mapped)) }
+    }
+
+    fn bytes(&self) -> Bytes {
+        match &self.form {
+            EntryForm::Whole => self.record.bytes.clone(),
+            EntryForm::State => self.record.bytes_without_id(),
+            EntryForm::Mapped(mapped) => mapped.bytes.clone(),
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match &self.form {
+            EntryForm::Whole => &self.record.bytes,
+            EntryForm::State => self.record.without_id(),
+            EntryForm::Mapped(mapped) => &mapped.bytes,
+        }
+    }
+
+    fn id_range(&self) -> Option<Range<usize>> {
+        match &self.form {
+            EntryForm::Whole => Some(self.record.id.clone()),
+            EntryForm::State => None,
+            EntryForm::Mapped(mapped) => mapped.id.clone(),
+        }
     }
 
     /// Returns the topic that the event was published on.
@@ -52,7 +107,7 @@ impl Entry {
     /// received it may not have received the other entries.
     #[must_use]
     pub fn id(&self) -> Option<EventId> {
-        self.id.is_some().then(|| self.record.event_id())
+        self.id_range().is_some().then(|| self.record.event_id())
     }
 
     /// Decodes the event from its bytes, as a client does, together with its comments and custom
@@ -60,7 +115,7 @@ impl Entry {
     #[must_use]
     pub fn event(&self) -> Event {
         let mut parser = EventParser::new().max_event_bytes(usize::MAX).max_line_bytes(usize::MAX);
-        parser.push(self.bytes.clone());
+        parser.push(self.bytes());
         let mut comments = Vec::new();
         let mut fields = Vec::new();
         let mut event = Event::default();
@@ -87,7 +142,7 @@ impl Entry {
     /// Returns the encoded event, shared with all other readers.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        self.bytes.clone()
+        self.bytes()
     }
 }
 
@@ -95,15 +150,20 @@ impl Encode for Entry {}
 
 impl sealed::Encode for Entry {
     fn layout(&self) -> Layout {
-        Layout::new(self.bytes.len(), self.id.clone())
+        Layout::new(self.as_bytes().len(), self.id_range())
     }
 
     fn write(&self, _: &Layout, buffer: &mut BytesMut) {
-        buffer.extend_from_slice(&self.bytes);
+        buffer.extend_from_slice(self.as_bytes());
     }
 
     fn shared(&self) -> Option<&Bytes> {
-        Some(&self.bytes)
+        match &self.form {
+            EntryForm::Whole => Some(&self.record.bytes),
+            // Only a part of the record's bytes, which is copied.
+            EntryForm::State => None,
+            EntryForm::Mapped(mapped) => Some(&mapped.bytes),
+        }
     }
 }
 
@@ -112,7 +172,7 @@ impl fmt::Debug for Entry {
         f.debug_struct("Entry")
             .field("topic", self.topic())
             .field("key", &self.key())
-            .field("bytes", &self.bytes)
+            .field("bytes", &self.bytes())
             .finish()
     }
 }

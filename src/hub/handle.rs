@@ -1,23 +1,25 @@
 //! The handle of a hub: publish, subscribe, disconnect.
 
-use std::{sync::Arc, task::Waker};
+use std::{collections::BTreeSet, fmt, sync::Arc, task::Waker};
 
 use http::Extensions;
 use tokio::time::Instant;
 
 use super::{
+    ids::MEMORY_EVENT_ID_BYTES,
     invalid_topic::InvalidTopic,
-    log::{Draft, HistorySize, Record},
-    node::Node,
-    position::MAX_EVENT_ID_BYTES,
+    node::{Node, TopicFinished},
     publication::{Publication, PublishError, PublishFault, Published, PublishedAll},
     selection::Selection,
-    subscription::Subscription,
+    subscribe_error::SubscribeError,
+    subscription::{Subscription, source, subscribe},
     topic::Topic,
+    window::{Draft, Group, GroupsFrom, HistorySize, Record, RecordKind},
 };
 use crate::{
+    body::ExternalSource,
     encode::{Layout, id_line, sealed::Encode as _},
-    event::Event,
+    event::{Event, EventId},
 };
 
 /// Fans events out to many readers, and replays what a reader has missed.
@@ -152,9 +154,115 @@ impl Hub {
                 Err(fault) => return Err(PublishError::new(fault, index, publications)),
             }
         }
-        let (records, woken) =
-            self.append(drafts.len(), |append| drafts.into_iter().map(append).collect::<Vec<_>>());
-        Ok(PublishedAll { ids: records.iter().map(|record| record.event_id()).collect(), woken })
+        match self.node().append(drafts, MEMORY_EVENT_ID_BYTES) {
+            Ok((records, woken)) => {
+                let ids = records.iter().map(|record| record.event_id()).collect();
+                Ok(PublishedAll { ids, woken })
+            }
+            Err(TopicFinished(index)) => {
+                Err(PublishError::new(PublishFault::Finished, index, publications))
+            }
+        }
+    }
+
+    /// Publishes without waiting, for hooks, `Drop` and other code that cannot.
+    ///
+    /// The log is in the memory of this process, so the event is published when this returns.
+    /// Events that one thread publishes so keep their order, which tasks that are spawned for it
+    /// would not.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    pub fn try_publish(&self, publication: Publication) -> Result<Published, PublishError> {
+        self.publish_one(publication)
+    }
+
+    /// Publishes the event that removes a key from the [state](Selection::with_state), for example
+    /// that somebody has left. It is a [tombstone](Publication::tombstone).
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`publish`](Self::publish).
+    pub async fn retract<T>(
+        &self,
+        topic: T,
+        key: impl Into<Arc<str>>,
+        event: impl Into<Event>,
+    ) -> Result<Published, PublishError>
+    where
+        T: TryInto<Topic>,
+        T::Error: Into<InvalidTopic>,
+    {
+        let publication = Publication::new(topic, event).key(key).tombstone();
+        self.publish_one(publication)
+    }
+
+    /// Ends a topic, for example the output of a job, with a last event or without one.
+    ///
+    /// Readers receive everything, and then their streams end, if all of their topics have ended.
+    /// A reader that comes later receives what it asks for, and ends as well. A browser that
+    /// reconnects although it has everything gets a 204, after which it stays away.
+    ///
+    /// Nothing can be published on a topic that has ended. It is forgotten with its last event,
+    /// which the bounds of the history or
+    /// [`HubBuilder::finished_ttl`](super::HubBuilder::finished_ttl) remove, if no reader names it.
+    /// Then its name is free.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
+    /// use tower_sse::{Event, Hub, hub::Selection};
+    ///
+    /// let hub = Hub::new();
+    /// hub.publish("job.7", "half").await?;
+    /// hub.finish("job.7", Event::new("done").with_type("end")).await?;
+    /// let mut job = hub.subscribe(Selection::new(["job.7"])?.from_start()).await?;
+    /// while let Some(entry) = job.next().await {
+    ///     println!("{}", entry?.event().data());
+    /// }
+    /// assert!(hub.publish("job.7", "more").await.is_err_and(|error| error.is_finished()));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish), and if the topic has ended already.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`publish`](Self::publish).
+    pub async fn finish<T>(
+        &self,
+        topic: T,
+        last: impl Into<Option<Event>>,
+    ) -> Result<Published, PublishError>
+    where
+        T: TryInto<Topic>,
+        T::Error: Into<InvalidTopic>,
+    {
+        let last = last.into();
+        let has_event = last.is_some();
+        let publication = Publication::new(topic, last.unwrap_or_default());
+        let draft = self.draft(&publication).map(|draft| Draft {
+            kind: RecordKind::End,
+            event: draft.event.filter(|_| has_event),
+            ..draft
+        });
+        let draft = draft.map_err(|fault| PublishError::new(fault, 0, vec![publication.clone()]))?;
+        match self.node().append_one(draft, MEMORY_EVENT_ID_BYTES) {
+            Ok((record, woken)) => {
+                let without_event = || self.node().ids.log_id(record.position);
+                let id = if has_event { record.event_id() } else { without_event() };
+                Ok(Published { id, woken })
+            }
+            Err(TopicFinished(_)) => {
+                Err(PublishError::new(PublishFault::Finished, 0, vec![publication]))
+            }
+        }
     }
 
     fn publish_one(&self, publication: Publication) -> Result<Published, PublishError> {
@@ -162,58 +270,51 @@ impl Hub {
             Ok(draft) => draft,
             Err(fault) => return Err(PublishError::new(fault, 0, vec![publication])),
         };
-        let (record, woken) = self.append(1, |append| append(draft));
-        Ok(Published { id: record.event_id(), woken })
+        match self.node().append_one(draft, MEMORY_EVENT_ID_BYTES) {
+            Ok((record, woken)) => Ok(Published { id: record.event_id(), woken }),
+            Err(TopicFinished(_)) => {
+                Err(PublishError::new(PublishFault::Finished, 0, vec![publication]))
+            }
+        }
     }
 
     /// Checks and encodes a publication. The lock is not needed for that.
     fn draft(&self, publication: &Publication) -> Result<Draft, PublishFault> {
-        let Publication { topic, event, key, is_tombstone } = publication;
+        let Publication { topic, event, key, is_tombstone, ttl } = publication;
         let topic = topic.clone().map_err(PublishFault::Topic)?;
         if let Some(id) = event.id() {
             return Err(PublishFault::HasId(id.clone()));
         }
         let layout: Layout = event.layout();
-        let encoded_len = id_line::len(MAX_EVENT_ID_BYTES) + layout.len;
+        let encoded_len = id_line::len(MEMORY_EVENT_ID_BYTES) + layout.len;
         let bytes = Record::cost(encoded_len, key.as_ref());
         let max = self.node().max_event_cost;
         if bytes > max {
             return Err(PublishFault::TooLarge { bytes, max });
         }
-        let mut encoded = id_line::with_room(MAX_EVENT_ID_BYTES, layout.len);
+        let mut encoded = id_line::with_room(MEMORY_EVENT_ID_BYTES, layout.len);
         event.write(&layout, &mut encoded);
-        let is_state = key.is_some() && !is_tombstone;
-        Ok(Draft { topic, key: key.clone(), is_state, event: encoded })
-    }
-
-    /// Lets a closure append `events` events in one step, and wakes the readers that wait for them.
-    /// Returns what the closure does, and how many readers were woken.
-    fn append<T>(
-        &self,
-        events: usize,
-        append_all: impl FnOnce(&mut dyn FnMut(Draft) -> Arc<Record>) -> T,
-    ) -> (T, usize) {
-        let node = self.node();
-        let now = Instant::now();
-        let (appended, mut wakers) = {
-            let mut log = node.lock();
-            let mut wakers = log.take_spare_wakers();
-            let mut append = |draft| log.append(draft, now, &mut wakers);
-            (append_all(&mut append), wakers)
+        let kind = match (key, is_tombstone) {
+            (None, _) => RecordKind::Event,
+            (Some(_), false) => RecordKind::State,
+            (Some(_), true) => RecordKind::Tombstone,
         };
-        // A recorder of metrics and a waker are foreign code, so they run without the lock.
-        node.metrics.published(events);
-        let woken = wakers.len();
-        Node::wake(&mut wakers);
-        if woken > 0 {
-            node.lock().put_spare_wakers(wakers);
-        }
-        (appended, woken)
+        let expires_at = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
+        Ok(Draft { topic, key: key.clone(), kind, expires_at, event: Some(encoded) })
     }
 
-    /// Subscribes to the events that are published from now on.
-    pub fn subscribe(&self, selection: Selection) -> Subscription {
-        Subscription::new(self.node().clone(), selection, None)
+    /// Subscribes to the events that are published from now on, or to what the
+    /// [selection](Selection) says: the state, the newest events, or all that are retained.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SubscribeError`] if the selection exceeds a limit of the hub.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, nothing is subscribed.
+    pub async fn subscribe(&self, selection: Selection) -> Result<Subscription, SubscribeError> {
+        subscribe(self.node().clone(), selection, None).await
     }
 
     /// Subscribes to the events after an event ID: those published already, and those to come.
@@ -221,10 +322,46 @@ impl Hub {
     /// [`Subscription::resumption`] returns whether events may be missing.
     ///
     /// The ID is the one that a client has sent ([`LastEventId`](crate::LastEventId)), or one that
-    /// was stored: [`Published::id`], [`Entry::id`](super::Entry::id) or
-    /// [`Subscription::position`]. It grants no access: only events of the selection are read.
-    pub fn resume(&self, selection: Selection, last: impl AsRef<str>) -> Subscription {
-        Subscription::new(self.node().clone(), selection, Some(last.as_ref()))
+    /// was stored: [`Published::id`], [`Entry::id`](super::Entry::id), [`Subscription::position`] or
+    /// [`position`](Self::position). It grants no access: only events of the selection are read.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn resume(
+        &self,
+        selection: Selection,
+        last: impl AsRef<str>,
+    ) -> Result<Subscription, SubscribeError> {
+        subscribe(self.node().clone(), selection, Some(last.as_ref().to_owned())).await
+    }
+
+    /// Returns an ID after which readers of any topics receive everything that is published from
+    /// now on.
+    ///
+    /// Take it before a query of a database, and give it to the page: the stream then starts where
+    /// the query's answer may end, and misses nothing. An event that is published after its change
+    /// was committed is in the answer, or in the stream, or in both.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
+    /// # use tower_sse::{Hub, hub::{Resumption, Selection}};
+    /// # let hub = Hub::new();
+    /// let position = hub.position();
+    /// // let rows = query(…).await?; and the page connects with `?last_event_id={position}`.
+    /// hub.publish("orders", "paid").await?;
+    /// let mut orders = hub.resume(Selection::new(["orders"])?, position).await?;
+    /// assert_eq!(*orders.resumption(), Resumption::Complete);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn position(&self) -> EventId {
+        let node = self.node();
+        node.ids.log_id(node.counters.head().position)
     }
 
     /// Disconnects the readers whose extensions match the predicate, and returns their number.
@@ -236,33 +373,66 @@ impl Hub {
     /// Requests still in `on_connect` are not affected: make `on_connect` refuse them first, as its
     /// last check, or call this again later.
     pub fn disconnect(&self, predicate: impl Fn(&Extensions) -> bool) -> usize {
-        let sessions: Vec<_> = {
-            let log = self.node().lock();
-            let readers = log.readers.by_key.iter();
-            readers.filter_map(|(key, reader)| Some((key, reader.session.clone()?))).collect()
-        };
         let mut disconnected = 0;
-        for (key, session) in sessions {
-            if !predicate(&session) {
-                continue;
-            }
-            let waker = {
-                let mut log = self.node().lock();
-                // The reader may have left meanwhile, and its key may be another reader's. Its
-                // extensions are held here, so no others have their address.
-                let is_same = log.readers.by_key.get(key).is_some_and(|reader| {
-                    !reader.is_cut
-                        && reader.session.as_ref().is_some_and(|it| Arc::ptr_eq(it, &session))
-                });
-                if !is_same {
-                    continue;
+        self.for_each_group(|group| {
+            let mut from = Some(0);
+            while let Some(index) = from {
+                let mut sessions = Vec::new();
+                from = group.sessions(index, &mut sessions);
+                for (reader, session) in sessions {
+                    if !predicate(&session) {
+                        continue;
+                    }
+                    let Some(waker) = group.cut(reader, &session) else { continue };
+                    disconnected += 1;
+                    waker.into_iter().for_each(Waker::wake);
                 }
-                log.cut(key)
-            };
-            disconnected += 1;
-            waker.into_iter().for_each(Waker::wake);
-        }
+            }
+        });
         disconnected
+    }
+
+    /// Returns what the closure picks from the sessions of the readers, for example the users who
+    /// are in a room. The order has no meaning.
+    ///
+    /// Only readers with [extensions](Subscription::extensions) have a session, and those of a
+    /// [handler](Self::handler): these are the request's extensions as `on_connect` has left them.
+    /// The closure is called without the hub's lock, once for each reader.
+    ///
+    /// ```
+    /// # #[derive(Clone)] struct User(String);
+    /// # let hub = tower_sse::Hub::new();
+    /// let users: Vec<String> = hub.sessions(|session| {
+    ///     let user = session.extensions().get::<User>()?;
+    ///     session.selects("room.7").then(|| user.0.clone())
+    /// });
+    /// # assert!(users.is_empty());
+    /// ```
+    pub fn sessions<T>(&self, mut pick: impl FnMut(&Session<'_>) -> Option<T>) -> Vec<T> {
+        let mut picked = Vec::new();
+        self.for_each_group(|group| {
+            let mut from = Some(0);
+            while let Some(index) = from {
+                let mut sessions = Vec::new();
+                from = group.sessions(index, &mut sessions);
+                let sessions = sessions.iter().map(|(_, extensions)| Session { group, extensions });
+                picked.extend(sessions.filter_map(|session| pick(&session)));
+            }
+        });
+        picked
+    }
+
+    /// Visits all groups, some thousand under the lock at a time.
+    fn for_each_group(&self, mut visit: impl FnMut(&Arc<Group>)) {
+        let mut last = None;
+        loop {
+            let groups = self.node().lock().all_groups(last.as_ref());
+            groups.iter().for_each(&mut visit);
+            match groups.into_iter().next_back() {
+                Some(group) => last = Some(group),
+                None => return,
+            }
+        }
     }
 
     /// Returns how many readers a topic has, by its name or by a pattern.
@@ -276,24 +446,44 @@ impl Hub {
         T::Error: Into<InvalidTopic>,
     {
         let topic = topic.try_into().map_err(Into::into)?;
-        Ok(self.node().lock().readers_of(&topic))
+        let mut counted = BTreeSet::new();
+        let mut readers = 0;
+        let mut from = Some(GroupsFrom::default());
+        while let Some(step) = from {
+            let mut groups = Vec::new();
+            from = self.node().lock().groups_of(&topic, step, &mut groups);
+            // A group may select the topic by its name and by several patterns.
+            let new = groups.into_iter().filter(|group| counted.insert(group.number));
+            readers += new.map(|group| group.len()).sum::<usize>();
+        }
+        Ok(readers)
     }
 
     /// Returns a snapshot of the hub's state.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let mut log = self.node().lock();
-        log.trim_aged(Instant::now());
-        let HistorySize { topics, records, bytes } = log.size();
+        let mut window = self.node().lock();
+        window.maintain(Instant::now());
+        let HistorySize { topics, records, bytes } = window.size();
         Stats {
             topics,
-            readers: log.readers.by_key.len(),
+            readers: self.node().counters.readers(),
             events: records,
             bytes,
-            published: log.head(),
-            lagged: log.readers.lagged,
-            gaps: log.readers.gaps,
+            published: window.newest(),
+            lagged: window.lagged,
+            gaps: window.gaps,
         }
+    }
+
+    /// Opens a subscription as the source of a body. Returns `None` if nothing would ever come.
+    pub(super) fn source(
+        &self,
+        selection: Selection,
+        last: Option<String>,
+        session: Arc<Extensions>,
+    ) -> Result<Option<Box<dyn ExternalSource>>, SubscribeError> {
+        source(self.node().clone(), selection, last, session)
     }
 
     fn node(&self) -> &Arc<Node> {
@@ -303,7 +493,35 @@ impl Hub {
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        let mut wakers = self.node.lock().close();
-        Node::wake(&mut wakers);
+        self.node.close();
+    }
+}
+
+/// A reader's session, given to the closure of [`Hub::sessions`].
+pub struct Session<'a> {
+    /// The reader's group.
+    group: &'a Group,
+    /// Its extensions.
+    extensions: &'a Extensions,
+}
+
+impl Session<'_> {
+    /// Returns the request's extensions as `on_connect` has left them, or those set by
+    /// [`Subscription::extensions`].
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        self.extensions
+    }
+
+    /// Returns whether the reader selects a topic, by its name or by a pattern.
+    #[must_use]
+    pub fn selects(&self, topic: &str) -> bool {
+        self.group.selects(topic)
+    }
+}
+
+impl fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("extensions", &self.extensions).finish_non_exhaustive()
     }
 }

@@ -6,6 +6,7 @@ use std::{
     future::Future,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -17,6 +18,9 @@ use crate::{
     body::{BodyOptions, EventBody, body_settings},
     connect::{Accept, Connect, Refusal},
 };
+
+/// When a client whose hub is full should come back.
+const RETRY_WHEN_FULL: Duration = Duration::from_secs(10);
 
 /// A service that answers each request with an event stream of topics, made by
 /// [`Hub::handler`].
@@ -46,6 +50,10 @@ pub type HubFuture = HandlerFuture<(), Selection>;
 
 impl Hub {
     /// Makes a service that answers each request with an event stream of topics.
+    ///
+    /// If all topics of a request have [ended](Self::finish), and nothing is left to send, the answer
+    /// is a 204: a browser then does not reconnect. A selection that exceeds a limit of the hub is
+    /// refused with status 400.
     ///
     /// `on_connect` selects the topics of a request, by [`accept().topics(…)`](Accept::topics) or
     /// [`accept().subscribe(…)`](Accept::subscribe). A request with a last event ID resumes after
@@ -101,14 +109,21 @@ impl MakeStream<(), Selection> for HubHandlerConfig {
         &self.acceptor
     }
 
-    fn make_stream(&self, (): (), admitted: Admitted<Selection>) -> EventBody {
+    fn make_stream(
+        &self,
+        (): (),
+        admitted: Admitted<Selection>,
+    ) -> Result<EventBody, Refusal> {
         let Admitted { request, last_event_id, accepted, options, target, .. } = admitted;
-        let subscription = match &last_event_id {
-            Some(last_event_id) => self.hub.resume(target, last_event_id),
-            None => self.hub.subscribe(target),
-        };
-        let source = subscription.into_source(Arc::new(request.extensions));
-        EventBody::with_source(options, accepted, source)
+        let last = last_event_id.map(|id| id.as_str().to_owned());
+        let session = Arc::new(request.extensions);
+        match self.hub.source(target, last, session) {
+            Ok(Some(source)) => Ok(EventBody::with_source(options, accepted, source)),
+            // Nothing will ever come, and a browser that is told so stays away.
+            Ok(None) => Err(Refusal::stop()),
+            Err(error) if error.is_full() => Err(Refusal::retry_later(RETRY_WHEN_FULL)),
+            Err(error) => Err(Refusal::bad_request(error)),
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{gap::Gap, log::ReaderPresence, topic::Topic};
+use super::{gap::Gap, topic::Topic, window::ReaderPresence};
 use crate::{
     catch_panic::{catch_and_log, catch_panic},
     event::Event,

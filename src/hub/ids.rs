@@ -31,7 +31,7 @@ use super::{
 use crate::{encode::id_line, event::EventId};
 
 /// A keyed hash of a topic, of a set of topics and patterns, or of a position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tag(u32);
 
 /// The longest ID of an event, in bytes.
@@ -219,6 +219,18 @@ impl Ids {
         }
         id.extend_from_slice(suffix.as_bytes());
         EventId::from_line(&id, 0..id.len())
+    }
+}
+
+impl ParsedId {
+    /// Returns the position up to which the client has received everything.
+    pub(super) fn position(self) -> Option<Position> {
+        match self {
+            Self::Event(position, _)
+            | Self::ReaderPosition(position, _)
+            | Self::LogPosition(position) => Some(position),
+            Self::OtherEpoch | Self::Unknown => None,
+        }
     }
 }
 

@@ -82,30 +82,30 @@ mod handle;
 mod handler;
 mod history;
 mod hooks;
-#[allow(dead_code, reason = "the log uses `position` until it runs on a backend")]
 mod ids;
 mod invalid_topic;
-mod log;
 mod node;
 mod pattern;
-mod position;
 mod publication;
 mod selection;
+mod subscribe_error;
 #[allow(dead_code, reason = "only `ids` uses it")]
 mod sip_hash;
 mod subscription;
 mod topic;
+mod window;
 
 pub use self::{
     builder::HubBuilder,
     entry::Entry,
     gap::{Gap, GapReason, Lagged, Lagging, Resumption},
-    handle::{Hub, Stats},
+    handle::{Hub, Session, Stats},
     handler::{HubFuture, HubHandler},
     history::History,
     invalid_topic::InvalidTopic,
     publication::{Publication, PublishError, Published, PublishedAll},
     selection::Selection,
+    subscribe_error::SubscribeError,
     subscription::Subscription,
     topic::Topic,
 };

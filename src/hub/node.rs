@@ -1,16 +1,25 @@
 //! What the handles of a hub share with its readers.
 
 use std::{
-    fmt, mem,
+    collections::hash_map::RandomState,
+    fmt,
+    hash::BuildHasher,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use super::{
     gap::{Gap, Lagging},
     hooks::Hooks,
-    log::Log,
-    position::Ids,
+    ids::Ids,
+    selection::{Selection, TopicSet},
+    subscribe_error::SubscribeError,
+    window::{
+        Armed, Bounds, ChunkCache, Counters, Draft, Group, ReaderKey, Record, Wakes, Window,
+    },
 };
 use crate::{
     catch_panic::catch_and_log,
@@ -18,29 +27,191 @@ use crate::{
     trace,
 };
 
-/// A hub in this process: its log, and its settings.
+/// A hub in this process: its window, and its settings.
 pub(super) struct Node {
-    /// The state of the hub. See [`log`](super::log) for the rules that hold under this lock.
-    pub(super) log: Mutex<Log>,
+    /// The state of the hub. See [`window`](super::window) for the rules that hold under this lock.
+    window: Mutex<Window>,
+    /// Held by a publisher from its first record to its last, so that no other event comes between
+    /// the events of a batch. Readers never take it. It is taken before the window's lock.
+    publishing: Mutex<()>,
+    /// What readers see of the window without its lock.
+    pub(super) counters: Arc<Counters>,
+    /// The chunks that were joined last.
+    chunks: Mutex<ChunkCache>,
     /// Parses IDs without the lock.
     pub(super) ids: Arc<Ids>,
+    /// Hashes selections, to find their groups.
+    hasher: RandomState,
     /// Counts published events.
     pub(super) metrics: HubMetrics,
     /// What happens to readers that lag.
     pub(super) lagging: Lagging,
-    /// The history has a bound in age, so readers check for expired records.
+    /// The age from which an event is not given to readers any more.
+    max_age: Option<Duration>,
+    /// There is a bound in age, so readers look at the clock.
     pub(super) has_max_age: bool,
     /// The largest cost of an event, in bytes. Larger events are rejected.
     pub(super) max_event_cost: usize,
+    /// What a subscription may select.
+    limits: SubscriptionLimits,
     /// The application's hooks.
     pub(super) hooks: Hooks,
 }
 
+/// What a subscription may select.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SubscriptionLimits {
+    /// The most topics that it names.
+    pub(super) topics: usize,
+    /// The most patterns.
+    pub(super) patterns: usize,
+}
+
+/// The settings of a node.
+pub(super) struct NodeConfig {
+    pub(super) ids: Arc<Ids>,
+    pub(super) bounds: Bounds,
+    pub(super) lagging: Lagging,
+    pub(super) limits: SubscriptionLimits,
+    pub(super) hooks: Hooks,
+    /// The window is the log.
+    pub(super) is_log: bool,
+}
+
+/// The index of a draft whose topic has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TopicFinished(pub(super) usize);
+
+/// The most records that are appended under the lock in one step.
+const MAX_APPENDS: usize = 256;
+
 impl Node {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Log> {
-        // A panic under the lock leaves the log consistent: only `Waker::clone` may panic there,
-        // and `Log::wait` calls it before it changes anything. So poison is ignored.
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn new(config: NodeConfig) -> Self {
+        let NodeConfig { ids, bounds, lagging, limits, hooks, is_log } = config;
+        let counters = Arc::new(Counters::new(is_log));
+        let max_age = bounds.max_age();
+        let window =
+            Window::new(ids.clone(), counters.clone(), bounds, hooks.track_presence());
+        Self {
+            window: Mutex::new(window),
+            publishing: Mutex::new(()),
+            counters,
+            chunks: Mutex::default(),
+            ids,
+            hasher: RandomState::new(),
+            metrics: HubMetrics::new(),
+            lagging,
+            max_age,
+            has_max_age: max_age.is_some(),
+            max_event_cost: Window::max_event_cost(&bounds),
+            limits,
+            hooks,
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Window> {
+        // No application code runs under this lock, so nothing panics there. Poison is ignored.
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the cache of joined chunks, which has a lock of its own.
+    pub(super) fn chunks(&self) -> MutexGuard<'_, ChunkCache> {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the time from which on events are young enough. `None` if there is no bound in age.
+    #[inline]
+    pub(super) fn too_old(&self) -> Option<Instant> {
+        self.max_age.and_then(|age| Instant::now().checked_sub(age))
+    }
+
+    pub(super) fn hash(&self, set: &TopicSet) -> u64 {
+        self.hasher.hash_one(set)
+    }
+
+    pub(super) fn check_limits(&self, selection: &Selection) -> Result<(), SubscribeError> {
+        let SubscriptionLimits { topics, patterns } = self.limits;
+        let (names, selected) = (selection.set.names.len(), selection.set.patterns.len());
+        if names > topics {
+            return Err(SubscribeError::too_many_topics(names, topics));
+        }
+        if selected > patterns {
+            return Err(SubscribeError::too_many_patterns(selected, patterns));
+        }
+        Ok(())
+    }
+
+    /// Appends drafts in one step for readers, and wakes those that wait for them. Returns the
+    /// records, and how many readers were woken. Appends nothing if one of the topics has ended.
+    pub(super) fn append(
+        &self,
+        drafts: Vec<Draft>,
+        room: usize,
+    ) -> Result<(Vec<Arc<Record>>, usize), TopicFinished> {
+        let now = Instant::now();
+        let publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nothing else is published before the drafts are, so no topic ends in between.
+        for (step, drafts) in drafts.chunks(MAX_APPENDS).enumerate() {
+            let window = self.lock();
+            if let Some(index) = drafts.iter().position(|it| window.is_finished(&it.topic)) {
+                return Err(TopicFinished(step * MAX_APPENDS + index));
+            }
+        }
+        let mut records = Vec::with_capacity(drafts.len());
+        let mut drafts = drafts.into_iter();
+        let wakes = loop {
+            let mut window = self.lock();
+            let some = drafts.by_ref().take(MAX_APPENDS);
+            records.extend(some.map(|draft| window.append(draft, None, room, now)));
+            if drafts.len() == 0 {
+                break self.commit(window, now);
+            }
+        };
+        drop(publishing);
+        let count = records.len();
+        Ok((records, self.wake_all(wakes, count)))
+    }
+
+    /// Appends one draft. As [`append`](Self::append), with less work.
+    pub(super) fn append_one(
+        &self,
+        draft: Draft,
+        room: usize,
+    ) -> Result<(Arc<Record>, usize), TopicFinished> {
+        let now = Instant::now();
+        let publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.lock();
+        if window.is_finished(&draft.topic) {
+            return Err(TopicFinished(0));
+        }
+        let record = window.append(draft, None, room, now);
+        let wakes = self.commit(window, now);
+        drop(publishing);
+        Ok((record, self.wake_all(wakes, 1)))
+    }
+
+    /// Shows the appended records to readers, and removes what exceeds the bounds.
+    fn commit(&self, mut window: MutexGuard<'_, Window>, now: Instant) -> Wakes {
+        let mut wakes = window.take_spare_wakes();
+        window.commit(&mut wakes.armed);
+        let mut is_within = window.maintain(now);
+        drop(window);
+        while !is_within {
+            is_within = self.lock().maintain(now);
+        }
+        wakes
+    }
+
+    /// Wakes the readers that wait for records, and returns how many these were.
+    fn wake_all(&self, mut wakes: Wakes, published: usize) -> usize {
+        // A recorder of metrics and a waker are foreign code, so they run without the lock.
+        self.metrics.published(published);
+        let Wakes { armed, wakers } = &mut wakes;
+        let woken = armed.drain(..).map(|armed: Armed| armed.wake(wakers, Self::wake)).sum();
+        if woken > 0 {
+            self.lock().put_spare_wakes(wakes);
+        }
+        woken
     }
 
     /// Wakes all wakers, also those after one that panics. Must not be called under the lock.
@@ -51,6 +222,35 @@ impl Node {
         }
     }
 
+    /// Removes a reader.
+    pub(super) fn leave(self: &Arc<Self>, group: &Arc<Group>, reader: ReaderKey) {
+        if let Some(_gone) = group.remove_unless_last(reader) {
+            self.counters.remove_reader();
+            return;
+        }
+        // Dropped after the lock is released: it holds application values.
+        let _gone = {
+            let mut window = self.lock();
+            window.leave(group, reader)
+        };
+        self.run_presence_hooks();
+    }
+
+    /// Ends all readers once they have read everything, because nothing will be published any more.
+    pub(super) fn close(&self) {
+        self.counters.close();
+        let mut last = None;
+        loop {
+            let groups = self.lock().all_groups(last.as_ref());
+            let Some(group) = groups.last().cloned() else { return };
+            let mut wakers = Vec::new();
+            for group in &groups {
+                group.wake_waiting(None, &mut wakers, &Self::wake);
+            }
+            last = Some(group);
+        }
+    }
+
     /// Records a gap in metrics and logs. Must not be called under the lock: the recorder is
     /// foreign code.
     pub(super) fn record_gap(reason: &'static str, gap: &Gap) {
@@ -58,27 +258,61 @@ impl Node {
         trace::gap(reason, gap.missed);
     }
 
-    /// Runs the presence hooks one at a time, in order and without the lock. If another thread is
-    /// already running them, it also runs these.
-    pub(super) fn run_presence_hooks(&self) {
-        loop {
-            let (topic, presence) = {
-                let mut log = self.lock();
-                let queue = &mut log.readers.presence;
-                // The other thread looks at the queue again, under the lock, after its hook.
-                if mem::replace(&mut queue.hook_running, true) {
-                    return;
+    /// Calls the presence hooks, one at a time, in order and without the lock. If another thread is
+    /// calling them, it also calls these.
+    ///
+    /// A caller only calls the hooks for the changes that it has found. It hands later ones on to a
+    /// task, or to a thread if there is no runtime, so that others do not keep it.
+    pub(super) fn run_presence_hooks(self: &Arc<Self>) {
+        if !self.hooks.track_presence() {
+            return;
+        }
+        let Some(share) = self.lock().presence.start() else { return };
+        let mut calls = HookCalls { node: self.clone(), is_done: false };
+        for _ in 0..share {
+            if !calls.call_next() {
+                return;
+            }
+        }
+        if self.lock().presence.is_empty() {
+            // The next change starts anew.
+            return;
+        }
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                while calls.call_next() {
+                    tokio::task::yield_now().await;
                 }
-                match queue.changes.pop_front() {
-                    Some(change) => change,
-                    None => {
-                        queue.hook_running = false;
-                        return;
-                    }
-                }
-            };
-            self.hooks.call_presence(&topic, presence);
-            self.lock().readers.presence.hook_running = false;
+            })),
+            Err(_) => drop(std::thread::Builder::new().spawn(move || while calls.call_next() {})),
+        }
+    }
+}
+
+/// Calls presence hooks, until none is left or this is dropped.
+struct HookCalls {
+    node: Arc<Node>,
+    /// All changes have been handled.
+    is_done: bool,
+}
+
+impl HookCalls {
+    /// Calls the hook of the next change. Returns false if there is none.
+    fn call_next(&mut self) -> bool {
+        let next = self.node.lock().presence.next();
+        match next {
+            Some((topic, presence)) => self.node.hooks.call_presence(&topic, presence),
+            None => self.is_done = true,
+        }
+        !self.is_done
+    }
+}
+
+impl Drop for HookCalls {
+    fn drop(&mut self) {
+        if !self.is_done {
+            // Another caller continues.
+            self.node.lock().presence.stop();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is published, and the result of publishing it.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use super::{invalid_topic::InvalidTopic, topic::Topic};
 use crate::event::{Event, EventId};
@@ -25,6 +25,8 @@ pub struct Publication {
     pub(super) key: Option<Arc<str>>,
     /// It removes the key from the state. Without a key it has no effect.
     pub(super) is_tombstone: bool,
+    /// How long it is given to readers. `None` if that is not limited.
+    pub(super) ttl: Option<Duration>,
 }
 
 impl Publication {
@@ -35,7 +37,7 @@ impl Publication {
         T::Error: Into<InvalidTopic>,
     {
         let topic = topic.try_into().map_err(Into::into);
-        Self { topic, event: event.into(), key: None, is_tombstone: false }
+        Self { topic, event: event.into(), key: None, is_tombstone: false, ttl: None }
     }
 
     /// Sets the key. By default there is no key.
@@ -54,6 +56,17 @@ impl Publication {
     /// effect.
     pub fn tombstone(mut self) -> Self {
         self.is_tombstone = true;
+        self
+    }
+
+    /// Sets how long the event is given to readers, for example for a typing indicator. By default
+    /// that is not limited.
+    ///
+    /// After this time it is neither replayed nor part of the
+    /// [state](super::Selection::with_state), and a reader that has not read it is not told of a
+    /// gap. Readers that have received it are not told that it has expired.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
         self
     }
 
@@ -109,6 +122,8 @@ pub(super) enum PublishFault {
     HasId(EventId),
     /// The event costs more bytes than the history may hold.
     TooLarge { bytes: usize, max: usize },
+    /// The topic has ended.
+    Finished,
 }
 
 impl PublishError {
@@ -132,6 +147,12 @@ impl PublishError {
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         matches!(self.0.fault, PublishFault::TooLarge { .. })
+    }
+
+    /// Returns whether the topic has [ended](super::Hub::finish).
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self.0.fault, PublishFault::Finished)
     }
 
     /// Returns the index of the rejected publication among those of the call.
@@ -160,6 +181,13 @@ impl fmt::Display for PublishError {
             }
             PublishFault::TooLarge { bytes, max } => {
                 write!(f, "the event takes {bytes} bytes, but the history holds at most {max}")
+            }
+            PublishFault::Finished => {
+                let topic = self.0.publications.get(self.0.index);
+                match topic.map(|publication| &publication.topic) {
+                    Some(Ok(topic)) => write!(f, "the topic {topic:?} has ended"),
+                    _ => f.write_str("the topic has ended"),
+                }
             }
         }
     }

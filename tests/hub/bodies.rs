@@ -45,7 +45,7 @@ async fn a_handler_has_limits_refusals_and_a_shutdown() {
 async fn readers_at_the_same_position_share_the_same_bytes() {
     let hub = Hub::new();
     let mut bodies: Vec<_> =
-        (0..3).map(|_| hub.subscribe(topics(&["a"])).into_body().without_greeting()).collect();
+        (0..3).map(|_| subscribe(&hub, topics(&["a"])).into_body().without_greeting()).collect();
     for body in &mut bodies {
         ready_bytes(body);
     }
@@ -67,7 +67,7 @@ async fn readers_at_the_same_position_share_the_same_bytes() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_window_joins_events_and_wakes_once() {
     let hub = Hub::new();
-    let body = hub.subscribe(topics(&["a"])).into_body().without_greeting();
+    let body = subscribe(&hub, topics(&["a"])).into_body().without_greeting();
     let mut body = body.batch_window(Duration::from_millis(10));
     ready_bytes(&mut body);
     // After a pause, an event goes out at once.

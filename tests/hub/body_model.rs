@@ -92,7 +92,7 @@ fn read_both(hub: &Hub, twins: &mut Twins) {
     // A client that is disconnected here resumes without a missing or repeated event. The ID of a
     // gap event is its start, until an event follows.
     let last = twins.parser.last_event_id().expect("every body has an id");
-    let mut again = hub.resume(twins.topics.clone(), last);
+    let mut again = resume(&hub, twins.topics.clone(), last);
     let is_complete = *again.resumption() == Resumption::Complete;
     assert!(is_complete || twins.has_gap, "{last}: {:?}", again.resumption());
     assert_eq!(of_stream(&mut again), []);
@@ -132,8 +132,8 @@ proptest! {
                     if state {
                         topics = topics.with_state();
                     }
-                    let stream = hub.subscribe(topics.clone());
-                    let body = hub.subscribe(topics.clone()).into_body();
+                    let stream = subscribe(&hub, topics.clone());
+                    let body = subscribe(&hub, topics.clone()).into_body();
                     let body = body.without_greeting().without_keep_alive();
                     readers.push(Twins { topics, stream, body, parser: EventParser::new(), has_gap: false });
                 }

@@ -17,13 +17,13 @@ async fn keyed(hub: &Hub, keys: std::ops::Range<usize>, data: &str) {
 #[tokio::test]
 async fn a_key_supersedes_entries_that_were_not_read_yet() {
     let hub = Hub::new();
-    let mut slow = hub.subscribe(topics(&["a"]));
+    let mut slow = subscribe(&hub, topics(&["a"]));
     for (key, text) in [("x", "x1"), ("y", "y1"), ("x", "x2"), ("x", "x3")] {
         hub.publish_keyed("a", key, text).await.unwrap();
     }
     hub.publish_keyed("b", "x", "of another topic").await.unwrap();
     assert_eq!(ready(&mut slow), ["y1", "x3"]);
-    let mut new = hub.subscribe(topics(&["a"]).with_state());
+    let mut new = subscribe(&hub, topics(&["a"]).with_state());
     hub.publish("a", "live").await.unwrap();
     assert_eq!(ready(&mut new), ["y1", "x3", "live"]);
     assert_eq!(hub.stats().events, 4);
@@ -35,12 +35,12 @@ async fn state_goes_out_without_ids_and_an_id_follows() {
     hub.publish_keyed("a", "x", "1").await.unwrap();
     hub.publish_keyed("a", "y", "2").await.unwrap();
     hub.publish("a", "no key").await.unwrap();
-    let subscription = hub.subscribe(topics(&["a"]).with_state());
+    let subscription = subscribe(&hub, topics(&["a"]).with_state());
     // A reader that is disconnected before the end of the state starts over.
-    let mut again = hub.resume(topics(&["a"]), subscription.position());
+    let mut again = resume(&hub, topics(&["a"]), subscription.position());
     assert_eq!(*again.resumption(), Resumption::Complete);
     assert_eq!(ready(&mut again), ["1", "2", "no key"]);
-    let at = hub.subscribe(topics(&["a"])).position();
+    let at = subscribe(&hub, topics(&["a"])).position();
     let mut body = subscription.into_body().without_greeting();
     assert_eq!(ready_bytes(&mut body), format!("data: 1\n\ndata: 2\n\nid: {at}\n\n"));
     let id = hub.publish("a", "3").await.unwrap().id;
@@ -52,7 +52,7 @@ async fn entries_removed_from_the_history_are_not_part_of_the_state_and_no_reade
     for lagging in [Lagging::Evict, Lagging::Skip] {
         let hub = Hub::builder().history(History::events(4)).lagging(lagging).build();
         keyed(&hub, 0..4, "").await;
-        let state = || hub.subscribe(topics(&["a"]).with_state());
+        let state = || subscribe(&hub, topics(&["a"]).with_state());
         // This reader has read the entries that are removed.
         let mut all = state();
         assert_eq!(ready(&mut all), ["0", "1", "2", "3"]);
@@ -71,17 +71,17 @@ async fn entries_removed_from_the_history_are_not_part_of_the_state_and_no_reade
 #[tokio::test]
 async fn a_tombstone_is_the_last_entry_of_its_key_and_not_part_of_the_state() {
     let hub = Hub::new();
-    let mut reader = hub.subscribe(topics(&["a"]));
+    let mut reader = subscribe(&hub, topics(&["a"]));
     keyed(&hub, 0..2, "").await;
     let gone = Publication::new("a", "k0 is gone").key("k0").tombstone();
     hub.publish_all([gone]).await.unwrap();
     assert_eq!(ready(&mut reader), ["1", "k0 is gone"]);
-    let mut new = hub.subscribe(topics(&["a"]).with_state());
+    let mut new = subscribe(&hub, topics(&["a"]).with_state());
     assert_eq!(ready(&mut new), ["1"]);
     // The key may be published again.
     keyed(&hub, 0..1, " again").await;
     assert_eq!(ready(&mut new), ["0 again"]);
-    assert_eq!(ready(&mut hub.subscribe(topics(&["a"]).with_state())), ["1", "0 again"]);
+    assert_eq!(ready(&mut subscribe(&hub, topics(&["a"]).with_state())), ["1", "0 again"]);
     assert_eq!(hub.stats().events, 2);
 }
 
@@ -89,7 +89,7 @@ async fn a_tombstone_is_the_last_entry_of_its_key_and_not_part_of_the_state() {
 async fn a_state_larger_than_a_frame_has_no_id_before_its_end() {
     let hub = Hub::builder().history(History::events(5)).build();
     keyed(&hub, 0..5, &"x".repeat(30_000)).await;
-    let mut body = hub.subscribe(topics(&["a"]).with_state()).into_body().without_greeting();
+    let mut body = subscribe(&hub, topics(&["a"]).with_state()).into_body().without_greeting();
     let first = body.next_chunk().await.unwrap().unwrap();
     assert!(first.starts_with(b"data: 0x") && !first.windows(3).any(|it| it == b"id:"));
     keyed(&hub, 5..6, "").await;

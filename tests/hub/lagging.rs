@@ -17,10 +17,9 @@ async fn a_reader_that_lags_is_evicted_or_skips() {
     let reasons = Arc::new(Mutex::new(Vec::new()));
     for lagging in [Lagging::Evict, Lagging::Skip] {
         let hub = Hub::builder().history(History::events(2)).lagging(lagging).build();
-        let mut subscription = hub.subscribe(topics(&["a"]));
+        let mut subscription = subscribe(&hub, topics(&["a"]));
         let reported = reasons.clone();
-        let mut body = hub
-            .subscribe(topics(&["a"]))
+        let mut body = subscribe(&hub, topics(&["a"]))
             .into_body()
             .without_greeting()
             .on_disconnect(move |end| reported.lock().unwrap().push(end.reason()));
@@ -57,7 +56,7 @@ async fn a_reader_that_lags_is_evicted_or_skips() {
 async fn a_reader_that_has_lagged_before_its_body_is_polled_is_evicted() {
     let hub = Hub::builder().history(History::events(2)).lagging(Lagging::Evict).build();
     let last = hub.publish("a", Event::new("seen")).await.unwrap().id;
-    let subscription = hub.resume(topics(&["a"]), last);
+    let subscription = resume(&hub, topics(&["a"]), last);
     for n in 0..5 {
         hub.publish("a", Event::new(n)).await.unwrap();
     }
@@ -78,8 +77,7 @@ async fn a_stalled_reader_that_leaves_was_evicted() {
     let reason = Arc::new(Mutex::new(None));
     let reported = reason.clone();
     let hub = Hub::builder().history(History::events(1)).build();
-    let mut body = hub
-        .subscribe(topics(&["a"]))
+    let mut body = subscribe(&hub, topics(&["a"]))
         .into_body()
         .on_disconnect(move |end| *reported.lock().unwrap() = Some(end.reason()));
     ready_bytes(&mut body);
@@ -93,7 +91,7 @@ async fn a_stalled_reader_that_leaves_was_evicted() {
 #[tokio::test]
 async fn a_reader_is_woken_for_an_event_that_is_trimmed_in_the_same_step() {
     let hub = Hub::builder().total_history(History::events(1)).lagging(Lagging::Skip).build();
-    let mut subscription = hub.subscribe(Selection::default().patterns(["a.*"]).unwrap());
+    let mut subscription = subscribe(&hub, Selection::default().patterns(["a.*"]).unwrap());
     assert_eq!(ready(&mut subscription), [""; 0]);
     let all = [Publication::new("a.1", "1"), Publication::new("b", "2")];
     assert_eq!(hub.publish_all(all).await.unwrap().woken, 1);
@@ -103,7 +101,7 @@ async fn a_reader_is_woken_for_an_event_that_is_trimmed_in_the_same_step() {
 #[tokio::test]
 async fn a_reader_with_much_to_read_lets_other_tasks_run() {
     let hub = Hub::builder().history(History::events(5000)).build();
-    let mut subscription = hub.subscribe(topics(&["a"]));
+    let mut subscription = subscribe(&hub, topics(&["a"]));
     for n in 0..5000 {
         hub.publish("a", Event::new(n)).await.unwrap();
     }

@@ -222,14 +222,14 @@ impl World {
                 if state {
                     topics = topics.with_state();
                 }
-                let subscription = self.hub.subscribe(topics);
+                let subscription = self.subscribe(&hub, topics);
                 assert_eq!(*subscription.resumption(), Resumption::New);
                 let at = self.model.log.len();
                 self.enter(subscription, names, patterns, at, state);
             }
             Op::Resume { names, patterns, from } => {
                 let Some((id, at)) = self.id(&from) else { return };
-                let subscription = self.hub.resume(selection(&names, &patterns), id);
+                let subscription = self.resume(&hub, selection(&names, &patterns), id);
                 self.check(&subscription, &names, &patterns, at, &from);
                 self.enter(subscription, names, patterns, at, false);
             }

@@ -12,9 +12,9 @@ use super::{ready, ready_bytes, topics};
 #[tokio::test]
 async fn readers_get_the_order_of_publication_over_all_their_topics() {
     let hub = Hub::new();
-    let mut both = hub.subscribe(topics(&["a", "b"]));
-    let mut one = hub.subscribe(topics(&["a"]));
-    let mut pattern = hub.subscribe(Selection::default().patterns(["a.>", "b"]).unwrap());
+    let mut both = subscribe(&hub, topics(&["a", "b"]));
+    let mut one = subscribe(&hub, topics(&["a"]));
+    let mut pattern = subscribe(&hub, Selection::default().patterns(["a.>", "b"]).unwrap());
     for (topic, text) in [("a", "1"), ("b", "2"), ("c", "3"), ("a", "4"), ("a.x", "5")] {
         hub.publish(topic, text).await.unwrap();
     }
@@ -27,8 +27,8 @@ async fn readers_get_the_order_of_publication_over_all_their_topics() {
 #[tokio::test]
 async fn publishing_returns_the_id_and_how_many_readers_it_woke() {
     let hub = Hub::new();
-    let mut waiting = hub.subscribe(topics(&["a"]));
-    let busy = hub.subscribe(topics(&["a"]));
+    let mut waiting = subscribe(&hub, topics(&["a"]));
+    let busy = subscribe(&hub, topics(&["a"]));
     assert_eq!(ready(&mut waiting), [""; 0]);
     let first = hub.publish("a", "1").await.unwrap();
     let second = hub.publish("a", "2").await.unwrap();
@@ -68,7 +68,7 @@ async fn a_rejected_publication_comes_back_with_the_reason() {
 #[tokio::test]
 async fn several_events_are_published_in_one_step_and_wake_once() {
     let hub = Hub::new();
-    let mut subscription = hub.subscribe(topics(&["a", "b"]));
+    let mut subscription = subscribe(&hub, topics(&["a", "b"]));
     assert_eq!(ready(&mut subscription), [""; 0]);
     let all = [Publication::new("a", "1"), Publication::new("b", "2"), Publication::new("a", "3")];
     let published = hub.publish_all(all).await.unwrap();
@@ -79,7 +79,7 @@ async fn several_events_are_published_in_one_step_and_wake_once() {
 #[tokio::test]
 async fn an_entry_returns_its_event_as_it_was_published() {
     let hub = Hub::new();
-    let mut subscription = hub.subscribe(topics(&["a"]));
+    let mut subscription = subscribe(&hub, topics(&["a"]));
     let event = Event::new("one\ntwo")
         .with_type("t")
         .with_retry(Duration::from_millis(7))
@@ -94,7 +94,7 @@ async fn an_entry_returns_its_event_as_it_was_published() {
 #[tokio::test]
 async fn an_entry_can_be_sent_on_unchanged() {
     let hub = Hub::new();
-    let reader = hub.subscribe(topics(&["a"]));
+    let reader = subscribe(&hub, topics(&["a"]));
     let mut body = EventBody::from_stream(reader).without_greeting();
     ready_bytes(&mut body);
     let id = hub.publish("a", Event::new("x").with_type("t")).await.unwrap().id;

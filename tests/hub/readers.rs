@@ -36,9 +36,9 @@ async fn hooks_run_for_the_first_and_the_last_reader_in_order() {
         .on_first_reader(move |topic| first.lock().unwrap().push(format!("+{topic}")))
         .on_last_reader(move |topic| last.lock().unwrap().push(format!("-{topic}")))
         .build();
-    let pattern = hub.subscribe(Selection::default().patterns([">"]).unwrap());
-    let one = hub.subscribe(topics(&["a"]));
-    let two = hub.subscribe(topics(&["b", "a"]));
+    let pattern = subscribe(&hub, Selection::default().patterns([">"]).unwrap());
+    let one = subscribe(&hub, topics(&["a"]));
+    let two = subscribe(&hub, topics(&["b", "a"]));
     assert_eq!((hub.readers("a").unwrap(), hub.readers("b").unwrap()), (3, 2));
     assert_eq!(hub.readers("c").unwrap(), 1);
     drop(one);
@@ -64,7 +64,7 @@ async fn a_hook_may_use_the_hub() {
         })
         .build();
     *slot.lock().unwrap() = Some(hub.clone());
-    let subscription = hub.subscribe(topics(&["a"]));
+    let subscription = subscribe(&hub, topics(&["a"]));
     assert_eq!(count.load(SeqCst), 2);
     drop(subscription);
     slot.lock().unwrap().take();
@@ -94,7 +94,7 @@ async fn readers_are_disconnected_by_their_session() {
     }
     let mut extensions = http::Extensions::new();
     extensions.insert(User(1));
-    let mut inside = hub.subscribe(topics(&["a"])).extensions(extensions);
+    let mut inside = subscribe(&hub, topics(&["a"])).extensions(extensions);
     let is_first = |session: &http::Extensions| session.get::<User>().is_some_and(|it| it.0 == 1);
     assert_eq!(hub.disconnect(is_first), 3);
     assert_eq!(hub.disconnect(is_first), 0);
@@ -115,7 +115,7 @@ async fn a_reader_that_is_disconnected_before_it_is_a_body_was_revoked() {
     let reporting = reported.clone();
     let mut session = http::Extensions::new();
     session.insert(7);
-    let subscription = hub.subscribe(topics(&["a"])).extensions(session);
+    let subscription = subscribe(&hub, topics(&["a"])).extensions(session);
     assert_eq!(hub.disconnect(|session| session.get() == Some(&7)), 1);
     let mut body = subscription
         .into_body()
@@ -128,8 +128,8 @@ async fn a_reader_that_is_disconnected_before_it_is_a_body_was_revoked() {
 #[tokio::test]
 async fn readers_end_when_the_last_handle_is_dropped_and_all_is_read() {
     let hub = Hub::new();
-    let mut subscription = hub.subscribe(topics(&["a"]));
-    let mut body = hub.subscribe(topics(&["a"])).into_body();
+    let mut subscription = subscribe(&hub, topics(&["a"]));
+    let mut body = subscribe(&hub, topics(&["a"])).into_body();
     hub.publish("a", "1").await.unwrap();
     drop(hub);
     assert_eq!(ready(&mut subscription), ["1", "end"]);
@@ -140,7 +140,7 @@ async fn readers_end_when_the_last_handle_is_dropped_and_all_is_read() {
 async fn a_waker_that_panics_keeps_no_other_reader_from_being_woken() {
     let hub = Hub::new();
     let woken = Arc::new(Counts(AtomicUsize::new(0)));
-    let mut subscriptions: Vec<_> = (0..3).map(|_| hub.subscribe(topics(&["a"]))).collect();
+    let mut subscriptions: Vec<_> = (0..3).map(|_| subscribe(&hub, topics(&["a"]))).collect();
     for (n, subscription) in subscriptions.iter_mut().enumerate() {
         let waker = if n == 1 { Waker::from(Arc::new(Panics)) } else { woken.clone().into() };
         let mut cx = Context::from_waker(&waker);

@@ -45,12 +45,12 @@ async fn a_body_opens_with_an_id_to_resume_from() {
 #[tokio::test]
 async fn a_gap_is_reported_with_its_reason_and_the_first_event() {
     let hub = Hub::builder().history(History::events(2)).build();
-    let start = hub.subscribe(topics(&["a"])).position();
+    let start = subscribe(&hub, topics(&["a"])).position();
     let mut ids = Vec::new();
     for n in 0..5 {
         ids.push(hub.publish("a", Event::new(n)).await.unwrap().id);
     }
-    let resume = |id: &str| hub.resume(topics(&["a"]), id);
+    let resume = |id: &str| resume(&hub, topics(&["a"]), id);
     let gap = |subscription: &Subscription| match subscription.resumption() {
         Resumption::Gap(gap) => gap.clone(),
         other => panic!("{other:?}"),
@@ -106,13 +106,13 @@ async fn a_hook_replaces_or_suppresses_the_gap_event() {
 #[tokio::test]
 async fn an_id_of_another_topic_is_recognized_whether_its_event_is_kept_or_not() {
     let hub = Hub::builder().history(History::events(1)).build();
-    let of = |name: &str, id: &str| hub.resume(topics(&[name]), id);
+    let of = |name: &str, id: &str| resume(&hub, topics(&[name]), id);
     // The IDs of a superseded, a trimmed and a kept event, and the position of a reader.
     let mut ids = Vec::new();
     ids.push(hub.publish_keyed("b", "k", "1").await.unwrap().id);
     ids.push(hub.publish_keyed("b", "k", "2").await.unwrap().id);
     ids.push(hub.publish("b", "3").await.unwrap().id);
-    ids.push(hub.subscribe(topics(&["b"])).position());
+    ids.push(subscribe(&hub, topics(&["b"])).position());
     for id in &ids {
         assert_eq!(reason(&of("a", id.as_str())), Some(GapReason::OtherTopic), "{id}");
     }
@@ -122,9 +122,9 @@ async fn an_id_of_another_topic_is_recognized_whether_its_event_is_kept_or_not()
     }
     // The same for patterns.
     let matching = || Selection::default().patterns(["*"]).unwrap();
-    assert_eq!(reason(&hub.resume(matching(), ids[2].as_str())), None);
+    assert_eq!(reason(&resume(&hub, matching(), ids[2].as_str())), None);
     let other = Selection::default().patterns(["a.>"]).unwrap();
-    assert_eq!(reason(&hub.resume(other, ids[2].as_str())), Some(GapReason::OtherTopic));
+    assert_eq!(reason(&resume(&hub, other, ids[2].as_str())), Some(GapReason::OtherTopic));
     // The ID of another hub.
     let before = Hub::new().publish("b", "1").await.unwrap().id;
     assert_eq!(reason(&of("b", before.as_str())), Some(GapReason::OtherEpoch));
@@ -135,7 +135,7 @@ async fn a_body_made_from_a_subscription_that_was_read_reports_no_gap_after_its_
     let hub = Hub::new();
     hub.publish("a", "1").await.unwrap();
     hub.publish("a", "2").await.unwrap();
-    let mut subscription = hub.resume(topics(&["a"]), "nonsense");
+    let mut subscription = resume(&hub, topics(&["a"]), "nonsense");
     assert_eq!(data(&subscription.next().await.unwrap().unwrap()), "1");
     let text = ready_bytes(&mut subscription.into_body().without_greeting());
     assert!(!text.contains("gap") && text.ends_with("data: 2\n\n"), "{text}");
@@ -144,7 +144,7 @@ async fn a_body_made_from_a_subscription_that_was_read_reports_no_gap_after_its_
 #[tokio::test]
 async fn a_quiet_reader_gets_no_false_gap() {
     let hub = Hub::builder().history(History::events(1)).build();
-    let mut quiet = hub.subscribe(topics(&["quiet"]));
+    let mut quiet = subscribe(&hub, topics(&["quiet"]));
     assert_eq!(ready(&mut quiet), [""; 0]);
     for _ in 0..10 {
         hub.publish("busy", "x").await.unwrap();
@@ -156,13 +156,13 @@ async fn a_quiet_reader_gets_no_false_gap() {
 #[tokio::test(start_paused = true)]
 async fn keep_alives_update_the_id_of_a_quiet_reader() {
     let hub = Hub::new();
-    let body = hub.subscribe(topics(&["quiet"])).into_body().without_greeting();
+    let body = subscribe(&hub, topics(&["quiet"])).into_body().without_greeting();
     let mut body = body.keep_alive(KeepAlive::every(Duration::from_secs(15)));
     ready_bytes(&mut body);
     let plain = body.next_chunk().await.unwrap().unwrap();
     assert_eq!(plain, ": keep-alive\n\n");
     hub.publish("busy", "x").await.unwrap();
-    let at = hub.subscribe(topics(&["quiet"])).position();
+    let at = subscribe(&hub, topics(&["quiet"])).position();
     let refreshed = body.next_chunk().await.unwrap().unwrap();
     assert_eq!(refreshed, format!(": keep-alive\n\nid: {at}\n\n"));
     assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": keep-alive\n\n");

@@ -57,8 +57,8 @@ async fn read_entries(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, num
     let mut seen = Seen::new();
     while !stop.load(Relaxed) {
         let mut subscription = match &at {
-            Some(id) => hub.resume(topics(), id),
-            None => hub.subscribe(topics()),
+            Some(id) => resume(&hub, topics(), id),
+            None => subscribe(&hub, topics()),
         };
         seen.has_gap |= matches!(subscription.resumption(), Resumption::Gap(_));
         for _ in 0..random() % 3000 {
@@ -114,8 +114,8 @@ async fn read_bodies(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, numb
     let mut seen = Seen::new();
     while !stop.load(Relaxed) {
         let subscription = match parser.last_event_id() {
-            Some(id) => hub.resume(topics(), id),
-            None => hub.subscribe(topics()),
+            Some(id) => resume(&hub, topics(), id),
+            None => subscribe(&hub, topics()),
         };
         parser.reset();
         let mut body = subscription.into_body();

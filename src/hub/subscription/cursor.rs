@@ -1,76 +1,89 @@
 //! The cursor of a reader: how far it has read, and what it does next.
 //!
-//! A cursor does not wait, and does not take the lock: it is given the log.
+//! A cursor does not wait, and reads without the window's lock.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::time::Instant;
 
 use crate::hub::{
-    gap::{Gap, GapReason, Lagging, Resumption},
-    log::{GroupKey, Log, ReadRange, ReaderKey, Record},
+    backend::Position,
+    gap::{Gap, GapReason, Lagging},
     node::Node,
-    position::{ParsedId, Position, Tag},
-    selection::Selection,
+    window::{Group, Head, ReadLimit, ReadRange, ReaderKey, Record, RecordBatch, Seq, TopicKey},
 };
 
-/// A reader's place in the log.
+/// A reader's place in the window.
 ///
 /// It is touched for each event of each reader, and a server with many readers has none of them in
 /// the CPU's cache. `repr(C)` keeps the fields in this order: those that every event needs share
 /// cache lines.
 #[repr(C)]
 pub(super) struct Cursor {
-    /// The reader in the log's table.
-    pub(super) reader: ReaderKey,
     /// The reader's group.
-    pub(super) group: GroupKey,
-    /// How far it has read.
-    progress: Progress,
-    /// The position that the client was last sent as an ID. 0 if the client's ID is of no use, so
-    /// that the next idle refresh sends one.
-    last_sent_id: Position,
+    pub(super) group: Arc<Group>,
+    /// The reader in its group.
+    pub(super) reader: ReaderKey,
     /// Nothing more will be read.
     pub(super) is_over: bool,
     /// The reader was given at least one entry.
     pub(super) has_read: bool,
-    /// The hash of the reader's topics and patterns.
-    pub(super) tag: Tag,
+    /// How far it has read.
+    progress: Progress,
+    /// The place that the client was last sent as an ID. `None` if the client's ID is of no use, so
+    /// that the next idle refresh sends one.
+    last_sent_id: Option<Seq>,
     /// What it reads at present.
     phase: ReadPhase,
 }
 
-/// How far a reader has read, and what it knows about trimmed records.
+/// How far a reader has read, and what it knows about records that are gone.
 #[derive(Clone, Copy, Debug)]
-struct Progress {
-    /// The position up to which it has read everything. During the state: where it started.
-    at: Position,
-    /// The position up to which records of the group were trimmed when the reader started or was
-    /// last told of a gap. These are not reported again.
-    known_gap_end: Position,
-    /// How many events of the group were published up to `at`. `None` while that is not known.
-    read_count: Option<u64>,
+pub(super) struct Progress {
+    /// The place up to which it has read everything. During the state: where it started.
+    pub(super) at: Seq,
+    /// The position of that place in the log.
+    pub(super) position: Position,
+    /// The place up to which records of the group were gone when the reader started or was last told
+    /// of a gap. These are not reported again.
+    pub(super) known_gap_end: Seq,
+    /// How many records the group's sources had up to `at`, and how many of their records were
+    /// superseded by then. `None` while that is not known.
+    counted: Option<(u64, u64)>,
 }
 
 /// What a reader reads at present.
-#[derive(Clone, Copy, Debug)]
-enum ReadPhase {
+pub(super) enum ReadPhase {
     /// The current record of each key, up to where the reader started.
     State {
-        /// The position up to which these were read.
-        at: Position,
+        /// The place up to which these were read.
+        at: Seq,
+        /// Where the reader started.
+        to: Head,
     },
+    /// The newest records of each topic, up to where the reader started.
+    Newest(Box<Newest>),
     /// All records, as they are published.
     Live,
 }
 
+/// The start of a reader that gets the newest records of each topic.
+pub(super) struct Newest {
+    /// How many of each topic.
+    pub(super) number: usize,
+    /// Where the reader started.
+    pub(super) to: Seq,
+    /// The first record of each topic that the reader gets. `None` for a topic that is gone.
+    pub(super) firsts: BTreeMap<TopicKey, Option<Seq>>,
+}
+
 /// What a reader does next.
 pub(super) enum ReadStep {
-    /// There is nothing to read. The reader is at the head of the log.
-    Wait,
+    /// There is nothing to read up to this place, which is the head of the window.
+    Wait(Seq),
     /// There may be records in this range.
     Read(ReadRange),
-    /// Records were trimmed before they were read.
+    /// Records were removed before they were read.
     Gap(Gap),
     /// All of the state was read. The reader continues with the records that were published since
     /// it started.
@@ -81,41 +94,28 @@ pub(super) enum ReadStep {
     Revoked,
 }
 
+impl Progress {
+    pub(super) fn new(at: Head, known_gap_end: Seq) -> Self {
+        Self { at: at.seq, position: at.position, known_gap_end, counted: None }
+    }
+}
+
 impl Cursor {
-    /// Adds a reader to the log, with a cursor at its head, or after the event with the ID `last`.
-    ///
-    /// Both are done under one lock: an event that is published in between would be lost.
-    pub(super) fn start(
-        node: &Node,
-        log: &mut Log,
-        selection: Selection,
-        last: Option<&str>,
-    ) -> (Self, Resumption) {
-        let reader = log.subscribe(selection.set);
-        let group = log.readers.by_key[reader].group;
-        let (progress, resumption) = start_cursor(node, log, group, last);
-        let phase = if selection.state && resumption == Resumption::New {
-            ReadPhase::State { at: 0 }
-        } else {
-            ReadPhase::Live
-        };
-        let has_gap = matches!(resumption, Resumption::Gap(_));
-        let cursor = Self {
-            reader,
-            group,
-            progress,
-            // After a gap, the client's last ID does not lead to where the reader starts.
-            last_sent_id: if has_gap { 0 } else { progress.at },
-            is_over: false,
-            has_read: false,
-            tag: log.groups.by_key[group].tag,
-            phase,
-        };
-        (cursor, resumption)
+    /// Creates a cursor. `has_gap` states that the client's last ID does not lead to where the
+    /// reader starts.
+    pub(super) fn new(
+        group: Arc<Group>,
+        reader: ReaderKey,
+        progress: Progress,
+        phase: ReadPhase,
+        has_gap: bool,
+    ) -> Self {
+        let last_sent_id = if has_gap { None } else { Some(progress.at) };
+        Self { group, reader, is_over: false, has_read: false, progress, last_sent_id, phase }
     }
 
-    /// Returns the position up to which everything was read.
-    pub(super) fn at(&self) -> Position {
+    /// Returns the place up to which everything was read.
+    pub(super) fn at(&self) -> Seq {
         self.progress.at
     }
 
@@ -123,146 +123,221 @@ impl Cursor {
     /// state, that is the start of the log.
     pub(super) fn resumable_at(&self) -> Position {
         match self.phase {
-            ReadPhase::State { .. } => 0,
-            ReadPhase::Live => self.progress.at,
+            ReadPhase::State { .. } => Position::START,
+            ReadPhase::Newest(_) | ReadPhase::Live => self.progress.position,
         }
     }
 
-    pub(super) fn is_live(&self) -> bool {
-        matches!(self.phase, ReadPhase::Live)
+    /// Returns the position of the place up to which everything was read.
+    pub(super) fn position(&self) -> Position {
+        self.progress.position
     }
 
-    /// Records that the client is sent an ID of the current position.
+    pub(super) fn is_state(&self) -> bool {
+        matches!(self.phase, ReadPhase::State { .. })
+    }
+
+    /// Records that the client is sent an ID of the current place.
     pub(super) fn set_id_sent(&mut self) {
-        self.last_sent_id = self.progress.at;
+        self.last_sent_id = Some(self.progress.at);
     }
 
-    /// Returns whether the client's last event ID is older than the current position.
+    /// Returns whether the client's last event ID is older than the current place.
     pub(super) fn is_id_outdated(&self) -> bool {
-        self.progress.at != self.last_sent_id
+        self.last_sent_id != Some(self.progress.at)
     }
 
-    /// Decides what the reader does next. Called under the lock, under which the caller also leaves
-    /// the waker if the answer is [`ReadStep::Wait`].
-    pub(super) fn next_step(&mut self, node: &Node, log: &mut Log) -> ReadStep {
-        if log.readers.by_key[self.reader].is_cut {
+    /// Returns how much the reader takes at once.
+    #[inline]
+    pub(super) fn limit(node: &Node, records: usize) -> ReadLimit {
+        ReadLimit { records, too_old: node.too_old() }
+    }
+
+    /// Decides what the reader does next.
+    #[inline]
+    pub(super) fn next_step(&mut self, node: &Node, too_old: Option<Instant>) -> ReadStep {
+        if self.group.is_cut(self.reader) {
             return ReadStep::Revoked;
         }
-        if node.has_max_age {
-            log.trim_aged(Instant::now());
-        }
-        let group = &log.groups.by_key[self.group];
-        // Trimmed entries of the state are not missed: a reader that starts later does not get them
+        // Asked before the head: what was published before the hub was closed is read.
+        let is_closed = node.counters.is_closed();
+        let head = node.counters.head();
+        // Removed entries of the state are not missed: a reader that starts later does not get them
         // either.
-        if let ReadPhase::State { at } = self.phase {
-            if at < self.progress.at {
-                return ReadStep::Read(ReadRange { after: at, state_to: Some(self.progress.at) });
+        if let ReadPhase::State { at, to } = self.phase {
+            if at < to.seq {
+                return ReadStep::Read(ReadRange { after: at, to, is_state: true });
             }
             self.phase = ReadPhase::Live;
             return ReadStep::StateDone;
         }
-        if self.has_missed(group.trimmed) {
-            return ReadStep::Gap(self.report_lag(node, log));
+        if let Some(gap) = self.check_gap(node, head, too_old) {
+            return ReadStep::Gap(gap);
         }
-        if group.last <= self.progress.at {
-            // Nothing for this group was published after the position, so it moves to the head.
-            // There it knows the number of events again.
-            self.progress.at = log.head();
-            self.progress.read_count = Some(group.published);
-            return if log.is_closed { ReadStep::End } else { ReadStep::Wait };
+        if head.seq <= self.progress.at || !self.group.has_after(self.progress.at) {
+            self.move_to_head(head);
+            return if is_closed || self.group.is_finished(self.progress.at) {
+                ReadStep::End
+            } else {
+                ReadStep::Wait(head.seq)
+            };
         }
-        ReadStep::Read(ReadRange { after: self.progress.at, state_to: None })
+        ReadStep::Read(ReadRange { after: self.progress.at, to: head, is_state: false })
     }
 
-    /// Returns whether records were trimmed that the reader has neither read nor been told of.
-    pub(super) fn has_missed(&self, trimmed: Position) -> bool {
-        trimmed > self.progress.at.max(self.progress.known_gap_end)
+    /// Moves to the head, since nothing for this group was published after the reader's place.
+    /// There it knows the number of records again.
+    fn move_to_head(&mut self, head: Head) {
+        let progress = &mut self.progress;
+        if head.seq > progress.at {
+            (progress.at, progress.position) = (head.seq, head.position);
+        }
+        let superseded = self.group.superseded();
+        let appended = self.group.appended();
+        // A record may have been appended since the group was found to have none.
+        let is_exact = !self.group.has_after(progress.at);
+        progress.counted = appended.filter(|_| is_exact).map(|appended| (appended, superseded));
+        if let ReadPhase::Newest(newest) = &self.phase {
+            if newest.to <= progress.at {
+                self.phase = ReadPhase::Live;
+            }
+        }
     }
 
-    /// Counts the records that were trimmed before they were read. Returns `None` if records were
-    /// superseded meanwhile, or if the number is not known for another reason.
-    fn count_missed(&self, log: &Log) -> Option<u64> {
-        let group = &log.groups.by_key[self.group];
-        if group.superseded > self.progress.at {
-            return None;
+    /// Returns the gap that the reader has fallen into since it last looked, if there is one.
+    #[inline]
+    fn check_gap(&mut self, node: &Node, head: Head, too_old: Option<Instant>) -> Option<Gap> {
+        let mut gone = self.group.coverage();
+        if let Some(too_old) = too_old {
+            gone = gone.max(self.group.too_old_until(too_old).min(head.seq));
         }
-        let kept = log.count(self.group, self.progress.at)?;
-        (group.published - self.progress.read_count?).checked_sub(kept)
+        self.has_missed(gone).then(|| self.report_lag(node, gone, too_old))
+    }
+
+    /// Returns whether records were removed that the reader has neither read nor been told of.
+    pub(super) fn has_missed(&self, gone: Seq) -> bool {
+        gone > self.progress.at.max(self.progress.known_gap_end)
     }
 
     /// Returns the gap that the reader has just fallen into. It is not reported again, and ends the
     /// reader if the hub evicts.
-    fn report_lag(&mut self, node: &Node, log: &mut Log) -> Gap {
-        let missed = self.count_missed(log);
-        log.readers.lagged += 1;
-        let first = log.first_after(self.group, self.progress.at);
-        self.progress.known_gap_end = log.groups.by_key[self.group].trimmed;
-        self.progress.read_count = None;
+    #[cold]
+    fn report_lag(&mut self, node: &Node, gone: Seq, too_old: Option<Instant>) -> Gap {
+        let at = self.progress.at;
+        // Under the lock, the numbers of published and of retained records belong together.
+        let mut window = node.lock();
+        window.lagged += 1;
+        let head = window.newest();
+        let group = &self.group;
+        let missed = || {
+            let (read, superseded) = self.progress.counted?;
+            let kept = group.count_after(at, head, too_old)?;
+            let is_exact = superseded == group.superseded();
+            group.appended().filter(|_| is_exact)?.checked_sub(read)?.checked_sub(kept)
+        };
+        let missed = missed();
+        drop(window);
+        let first = group.first_after(at, head, too_old);
+        self.progress.known_gap_end = gone;
+        self.progress.counted = None;
         self.is_over = node.lagging == Lagging::Evict;
         new_gap(GapReason::Trimmed, first, missed)
     }
 
-    /// Moves the reader to `end`, after it was given `events` records of `range`.
-    pub(super) fn advance_cursor(
+    /// Collects the records of a range, and moves the reader to the end of the batch. Returns `None`
+    /// if records were removed meanwhile that the batch would need: then there is a gap.
+    #[inline]
+    pub(super) fn read(
         &mut self,
-        end: Position,
+        node: &Node,
         range: ReadRange,
-        events: usize,
-        log: &Log,
-    ) {
-        if let (ReadPhase::State { at }, Some(_)) = (&mut self.phase, range.state_to) {
-            *at = end;
+        limit: ReadLimit,
+    ) -> Option<RecordBatch> {
+        let mut batch = self.group.collect(range, limit);
+        if !range.is_state && self.has_missed(self.group.coverage()) {
+            return None;
+        }
+        if let ReadPhase::Newest(newest) = &mut self.phase {
+            newest.filter(node, &mut batch);
+        }
+        self.advance_cursor(&batch, range);
+        Some(batch)
+    }
+
+    /// Moves the reader to the end of a batch of `range`.
+    pub(super) fn advance_cursor(&mut self, batch: &RecordBatch, range: ReadRange) {
+        let events = if batch.has_skipped { None } else { Some(batch.len()) };
+        let end = Head { seq: batch.end, position: batch.end_position };
+        self.move_to(end, range, events);
+    }
+
+    /// Moves the reader to a place, after it was given `events` records of `range`. `None` if
+    /// that number does not count all records of the range.
+    #[inline]
+    pub(super) fn move_to(&mut self, end: Head, range: ReadRange, events: Option<usize>) {
+        if let (ReadPhase::State { at, .. }, true) = (&mut self.phase, range.is_state) {
+            *at = end.seq;
             return;
         }
-        self.progress.at = end;
-        // A superseded record counts as published but was not given, so the count is lost.
-        let is_exact = log.groups.by_key[self.group].superseded <= range.after;
-        let read_count = self.progress.read_count.filter(|_| is_exact);
-        self.progress.read_count = read_count.map(|count| count + events as u64);
+        let progress = &mut self.progress;
+        (progress.at, progress.position) = (end.seq, end.position);
+        let counted = progress.counted.zip(events);
+        progress.counted = counted.map(|((read, superseded), events)| {
+            (read + events as u64, superseded)
+        });
+        if let ReadPhase::Newest(newest) = &self.phase {
+            if newest.to <= end.seq {
+                self.phase = ReadPhase::Live;
+            }
+        }
+    }
+
+    /// Returns whether the reader takes all records of a range, so that it can share them with other
+    /// readers of its group.
+    pub(super) fn takes_all(&self) -> bool {
+        !matches!(self.phase, ReadPhase::Newest(_))
+    }
+
+    /// Returns whether a record that was read, but not given to the application yet, may still be
+    /// given. `true` is certain.
+    #[inline]
+    pub(super) fn is_current(&self, record: &Record, before: Seq, too_old: Option<Instant>) -> bool {
+        let known = before.max(self.progress.known_gap_end);
+        !record.is_removed() && record.is_young(too_old) && self.group.coverage() <= known
+    }
+
+    /// Moves the reader back to a place, because it was not given the records after it.
+    pub(super) fn move_back(&mut self, to: Head) {
+        if let ReadPhase::State { at, .. } = &mut self.phase {
+            *at = to.seq;
+            return;
+        }
+        (self.progress.at, self.progress.position) = (to.seq, to.position);
+        self.progress.counted = None;
     }
 }
 
-/// Returns where a reader starts, and how that relates to its last event ID.
-fn start_cursor(
-    node: &Node,
-    log: &mut Log,
-    group: GroupKey,
-    last: Option<&str>,
-) -> (Progress, Resumption) {
-    let (published, trimmed) =
-        (log.groups.by_key[group].published, log.groups.by_key[group].trimmed);
-    let head = log.head();
-    let Some(last) = last else {
-        let progress = Progress { at: head, known_gap_end: trimmed, read_count: Some(published) };
-        return (progress, Resumption::New);
-    };
-    let group_tag = log.groups.by_key[group].tag;
-    let (at, reason) = match node.ids.parse(last) {
-        // This hub has not issued such a position yet.
-        ParsedId::Event(at, _) | ParsedId::ReaderPosition(at, _) if at > head => {
-            (0, Some(GapReason::Unknown))
-        }
-        ParsedId::Event(at, tag) if !log.may_belong_to(group, at, tag) => {
-            (at, Some(GapReason::OtherTopic))
-        }
-        ParsedId::ReaderPosition(at, tag) if tag != group_tag => (at, Some(GapReason::OtherTopic)),
-        ParsedId::Event(at, _) | ParsedId::ReaderPosition(at, _) if trimmed > at => {
-            (at, Some(GapReason::Trimmed))
-        }
-        ParsedId::Event(at, _) | ParsedId::ReaderPosition(at, _) => (at, None),
-        ParsedId::OtherEpoch => (0, Some(GapReason::OtherEpoch)),
-        ParsedId::Unknown => (0, Some(GapReason::Unknown)),
-    };
-    // Records that were trimmed before the start are reported here, and not again.
-    let progress = Progress { at, known_gap_end: trimmed, read_count: None };
-    let Some(reason) = reason else { return (progress, Resumption::Complete) };
-    log.readers.gaps += 1;
-    let is_trimmed = reason == GapReason::Trimmed;
-    let missed = if is_trimmed { log.missed_since(group, at) } else { None };
-    let first = log.first_after(group, at);
-    (progress, Resumption::Gap(new_gap(reason, first, missed)))
+impl Newest {
+    /// Removes the records from a batch that are not among the newest of their topics.
+    fn filter(&mut self, node: &Node, batch: &mut RecordBatch) {
+        let Self { number, to, firsts } = self;
+        let mut window = None;
+        let mut is_new = |record: &Arc<Record>| {
+            let first = firsts.entry(record.topic_key()).or_insert_with(|| {
+                let window = window.get_or_insert_with(|| node.lock());
+                window.newest_of(record.topic_key(), *number, *to)
+            });
+            record.seq > *to || first.is_some_and(|first| first <= record.seq)
+        };
+        let first = batch.first.take();
+        let kept = first.into_iter().chain(std::mem::take(&mut batch.more)).filter(&mut is_new);
+        let mut kept = kept.collect::<Vec<_>>().into_iter();
+        batch.has_skipped = true;
+        batch.first = kept.next();
+        batch.more = kept.collect();
+    }
 }
 
-fn new_gap(reason: GapReason, first: Option<Arc<Record>>, missed: Option<u64>) -> Gap {
+pub(super) fn new_gap(reason: GapReason, first: Option<Arc<Record>>, missed: Option<u64>) -> Gap {
     Gap { reason, first: first.map(|record| record.event_id()), missed }
 }

@@ -1,30 +1,37 @@
 //! Subscriptions: readers of a hub.
 
 mod cursor;
+mod open;
 mod reader;
 mod source;
+mod transform;
 
 use std::{
     fmt,
-    future::poll_fn,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use futures_core::Stream;
 use http::Extensions;
 
-use self::{reader::ReaderHandle, source::SubscriptionSource};
+use self::{
+    open::open,
+    reader::ReaderHandle,
+    source::{OpeningSource, SubscriptionSource},
+};
 use super::{
     entry::Entry,
     gap::{Lagged, Resumption},
     node::Node,
     selection::Selection,
+    subscribe_error::SubscribeError,
 };
 use crate::{
     body::{AcceptedStream, EventBody, ExternalSource},
-    event::EventId,
+    event::{Event, EventId},
 };
 
 /// A reader of a [`Hub`](super::Hub). It is a stream of entries, for use in a handler, or becomes a
@@ -32,37 +39,42 @@ use crate::{
 ///
 /// A subscription has a position in the hub's log. It receives everything that is published on its
 /// topics after that position, in the order of publication and without duplicates. Entries
-/// superseded before the reader reaches them are skipped. A reader that is too slow for the history
-/// receives [`Lagged`]. A subscription buffers nothing.
+/// superseded or expired before the reader reaches them are skipped. A reader that is too slow for
+/// the history receives [`Lagged`]. A subscription buffers nothing: it takes references to at most 32
+/// entries at a look, of 64 KiB together or one entry.
 ///
-/// The stream ends
+/// It ends
 ///
 /// - after [`Lagged`], if the hub [evicts](super::Lagging::Evict) readers that lag;
 /// - when the reader is [disconnected](super::Hub::disconnect);
+/// - when all of its topics have [ended](super::Hub::finish) and everything is read. A pattern never
+///   ends;
 /// - when the last handle of the hub was dropped and everything is read.
+///
+/// It is no [`Stream`], so that [`EventBody::from_stream`](crate::EventBody::from_stream) does not
+/// take it: the gap and the first ID would be lost. [`into_body`](Self::into_body) keeps them, and
+/// [`into_stream`](Self::into_stream) is for combinators.
 ///
 /// # Example
 ///
-/// A snapshot, then everything that has changed since. Subscribe first, then take the snapshot, so
-/// that no change is lost in between:
+/// Some of the entries, each changed, as a body:
 ///
 /// ```
-/// use tower_sse::{Event, Hub, event_channel_handler, hub::Selection};
+/// use tower_sse::{Event, EventBody, Hub, hub::Selection};
 ///
-/// let hub = Hub::new();
-/// let handler = event_channel_handler::<_, _, ()>(move |_request, events| {
-///     let hub = hub.clone();
-///     async move {
-///         let mut orders = hub.subscribe(Selection::new(["orders"])?);
-///         let snapshot = Event::new("all orders").with_id(orders.position());
-///         events.send(snapshot).await?;
-///         while let Some(entry) = orders.next().await {
-///             events.send(entry?).await?;
-///         }
-///         Ok(())
-///     }
-/// });
-/// # let _ = handler;
+/// async fn loud(hub: &Hub, room: &str) -> Result<EventBody, tower_sse::BoxError> {
+///     let room = hub.subscribe(Selection::new([room])?.last(50)).await?;
+///     let visible = room.filter(|entry| entry.key() != Some("typing"));
+///     Ok(visible.map(|entry| Event::new(entry.event().data().to_uppercase())).into_body())
+/// }
+/// ```
+///
+/// This does not compile:
+///
+/// ```compile_fail
+/// # async fn f(hub: &tower_sse::Hub, orders: tower_sse::hub::Selection) -> Result<(), tower_sse::BoxError> {
+/// let body = tower_sse::EventBody::from_stream(hub.subscribe(orders).await?);
+/// # Ok(()) }
 /// ```
 #[must_use = "a subscription does nothing unless it is read or becomes a body"]
 pub struct Subscription {
@@ -71,9 +83,8 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Adds a reader that starts at the head of the log, or after the event with the ID `last`.
-    pub(super) fn new(node: Arc<Node>, selection: Selection, last: Option<&str>) -> Self {
-        Self { reader: ReaderHandle::new(node, selection, last) }
+    fn new(reader: ReaderHandle) -> Self {
+        Self { reader }
     }
 
     /// Returns how the subscription started: new, complete, or with a [`Gap`](super::Gap).
@@ -96,9 +107,33 @@ impl Subscription {
     /// Sets the extensions that [`Hub::disconnect`](super::Hub::disconnect) passes to its
     /// predicate.
     ///
-    /// By default there are none, and `disconnect` does not see the reader until it is a body.
+    /// The body's [`StreamEnd`](crate::StreamEnd::extensions) has them as well. By default there are
+    /// none, and `disconnect` does not see the reader until it is a body.
     pub fn extensions(self, extensions: Extensions) -> Self {
         self.reader.set_session(Arc::new(extensions));
+        self
+    }
+
+    /// Keeps the entries for which the closure returns true.
+    ///
+    /// The subscription stays one: its body reports gaps, starts with an ID, and shares the bytes of
+    /// entries with other readers. The client's ID also moves past entries that are left out, with
+    /// the next keep-alive.
+    ///
+    /// The closure is called for each entry before it is given, while the subscription or its body
+    /// is polled, so it must not block. If it panics, the body ends with an error.
+    pub fn filter(mut self, filter: impl FnMut(&Entry) -> bool + Send + 'static) -> Self {
+        self.reader.transform().filter(filter);
+        self
+    }
+
+    /// Replaces the event of each entry by that which the closure returns. The entry keeps its ID,
+    /// topic and key; an ID of the returned event is not used.
+    ///
+    /// A changed event is encoded for this reader alone. See [`filter`](Self::filter) for how the
+    /// closure is called.
+    pub fn map(mut self, map: impl FnMut(&Entry) -> Event + Send + 'static) -> Self {
+        self.reader.transform().map(map);
         self
     }
 
@@ -114,7 +149,20 @@ impl Subscription {
     ///
     /// This method is cancel safe. If the future is dropped, no entry is lost.
     pub async fn next(&mut self) -> Option<Result<Entry, Lagged>> {
-        poll_fn(|cx| self.reader.poll_entry(cx)).await
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Polls for the next entry, for hand-written futures. See [`next`](Self::next).
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Entry, Lagged>>> {
+        self.reader.poll_entry(cx)
+    }
+
+    /// Turns the subscription into a stream of entries, for combinators in a handler.
+    ///
+    /// A body that is made from the stream reports no gap and does not start with an ID. Use
+    /// [`into_body`](Self::into_body) for that.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Entry, Lagged>> + Send + Sync + Unpin + 'static {
+        EntryStream { subscription: self }
     }
 
     /// Turns the subscription into a body, which joins the entries that are ready and shares their
@@ -122,30 +170,68 @@ impl Subscription {
     ///
     /// The body starts with an event ID, so that a client that is disconnected before its first
     /// event can resume; or with the gap, if there is one. The [settings](EventBody) of a body
-    /// apply.
+    /// apply. The [extensions](Self::extensions) are those of its
+    /// [`StreamEnd`](crate::StreamEnd::extensions).
     pub fn into_body(self) -> EventBody {
-        let source = self.into_source(Arc::new(Extensions::new()));
-        EventBody::with_source(Arc::default(), AcceptedStream::without_request(), source)
-    }
-
-    pub(super) fn into_source(self, extensions: Arc<Extensions>) -> Box<dyn ExternalSource> {
-        self.reader.set_session(extensions);
-        Box::new(SubscriptionSource::new(self.reader))
+        let mut accepted = AcceptedStream::without_request();
+        match self.reader.session() {
+            Some(session) => accepted.extensions = (*session).clone(),
+            // `Hub::disconnect` and `Hub::sessions` see the reader from here on.
+            None => self.reader.set_session(Arc::default()),
+        }
+        let source = Box::new(SubscriptionSource::new(self.reader));
+        EventBody::with_source(Arc::default(), accepted, source)
     }
 }
 
-impl Stream for Subscription {
+/// Opens a subscription. It starts as the selection says, or after the event with the ID `last`.
+pub(super) async fn subscribe(
+    node: Arc<Node>,
+    selection: Selection,
+    last: Option<String>,
+) -> Result<Subscription, SubscribeError> {
+    open(node, selection, last, None).await.map(Subscription::new)
+}
+
+/// Opens a subscription as the source of a body. If that has to wait, the body waits. Returns `None`
+/// if the reader would never get anything: all of its topics have ended, and it has everything.
+pub(super) fn source(
+    node: Arc<Node>,
+    selection: Selection,
+    last: Option<String>,
+    session: Arc<Extensions>,
+) -> Result<Option<Box<dyn ExternalSource>>, SubscribeError> {
+    node.check_limits(&selection)?;
+    let mut opening = Box::pin(open(node, selection, last, Some(session)));
+    // Most subscriptions do not wait. One that does is polled again by the body.
+    let mut cx = Context::from_waker(Waker::noop());
+    match opening.as_mut().poll(&mut cx) {
+        Poll::Pending => Ok(Some(Box::new(OpeningSource::new(opening)))),
+        Poll::Ready(opened) => {
+            let reader = opened?;
+            let is_exhausted = reader.is_exhausted();
+            Ok((!is_exhausted).then(|| Box::new(SubscriptionSource::new(reader)) as Box<_>))
+        }
+    }
+}
+
+/// The stream of a subscription.
+struct EntryStream {
+    subscription: Subscription,
+}
+
+impl Stream for EntryStream {
     type Item = Result<Entry, Lagged>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.get_mut().reader.poll_entry(cx)
+        self.get_mut().subscription.poll_next(cx)
     }
 }
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
-            .field("position", &self.reader.cursor().at())
+            .field("at", &self.reader.at())
             .field("resumption", self.reader.resumption())
             .finish_non_exhaustive()
     }

@@ -1,6 +1,7 @@
-//! A reader of the log: a cursor that waits, and leaves the log when it is dropped.
+//! A reader of the window: a cursor that waits, and leaves the window when it is dropped.
 
 use std::{
+    collections::VecDeque,
     future::Future,
     pin::pin,
     sync::Arc,
@@ -10,37 +11,61 @@ use std::{
 use http::Extensions;
 use tokio::{task::consume_budget, time::Instant};
 
-use super::cursor::{Cursor, ReadStep};
+use super::{
+    cursor::{Cursor, ReadStep},
+    transform::{Passed, Transform},
+};
 use crate::{
+    catch_panic::Panicked,
     event::{Event, EventId},
     hub::{
         entry::Entry,
         gap::{Gap, Lagged, Lagging, Resumption},
-        log::{JoinedChunk, ReadRange, Record},
         node::Node,
-        selection::Selection,
+        window::{Head, JoinedChunk, ReadRange, Record, RecordBatch, Seq, Wait},
     },
     lifecycle::AbortReason,
 };
 
-/// A reader of the log, as a subscription or the source of a body has it.
+/// How many records a subscription takes at a look. It holds references to them, not copies.
+const RECORDS_PER_LOOK: usize = 32;
+/// How many looks without an entry a reader takes before it lets other tasks run.
+const EMPTY_LOOKS: usize = 8;
+
+/// A reader of the window, as a subscription or the source of a body has it.
 ///
 /// `repr(C)` keeps the node next to the cursor's first fields, which every event needs as well.
 #[repr(C)]
 pub(super) struct ReaderHandle {
     /// The hub. Holding it does not keep the hub open: only its handles do.
     node: Arc<Node>,
-    /// The place in the log. It has the key with which the reader leaves the log.
+    /// The place in the window.
     cursor: Cursor,
+    /// Records that were read, but not given to the application yet.
+    ahead: Option<Box<Ahead>>,
+    /// Filters and maps, if there are some.
+    transform: Option<Box<Transform>>,
     /// How the reader started.
     resumption: Resumption,
+}
+
+/// Records that were read, but not given to the application yet. The cursor is after them.
+struct Ahead {
+    /// The records.
+    records: VecDeque<Arc<Record>>,
+    /// They are entries of the state.
+    is_state: bool,
+    /// The place before the first of them.
+    before: Head,
+    /// The number of removals before they were read. While it does not change, all are current.
+    removals: u64,
 }
 
 /// What a reader is given, as the source of a body.
 pub(super) enum Delivery {
     /// The next events.
     Chunk(JoinedChunk),
-    /// Records were trimmed before they were read. The reader has ended if
+    /// Records were removed before they were read. The reader has ended if
     /// [`ReaderHandle::is_over`].
     Gap(Gap),
     /// All of the state was delivered.
@@ -49,26 +74,14 @@ pub(super) enum Delivery {
     End,
     /// `Hub::disconnect` has ended the reader.
     Revoked,
+    /// A filter or a map has panicked.
+    Failed(Panicked),
 }
 
 impl ReaderHandle {
-    /// Adds a reader to the log, which starts at the head, or after the event with the ID `last`.
-    pub(super) fn new(node: Arc<Node>, selection: Selection, last: Option<&str>) -> Self {
-        let mut log = node.lock();
-        // A resumed reader must report a gap for expired records.
-        log.trim_aged(Instant::now());
-        let (cursor, resumption) = Cursor::start(&node, &mut log, selection, last);
-        let presence_changed = !log.readers.presence.changes.is_empty();
-        drop(log);
-        // From here on, dropping it removes the reader again.
-        let this = Self { node, cursor, resumption };
-        if presence_changed {
-            this.node.run_presence_hooks();
-        }
-        if let Resumption::Gap(gap) = &this.resumption {
-            Node::record_gap(gap.reason.as_str(), gap);
-        }
-        this
+    /// Creates a reader from a cursor in the window. From then on, dropping it removes the reader.
+    pub(super) fn new(node: Arc<Node>, cursor: Cursor, resumption: Resumption) -> Self {
+        Self { node, cursor, ahead: None, transform: None, resumption }
     }
 
     pub(super) fn resumption(&self) -> &Resumption {
@@ -79,7 +92,11 @@ impl ReaderHandle {
         &self.cursor
     }
 
-    /// Records that the client is sent an ID of the current position.
+    pub(super) fn transform(&mut self) -> &mut Transform {
+        self.transform.get_or_insert_with(|| Box::new(Transform::new()))
+    }
+
+    /// Records that the client is sent an ID of the current place.
     pub(super) fn set_id_sent(&mut self) {
         self.cursor.set_id_sent();
     }
@@ -89,9 +106,18 @@ impl ReaderHandle {
         self.cursor.is_over
     }
 
-    /// Returns the ID from which everything that was not read yet can be resumed.
+    /// Returns the place up to which the application was given everything.
+    pub(super) fn at(&self) -> Seq {
+        self.ahead.as_ref().map_or(self.cursor.at(), |ahead| ahead.before.seq)
+    }
+
+    /// Returns the ID from which everything that was not given yet can be resumed.
     pub(super) fn position(&self) -> EventId {
-        self.node.ids.reader_id(self.cursor.resumable_at(), self.cursor.tag)
+        let position = match &self.ahead {
+            Some(ahead) if !ahead.is_state => ahead.before.position,
+            _ => self.cursor.resumable_at(),
+        };
+        self.node.ids.reader_id(position, self.cursor.group.tag)
     }
 
     /// Returns the event that reports a gap to the client, or `None` if the hook omits it.
@@ -101,44 +127,49 @@ impl ReaderHandle {
 
     /// Returns why the reader was ended, or would be at its next read. It does not read.
     pub(super) fn abort_reason(&self) -> Option<AbortReason> {
-        let log = self.node.lock();
-        if log.readers.by_key[self.cursor.reader].is_cut {
+        let group = &self.cursor.group;
+        if group.is_cut(self.cursor.reader) {
             return Some(AbortReason::Revoked);
         }
-        let trimmed = log.groups.by_key[self.cursor.group].trimmed;
-        let has_lagged = self.cursor.is_over || self.cursor.has_missed(trimmed);
+        let too_old = self.node.too_old().map_or(0, |too_old| group.too_old_until(too_old));
+        let gone = group.coverage().max(too_old);
+        let has_lagged =
+            self.cursor.is_over || (!self.cursor.is_state() && self.cursor.has_missed(gone));
         (self.node.lagging == Lagging::Evict && has_lagged).then_some(AbortReason::Evicted)
+    }
+
+    /// Returns whether the reader has nothing to read, now and later: all of its topics have ended.
+    pub(super) fn is_exhausted(&self) -> bool {
+        let at = self.cursor.at();
+        !matches!(self.resumption, Resumption::Gap(_))
+            && !self.cursor.is_state()
+            && self.cursor.group.is_finished(self.node.counters.head().seq)
+            && self.cursor.group.first_after(at, Seq::MAX, self.node.too_old()).is_none()
     }
 
     /// Returns whether nothing more will be published.
     pub(super) fn is_closed(&self) -> bool {
-        self.node.lock().is_closed
+        self.node.counters.is_closed()
+            || self.cursor.group.is_finished(self.node.counters.head().seq)
     }
 
     /// Returns whether `Hub::disconnect` has ended the reader, or stores the waker for that case
     /// alone.
     pub(super) fn poll_revoked(&self, cx: &Context<'_>) -> bool {
-        let mut log = self.node.lock();
-        if log.readers.by_key[self.cursor.reader].is_cut {
-            return true;
+        match self.cursor.group.wait_for_cut(self.cursor.reader, cx) {
+            Wait::Cut => true,
+            Wait::Stored(_old) => false,
         }
-        let old = log.wait_for_cut(self.cursor.reader, cx);
-        drop(log);
-        drop(old);
-        false
     }
 
     /// Sets the extensions by which `Hub::disconnect` finds the reader.
     pub(super) fn set_session(&self, extensions: Arc<Extensions>) {
-        // Dropped after the lock is released: extensions are values of the application.
-        let _unused = {
-            let mut log = self.node.lock();
-            match &mut log.readers.by_key[self.cursor.reader].session {
-                // Empty extensions do not replace those that the application has set.
-                Some(_) if extensions.is_empty() => Some(extensions),
-                session => session.replace(extensions),
-            }
-        };
+        let _unused = self.cursor.group.set_session(self.cursor.reader, extensions);
+    }
+
+    /// Returns the extensions by which `Hub::disconnect` finds the reader.
+    pub(super) fn session(&self) -> Option<Arc<Extensions>> {
+        self.cursor.group.session(self.cursor.reader)
     }
 
     /// Returns the next entry.
@@ -146,32 +177,41 @@ impl ReaderHandle {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Entry, Lagged>>> {
-        // A reader with a long backlog never waits, so it lets other tasks run by tokio's budget.
-        ready!(pin!(consume_budget()).poll(cx));
+        let mut looks = 0;
         loop {
+            if let Some((record, is_state)) = self.take_ahead() {
+                match self.pass(entry_of(record, is_state)) {
+                    Ok(Some(entry)) => {
+                        self.cursor.has_read = true;
+                        return Poll::Ready(Some(Ok(entry)));
+                    }
+                    Ok(None) => continue,
+                    Err(panicked) => std::panic::resume_unwind(Box::new(panicked.to_string())),
+                }
+            }
             if self.cursor.is_over {
                 return Poll::Ready(None);
             }
-            let mut log = self.node.lock();
-            match self.cursor.next_step(&self.node, &mut log) {
-                ReadStep::Wait => {
-                    let old = log.wait(self.cursor.reader, cx);
-                    drop(log);
-                    drop(old);
-                    return Poll::Pending;
-                }
+            // A reader with a long backlog never waits, so it lets other tasks run by tokio's
+            // budget, or without a runtime after some looks.
+            ready!(pin!(consume_budget()).poll(cx));
+            if looks == EMPTY_LOOKS {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            looks += 1;
+            let limit = Cursor::limit(&self.node, RECORDS_PER_LOOK);
+            match self.cursor.next_step(&self.node, limit.too_old) {
+                ReadStep::Wait(head) => ready!(self.poll_wait(head, cx)),
                 ReadStep::Read(range) => {
-                    let batch = log.collect(self.cursor.group, range, 1);
-                    self.cursor.advance_cursor(batch.end, range, batch.len(), &log);
-                    drop(log);
-                    // The search may end without a record: it is limited to a number of steps.
-                    let Some(record) = batch.first else { continue };
-                    self.cursor.has_read = true;
-                    return Poll::Ready(Some(Ok(entry_of(record, range))));
+                    let removals = self.node.counters.removals();
+                    let before = Head { seq: range.after, position: self.cursor.position() };
+                    if let Some(batch) = self.cursor.read(&self.node, range, limit) {
+                        self.set_ahead(batch, range.is_state, before, removals);
+                    }
                 }
                 ReadStep::StateDone => {}
                 ReadStep::Gap(gap) => {
-                    drop(log);
                     Node::record_gap("lagged", &gap);
                     return Poll::Ready(Some(Err(Lagged { gap })));
                 }
@@ -180,77 +220,192 @@ impl ReaderHandle {
         }
     }
 
+    /// Waits for a record after the head, or returns ready if there is one already.
+    #[inline]
+    fn poll_wait(&mut self, head: Seq, cx: &Context<'_>) -> Poll<()> {
+        match self.cursor.group.wait(self.cursor.reader, cx) {
+            Wait::Cut => Poll::Ready(()),
+            Wait::Stored(_old) => {
+                // The group is armed. What was published before is found here, what is published
+                // later wakes the reader.
+                let is_current =
+                    self.node.counters.head().seq == head && !self.node.counters.is_closed();
+                if is_current { Poll::Pending } else { Poll::Ready(()) }
+            }
+        }
+    }
+
+    fn set_ahead(&mut self, batch: RecordBatch, is_state: bool, before: Head, removals: u64) {
+        let RecordBatch { first, more, .. } = batch;
+        let Some(first) = first else { return };
+        let mut records = VecDeque::from(more);
+        records.push_front(first);
+        self.ahead = Some(Box::new(Ahead { records, is_state, before, removals }));
+    }
+
+    /// Takes the next record that was read before, if the application may still be given it.
+    #[inline]
+    fn take_ahead(&mut self) -> Option<(Arc<Record>, bool)> {
+        let ahead = self.ahead.as_mut()?;
+        if self.cursor.group.is_cut(self.cursor.reader) {
+            self.ahead = None;
+            return None;
+        }
+        let record = ahead.records.front()?;
+        let is_unchanged = !self.node.has_max_age
+            && record.expires_at.is_none()
+            && self.node.counters.removals() == ahead.removals;
+        if !is_unchanged {
+            let too_old = self.node.too_old();
+            let is_current = if ahead.is_state {
+                !record.is_removed() && record.is_young(too_old)
+            } else {
+                self.cursor.is_current(record, ahead.before.seq, too_old)
+            };
+            if !is_current {
+                // The reader looks again, from where it was.
+                self.cursor.move_back(ahead.before);
+                self.ahead = None;
+                return None;
+            }
+        }
+        let record = ahead.records.pop_front()?;
+        ahead.before = Head { seq: record.seq, position: record.position };
+        let is_state = ahead.is_state;
+        if ahead.records.is_empty() {
+            self.ahead = None;
+        }
+        Some((record, is_state))
+    }
+
+    fn pass(&mut self, entry: Entry) -> Result<Option<Entry>, Panicked> {
+        match &mut self.transform {
+            None => Ok(Some(entry)),
+            Some(transform) => Ok(transform.apply(entry)?.map(|passed| passed.entry)),
+        }
+    }
+
     /// Returns the next chunk, or the next of the other things that a body reports.
     // Inlined, so that a chunk is written once, to where the body takes it from.
     #[inline]
     pub(super) fn poll_delivery(&mut self, cx: &Context<'_>) -> Poll<Delivery> {
+        if self.ahead.is_some() {
+            // The subscription was read before it became a body.
+            self.drop_ahead();
+        }
+        let mut looks = 0;
         loop {
             if self.cursor.is_over {
                 return Poll::Ready(Delivery::End);
             }
-            let mut log = self.node.lock();
-            let range = match self.cursor.next_step(&self.node, &mut log) {
+            let limit = Cursor::limit(&self.node, usize::MAX);
+            let range = match self.cursor.next_step(&self.node, limit.too_old) {
                 ReadStep::Read(range) => range,
-                ReadStep::Wait => {
-                    let old = log.wait(self.cursor.reader, cx);
-                    drop(log);
-                    drop(old);
-                    return Poll::Pending;
+                ReadStep::Wait(head) => {
+                    ready!(self.poll_wait(head, cx));
+                    continue;
                 }
                 ReadStep::Gap(gap) => return Poll::Ready(Delivery::Gap(gap)),
                 ReadStep::StateDone => return Poll::Ready(Delivery::StateDone),
                 ReadStep::End => return Poll::Ready(Delivery::End),
                 ReadStep::Revoked => return Poll::Ready(Delivery::Revoked),
             };
-            if let Some(chunk) = log.groups.chunks.find(self.cursor.group, range).cloned() {
-                self.cursor.advance_cursor(chunk.end, range, chunk.events, &log);
-                return Poll::Ready(Delivery::Chunk(chunk));
+            if looks == EMPTY_LOOKS {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
-            let batch = log.collect(self.cursor.group, range, usize::MAX);
-            self.cursor.advance_cursor(batch.end, range, batch.len(), &log);
-            let is_shared = log.groups.by_key[self.cursor.group].readers > 1;
-            let is_state = range.state_to.is_some();
-            let removals = log.groups.chunks.removals;
-            if !batch.more.is_empty() {
-                // Joining copies up to 64 KiB, so it is done without the lock. A record that is
-                // removed meanwhile is delivered to this reader, but must not be cached for later
-                // ones.
-                drop(log);
-                let Some(chunk) = JoinedChunk::join(&batch, is_state) else { continue };
-                if is_shared {
-                    let mut log = self.node.lock();
-                    if log.groups.chunks.removals == removals {
-                        log.groups.chunks.insert(self.cursor.group, range, chunk.clone());
-                    }
+            looks += 1;
+            let removals = self.node.counters.removals();
+            let is_shared = self.transform.is_none() && self.cursor.takes_all();
+            if is_shared && self.cursor.group.is_shared() {
+                if let Some(chunk) = self.find_chunk(range, removals, limit.too_old) {
+                    return Poll::Ready(Delivery::Chunk(chunk));
                 }
-                return Poll::Ready(Delivery::Chunk(chunk));
             }
-            let Some(chunk) = JoinedChunk::join(&batch, is_state) else { continue };
-            if is_shared {
-                log.groups.chunks.insert(self.cursor.group, range, chunk.clone());
+            let Some(batch) = self.cursor.read(&self.node, range, limit) else { continue };
+            let chunk = match &mut self.transform {
+                Some(transform) => transformed(transform, &batch, range),
+                None => Ok(JoinedChunk::join(&batch, range.is_state)),
+            };
+            match chunk {
+                // The search may end without a record: it is limited to a number of steps.
+                Ok(None) => {}
+                Ok(Some(chunk)) => {
+                    if is_shared && chunk.events > 1 && self.cursor.group.is_shared() {
+                        self.share_chunk(range, &chunk, &batch, removals);
+                    }
+                    return Poll::Ready(Delivery::Chunk(chunk));
+                }
+                Err(panicked) => return Poll::Ready(Delivery::Failed(panicked)),
             }
-            return Poll::Ready(Delivery::Chunk(chunk));
+        }
+    }
+
+    /// Returns a chunk that another reader of the group has joined, and moves after it.
+    fn find_chunk(
+        &mut self,
+        range: ReadRange,
+        removals: u64,
+        too_old: Option<Instant>,
+    ) -> Option<JoinedChunk> {
+        let group = self.cursor.group.number;
+        let chunk = self.node.chunks().find(group, range, removals, too_old)?;
+        // As after a search: something may have been removed since the last check.
+        let gone = self.cursor.group.coverage();
+        if !range.is_state && self.cursor.has_missed(gone) {
+            return None;
+        }
+        let end = Head { seq: chunk.end, position: chunk.end_position };
+        self.cursor.move_to(end, range, Some(chunk.events));
+        Some(chunk)
+    }
+
+    /// Caches a chunk for the other readers of the group.
+    fn share_chunk(&self, range: ReadRange, chunk: &JoinedChunk, batch: &RecordBatch, removals: u64) {
+        let group = self.cursor.group.number;
+        let replaced =
+            self.node.chunks().insert(group, range, chunk.clone(), batch, removals);
+        drop(replaced);
+    }
+
+    fn drop_ahead(&mut self) {
+        if let Some(ahead) = self.ahead.take() {
+            self.cursor.move_back(ahead.before);
         }
     }
 }
 
-fn entry_of(record: Arc<Record>, range: ReadRange) -> Entry {
-    match range.state_to {
-        Some(_) => Entry::of_state(record),
-        None => Entry::new(record),
+/// Passes the records of a batch through filters and maps, and joins those that pass. Returns `None`
+/// if none does.
+fn transformed(
+    transform: &mut Transform,
+    batch: &RecordBatch,
+    range: ReadRange,
+) -> Result<Option<JoinedChunk>, Panicked> {
+    let mut passed = Vec::new();
+    let mut kept = RecordBatch::empty_like(batch);
+    let mut is_mapped = false;
+    for record in batch.records() {
+        let entry = entry_of(record.clone(), range.is_state);
+        if let Some(Passed { entry, is_mapped: is_changed }) = transform.apply(entry)? {
+            is_mapped |= is_changed;
+            kept.keep(record);
+            passed.push(entry.to_bytes());
+        }
     }
+    Ok(if is_mapped {
+        JoinedChunk::join_entries(&passed, &kept, range.is_state)
+    } else {
+        JoinedChunk::join(&kept, range.is_state)
+    })
+}
+
+fn entry_of(record: Arc<Record>, is_state: bool) -> Entry {
+    if is_state { Entry::of_state(record) } else { Entry::new(record) }
 }
 
 impl Drop for ReaderHandle {
     fn drop(&mut self) {
-        // `_gone` is dropped after the lock is released: it holds application values.
-        let (_gone, presence_changed) = {
-            let mut log = self.node.lock();
-            let gone = log.unsubscribe(self.cursor.reader);
-            (gone, !log.readers.presence.changes.is_empty())
-        };
-        if presence_changed {
-            self.node.run_presence_hooks();
-        }
+        self.node.leave(&self.cursor.group, self.cursor.reader);
     }
 }

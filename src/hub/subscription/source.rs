@@ -1,6 +1,11 @@
 //! A subscription as the source of a body.
 
-use std::task::{Context, Poll};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 
@@ -9,10 +14,12 @@ use crate::{
     body::ExternalSource,
     channel::{ChannelEnd, LastId, Polled, Segment},
     event::Event,
+    exclusive::Exclusive,
     hub::{
         gap::{Gap, Resumption},
-        log::JoinedChunk,
         node::Node,
+        subscribe_error::SubscribeError,
+        window::JoinedChunk,
     },
     lifecycle::AbortReason,
 };
@@ -45,7 +52,7 @@ impl SubscriptionSource {
             // A handler that has read entries has seen the gap before them.
             Resumption::Gap(_) if !reader.cursor().has_read => OpeningBlock::Gap,
             // The state is followed by an ID when all of it was sent.
-            Resumption::New if reader.cursor().is_live() => OpeningBlock::Position,
+            Resumption::New if !reader.cursor().is_state() => OpeningBlock::Position,
             _ => OpeningBlock::None,
         };
         Self { opening, reader }
@@ -110,6 +117,9 @@ impl ExternalSource for SubscriptionSource {
             Delivery::Revoked => {
                 return Polled::End(ChannelEnd::Aborted(AbortReason::Revoked));
             }
+            Delivery::Failed(panicked) => {
+                return Polled::End(ChannelEnd::Failed(Arc::new(panicked)));
+            }
         };
         let JoinedChunk { bytes, events, last_id, .. } = chunk;
         if last_id.is_some() {
@@ -129,11 +139,80 @@ impl ExternalSource for SubscriptionSource {
     }
 
     fn refresh(&mut self) -> Option<Segment> {
-        (self.reader.cursor().is_id_outdated() && self.reader.cursor().is_live())
+        (self.reader.cursor().is_id_outdated() && !self.reader.cursor().is_state())
             .then(|| self.position_segment())
     }
 
     fn abort_reason(&mut self) -> Option<AbortReason> {
         self.reader.abort_reason()
+    }
+}
+
+/// A subscription that is being opened, as the source of a body: its response does not wait for that.
+pub(super) enum OpeningSource<F> {
+    /// It is being opened.
+    Opening(Exclusive<Pin<Box<F>>>),
+    /// It is open.
+    Open(Box<SubscriptionSource>),
+}
+
+impl<F> OpeningSource<F>
+where
+    F: Future<Output = Result<ReaderHandle, SubscribeError>> + Send,
+{
+    pub(super) fn new(opening: Pin<Box<F>>) -> Self {
+        Self::Opening(Exclusive::new(opening))
+    }
+
+    /// Returns the open source, or what the body is told until then.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Result<&mut SubscriptionSource, Polled> {
+        if let Self::Opening(opening) = self {
+            match opening.get_mut().as_mut().poll(cx) {
+                Poll::Pending => return Err(Polled::Empty),
+                Poll::Ready(Err(error)) => {
+                    return Err(Polled::End(ChannelEnd::Failed(Arc::new(error))));
+                }
+                Poll::Ready(Ok(reader)) => {
+                    *self = Self::Open(Box::new(SubscriptionSource::new(reader)));
+                }
+            }
+        }
+        match self {
+            Self::Open(source) => Ok(source),
+            Self::Opening(_) => Err(Polled::Empty),
+        }
+    }
+}
+
+impl<F> ExternalSource for OpeningSource<F>
+where
+    F: Future<Output = Result<ReaderHandle, SubscribeError>> + Send,
+{
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Polled {
+        match self.poll_open(cx) {
+            Ok(source) => source.poll_item(cx),
+            Err(polled) => polled,
+        }
+    }
+
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Polled {
+        match self.poll_open(cx) {
+            Ok(source) => source.poll_held(cx),
+            Err(polled) => polled,
+        }
+    }
+
+    fn refresh(&mut self) -> Option<Segment> {
+        match self {
+            Self::Opening(_) => None,
+            Self::Open(source) => source.refresh(),
+        }
+    }
+
+    fn abort_reason(&mut self) -> Option<AbortReason> {
+        match self {
+            Self::Opening(_) => None,
+            Self::Open(source) => source.abort_reason(),
+        }
     }
 }

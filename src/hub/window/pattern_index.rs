@@ -1,19 +1,20 @@
 //! An index of patterns by their segments, which finds those that match a topic without a visit to
 //! each.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use super::keys::GroupKey;
+use super::keys::PatternKey;
 use crate::hub::{pattern::Pattern, topic::Topic};
 
-/// The patterns of all groups, as a tree: a node for each segment.
+/// The patterns of a window, as a tree: a node for each segment. The maps are trees as well: they
+/// never move all their entries in one step, and they give their memory back.
 #[derive(Debug, Default)]
 pub(super) struct PatternIndex {
     /// The next segments of the patterns that pass this node. Wildcards are segments like any
     /// other.
-    children: HashMap<Box<str>, Self>,
-    /// The groups that have the pattern that ends here.
-    ends: Vec<GroupKey>,
+    children: BTreeMap<Box<str>, Self>,
+    /// The pattern that ends here.
+    end: Option<PatternKey>,
 }
 
 /// The wildcard for one segment.
@@ -22,44 +23,49 @@ const ONE: &str = "*";
 const REST: &str = ">";
 
 impl PatternIndex {
-    pub(super) fn insert(&mut self, pattern: &Pattern, group: GroupKey) {
+    pub(super) fn insert(&mut self, pattern: &Pattern, key: PatternKey) {
         let mut node = self;
         for segment in pattern.segments() {
             node = node.children.entry(segment.into()).or_default();
         }
-        node.ends.push(group);
+        node.end = Some(key);
     }
 
-    pub(super) fn remove(&mut self, pattern: &Pattern, group: GroupKey) {
-        self.remove_below(&mut pattern.segments(), group);
+    pub(super) fn get(&self, pattern: &Pattern) -> Option<PatternKey> {
+        let mut segments = pattern.segments();
+        segments.try_fold(self, |node, segment| node.children.get(segment))?.end
     }
 
-    fn remove_below<'a>(&mut self, segments: &mut impl Iterator<Item = &'a str>, group: GroupKey) {
+    pub(super) fn remove(&mut self, pattern: &Pattern) {
+        self.remove_below(&mut pattern.segments());
+    }
+
+    fn remove_below<'a>(&mut self, segments: &mut impl Iterator<Item = &'a str>) {
         let Some(segment) = segments.next() else {
-            self.ends.retain(|end| *end != group);
+            self.end = None;
             return;
         };
         let Some(child) = self.children.get_mut(segment) else { return };
-        child.remove_below(segments, group);
-        if child.children.is_empty() && child.ends.is_empty() {
+        child.remove_below(segments);
+        if child.children.is_empty() && child.end.is_none() {
             self.children.remove(segment);
         }
     }
 
-    /// Returns the groups that have a pattern that matches, each once, sorted.
-    pub(super) fn matches(&self, topic: &Topic) -> Vec<GroupKey> {
+    /// Returns the patterns that match a topic, sorted.
+    pub(super) fn matches(&self, topic: &Topic) -> Vec<PatternKey> {
         let mut found = Vec::new();
         if !self.children.is_empty() {
             self.find(Some(topic.as_str()), &mut found);
             found.sort_unstable();
-            found.dedup();
+            found.shrink_to_fit();
         }
         found
     }
 
-    fn find(&self, rest: Option<&str>, found: &mut Vec<GroupKey>) {
+    fn find(&self, rest: Option<&str>, found: &mut Vec<PatternKey>) {
         let Some(rest) = rest else {
-            found.extend(&self.ends);
+            found.extend(self.end);
             return;
         };
         let (segment, after) = match rest.split_once('.') {
@@ -67,7 +73,7 @@ impl PatternIndex {
             None => (rest, None),
         };
         if let Some(all) = self.children.get(REST) {
-            found.extend(&all.ends);
+            found.extend(all.end);
         }
         if let Some(child) = self.children.get(ONE) {
             child.find(after, found);
@@ -83,26 +89,27 @@ impl PatternIndex {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::slab::SlabKey, *};
+    use super::*;
 
     #[test]
     fn it_finds_what_matching_each_finds() {
         let patterns = ["*", ">", "a", "a.*", "a.>", "*.b", "a.*.c", "*.*", "a.b.>", "*.>"];
         let patterns = patterns.map(|pattern| Pattern::new(pattern).unwrap());
-        let groups = || (0..).map(GroupKey::from_index).zip(&patterns);
+        let keys = || (0..).map(PatternKey).zip(&patterns);
         let mut index = PatternIndex::default();
-        for (group, pattern) in groups() {
-            index.insert(pattern, group);
+        for (key, pattern) in keys() {
+            index.insert(pattern, key);
+            assert_eq!(index.get(pattern), Some(key));
         }
         for topic in ["a", "b", "a.b", "a.b.c", "a.b.d.e", "*", ">", "a.*", "a.>", "", "a..c", "."]
         {
             let Ok(topic) = Topic::try_from(topic) else { continue };
-            let expected = groups().filter(|(_, pattern)| pattern.matches(&topic));
-            let expected: Vec<GroupKey> = expected.map(|(group, _)| group).collect();
+            let expected = keys().filter(|(_, pattern)| pattern.matches(topic.as_str()));
+            let expected: Vec<PatternKey> = expected.map(|(key, _)| key).collect();
             assert_eq!(index.matches(&topic), expected, "{topic}");
         }
-        for (group, pattern) in groups() {
-            index.remove(pattern, group);
+        for (_, pattern) in keys() {
+            index.remove(pattern);
         }
         assert!(index.children.is_empty());
     }

@@ -21,7 +21,7 @@ macro_rules! slab_key {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
         pub(in crate::hub) struct $name(u32);
 
-        impl $crate::hub::log::slab::SlabKey for $name {
+        impl $crate::hub::window::slab::SlabKey for $name {
             fn from_index(index: u32) -> Self {
                 Self(index)
             }
@@ -39,6 +39,7 @@ pub(super) use slab_key;
 const SPARE: usize = 64;
 
 /// A slab that reuses the smallest free key, so that it can shrink.
+#[derive(Debug)]
 pub(in crate::hub) struct Slab<K, T> {
     /// The values by their keys. The last slot is never empty.
     slots: Vec<Option<T>>,
@@ -57,21 +58,28 @@ impl<K: SlabKey, T> Slab<K, T> {
     }
 
     pub(super) fn insert(&mut self, value: T) -> K {
+        self.insert_with(|_| value)
+    }
+
+    /// Inserts a value that is made with its key.
+    pub(super) fn insert_with(&mut self, value: impl FnOnce(K) -> T) -> K {
         self.len += 1;
         while let Some(Reverse(index)) = self.free.pop() {
             if let Some(slot @ None) = self.slots.get_mut(index as usize) {
-                *slot = Some(value);
-                return K::from_index(index);
+                let key = K::from_index(index);
+                *slot = Some(value(key));
+                return key;
             }
         }
         let used = self.slots.len();
         let index = u32::try_from(used).expect("four billion values do not fit in memory");
         if used == self.slots.capacity() {
-            // Grows by a quarter, where a vector doubles: a hub has few slabs, and they are large.
-            self.slots.reserve_exact(used / 4 + 4);
+            // Grows by a quarter, where a vector doubles: some slabs are large.
+            self.slots.reserve_exact(used / 4 + 1);
         }
-        self.slots.push(Some(value));
-        K::from_index(index)
+        let key = K::from_index(index);
+        self.slots.push(Some(value(key)));
+        key
     }
 
     pub(super) fn remove(&mut self, key: K) -> Option<T> {
@@ -96,13 +104,19 @@ impl<K: SlabKey, T> Slab<K, T> {
         self.slots.get(key.index())?.as_ref()
     }
 
-    pub(in crate::hub) fn iter(&self) -> impl Iterator<Item = (K, &T)> {
-        let slots = (0..).zip(&self.slots);
-        slots.filter_map(|(index, slot)| Some((K::from_index(index), slot.as_ref()?)))
+    pub(super) fn get_mut(&mut self, key: K) -> Option<&mut T> {
+        self.slots.get_mut(key.index())?.as_mut()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.slots.iter_mut().filter_map(Option::as_mut)
+    /// Returns how many slots there are, with and without a value.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Visits `most` slots, from an index on, and returns the values in them.
+    pub(super) fn some(&self, from: usize, most: usize) -> impl Iterator<Item = (K, &T)> {
+        let slots = self.slots.iter().enumerate().skip(from).take(most);
+        slots.filter_map(|(index, slot)| Some((K::from_index(index as u32), slot.as_ref()?)))
     }
 }
 
@@ -154,7 +168,7 @@ mod tests {
             }
             assert_eq!(slab.len(), map.len());
         }
-        let all: Vec<_> = slab.iter().map(|(key, value)| (key, *value)).collect();
+        let all: Vec<_> = slab.some(0, usize::MAX).map(|(key, value)| (key, *value)).collect();
         assert_eq!(all, map.into_iter().collect::<Vec<_>>());
         let stays = slab.insert(0);
         for (key, _) in all {

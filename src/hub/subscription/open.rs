@@ -1,0 +1,227 @@
+//! Opening a subscription: the reader joins the window, and its start is found.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use http::Extensions;
+use tokio::time::Instant;
+
+use super::{
+    cursor::{Cursor, Newest, Progress, ReadPhase, new_gap},
+    reader::ReaderHandle,
+};
+use crate::hub::{
+    gap::{GapReason, Resumption},
+    ids::ParsedId,
+    node::Node,
+    selection::{Selection, StartAt, TopicSet},
+    subscribe_error::SubscribeError,
+    window::{Backfill, Group, Head, Place, ReaderKey, Seq, Window},
+};
+
+/// A reader that has joined its group, and leaves it when it is dropped before it has started.
+struct Joined {
+    node: Arc<Node>,
+    group: Arc<Group>,
+    reader: ReaderKey,
+    /// A [`ReaderHandle`] leaves the group instead.
+    is_started: bool,
+}
+
+/// Where a reader starts, and how that relates to its last event ID.
+struct Start {
+    /// The place.
+    at: Head,
+    /// What is read first.
+    phase: ReadPhase,
+    /// Why events may be missing, if they may.
+    gap: Option<GapReason>,
+    /// The reader resumes with everything.
+    is_complete: bool,
+}
+
+/// Adds a reader to the window, which starts as the selection says, or after the event with the ID
+/// `last`.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the reader leaves.
+pub(super) async fn open(
+    node: Arc<Node>,
+    selection: Selection,
+    last: Option<String>,
+    session: Option<Arc<Extensions>>,
+) -> Result<ReaderHandle, SubscribeError> {
+    node.check_limits(&selection)?;
+    let joined = Joined::new(node, selection.set)?;
+    if let Some(session) = session {
+        // `Hub::disconnect` sees the reader from here on.
+        let _none = joined.group.set_session(joined.reader, session);
+    }
+    let parsed = last.map(|last| joined.node.ids.parse(&last));
+    if joined.needs_history(parsed, selection.start) {
+        joined.fill_patterns().await;
+    }
+    Ok(joined.start(parsed, selection.start))
+}
+
+impl Joined {
+    fn new(node: Arc<Node>, set: TopicSet) -> Result<Self, SubscribeError> {
+        let hash = node.hash(&set);
+        let now = Instant::now();
+        let joined = {
+            let mut window = node.lock();
+            window.maintain(now);
+            window.join(set, hash, now)
+        };
+        let (group, reader) = joined.map_err(SubscribeError::too_many_named_topics)?;
+        // From here on, dropping it removes the reader again.
+        let this = Self { node, group, reader, is_started: false };
+        this.node.run_presence_hooks();
+        Ok(this)
+    }
+
+    /// Returns whether the reader needs records that were published before one of its patterns was
+    /// added.
+    fn needs_history(&self, last: Option<ParsedId>, start: StartAt) -> bool {
+        let Some(last) = last else { return start != StartAt::Now && self.group.lacks(0) };
+        let place = last.position().map(|position| self.node.lock().place_of(position));
+        match place {
+            Some(Place::At(at)) => self.group.lacks(at),
+            _ => self.group.lacks(0),
+        }
+    }
+
+    /// Adds the records that were published before the group's patterns were added, some at a time.
+    async fn fill_patterns(&self) {
+        for (source, filled) in self.group.patterns() {
+            filled
+                .get_or_init(|| async {
+                    let Some(mut backfill) = Backfill::new(source) else { return };
+                    loop {
+                        let has_more = self.node.lock().visit_topics(&mut backfill);
+                        backfill.collect();
+                        tokio::task::yield_now().await;
+                        if !has_more {
+                            break;
+                        }
+                    }
+                    backfill.sort();
+                    self.node.lock().start_prepend(&backfill);
+                    while self.node.lock().prepend_some(&mut backfill) {
+                        tokio::task::yield_now().await;
+                    }
+                })
+                .await;
+        }
+    }
+
+    /// Starts the reader.
+    fn start(mut self, last: Option<ParsedId>, start: StartAt) -> ReaderHandle {
+        let too_old = self.node.too_old();
+        let (cursor, resumption) = {
+            let mut window = self.node.lock();
+            let head = self.node.counters.head();
+            let gone = self.gone(too_old).min(head.seq);
+            let start = match last {
+                None => new_start(&window, &self.group, start, head),
+                Some(last) => resumed(&window, &self.group, last, start, head, gone),
+            };
+            // What was gone before the start is reported here, and not again.
+            let progress = Progress::new(start.at, gone);
+            let resumption = match start.gap {
+                None if start.is_complete => Resumption::Complete,
+                None => Resumption::New,
+                Some(reason) => {
+                    window.gaps += 1;
+                    let at = start.at.seq;
+                    let missed = (reason == GapReason::Trimmed && last.is_some())
+                        .then(|| window.missed_since(&self.group, at, too_old));
+                    let first = self.group.first_after(at, head.seq, too_old);
+                    Resumption::Gap(new_gap(reason, first, missed.flatten()))
+                }
+            };
+            let has_gap = start.gap.is_some();
+            let group = self.group.clone();
+            (Cursor::new(group, self.reader, progress, start.phase, has_gap), resumption)
+        };
+        if let Resumption::Gap(gap) = &resumption {
+            Node::record_gap(gap.reason.as_str(), gap);
+        }
+        self.is_started = true;
+        ReaderHandle::new(self.node.clone(), cursor, resumption)
+    }
+
+    fn gone(&self, too_old: Option<Instant>) -> Seq {
+        let too_old = too_old.map_or(0, |too_old| self.group.too_old_until(too_old));
+        self.group.coverage().max(too_old)
+    }
+}
+
+/// Returns where a reader starts that has no last event ID.
+fn new_start(window: &Window, group: &Group, start: StartAt, head: Head) -> Start {
+    let (at, phase, gap) = match start {
+        StartAt::Now => (head, ReadPhase::Live, None),
+        StartAt::State => (head, ReadPhase::State { at: 0, to: head }, None),
+        StartAt::Start => {
+            let gap = group.has_lost_its_start().then_some(GapReason::Trimmed);
+            (window.head_at(group.began_at()), ReadPhase::Live, gap)
+        }
+        StartAt::Last(number) => {
+            let first = group.newest(number, head.seq).unwrap_or(1);
+            let newest = Newest { number, to: head.seq, firsts: BTreeMap::new() };
+            let at = window.head_at(first.saturating_sub(1).min(head.seq));
+            (at, ReadPhase::Newest(Box::new(newest)), None)
+        }
+    };
+    Start { at, phase, gap, is_complete: false }
+}
+
+/// Returns where a reader starts after its last event ID.
+fn resumed(
+    window: &Window,
+    group: &Group,
+    last: ParsedId,
+    start: StartAt,
+    head: Head,
+    gone: Seq,
+) -> Start {
+    let is_foreign = |at: Seq| match last {
+        ParsedId::Event(_, tag) => !window.may_belong_to(group, at, tag),
+        ParsedId::ReaderPosition(_, tag) => tag != group.tag,
+        ParsedId::LogPosition(_) | ParsedId::OtherEpoch | ParsedId::Unknown => false,
+    };
+    let (at, gap) = match last.position().map(|position| (position, window.place_of(position))) {
+        None if last == ParsedId::OtherEpoch => (None, Some(GapReason::OtherEpoch)),
+        None => (None, Some(GapReason::Unknown)),
+        // This hub has not issued such a position, or has lost it.
+        Some((_, Place::Ahead | Place::Mismatch)) => (None, Some(GapReason::Unknown)),
+        Some((position, Place::At(seq))) => {
+            let reason = if is_foreign(seq) {
+                Some(GapReason::OtherTopic)
+            } else {
+                (gone > seq).then_some(GapReason::Trimmed)
+            };
+            (Some(Head { seq, position }), reason)
+        }
+        Some((position, Place::Before)) => {
+            (Some(Head { seq: 0, position }), Some(GapReason::Trimmed))
+        }
+    };
+    // With an ID that tells nothing of what the client has, the state is of more use than the
+    // history.
+    let is_of_no_use = gap.is_some_and(|reason| reason != GapReason::Trimmed);
+    if is_of_no_use && start == StartAt::State {
+        let phase = ReadPhase::State { at: 0, to: head };
+        return Start { at: head, phase, gap, is_complete: false };
+    }
+    let at = at.unwrap_or_default();
+    Start { at, phase: ReadPhase::Live, gap, is_complete: gap.is_none() }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if !self.is_started {
+            self.node.leave(&self.group, self.reader);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Publishing: a record is appended to its feeds, and the groups that wait for it are found.
+
+use std::{mem, sync::Arc};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{
+    Expiring, Touched, Window,
+    group::Armed,
+    keys::TopicKey,
+    record::{Draft, Record, RecordKind},
+    tables::TopicState,
+};
+use crate::hub::{backend::Position, topic::Topic};
+
+impl Window {
+    /// Returns whether a topic has ended, so that nothing can be published on it.
+    pub(in crate::hub) fn is_finished(&self, topic: &Topic) -> bool {
+        let key = self.topics.by_name.get(topic);
+        key.is_some_and(|key| self.topics.by_key[*key].source.end().is_some())
+    }
+
+    /// Appends an event. Readers see it after the next [`commit`](Self::commit).
+    ///
+    /// `position` is its position in the log. Without one, the window is the log, and counts.
+    pub(in crate::hub) fn append(
+        &mut self,
+        mut draft: Draft,
+        position: Option<Position>,
+        room: usize,
+        now: Instant,
+    ) -> Arc<Record> {
+        let now = self.head_time.map_or(now, |last| last.max(now));
+        self.head += 1;
+        let position = position.unwrap_or(Position::new(self.head));
+        (self.head_position, self.head_time) = (position, Some(now));
+        let topic_key = self.topic_or_insert(&draft.topic, now);
+        self.find_patterns(topic_key);
+        let topic = &mut self.topics.by_key[topic_key];
+        let encoded = match draft.event.take() {
+            Some(event) => self.ids.prepend_id_line(position, topic.tag, room, event),
+            None => (Bytes::new(), 0..0),
+        };
+        let record = Record::new(draft, self.head, position, topic_key, encoded, now);
+        let record = Arc::new(record);
+
+        topic.source.feed.append(&record);
+        self.touched.push(Touched::Topic(topic_key));
+        for key in &topic.patterns {
+            if let Some(pattern) = self.patterns.by_key.get(key) {
+                pattern.source.feed.append(&record);
+                self.touched.push(Touched::Pattern(*key));
+            }
+        }
+        self.order.push(record.clone());
+        let cost = record.own_cost();
+        if topic.len == 0 {
+            self.bytes += topic.own_cost();
+        }
+        topic.len += 1;
+        topic.bytes += cost;
+        self.bytes += cost;
+        topic.last_published = now;
+        if record.kind == RecordKind::End {
+            topic.source.set_end(record.seq);
+        }
+        if let Some(at) = record.expires_at {
+            self.expiry.insert((at, Expiring::Record(record.seq)), ());
+        }
+        // The new record is in place before the old one goes, so the topic is never without
+        // records, and is not dropped in between.
+        if let Some(key) = record.key.clone() {
+            if let Some(old) = topic.keys.insert(key, record.clone()) {
+                self.supersede(&old);
+            }
+        }
+        self.expire_topic_later(topic_key);
+        self.overfull.push(topic_key);
+        record
+    }
+
+    /// Shows readers all records that were appended, and adds the groups that wait for them to
+    /// `armed`. The caller wakes them after it has released the lock.
+    pub(in crate::hub) fn commit(&mut self, armed: &mut Vec<Armed>) {
+        // Before the groups are taken: a reader that arms its group later sees the head.
+        self.counters.set_head(self.head, self.head_position);
+        let mut touched = mem::take(&mut self.touched);
+        touched.dedup();
+        for touched in touched.drain(..) {
+            let source = match touched {
+                Touched::Topic(key) => self.topics.by_key.get(key).map(|it| &it.source),
+                Touched::Pattern(key) => self.patterns.by_key.get(&key).map(|it| &it.source),
+            };
+            armed.extend(source.map(|source| source.take_armed()).filter(|it| !it.is_empty()));
+        }
+        // The capacity is kept, unless a large batch has made it large.
+        touched.shrink_to(super::MAX_STEPS);
+        self.touched = touched;
+    }
+
+    /// Returns the key of a topic, which is created if it does not exist yet.
+    ///
+    /// The caller must give it a record or a group that names it, or else call
+    /// [`drop_topic_if_unused`](Self::drop_topic_if_unused).
+    pub(super) fn topic_or_insert(&mut self, name: &Topic, now: Instant) -> TopicKey {
+        if let Some(key) = self.topics.by_name.get(name) {
+            return *key;
+        }
+        let tag = self.ids.topic_tag(name);
+        let coverage = self.topics.dropped_coverage;
+        let state = |key| TopicState::new(name.clone(), key, tag, coverage, now);
+        let key = self.topics.by_key.insert_with(state);
+        self.topics.by_name.insert(name.clone(), key);
+        self.topics.by_tag.insert((tag, key));
+        key
+    }
+
+    /// Finds the patterns that match a topic, if patterns were added since they were found last.
+    pub(super) fn find_patterns(&mut self, key: TopicKey) {
+        let topic = &mut self.topics.by_key[key];
+        if topic.patterns_version != self.patterns.version {
+            topic.patterns = self.patterns.index.matches(&topic.name);
+            topic.patterns_version = self.patterns.version;
+        }
+    }
+}

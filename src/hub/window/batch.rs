@@ -1,0 +1,88 @@
+//! What a reader asks for, and the records that it is given.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{
+    counters::Head,
+    record::{Record, Seq},
+};
+use crate::{channel::MAX_SEGMENT, hub::backend::Position};
+
+/// The records that a reader is to be given next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hub) struct ReadRange {
+    /// The place after which the range starts.
+    pub(in crate::hub) after: Seq,
+    /// The last place of the range, and its position in the log.
+    pub(in crate::hub) to: Head,
+    /// Only the current records of keys are read, without their IDs.
+    pub(in crate::hub) is_state: bool,
+}
+
+/// How much a reader takes at once.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::hub) struct ReadLimit {
+    /// The most records.
+    pub(in crate::hub) records: usize,
+    /// Records that were published at this time or before are too old. `None` if there is no bound
+    /// in age.
+    pub(in crate::hub) too_old: Option<Instant>,
+}
+
+/// Consecutive records of one reader.
+#[derive(Default)]
+pub(in crate::hub) struct RecordBatch {
+    /// The first record. It is not part of `more`, so that a batch of one needs no allocation.
+    pub(in crate::hub) first: Option<Arc<Record>>,
+    /// The records after the first.
+    pub(in crate::hub) more: Vec<Arc<Record>>,
+    /// The sum of their encoded lengths.
+    pub(super) bytes: usize,
+    /// The place up to which the feeds were searched. All records of the range up to here are in the
+    /// batch.
+    pub(in crate::hub) end: Seq,
+    /// The position in the log of that place.
+    pub(in crate::hub) end_position: Position,
+    /// Some records were left out, since they are too old or not for readers.
+    pub(in crate::hub) has_skipped: bool,
+}
+
+impl RecordBatch {
+    pub(super) fn new(after: Seq) -> Self {
+        Self { end: after, ..Self::default() }
+    }
+
+    /// Adds a record and returns true, unless the batch is full.
+    pub(super) fn push(&mut self, record: &Arc<Record>, max_records: usize) -> bool {
+        let len = record.bytes.len();
+        if self.first.is_none() {
+            self.first = Some(record.clone());
+        } else if self.more.len() + 1 < max_records && self.bytes + len <= MAX_SEGMENT {
+            self.more.push(record.clone());
+        } else {
+            return false;
+        }
+        self.bytes += len;
+        true
+    }
+
+    /// Creates a batch without records that ends where another one does.
+    pub(in crate::hub) fn empty_like(other: &Self) -> Self {
+        Self { end: other.end, end_position: other.end_position, ..Self::default() }
+    }
+
+    /// Adds a record of another batch.
+    pub(in crate::hub) fn keep(&mut self, record: &Arc<Record>) {
+        self.push(record, usize::MAX);
+    }
+
+    pub(in crate::hub) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
+    }
+
+    pub(in crate::hub) fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.first.iter().chain(&self.more)
+    }
+}

@@ -1,0 +1,154 @@
+//! Maintenance: what exceeds the bounds, is too old or has expired is removed, some at a time.
+
+use tokio::time::Instant;
+
+use super::{Expiring, MAX_STEPS, Window, keys::TopicKey, record::Seq};
+use crate::hub::history::History;
+
+impl Window {
+    /// Removes what exceeds the bounds, then what is too old or has expired, in one step. Returns
+    /// whether the bounds are kept: if not, the caller continues after it has released the lock for
+    /// a moment.
+    ///
+    /// Records that are too old are not given to readers, whether they are removed or not. So this
+    /// work is not urgent, and the next call continues with it.
+    pub(in crate::hub) fn maintain(&mut self, now: Instant) -> bool {
+        let mut steps = MAX_STEPS / 2;
+        let is_within = self.trim_overfull(&mut steps) && self.trim_total(&mut steps);
+        if is_within && steps > 0 {
+            self.trim_aged(now, &mut steps);
+            self.expire(now, &mut steps);
+        }
+        is_within
+    }
+
+    /// Trims topics that exceed their bounds. Returns whether none is left.
+    fn trim_overfull(&mut self, steps: &mut usize) -> bool {
+        while let Some(key) = self.overfull.pop() {
+            if !self.trim_topic(key, steps) {
+                self.overfull.push(key);
+                return false;
+            }
+        }
+        self.overfull.shrink_to(MAX_STEPS);
+        true
+    }
+
+    /// Trims the oldest records of a topic until it is within its bounds. Returns false if there
+    /// are more.
+    fn trim_topic(&mut self, key: TopicKey, steps: &mut usize) -> bool {
+        let History { events, bytes, .. } = self.bounds.per_topic;
+        loop {
+            let Some(topic) = self.topics.by_key.get(key) else { return true };
+            let is_within = topic.bytes + topic.own_cost() <= bytes;
+            // The newest record always stays: publishing has checked that it fits on its own.
+            if topic.len <= 1 || (topic.len <= events && is_within) {
+                return true;
+            }
+            let Some(oldest) = topic.oldest() else { return true };
+            if *steps == 0 {
+                return false;
+            }
+            *steps = steps.saturating_sub(self.trim(&oldest));
+        }
+    }
+
+    /// Trims the oldest records of all topics until the window is within its bounds. Returns false
+    /// if there are more.
+    fn trim_total(&mut self, steps: &mut usize) -> bool {
+        let History { events, bytes, .. } = self.bounds.total;
+        loop {
+            if self.order.len() <= 1 || (self.order.len() <= events && self.bytes <= bytes) {
+                return true;
+            }
+            let Some(oldest) = self.order.first().cloned() else { return true };
+            if *steps == 0 {
+                return false;
+            }
+            *steps = steps.saturating_sub(self.trim(&oldest));
+        }
+    }
+
+    /// Trims records that are too old.
+    fn trim_aged(&mut self, now: Instant, steps: &mut usize) {
+        let Some(age) = self.bounds.max_age() else { return };
+        while *steps > 0 {
+            let Some(oldest) = self.order.first() else { return };
+            if now.saturating_duration_since(oldest.published_at) < age {
+                return;
+            }
+            let oldest = oldest.clone();
+            *steps = steps.saturating_sub(self.trim(&oldest));
+        }
+    }
+
+    /// Removes records and topics whose time to live is over.
+    fn expire(&mut self, now: Instant, steps: &mut usize) {
+        while *steps > 0 {
+            let Some((&(at, expiring), ())) = self.expiry.first_key_value() else { return };
+            if at > now {
+                return;
+            }
+            *steps -= 1;
+            match expiring {
+                Expiring::Record(seq) => {
+                    self.expiry.pop_first();
+                    self.expire_record(seq);
+                }
+                Expiring::Topic(key) => {
+                    if self.expire_topic(key, now, steps) {
+                        self.expiry.remove(&(at, expiring));
+                    }
+                }
+            }
+        }
+    }
+
+    fn expire_record(&mut self, seq: Seq) {
+        let Some(record) = self.order.get(seq).cloned() else { return };
+        self.supersede(&record);
+        self.drop_topic_if_unused(record.topic_key);
+    }
+
+    /// Trims a topic whose time to live is over. Returns whether its entry in the expiry queue is
+    /// done with.
+    fn expire_topic(&mut self, key: TopicKey, now: Instant, steps: &mut usize) -> bool {
+        let Some(topic) = self.topics.by_key.get_mut(key) else { return true };
+        // It was published on since the entry was made, or another topic has the key now.
+        topic.is_in_expiry = false;
+        if self.topic_expiry(key).is_none_or(|at| at > now) {
+            self.expire_topic_later(key);
+            return true;
+        }
+        while *steps > 0 {
+            let Some(topic) = self.topics.by_key.get_mut(key) else { return true };
+            let Some(oldest) = topic.oldest() else { return true };
+            *steps = steps.saturating_sub(self.trim(&oldest));
+        }
+        if let Some(topic) = self.topics.by_key.get_mut(key) {
+            topic.is_in_expiry = true;
+        }
+        false
+    }
+
+    /// Adds a topic to the expiry queue, unless it is there. A topic that is published on does not
+    /// move in the queue: its time is looked at again when its entry is due.
+    pub(super) fn expire_topic_later(&mut self, key: TopicKey) {
+        let is_finished = self.topics.by_key[key].source.end().is_some();
+        if self.topics.by_key[key].is_in_expiry && !is_finished {
+            return;
+        }
+        if let Some(at) = self.topic_expiry(key) {
+            self.topics.by_key[key].is_in_expiry = true;
+            self.expiry.insert((at, Expiring::Topic(key)), ());
+        }
+    }
+
+    /// Returns when a topic expires.
+    fn topic_expiry(&self, key: TopicKey) -> Option<Instant> {
+        let topic = &self.topics.by_key[key];
+        let finished = self.bounds.finished_ttl.filter(|_| topic.source.end().is_some());
+        let ttl = finished.into_iter().chain(self.bounds.idle_ttl).min()?;
+        topic.last_published.checked_add(ttl)
+    }
+}

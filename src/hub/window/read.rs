@@ -1,0 +1,204 @@
+//! Reading: the records of a group's sources, in the order of publication, without a lock.
+//!
+//! A reader first asks for the head, then collects records up to it, and then asks for the coverage.
+//! Everything up to the head was appended before the head was stored, so nothing is left out. A
+//! record that was trimmed during the search is at or before the coverage.
+
+use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
+
+use tokio::time::Instant;
+
+use super::{
+    MAX_STEPS,
+    batch::{ReadLimit, ReadRange, RecordBatch},
+    feed::{Records, View},
+    group::Group,
+    record::{Record, Seq},
+};
+
+impl Group {
+    /// Collects the records of a range, at most what fits one chunk.
+    ///
+    /// The batch may end before the range does, also without a record, because the number of records
+    /// visited in one call is limited. The caller continues at its `end`.
+    pub(in crate::hub) fn collect(&self, range: ReadRange, limit: ReadLimit) -> RecordBatch {
+        let mut batch = RecordBatch::new(range.after);
+        let is_wanted = |record: &Record| {
+            record.is_given()
+                && (!range.is_state || record.kind.is_state())
+                && record.is_young(limit.too_old)
+        };
+        let mut take = |record: &Arc<Record>| {
+            if !is_wanted(record) {
+                batch.has_skipped = true;
+            } else if !batch.push(record, limit.records) {
+                return false;
+            }
+            (batch.end, batch.end_position) = (record.seq, record.position);
+            true
+        };
+        let is_searched = match &*self.sources {
+            [source] => {
+                let view = source.feed.view();
+                let records = view.after(range.after).take_while(|it| it.seq <= range.to.seq);
+                visit(records, &mut take)
+            }
+            _ => {
+                let views = self.views(range.after);
+                let records = Merged::new(&views, range.after).take_while(|it| it.seq <= range.to.seq);
+                visit(records, &mut take)
+            }
+        };
+        if is_searched {
+            (batch.end, batch.end_position) = (range.to.seq, range.to.position);
+        }
+        batch
+    }
+
+    /// Returns the views of the sources that may have records after a place.
+    fn views(&self, after: Seq) -> Vec<Arc<View>> {
+        let sources = self.sources.iter().filter(|source| source.feed.last() > after);
+        sources.map(|source| source.feed.view()).collect()
+    }
+
+    /// Returns the first record after a place that readers are given, retained and young enough.
+    pub(in crate::hub) fn first_after(
+        &self,
+        after: Seq,
+        to: Seq,
+        too_old: Option<Instant>,
+    ) -> Option<Arc<Record>> {
+        let views = self.views(after);
+        let records = Merged::new(&views, after).take_while(|it| it.seq <= to).take(MAX_STEPS);
+        let mut given = records.filter(|it| it.is_given() && it.is_young(too_old));
+        given.next().cloned()
+    }
+
+    /// Counts the records after a place that are retained and young enough. Returns `None` if there
+    /// are too many to count.
+    pub(in crate::hub) fn count_after(
+        &self,
+        after: Seq,
+        to: Seq,
+        too_old: Option<Instant>,
+    ) -> Option<u64> {
+        let views = self.views(after);
+        let records = Merged::new(&views, after).take_while(|it| it.seq <= to);
+        let mut kept = 0;
+        for (visited, record) in records.enumerate() {
+            if visited >= MAX_STEPS {
+                return None;
+            }
+            kept += u64::from(record.is_young(too_old));
+        }
+        Some(kept)
+    }
+
+    /// Returns the place of the last record that is too old. Records up to there are not given,
+    /// whether they are retained or not. 0 if none is too old.
+    pub(in crate::hub) fn too_old_until(&self, too_old: Instant) -> Seq {
+        let sources = self.sources.iter();
+        sources.map(|source| source.feed.view().published_until(too_old)).max().unwrap_or(0)
+    }
+
+    /// Returns how many records its sources ever had, if that number has a meaning: sources must
+    /// not share records. Asked before the place of the last one, it is at most their number.
+    pub(in crate::hub) fn appended(&self) -> Option<u64> {
+        let is_distinct = self.sources.len() == 1 || self.set.patterns.is_empty();
+        is_distinct.then(|| self.sources.iter().map(|source| source.feed.appended()).sum())
+    }
+
+    /// Returns how many records of its sources were superseded or have expired.
+    pub(in crate::hub) fn superseded(&self) -> u64 {
+        self.sources.iter().map(|source| source.feed.superseded()).sum()
+    }
+}
+
+/// Visits records until one is not taken. Returns whether all were taken.
+fn visit<'a>(
+    records: impl Iterator<Item = &'a Arc<Record>>,
+    take: &mut impl FnMut(&Arc<Record>) -> bool,
+) -> bool {
+    for (visited, record) in records.enumerate() {
+        if !take(record) || visited >= MAX_STEPS {
+            return false;
+        }
+    }
+    true
+}
+
+/// The records of several views in order, each once: a record may be in the feeds of several
+/// patterns.
+struct Merged<'a> {
+    /// The records of each view after the next one.
+    rest: Vec<Records<'a>>,
+    /// The next record of each view, the oldest on top.
+    next: BinaryHeap<Reverse<Next<'a>>>,
+    /// The place of the last record.
+    last: Seq,
+}
+
+/// The next record of a view.
+struct Next<'a> {
+    record: &'a Arc<Record>,
+    view: usize,
+}
+
+impl<'a> Merged<'a> {
+    fn new(views: &'a [Arc<View>], after: Seq) -> Self {
+        let mut rest: Vec<_> = views.iter().map(|view| view.after(after)).collect();
+        let firsts = rest.iter_mut().enumerate();
+        let next = firsts.filter_map(|(view, rest)| Some(Reverse(Next { record: rest.next()?, view })));
+        let next = next.collect();
+        Self { rest, next, last: after }
+    }
+}
+
+impl<'a> Iterator for Merged<'a> {
+    type Item = &'a Arc<Record>;
+
+    fn next(&mut self) -> Option<&'a Arc<Record>> {
+        loop {
+            let mut top = self.next.peek_mut()?;
+            let Reverse(Next { record, view }) = &mut *top;
+            let found = *record;
+            match self.rest[*view].next() {
+                Some(following) => *record = following,
+                None => drop(std::collections::binary_heap::PeekMut::pop(top)),
+            }
+            if found.seq > self.last {
+                self.last = found.seq;
+                return Some(found);
+            }
+        }
+    }
+}
+
+impl Ord for Next<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.record.seq, self.view).cmp(&(other.record.seq, other.view))
+    }
+}
+
+impl PartialOrd for Next<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Next<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Next<'_> {}
+
+impl Record {
+    /// Returns whether the record may still be given to readers: it is not too old, and its time to
+    /// live is not over.
+    pub(in crate::hub) fn is_young(&self, too_old: Option<Instant>) -> bool {
+        too_old.is_none_or(|too_old| self.published_at > too_old)
+            && self.expires_at.is_none_or(|at| at > Instant::now())
+    }
+}

@@ -1,0 +1,201 @@
+//! Where a reader starts: what the window knows about a position of the log.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{
+    MAX_STEPS, Window,
+    counters::Head,
+    group::{Group, Origin, Source},
+    keys::TopicKey,
+    record::{Record, Seq},
+};
+use crate::hub::{backend::Position, ids::Tag};
+
+/// Above this number of topics, missed events are not counted, since each topic would be visited.
+const MAX_TOPICS_TO_COUNT: usize = 64;
+/// Above this number of blocks of the order, missed events are not counted.
+const MAX_BLOCKS_TO_COUNT: usize = 64;
+
+/// Where a position of the log lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hub) enum Place {
+    /// At this place, or after it and before the next record.
+    At(Seq),
+    /// Before the window.
+    Before,
+    /// After the newest record.
+    Ahead,
+    /// The log has another entry there.
+    Mismatch,
+}
+
+impl Window {
+    /// Returns the place of a position.
+    pub(in crate::hub) fn place_of(&self, position: Position) -> Place {
+        let Head { seq, position: head } = self.counters.head();
+        if self.counters.is_log() {
+            let is_own = position == Position::new(position.major());
+            return match position.major() {
+                _ if !is_own => Place::Mismatch,
+                place if place > seq => Place::Ahead,
+                place => Place::At(place),
+            };
+        }
+        if position.place() > head.place() {
+            return Place::Ahead;
+        }
+        match self.order.last_until(position.with_check(u32::MAX)) {
+            Some(record) if record.position.place() == position.place() => {
+                let is_same = record.position == position || position.check() == 0;
+                if is_same { Place::At(record.seq) } else { Place::Mismatch }
+            }
+            Some(record) => Place::At(record.seq),
+            None if position == head => Place::At(seq),
+            None => Place::Before,
+        }
+    }
+
+    /// Returns a place, with its position in the log.
+    pub(in crate::hub) fn head_at(&self, seq: Seq) -> Head {
+        if self.counters.is_log() {
+            return Head { seq, position: Position::new(seq) };
+        }
+        let position = self.order.get(seq).map(|record| record.position);
+        Head { seq, position: position.unwrap_or(Position::START) }
+    }
+
+    /// Returns the newest record, which readers may not see yet.
+    pub(in crate::hub) fn newest(&self) -> Seq {
+        self.head
+    }
+
+    /// Returns false if an event at this place with this tag belongs to a topic that the group does
+    /// not select, or may do so.
+    pub(in crate::hub) fn may_belong_to(&self, group: &Group, at: Seq, tag: Tag) -> bool {
+        if let Some(record) = self.order.get(at) {
+            return group.selects(record.topic.as_str());
+        }
+        let names = group.sources.iter().filter_map(|source| source.origin.topic_tag());
+        if names.into_iter().any(|name| name == tag) {
+            return true;
+        }
+        if group.set.patterns.is_empty() {
+            return false;
+        }
+        // Few topics have the same tag.
+        let from = (tag, TopicKey::default());
+        let same_tag = self.topics.by_tag.range(from..).take_while(|(it, _)| *it == tag);
+        let mut topics = same_tag.take(MAX_STEPS).map(|(_, key)| &self.topics.by_key[*key].name);
+        if topics.any(|topic| group.selects(topic.as_str())) {
+            return true;
+        }
+        // The topic may have been dropped. A reader at an earlier place has a gap in any case.
+        match &self.topics.last_dropped {
+            Some(topic) if self.topics.dropped_coverage == at => group.selects(topic.as_str()),
+            _ => at < self.topics.dropped_coverage,
+        }
+    }
+
+    /// Counts the records of a group that were trimmed after a place. Returns `None` if that is not
+    /// known.
+    ///
+    /// The window only knows how many events were published and which are retained. So the number is
+    /// known only if every event after the place that is no longer retained was trimmed from a topic
+    /// of this group. It is not known if one of them belonged to another topic or to a topic that no
+    /// longer exists, was superseded, or is too old but still retained.
+    pub(in crate::hub) fn missed_since(
+        &self,
+        group: &Group,
+        after: Seq,
+        too_old: Option<Instant>,
+    ) -> Option<u64> {
+        let is_aged = too_old.is_some_and(|too_old| group.too_old_until(too_old) > after);
+        if is_aged
+            || self.uncounted_until > after
+            || self.topics.dropped_coverage > after
+            || self.topics.by_key.len() > MAX_TOPICS_TO_COUNT
+        {
+            return None;
+        }
+        let mut topics = self.topics.by_key.some(0, usize::MAX).map(|(_, topic)| topic);
+        let is_foreign_loss = topics.any(|topic| {
+            topic.source.feed.coverage() > after && !group.selects(topic.name.as_str())
+        });
+        if is_foreign_loss {
+            return None;
+        }
+        let kept = self.order.count_after(after, MAX_BLOCKS_TO_COUNT)?;
+        (self.head - after).checked_sub(kept)
+    }
+
+    /// Returns the sources of topics, for those of the keys that exist.
+    pub(in crate::hub) fn newest_of(&self, key: TopicKey, n: usize, to: Seq) -> Option<Seq> {
+        let topic = self.topics.by_key.get(key)?;
+        topic.source.feed.view().newest_first(to).take(n).last().map(|record| record.seq)
+    }
+}
+
+impl Group {
+    /// Returns the place at which the present topics began: every record of them is after it.
+    pub(in crate::hub) fn began_at(&self) -> Seq {
+        let began = |origin: &Origin| match origin {
+            Origin::Topic { covered_from, .. } => *covered_from,
+            Origin::Pattern { .. } => 0,
+        };
+        self.sources.iter().map(|source| began(&source.origin)).min().unwrap_or(0)
+    }
+
+    /// Returns whether records of the present topics were trimmed.
+    pub(in crate::hub) fn has_lost_its_start(&self) -> bool {
+        self.sources.iter().any(|source| match source.origin {
+            Origin::Topic { covered_from, .. } => source.feed.coverage() > covered_from,
+            Origin::Pattern { .. } => source.feed.coverage() > 0,
+        })
+    }
+
+    /// Returns the place of the nth newest record of each named topic, and the lowest of them. `None`
+    /// if patterns are selected, whose topics are not known here.
+    pub(in crate::hub) fn newest(&self, n: usize, to: Seq) -> Option<Seq> {
+        if !self.set.patterns.is_empty() {
+            return None;
+        }
+        let nth = self.sources.iter().filter_map(|source| {
+            let view = source.feed.view();
+            view.newest_first(to).take(n).last().map(|record: &Arc<Record>| record.seq)
+        });
+        Some(nth.min().unwrap_or(to + 1))
+    }
+}
+
+impl Group {
+    /// Returns whether a reader at this place needs records that were published before one of the
+    /// patterns was added.
+    pub(in crate::hub) fn lacks(&self, at: Seq) -> bool {
+        self.sources.iter().any(|source| match &source.origin {
+            Origin::Topic { .. } => false,
+            Origin::Pattern { since, filled, .. } => at < *since && !filled.initialized(),
+        })
+    }
+
+    /// Returns the patterns, each with the cell that is set when it is complete.
+    pub(in crate::hub) fn patterns(
+        &self,
+    ) -> impl Iterator<Item = (&Arc<Source>, &tokio::sync::OnceCell<()>)> {
+        self.sources.iter().filter_map(|source| match &source.origin {
+            Origin::Topic { .. } => None,
+            Origin::Pattern { filled, .. } => Some((source, filled)),
+        })
+    }
+}
+
+impl Origin {
+    /// Returns the tag of a topic. `None` for a pattern.
+    fn topic_tag(&self) -> Option<Tag> {
+        match self {
+            Self::Topic { tag, .. } => Some(*tag),
+            Self::Pattern { .. } => None,
+        }
+    }
+}
