@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Each measurement has a server of its own, on CPU 0, and a load generator, on CPU 1. The servers
-//! take turns: each is measured once before any is measured again.
+//! take turns: each is measured once before any is measured again. The section `cores` has neither:
+//! each of its measurements is one process.
 
 mod measure;
 mod plot;
@@ -49,12 +50,12 @@ enum Command {
     Report {
         #[arg(long)]
         from: PathBuf,
-        /// A file of Markdown
+        /// A file of Markdown; without it the tables are printed
         #[arg(long)]
-        into: PathBuf,
-        /// A folder; by default `results` next to that file
+        into: Option<PathBuf>,
+        /// A folder for the plots; without it there are none
         #[arg(long)]
-        plots: PathBuf,
+        plots: Option<PathBuf>,
     },
     /// Prints the names of the sections
     Sections {
@@ -70,7 +71,9 @@ fn main() -> Result<()> {
         Command::Measure { sections, out, servers, repeats, quick, peers } => {
             measure::run(&measure::Options { sections, out, servers, repeats, quick, peers })
         }
-        Command::Report { from, into, plots } => report::run(&from, &into, &plots),
+        Command::Report { from, into, plots } => {
+            report::run(&from, into.as_deref(), plots.as_deref())
+        }
         Command::Sections { quick } => {
             sections::all()
                 .iter()

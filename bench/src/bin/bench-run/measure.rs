@@ -12,7 +12,7 @@ use tower_sse_bench::{Listening, Report};
 
 use super::{
     Result,
-    sections::{Cell, PEERS, SERVERS, Section, all},
+    sections::{Cell, IN_PROCESS, PEERS, SERVERS, Section, all},
 };
 
 pub(crate) struct Options {
@@ -55,7 +55,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn measure(section: &Section, options: &Options, out: &mut File) -> Result<()> {
     let wanted = |server: &&str| {
-        let of_section = section.servers.is_none_or(|these| these.contains(server));
+        let of_section = match section.servers {
+            Some(these) => these.contains(server),
+            None => !IN_PROCESS.contains(server),
+        };
         let named = options.servers.is_empty() || options.servers.iter().any(|it| it == server);
         let is_there = |peers: &PathBuf| !options.quick && peers.join(server).exists();
         let there = !PEERS.contains(server) || options.peers.as_ref().is_some_and(is_there);
@@ -66,7 +69,12 @@ fn measure(section: &Section, options: &Options, out: &mut File) -> Result<()> {
         for cell in &section.cells {
             for server in SERVERS.into_iter().filter(wanted) {
                 eprint!("{} {server} {} ({}): ", section.name, cell.x, turn + 1);
-                match once(server, cell, options) {
+                let report = if IN_PROCESS.contains(&server) {
+                    in_process(server, cell)
+                } else {
+                    once(server, cell, options)
+                };
+                match report {
                     Ok(report) => {
                         for column in section.columns {
                             eprint!(
@@ -135,6 +143,17 @@ fn once(server: &str, cell: &Cell, options: &Options) -> Result<Report> {
         .output()?;
     if !output.status.success() {
         return Err(format!("sse-load: {}", output.status).into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// Measures readers that are in one process with their publisher. It may use all CPUs.
+fn in_process(kind: &str, cell: &Cell) -> Result<Report> {
+    let mut command = Command::new(std::env::current_exe()?.with_file_name("cores"));
+    command.arg(kind).args(["--workers", &cell.x.to_string()]).stderr(Stdio::inherit());
+    let output = command.output()?;
+    if !output.status.success() {
+        return Err(format!("cores: {}", output.status).into());
     }
     Ok(serde_json::from_slice(&output.stdout)?)
 }

@@ -8,7 +8,7 @@ use super::{
     Result,
     measure::Measured,
     report::{median, sorted},
-    sections::{Axis, SERVERS, Section},
+    sections::{SERVERS, Section},
 };
 
 const COLORS: [RGBColor; 6] = [
@@ -27,7 +27,7 @@ type Point = (f64, f64, f64, f64);
 pub(crate) fn draw(
     path: &Path,
     section: &Section,
-    axis: &Axis,
+    (label, value): (&str, &str),
     measured: &[&Measured],
 ) -> Result<()> {
     let Some(column) = section.columns.first() else { return Ok(()) };
@@ -65,8 +65,8 @@ pub(crate) fn draw(
         .build_cartesian_2d((x.0 * 0.9..x.1 * 1.1).log_scale(), (y.0 * 0.8..top).log_scale())?;
     chart
         .configure_mesh()
-        .x_desc(axis.label)
-        .y_desc(axis.value)
+        .x_desc(label)
+        .y_desc(value)
         .y_labels(16)
         .y_label_formatter(&|it| format!("{it}"))
         .x_label_formatter(&|it| format!("{it:.0}"))

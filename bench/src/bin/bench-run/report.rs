@@ -6,20 +6,21 @@ use super::{
     Result,
     measure::Measured,
     plot,
-    sections::{Column, SERVERS, Section, all},
+    sections::{Axis, Column, SERVERS, Section, all},
 };
 
 /// The results of the measurements stand after this line, up to the end of the file.
 const MARK: &str = "<!-- measured: from here on written by bench/run -->\n";
 
-/// Writes the tables into a file, after its mark if it has one, and the plots into a folder.
-pub(crate) fn run(from: &Path, into: &Path, plots: &Path) -> Result<()> {
+/// Writes the tables into a file, after its mark if it has one, and the plots into a folder. Without a
+/// file it prints the tables, and without a folder it draws nothing.
+pub(crate) fn run(from: &Path, into: Option<&Path>, plots: Option<&Path>) -> Result<()> {
     let measured: Vec<Measured> = fs::read_to_string(from)?
         .lines()
         .map(serde_json::from_str)
         .collect::<Result<_, serde_json::Error>>()?;
-    fs::create_dir_all(plots)?;
-    let before = fs::read_to_string(into).unwrap_or_default();
+    plots.map_or(Ok(()), fs::create_dir_all)?;
+    let before = into.and_then(|into| fs::read_to_string(into).ok()).unwrap_or_default();
     let mut text = match before.split_once(MARK) {
         Some((before, _)) => format!("{before}{MARK}\n"),
         None => String::new(),
@@ -36,37 +37,39 @@ pub(crate) fn run(from: &Path, into: &Path, plots: &Path) -> Result<()> {
             writeln!(text, "{}\n", section.note)?;
         }
         table(&section, &of_section, &mut text)?;
-        if let Some(axis) = &section.plot {
+        if let Some(reference) = section.reference {
+            ratios(&section, reference, &of_section, &mut text)?;
+        }
+        if let (Some(plots), Some(Axis { label, drawn: Some(value) })) = (plots, &section.axis) {
             let name = format!("{}.svg", section.name);
-            plot::draw(&plots.join(&name), &section, axis, &of_section)?;
+            plot::draw(&plots.join(&name), &section, (label, value), &of_section)?;
             writeln!(text, "\n![{}](results/{name})", section.title)?;
         }
     }
-    fs::write(into, text)?;
+    match into {
+        Some(into) => fs::write(into, text)?,
+        None => print!("{text}"),
+    }
     Ok(())
 }
 
 fn table(section: &Section, measured: &[&Measured], text: &mut String) -> Result<()> {
-    let growing = section.plot.as_ref();
+    let axis = section.axis.as_ref();
     write!(text, "| server |")?;
-    if let Some(axis) = growing {
+    if let Some(axis) = axis {
         write!(text, " {} |", axis.label)?;
     }
     section.columns.iter().try_for_each(|column| write!(text, " {} |", column.title))?;
-    let columns = 1 + usize::from(growing.is_some()) + section.columns.len();
+    let columns = 1 + usize::from(axis.is_some()) + section.columns.len();
     writeln!(text, "\n|{}", "---|".repeat(columns))?;
     for server in SERVERS {
         for cell in &section.cells {
-            let of_cell: Vec<&Measured> = measured
-                .iter()
-                .filter(|it| it.server == server && it.x == cell.x)
-                .copied()
-                .collect();
+            let of_cell = of_cell(measured, server, cell.x);
             if of_cell.is_empty() {
                 continue;
             }
             write!(text, "| {server} |")?;
-            if growing.is_some() {
+            if axis.is_some() {
                 write!(text, " {} |", cell.x)?;
             }
             for column in section.columns {
@@ -74,6 +77,42 @@ fn table(section: &Section, measured: &[&Measured], text: &mut String) -> Result
             }
             writeln!(text)?;
         }
+    }
+    Ok(())
+}
+
+fn of_cell<'a>(measured: &[&'a Measured], server: &str, x: f64) -> Vec<&'a Measured> {
+    measured.iter().filter(|it| it.server == server && it.x == x).copied().collect()
+}
+
+/// Compares the medians of the first column with the first cell of the same server, and with the
+/// reference in the same cell.
+fn ratios(
+    section: &Section,
+    reference: &str,
+    measured: &[&Measured],
+    text: &mut String,
+) -> Result<()> {
+    let (Some(column), [first, others @ ..]) = (section.columns.first(), &section.cells[..]) else {
+        return Ok(());
+    };
+    let of = |server, x| median(&sorted(column, &of_cell(measured, server, x)));
+    write!(text, "\n| ratio of {} |", column.title)?;
+    others.iter().try_for_each(|cell| write!(text, " {} / {} |", cell.x, first.x))?;
+    section.cells.iter().try_for_each(|cell| write!(text, " {} / {reference} |", cell.x))?;
+    writeln!(text, "\n|{}", "---|".repeat(1 + others.len() + section.cells.len()))?;
+    for server in SERVERS {
+        if of_cell(measured, server, first.x).is_empty() {
+            continue;
+        }
+        write!(text, "| {server} |")?;
+        for cell in others {
+            write!(text, " {:.2} |", of(server, cell.x) / of(server, first.x))?;
+        }
+        for cell in &section.cells {
+            write!(text, " {:.2} |", of(server, cell.x) / of(reference, cell.x))?;
+        }
+        writeln!(text)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use tower_sse_bench::{Mode, Report};
 
 /// All servers, in the order of the tables. The servers of `PEERS` are measured if they are
 /// installed.
-pub(crate) const SERVERS: [&str; 14] = [
+pub(crate) const SERVERS: [&str; 17] = [
     "ours-hub-hyper",
     "ours-hub-axum",
     "ours-hyper",
@@ -19,7 +19,12 @@ pub(crate) const SERVERS: [&str; 14] = [
     "hyper-ring",
     "axum-ring",
     "epoll",
+    "broadcast",
+    "subscriptions",
+    "bodies",
 ];
+/// The readers of the section `cores`. They are in one process with the publisher, and no server.
+pub(crate) const IN_PROCESS: &[&str] = &["broadcast", "subscriptions", "bodies"];
 /// The servers in other languages, which `bench/peers` installs.
 pub(crate) const PEERS: [&str; 3] = ["better-sse", "sse-starlette", "nchan"];
 const OURS_AND_AXUM: &[&str] = &["ours-hub-axum", "ours-axum", "axum"];
@@ -45,19 +50,23 @@ pub(crate) struct Section {
     /// Describes the settings of the servers in this section.
     pub(crate) note: &'static str,
     pub(crate) cells: Vec<Cell>,
-    /// The servers that are measured. `None` means all of them.
+    /// The servers that are measured. `None` means all, without those of `IN_PROCESS`.
     pub(crate) servers: Option<&'static [&'static str]>,
     /// Whether `--quick` measures it too.
     pub(crate) quick: bool,
     /// The counts, one for each column.
     pub(crate) columns: &'static [Column],
-    /// The x axis, if the section is a plot.
-    pub(crate) plot: Option<Axis>,
+    /// The difference between the cells, if there are several.
+    pub(crate) axis: Option<Axis>,
+    /// The server with which all are compared in a second table, by the first column.
+    pub(crate) reference: Option<&'static str>,
 }
 
+/// The x axis of a table or of a plot.
 pub(crate) struct Axis {
     pub(crate) label: &'static str,
-    pub(crate) value: &'static str,
+    /// The label of the y axis, if the section is a plot.
+    pub(crate) drawn: Option<&'static str>,
 }
 
 /// One setting for all servers.
@@ -112,6 +121,7 @@ const TOTAL: Column = column("total µs", 2, |it| per(it.cpu_us, it.events));
 const SEGMENTS: Column = column("writes", 3, |it| per(it.segments as f64, it.events));
 const BYTES: Column = column("bytes", 1, |it| per(it.bytes as f64, it.events));
 const DELIVERED: Column = column("events/s", 0, |it| it.events as f64 / it.seconds);
+const MILLIONS: Column = column("M events/s", 1, |it| it.events as f64 / it.seconds / 1e6);
 const BUSY: Column = column("CPU %", 0, |it| it.cpu_us / it.seconds / 1e4);
 const P50: Column = column("p50 µs", 0, |it| it.latency_us.map_or(f64::NAN, |it| it.p50));
 const P99: Column = column("p99 µs", 0, |it| it.latency_us.map_or(f64::NAN, |it| it.p99));
@@ -140,6 +150,7 @@ const FLOOD: &[Column] = &[USER_NS, TOTAL_NS, SEGMENTS, DELIVERED];
 /// Returns all sections.
 pub(crate) fn all() -> Vec<Section> {
     let mut sections = tables();
+    sections.push(cores());
     sections.extend(growth());
     sections
 }
@@ -153,7 +164,8 @@ fn tables() -> Vec<Section> {
         servers: None,
         quick: true,
         columns,
-        plot: None,
+        axis: None,
+        reference: None,
     };
     let flood = Cell { mode: Mode::Flood, connections: 1, load: &["--no-latency"], ..CELL };
     let idle = Cell { mode: Mode::Idle, connections: 10_000, load: &["--no-latency"], ..CELL };
@@ -271,6 +283,23 @@ fn tables() -> Vec<Section> {
     ]
 }
 
+/// Returns the section that compares one and two worker threads.
+fn cores() -> Section {
+    Section {
+        name: "cores",
+        title: "1,000 readers of one topic in one process, 900 events of 75 B; all deliveries",
+        note: "No server, and no CPU is reserved. A task publishes the events, without a pause. \
+               `broadcast` is tokio's, with a capacity of 1,024, of `Bytes`; `subscriptions` read one entry at a time with `next`; \
+               `bodies` read chunks of joined events.",
+        cells: [1.0, 2.0].map(|workers| Cell { x: workers, ..CELL }).into(),
+        servers: Some(IN_PROCESS),
+        quick: true,
+        columns: &[MILLIONS, TOTAL_NS, BUSY],
+        axis: Some(Axis { label: "worker threads", drawn: None }),
+        reference: Some("broadcast"),
+    }
+}
+
 /// Returns the sections that are drawn.
 fn growth() -> [Section; 3] {
     let growth = |name, title, label, cells, columns| Section {
@@ -281,7 +310,8 @@ fn growth() -> [Section; 3] {
         servers: Some(GROWING),
         quick: false,
         columns,
-        plot: Some(Axis { label, value: "CPU a delivery, µs" }),
+        axis: Some(Axis { label, drawn: Some("CPU a delivery, µs") }),
+        reference: None,
     };
     let cell = Cell { duration: 2.0, ..CELL };
     [
