@@ -60,15 +60,16 @@ fn main() {
 
 fn hub() -> Hub {
     let history = History::unlimited_events().max_bytes(MAX_BYTES).max_age(MAX_AGE);
-    Hub::builder().history(history).lagging(Lagging::Skip).build()
+    let hub = Hub::builder().history(history).lagging(Lagging::Skip);
+    hub.max_patterns_per_subscription(1024).build()
 }
 
 fn subscribe(hub: &Hub, selection: Selection) -> Subscription {
-    hub.subscribe(selection)
+    done(hub.subscribe(selection)).expect("within the limits")
 }
 
 fn resume(hub: &Hub, selection: Selection, last: &EventId) -> Subscription {
-    hub.resume(selection, last)
+    done(hub.resume(selection, last)).expect("within the limits")
 }
 
 /// Returns the times for which an operation, which took `spent`, held the lock.

@@ -85,6 +85,9 @@ pub(super) struct TopicFinished(pub(super) usize);
 /// The most records that are appended under the lock in one step.
 const MAX_APPENDS: usize = 256;
 
+/// How many hooks a caller calls for changes that happen while it calls hooks.
+const NESTED_HOOKS: usize = 8;
+
 impl Node {
     pub(super) fn new(config: NodeConfig) -> Self {
         let NodeConfig { ids, bounds, lagging, limits, hooks, is_log } = config;
@@ -269,14 +272,11 @@ impl Node {
         }
         let Some(share) = self.lock().presence.start() else { return };
         let mut calls = HookCalls { node: self.clone(), is_done: false };
-        for _ in 0..share {
+        // A hook may subscribe as well.
+        for _ in 0..share + NESTED_HOOKS {
             if !calls.call_next() {
                 return;
             }
-        }
-        if self.lock().presence.is_empty() {
-            // The next change starts anew.
-            return;
         }
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {

@@ -62,6 +62,7 @@ fn an_event_through_the_channel_costs_less_than_a_tenth_of_an_allocation() {
 #[cfg(feature = "hub")]
 #[test]
 fn a_burst_to_the_readers_of_a_hub_is_one_frame_that_they_share() {
+    use futures_util::FutureExt as _;
     use http_body::Body as _;
     use tower_sse::{
         Hub,
@@ -72,7 +73,10 @@ fn a_burst_to_the_readers_of_a_hub_is_one_frame_that_they_share() {
     const ROUNDS: usize = 20;
     let mut context = Context::from_waker(Waker::noop());
     let hub = Hub::new();
-    let body = || hub.subscribe(Selection::new(["all"]).unwrap()).into_body().without_keep_alive();
+    let body = || {
+        let all = hub.subscribe(Selection::new(["all"]).unwrap()).now_or_never();
+        all.expect("it does not wait").unwrap().into_body().without_keep_alive()
+    };
     let mut bodies: Vec<EventBody> = (0..READERS).map(|_| body()).collect();
     bodies.iter_mut().for_each(|body| while next_chunk(body).is_ready() {});
     for burst in [1, 100] {

@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use futures_core::Stream;
+use futures_util::FutureExt;
 use tower_sse::{
     Event, EventBody, Hub,
     hub::{History, Publication, Selection, Subscription},
@@ -32,6 +32,10 @@ fn topics() -> Selection {
     Selection::new(["a"]).unwrap()
 }
 
+fn subscribe(hub: &Hub, selection: Selection) -> Subscription {
+    hub.subscribe(selection).now_or_never().expect("it does not wait").unwrap()
+}
+
 fn publish(hub: &Hub, event: Event) -> usize {
     let mut cx = Context::from_waker(Waker::noop());
     match pin!(hub.publish("a", event)).poll(&mut cx) {
@@ -41,7 +45,7 @@ fn publish(hub: &Hub, event: Event) -> usize {
 }
 
 fn wait(subscription: &mut Subscription, cx: &mut Context<'_>) {
-    while Pin::new(&mut *subscription).poll_next(cx).is_ready() {}
+    while subscription.poll_next(cx).is_ready() {}
 }
 
 fn wait_for_bytes(body: &mut EventBody, cx: &mut Context<'_>) -> usize {
@@ -71,7 +75,7 @@ fn readers_and_history_cost_as_much_as_promised() {
 
     // The memory of an idle subscription, compared with an idle handler.
     let hub = Hub::new();
-    let (mut readers, with_hub) = bodies(|| hub.subscribe(topics()).into_body(), &mut cx);
+    let (mut readers, with_hub) = bodies(|| subscribe(&hub, topics()).into_body(), &mut cx);
     let (plain, without) = bodies(|| EventBody::new(|_| std::future::pending()), &mut cx);
     println!("an idle stream: {with_hub} bytes of a hub, {without} of a handler that does nothing");
     assert!(with_hub < without + 600);
@@ -82,7 +86,7 @@ fn readers_and_history_cost_as_much_as_promised() {
         number.set(number.get() + 1);
         Selection::new([format!("user.{}", number.get())]).unwrap()
     };
-    let (apart, with_topic) = bodies(|| hub.subscribe(own()).into_body(), &mut cx);
+    let (apart, with_topic) = bodies(|| subscribe(&hub, own()).into_body(), &mut cx);
     println!("with a topic of its own: {with_topic}");
     assert!(with_topic < without + 800, "{with_topic}");
     drop(apart);
@@ -118,7 +122,7 @@ fn readers_and_history_cost_as_much_as_promised() {
     const BOUND: usize = 4 << 20;
     let before = heap::bytes();
     let hub = Hub::builder().history(History::unlimited_events().max_bytes(BOUND)).build();
-    let mut readers: Vec<_> = (0..1000).map(|_| hub.subscribe(topics())).collect();
+    let mut readers: Vec<_> = (0..1000).map(|_| subscribe(&hub, topics())).collect();
     for reader in &mut readers {
         wait(reader, &mut cx);
     }
@@ -150,11 +154,11 @@ fn readers_and_history_cost_as_much_as_promised() {
     }
     // Topics without readers leave nothing.
     let hub = Hub::new();
-    let stays = hub.subscribe(topics());
+    let stays = subscribe(&hub, topics());
     let one = heap::bytes();
     drop(
         (0..100_000)
-            .map(|n| hub.subscribe(Selection::new([n.to_string()]).unwrap()))
+            .map(|n| subscribe(&hub, Selection::new([n.to_string()]).unwrap()))
             .collect::<Vec<_>>(),
     );
     let left = heap::bytes() as isize - one as isize;

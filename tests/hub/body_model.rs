@@ -6,7 +6,6 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use futures_core::Stream;
 use futures_util::FutureExt;
 use http_body::Body as _;
 use proptest::prelude::*;
@@ -15,6 +14,7 @@ use tower_sse::{
     hub::{History, Lagging, Publication, Resumption, Selection, Subscription},
 };
 
+use crate::{resume, subscribe};
 use crate::model::{KEYS, TOPICS, selection};
 
 /// A stream and a body of the same topics, which are read at the same times.
@@ -31,7 +31,7 @@ struct Twins {
 fn of_stream(stream: &mut Subscription) -> Vec<(String, Option<String>)> {
     let mut cx = Context::from_waker(Waker::noop());
     let mut found = Vec::new();
-    while let Poll::Ready(item) = Pin::new(&mut *stream).poll_next(&mut cx) {
+    while let Poll::Ready(item) = stream.poll_next(&mut cx) {
         found.push(match item.expect("the hub is there") {
             Ok(entry) => {
                 let id = entry.id().map(|id| id.to_string());

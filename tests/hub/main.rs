@@ -21,12 +21,33 @@ use http::Request;
 use http_body::Body;
 use tower::ServiceExt;
 use tower_sse::{
-    EventBody,
+    EventBody, Hub,
     hub::{Entry, HubHandler, Selection, Subscription},
 };
 
 fn topics(names: &[&str]) -> Selection {
     Selection::new(names.iter().copied()).unwrap()
+}
+
+fn subscribe(hub: &Hub, selection: Selection) -> Subscription {
+    poll_to_end(hub.subscribe(selection)).unwrap()
+}
+
+/// Resumes after an ID. A pattern that was not subscribed to before may have to look at many topics.
+fn resume(hub: &Hub, selection: Selection, last: impl AsRef<str>) -> Subscription {
+    poll_to_end(hub.resume(selection, last)).unwrap()
+}
+
+/// Polls a future until it is done. It must not wait for anything but its turn.
+fn poll_to_end<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    for _ in 0..100_000 {
+        if let std::task::Poll::Ready(done) = future.as_mut().poll(&mut cx) {
+            return done;
+        }
+    }
+    panic!("the future waits");
 }
 
 fn data(entry: &Entry) -> String {
@@ -39,7 +60,7 @@ fn ready(subscription: &mut Subscription) -> Vec<String> {
     let waker = std::task::Waker::noop();
     let mut cx = std::task::Context::from_waker(waker);
     loop {
-        match futures_core::Stream::poll_next(std::pin::Pin::new(&mut *subscription), &mut cx) {
+        match subscription.poll_next(&mut cx) {
             std::task::Poll::Ready(Some(Ok(entry))) => found.push(data(&entry)),
             std::task::Poll::Ready(Some(Err(lagged))) => {
                 found.push(format!("lagged {:?}", lagged.gap().missed));

@@ -2,17 +2,17 @@
 
 use std::{
     collections::BTreeSet,
-    pin::Pin,
     task::{Context, Poll, Waker},
 };
 
-use futures_core::Stream;
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use tower_sse::{
     Hub,
     hub::{History, Lagging, Publication, Resumption, Selection, Subscription},
 };
+
+use super::{resume, subscribe};
 
 pub(crate) const TOPICS: [&str; 6] = ["a", "b", "a.x", "a.y", "b.x", "a.x.z"];
 
@@ -222,14 +222,14 @@ impl World {
                 if state {
                     topics = topics.with_state();
                 }
-                let subscription = self.subscribe(&hub, topics);
+                let subscription = subscribe(&self.hub, topics);
                 assert_eq!(*subscription.resumption(), Resumption::New);
                 let at = self.model.log.len();
                 self.enter(subscription, names, patterns, at, state);
             }
             Op::Resume { names, patterns, from } => {
                 let Some((id, at)) = self.id(&from) else { return };
-                let subscription = self.resume(&hub, selection(&names, &patterns), id);
+                let subscription = resume(&self.hub, selection(&names, &patterns), id);
                 self.check(&subscription, &names, &patterns, at, &from);
                 self.enter(subscription, names, patterns, at, false);
             }
@@ -363,7 +363,7 @@ impl World {
 /// Reads the next item, and how many events are reported as missing.
 fn read(subscription: &mut Subscription, model: &Model) -> (Option<Item>, Option<u64>) {
     let mut cx = Context::from_waker(Waker::noop());
-    match Pin::new(subscription).poll_next(&mut cx) {
+    match subscription.poll_next(&mut cx) {
         Poll::Pending => (None, None),
         Poll::Ready(None) => (Some(Item::End), None),
         Poll::Ready(Some(Err(lagged))) => (Some(Item::Lagged), lagged.gap().missed),

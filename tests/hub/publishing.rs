@@ -7,7 +7,7 @@ use tower_sse::{
     hub::{History, Publication, Selection},
 };
 
-use super::{ready, ready_bytes, topics};
+use super::{ready, ready_bytes, topics, subscribe};
 
 #[tokio::test]
 async fn readers_get_the_order_of_publication_over_all_their_topics() {
@@ -95,7 +95,7 @@ async fn an_entry_returns_its_event_as_it_was_published() {
 async fn an_entry_can_be_sent_on_unchanged() {
     let hub = Hub::new();
     let reader = subscribe(&hub, topics(&["a"]));
-    let mut body = EventBody::from_stream(reader).without_greeting();
+    let mut body = EventBody::from_stream(reader.into_stream()).without_greeting();
     ready_bytes(&mut body);
     let id = hub.publish("a", Event::new("x").with_type("t")).await.unwrap().id;
     assert_eq!(ready_bytes(&mut body), format!("id: {id}\nevent: t\ndata: x\n\n"));

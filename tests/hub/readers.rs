@@ -10,7 +10,7 @@ use std::{
 
 use tower_sse::{EndReason, Hub, hub::Selection};
 
-use super::{call, get, ready, ready_bytes, topics};
+use super::{call, get, ready, ready_bytes, topics, subscribe};
 
 struct Panics;
 
@@ -59,7 +59,7 @@ async fn a_hook_may_use_the_hub() {
             counted.fetch_add(1, SeqCst);
             let hub = hooked.lock().unwrap().clone();
             if topic == "a" {
-                drop(hub.unwrap().subscribe(topics(&["b"])));
+                drop(subscribe(&hub.unwrap(), topics(&["b"])));
             }
         })
         .build();
@@ -144,7 +144,7 @@ async fn a_waker_that_panics_keeps_no_other_reader_from_being_woken() {
     for (n, subscription) in subscriptions.iter_mut().enumerate() {
         let waker = if n == 1 { Waker::from(Arc::new(Panics)) } else { woken.clone().into() };
         let mut cx = Context::from_waker(&waker);
-        let poll = futures_core::Stream::poll_next(std::pin::Pin::new(subscription), &mut cx);
+        let poll = subscription.poll_next(&mut cx);
         assert!(poll.is_pending());
     }
     assert_eq!(hub.publish("a", "1").await.unwrap().woken, 3);

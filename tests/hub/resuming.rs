@@ -8,7 +8,7 @@ use tower_sse::{
     hub::{Gap, GapReason, History, Resumption, Selection, Subscription},
 };
 
-use super::{call, data, get, last_id, ready, ready_bytes, topics};
+use super::{call, data, get, last_id, ready, ready_bytes, topics, resume, subscribe};
 
 fn reason(subscription: &Subscription) -> Option<GapReason> {
     match subscription.resumption() {

@@ -57,9 +57,10 @@ async fn read_entries(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, num
     let mut seen = Seen::new();
     while !stop.load(Relaxed) {
         let mut subscription = match &at {
-            Some(id) => resume(&hub, topics(), id),
-            None => subscribe(&hub, topics()),
-        };
+            Some(id) => hub.resume(topics(), id).await,
+            None => hub.subscribe(topics()).await,
+        }
+        .unwrap();
         seen.has_gap |= matches!(subscription.resumption(), Resumption::Gap(_));
         for _ in 0..random() % 3000 {
             let next = tokio::time::timeout(Duration::from_millis(200), subscription.next());
@@ -114,9 +115,10 @@ async fn read_bodies(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, numb
     let mut seen = Seen::new();
     while !stop.load(Relaxed) {
         let subscription = match parser.last_event_id() {
-            Some(id) => resume(&hub, topics(), id),
-            None => subscribe(&hub, topics()),
-        };
+            Some(id) => hub.resume(topics(), id).await,
+            None => hub.subscribe(topics()).await,
+        }
+        .unwrap();
         parser.reset();
         let mut body = subscription.into_body();
         for _ in 0..random() % 200 {

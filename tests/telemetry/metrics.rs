@@ -104,8 +104,8 @@ fn publications_and_gaps_of_a_hub_are_counted() {
         let topics = || Selection::new(["a"]).unwrap();
         let one = History::events(1);
         let hub = Hub::builder().history(one).lagging(Lagging::Skip).build();
-        let mut slow = hub.subscribe(topics());
-        let mut body = hub.subscribe(topics()).into_body();
+        let mut slow = hub.subscribe(topics()).await.unwrap();
+        let mut body = hub.subscribe(topics()).await.unwrap().into_body();
         body.next_chunk().await.unwrap().unwrap();
         for n in 0..3 {
             hub.publish("a", Event::new(n)).await.unwrap();
@@ -113,8 +113,8 @@ fn publications_and_gaps_of_a_hub_are_counted() {
         slow.next().await.unwrap().unwrap_err();
         slow.next().await.unwrap().unwrap();
         while !body.next_chunk().await.unwrap().unwrap().starts_with(b"event: gap") {}
-        drop(hub.resume(topics(), "nonsense"));
-        let complete = hub.resume(topics(), slow.position());
+        drop(hub.resume(topics(), "nonsense").await.unwrap());
+        let complete = hub.resume(topics(), slow.position()).await.unwrap();
         assert_eq!(*complete.resumption(), tower_sse::hub::Resumption::Complete);
     });
     assert_eq!(counted.counter("tower_sse_hub_published_total"), 3);

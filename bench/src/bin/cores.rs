@@ -134,7 +134,7 @@ async fn round(kind: Kind) -> Round {
 }
 
 async fn subscribe(hub: &Hub, selection: Selection) -> Subscription {
-    hub.subscribe(selection)
+    hub.subscribe(selection).await.expect("within the limits")
 }
 
 fn data(number: usize) -> String {

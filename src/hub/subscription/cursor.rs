@@ -95,8 +95,12 @@ pub(super) enum ReadStep {
 }
 
 impl Progress {
-    pub(super) fn new(at: Head, known_gap_end: Seq) -> Self {
-        Self { at: at.seq, position: at.position, known_gap_end, counted: None }
+    /// Creates the progress of a reader that starts at a place. Called under the window's lock.
+    pub(super) fn new(group: &Group, at: Head, known_gap_end: Seq) -> Self {
+        let is_exact = known_gap_end <= at.seq && !group.has_after(at.seq);
+        let counted = group.appended().filter(|_| is_exact);
+        let counted = counted.map(|appended| (appended, group.superseded()));
+        Self { at: at.seq, position: at.position, known_gap_end, counted }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::hub::{
     node::Node,
     selection::{Selection, StartAt, TopicSet},
     subscribe_error::SubscribeError,
-    window::{Backfill, Group, Head, Place, ReaderKey, Seq, Window},
+    window::{Backfill, Group, Head, Owner, Place, ReaderKey, Seq, Window},
 };
 
 /// A reader that has joined its group, and leaves it when it is dropped before it has started.
@@ -127,7 +127,7 @@ impl Joined {
                 Some(last) => resumed(&window, &self.group, last, start, head, gone),
             };
             // What was gone before the start is reported here, and not again.
-            let progress = Progress::new(start.at, gone);
+            let progress = Progress::new(&self.group, start.at, gone);
             let resumption = match start.gap {
                 None if start.is_complete => Resumption::Complete,
                 None => Resumption::New,
@@ -185,10 +185,10 @@ fn resumed(
     head: Head,
     gone: Seq,
 ) -> Start {
-    let is_foreign = |at: Seq| match last {
-        ParsedId::Event(_, tag) => !window.may_belong_to(group, at, tag),
-        ParsedId::ReaderPosition(_, tag) => tag != group.tag,
-        ParsedId::LogPosition(_) | ParsedId::OtherEpoch | ParsedId::Unknown => false,
+    let owner = |at: Seq| match last {
+        ParsedId::Event(_, tag) => window.owner_of(group, at, tag),
+        ParsedId::ReaderPosition(_, tag) if tag != group.tag => Owner::Other,
+        _ => Owner::Group,
     };
     let (at, gap) = match last.position().map(|position| (position, window.place_of(position))) {
         None if last == ParsedId::OtherEpoch => (None, Some(GapReason::OtherEpoch)),
@@ -196,10 +196,10 @@ fn resumed(
         // This hub has not issued such a position, or has lost it.
         Some((_, Place::Ahead | Place::Mismatch)) => (None, Some(GapReason::Unknown)),
         Some((position, Place::At(seq))) => {
-            let reason = if is_foreign(seq) {
-                Some(GapReason::OtherTopic)
-            } else {
-                (gone > seq).then_some(GapReason::Trimmed)
+            let reason = match owner(seq) {
+                Owner::Other => Some(GapReason::OtherTopic),
+                Owner::Unknown => Some(GapReason::Trimmed),
+                Owner::Group => (gone > seq).then_some(GapReason::Trimmed),
             };
             (Some(Head { seq, position }), reason)
         }

@@ -77,6 +77,7 @@ impl Window {
         }
         self.expire_topic_later(topic_key);
         self.overfull.push(topic_key);
+        self.trim_after_append();
         record
     }
 

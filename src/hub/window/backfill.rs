@@ -112,9 +112,12 @@ impl Window {
             return true;
         }
         if let Origin::Pattern { trimmed, .. } = &backfill.source.origin {
-            // Topics that no longer exist may have had records as well.
+            // Topics that no longer exist may have had records as well. The feed is complete after
+            // its present coverage in any case.
             let coverage = backfill.coverage.max(self.topics.dropped_coverage);
-            backfill.source.feed.set_coverage(coverage.max(trimmed.load(SeqCst)));
+            let coverage = coverage.max(trimmed.load(SeqCst));
+            let feed = &backfill.source.feed;
+            feed.set_coverage(coverage.min(feed.coverage()));
         }
         false
     }

@@ -242,7 +242,7 @@ impl Group {
 
     /// Removes a reader, unless it is the last one. Returns what is to be dropped without the lock,
     /// or `None` if the reader is the last one: then the group must be removed as well.
-    pub(super) fn remove_unless_last(&self, key: ReaderKey) -> Option<impl Sized + use<>> {
+    pub(in crate::hub) fn remove_unless_last(&self, key: ReaderKey) -> Option<impl Sized + use<>> {
         let mut readers = self.readers();
         (readers.by_key.len() > 1).then(|| self.remove_from(&mut readers, key))
     }

@@ -22,6 +22,15 @@ impl Window {
         is_within
     }
 
+    /// Removes what exceeds the bounds after an event was appended, in one step. What is left to
+    /// remove is left to [`maintain`](Self::maintain).
+    pub(super) fn trim_after_append(&mut self) {
+        let mut steps = MAX_STEPS / 64;
+        if self.trim_overfull(&mut steps) {
+            self.trim_total(&mut steps);
+        }
+    }
+
     /// Trims topics that exceed their bounds. Returns whether none is left.
     fn trim_overfull(&mut self, steps: &mut usize) -> bool {
         while let Some(key) = self.overfull.pop() {

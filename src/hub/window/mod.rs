@@ -76,7 +76,7 @@ pub(super) use self::{
     membership::{GroupsFrom, TooManyNamedTopics},
     presence::{PresenceQueue, ReaderPresence},
     record::{Draft, Record, RecordKind, Seq},
-    start::Place,
+    start::{Owner, Place},
 };
 use self::{
     keys::PatternKey,

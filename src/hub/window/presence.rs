@@ -44,11 +44,6 @@ impl PresenceQueue {
         Some(self.changes.len())
     }
 
-    /// Returns whether there is no change.
-    pub(in crate::hub) fn is_empty(&self) -> bool {
-        self.changes.is_empty()
-    }
-
     /// Ends the calls that [`start`](Self::start) has begun, although there may be changes left.
     pub(in crate::hub) fn stop(&mut self) {
         self.is_running = false;

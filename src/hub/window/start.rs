@@ -1,6 +1,6 @@
 //! Where a reader starts: what the window knows about a position of the log.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use tokio::time::Instant;
 
@@ -29,6 +29,17 @@ pub(in crate::hub) enum Place {
     Ahead,
     /// The log has another entry there.
     Mismatch,
+}
+
+/// Whose event a client has received last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hub) enum Owner {
+    /// It is of a topic that the group selects.
+    Group,
+    /// It is of another topic.
+    Other,
+    /// It is of a topic that does not exist any more.
+    Unknown,
 }
 
 impl Window {
@@ -71,30 +82,38 @@ impl Window {
         self.head
     }
 
-    /// Returns false if an event at this place with this tag belongs to a topic that the group does
-    /// not select, or may do so.
-    pub(in crate::hub) fn may_belong_to(&self, group: &Group, at: Seq, tag: Tag) -> bool {
+    /// Returns whether an event at this place with this tag belongs to a topic that the group
+    /// selects.
+    pub(in crate::hub) fn owner_of(&self, group: &Group, at: Seq, tag: Tag) -> Owner {
+        let owner = |is_own| if is_own { Owner::Group } else { Owner::Other };
         if let Some(record) = self.order.get(at) {
-            return group.selects(record.topic.as_str());
+            return owner(group.selects(record.topic.as_str()));
         }
         let names = group.sources.iter().filter_map(|source| source.origin.topic_tag());
         if names.into_iter().any(|name| name == tag) {
-            return true;
+            return Owner::Group;
         }
         if group.set.patterns.is_empty() {
-            return false;
+            return Owner::Other;
         }
         // Few topics have the same tag.
         let from = (tag, TopicKey::default());
         let same_tag = self.topics.by_tag.range(from..).take_while(|(it, _)| *it == tag);
-        let mut topics = same_tag.take(MAX_STEPS).map(|(_, key)| &self.topics.by_key[*key].name);
-        if topics.any(|topic| group.selects(topic.as_str())) {
-            return true;
+        let topics = same_tag.take(MAX_STEPS).map(|(_, key)| &self.topics.by_key[*key].name);
+        let is_own = topics.map(|topic| group.selects(topic.as_str()));
+        if let Some(is_own) = is_own.reduce(|one, other| one || other) {
+            return owner(is_own);
         }
-        // The topic may have been dropped. A reader at an earlier place has a gap in any case.
+        // The topic does not exist any more. A pattern knows its last record that was trimmed.
+        if group.sources.iter().any(|source| source.origin.last_trimmed() == Some(at)) {
+            return Owner::Group;
+        }
         match &self.topics.last_dropped {
-            Some(topic) if self.topics.dropped_coverage == at => group.selects(topic.as_str()),
-            _ => at < self.topics.dropped_coverage,
+            Some(topic) if self.topics.dropped_coverage == at => {
+                owner(group.selects(topic.as_str()))
+            }
+            _ if at < self.topics.dropped_coverage => Owner::Unknown,
+            _ => Owner::Other,
         }
     }
 
@@ -191,6 +210,14 @@ impl Group {
 }
 
 impl Origin {
+    /// Returns the newest record of a pattern that was trimmed while the pattern existed.
+    fn last_trimmed(&self) -> Option<Seq> {
+        match self {
+            Self::Topic { .. } => None,
+            Self::Pattern { trimmed, .. } => Some(trimmed.load(SeqCst)).filter(|seq| *seq > 0),
+        }
+    }
+
     /// Returns the tag of a topic. `None` for a pattern.
     fn topic_tag(&self) -> Option<Tag> {
         match self {
