@@ -111,3 +111,31 @@ impl<T: Tail> DynTail for T {
         Box::pin(self.next())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::backend::{EventParts, MemoryBackend};
+
+    #[tokio::test]
+    async fn a_backend_works_as_a_trait_object() {
+        let backend: Arc<dyn DynBackend> = Arc::new(MemoryBackend::default());
+        let mut tail = backend.clone().start_tail(Position::START).await.unwrap();
+        let topic: Topic = "a".parse().unwrap();
+        let entry = Outgoing::new(topic.clone(), EventParts::new("x"), 1).with_key("key");
+        let entries: Arc<[Outgoing]> = [entry.clone()].into();
+        let at = backend.clone().append_all(entries.clone()).await.unwrap()[0];
+        assert_eq!(backend.clone().append_all(entries).await.unwrap(), [at]);
+        assert_eq!(backend.clone().get_bounds().await.unwrap().newest, at);
+        assert_eq!(backend.clone().locate_entry(at).await.unwrap(), Located::Kept);
+        let expected = [entry.into_entry(at)];
+        assert_eq!(tail.next_batch().await.unwrap().entries, expected);
+        let all = Arc::new(Wanted::all());
+        let page = backend.clone().read_page(Position::START, at, all.clone(), NonZeroUsize::MIN);
+        assert_eq!(page.await.unwrap().entries, expected);
+        assert_eq!(backend.clone().read_state(all.clone(), at).await.unwrap(), expected);
+        backend.clone().forget_topics(vec![topic]).await.unwrap();
+        assert_eq!(backend.clone().read_state(all, at).await.unwrap(), []);
+        assert!(backend.get_abilities().atomic);
+    }
+}

@@ -21,8 +21,8 @@
 //!    another order than they were drawn does not keep this promise.
 //! 2. `acknowledgement`: [`append`](Backend::append) returns one position for each entry. A tail and
 //!    a read return the entry at exactly this position.
-//! 3. `content`: Topic, key, kind, fields and data come back unchanged, whatever characters or bytes
-//!    they contain. Topics that differ stay different.
+//! 3. `content`: Topic, key, kind, fields and data come back unchanged. They may contain any
+//!    character, and the data any byte. Topics that differ stay different.
 //! 4. `retries`: For the time of [`Abilities::dedup`], an entry with an
 //!    [`append_id`](Outgoing::append_id) that is in the log is not appended again, and its first
 //!    position is returned. This holds across topics, nodes, and errors of the first append.

@@ -25,7 +25,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Returns what the backend can do.
     fn abilities(&self) -> Abilities;
 
-    /// Returns which log it is and what it retains. Creates the log if there is none.
+    /// Returns which log it is and what it retains. Creates the log if it does not exist.
     fn bounds(&self) -> impl Future<Output = Result<Bounds, BackendError>> + Send;
 
     /// Appends entries in this order, and returns their positions once the engine has acknowledged
@@ -124,8 +124,8 @@ pub trait Tail: Send + 'static {
     ///
     /// # Errors
     ///
-    /// After an error the tail is of no more use, and the hub creates another one after the last
-    /// position that it has received. So an implementation needs no code that reconnects.
+    /// After an error the tail has ended, and the hub creates another one after the last position that
+    /// it has received. So an implementation needs no code that reconnects.
     ///
     /// Returns [`Fault::Lost`](super::Fault::Lost) if the log is another one, if it has lost an entry
     /// that the tail has returned, or if entries were trimmed before the tail returned them.

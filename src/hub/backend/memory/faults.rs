@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Link, MemoryBackend, Shared};
+use super::{link::Link, shared::Shared};
 use crate::hub::backend::position::Position;
 
 /// Simulates the faults of an engine, for tests. Created by
@@ -25,8 +25,8 @@ pub struct MemoryFaults {
 }
 
 impl MemoryFaults {
-    pub(super) fn new(backend: &MemoryBackend) -> Self {
-        Self { shared: backend.shared.clone(), link: backend.link.clone() }
+    pub(super) fn new(shared: Arc<Shared>, link: Arc<Link>) -> Self {
+        Self { shared, link }
     }
 
     /// While set, each call returns [`Fault::Unavailable`](crate::hub::backend::Fault::Unavailable).

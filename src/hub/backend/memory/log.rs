@@ -51,8 +51,8 @@ pub(super) struct Log {
     /// The slots from number `first` on.
     slots: VecDeque<Slot>,
     first: u64,
-    /// The number of the newest entry that was removed to keep the log within its bounds. 0 if there
-    /// is none. Everything after it is retained.
+    /// The number of the newest entry that was removed to keep the log within its bounds. 0 if
+    /// nothing was removed. Everything after it is retained.
     trimmed: u64,
     /// The cost of all slots, in bytes.
     bytes: usize,

@@ -4,20 +4,22 @@
 mod faults;
 mod link;
 mod log;
+mod shared;
 
 use std::{
     fmt,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 #[cfg(feature = "backend-testing")]
 pub use self::faults::MemoryFaults;
 use self::{
     link::Link,
     log::{DEDUP_WINDOW, Log},
+    shared::Shared,
 };
 use super::{
     bounds::{Abilities, Bounds, Located},
@@ -70,43 +72,15 @@ pub struct MemoryTail {
     identity: Identity,
     /// The end of the last batch.
     at: Position,
-    /// Why the tail is of no more use.
+    /// The fault of the error that ended the tail.
     failed: Option<Fault>,
-}
-
-struct Shared {
-    log: Mutex<Log>,
-    /// The bounds of the log, which do not change.
-    history: History,
-    /// Notified after the log or a link has changed. A task that waits must create its `Notified`
-    /// before it looks at them.
-    changed: Notify,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Log> {
-        // No foreign code runs under the lock.
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits while the link is stalled.
-    async fn reach(&self, link: &Link) -> Result<(), Fault> {
-        loop {
-            let changed = self.changed.notified();
-            if link.is_open()? {
-                return Ok(());
-            }
-            changed.await;
-        }
-    }
 }
 
 impl MemoryBackend {
     /// Creates an empty log within these bounds.
     #[must_use]
     pub fn new(history: History) -> Self {
-        let shared = Shared { log: Mutex::new(Log::new(history)), history, changed: Notify::new() };
-        Self { shared: Arc::new(shared), link: Arc::default() }
+        Self { shared: Arc::new(Shared::new(history)), link: Arc::default() }
     }
 
     /// Returns another node with the same log. It differs from a clone in tests only: the faults of
@@ -121,7 +95,7 @@ impl MemoryBackend {
     #[cfg_attr(docsrs, doc(cfg(feature = "backend-testing")))]
     #[must_use]
     pub fn faults(&self) -> MemoryFaults {
-        MemoryFaults::new(self)
+        MemoryFaults::new(self.shared.clone(), self.link.clone())
     }
 
     async fn reach(&self) -> Result<(), Fault> {

@@ -173,6 +173,19 @@ pub(super) async fn read_all<B: Backend>(
     read_pages(backend, (Position::START, upto), &Wanted::all(), PAGE).await
 }
 
+/// Checks that the whole log has the expected entries and no more, also after the last position that
+/// the check knows of. Appends an entry that marks the end.
+pub(super) async fn check_log<B: Backend>(
+    backend: &B,
+    mut expected: Vec<LogEntry>,
+    by: &str,
+) -> Result<(), Unproven> {
+    let mark = outgoing("end", "end");
+    let end = append(backend, std::slice::from_ref(&mark)).await?[0];
+    expected.push(mark.into_entry(end));
+    check_equal(&read_all(backend, end).await?, &expected, by)
+}
+
 pub(super) async fn check_located<B: Backend>(
     backend: &B,
     at: Position,
