@@ -4,6 +4,7 @@
 
 mod broken;
 mod memory;
+mod model;
 
 use tower_sse::hub::backend::{Backend, MemoryBackend, testing::Subject};
 

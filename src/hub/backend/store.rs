@@ -93,6 +93,9 @@ pub trait Backend: Send + Sync + 'static {
     /// A key whose newest entry is after `upto` may be left out: the hub reads that entry next. No
     /// entry after `upto` is returned.
     ///
+    /// If the newest entry of a key was trimmed or has expired, the backend may return an older entry
+    /// of the key that is retained, or none.
+    ///
     /// [`state_by_reading`](super::state_by_reading) implements it for an engine that has no better
     /// means.
     fn state(
