@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::timeout;
 use tower_sse::hub::{
     Topic,
     backend::{
@@ -29,6 +30,7 @@ enum Mistake {
     AppendsHalfOfBatches,
     TailDropsAnEntry,
     TailRepeatsAnEntry,
+    TailIsNotWoken,
     TailLosesCancelledBatches,
     TailHasAnOrderOfItsOwn,
     ReadsWithoutTheLast,
@@ -236,6 +238,13 @@ impl Backend for Broken {
 
 impl Tail for BrokenTail {
     async fn next(&mut self) -> Result<Batch, BackendError> {
+        if self.mistake == Mistake::TailIsNotWoken {
+            // Looks once, and then waits without being woken.
+            return match timeout(Duration::ZERO, self.inner.next()).await {
+                Ok(batch) => batch,
+                Err(_) => std::future::pending().await,
+            };
+        }
         let mut batch = match self.inner.next().await {
             Err(error)
                 if error.fault() == Fault::Lost
@@ -305,6 +314,7 @@ mistakes! {
     batches_appended_by_half: AppendsHalfOfBatches breaks "batches";
     a_tail_that_drops_an_entry: TailDropsAnEntry breaks "tail";
     a_tail_that_repeats_an_entry: TailRepeatsAnEntry breaks "tail";
+    a_tail_that_is_not_woken: TailIsNotWoken breaks "tail";
     a_tail_that_loses_cancelled_batches: TailLosesCancelledBatches breaks "cancellation";
     a_tail_with_an_order_of_its_own: TailHasAnOrderOfItsOwn breaks "one-order";
     reads_without_the_last_entry: ReadsWithoutTheLast breaks "ranges";

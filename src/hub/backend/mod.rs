@@ -65,7 +65,8 @@
 //!     returns [`Lost`](Fault::Lost), and no entry of the new one.
 //! 18. `lost-end`: If the engine lost its newest entries, their positions are
 //!     [`Unknown`](Located::Unknown), also after their places were given again. A tail that has
-//!     returned a lost entry returns [`Lost`](Fault::Lost).
+//!     returned a lost entry returns [`Lost`](Fault::Lost). A lost entry can be appended again, with
+//!     the same [`append_id`](Outgoing::append_id).
 //! 19. `outage`: While the engine cannot be reached, calls return an error, and tails do too. Nothing
 //!     is lost: a new tail after the last received position goes on.
 //! 20. `lost-answer`: If the answer to an append is lost, the error is [`Unknown`](Fault::Unknown),

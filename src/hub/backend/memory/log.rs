@@ -85,10 +85,6 @@ struct Stored {
 }
 
 impl Stored {
-    fn has_expired(&self, now: Instant) -> bool {
-        self.expires_at.is_some_and(|at| at <= now)
-    }
-
     /// Returns the entry with the time that it still lives, or `None` if it has expired.
     fn live(&self, now: Instant) -> Option<LogEntry> {
         let mut entry = self.entry.clone();
@@ -244,16 +240,15 @@ impl Log {
                 break;
             }
             aged += usize::from(!is_over);
-            self.trim_oldest(now);
+            self.trim_oldest();
         }
     }
 
     /// Removes the oldest slot.
-    fn trim_oldest(&mut self, now: Instant) {
+    fn trim_oldest(&mut self) {
         let number = self.first;
-        let stored = self.slots.front().and_then(|slot| slot.stored.as_ref());
-        // Readers do not miss an entry that has expired.
-        if stored.is_some_and(|stored| !stored.has_expired(now)) {
+        // Readers do not miss an entry that has expired or was forgotten.
+        if self.slots.front().is_some_and(|slot| slot.stored.is_some()) {
             self.trimmed = number;
         }
         self.empty_slot(number);
@@ -411,8 +406,9 @@ impl Log {
 impl Log {
     /// Removes all entries before a place.
     pub(super) fn trim_before(&mut self, at: Position, now: Instant) {
+        self.maintain(now);
         while !self.slots.is_empty() && Position::new(self.first).place() < at.place() {
-            self.trim_oldest(now);
+            self.trim_oldest();
         }
     }
 

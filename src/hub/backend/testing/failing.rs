@@ -161,7 +161,8 @@ pub async fn lost_end<B: Backend>(subject: &Subject<B>) -> Outcome {
         Ok::<_, Unproven>(())
     };
     check_old().await?;
-    let entries = numbered(20);
+    // The first ones are those that were lost: they are no longer in the log, so this is no retry.
+    let entries = [&entries[5..], &numbered(15)].concat();
     let new = append(backend, &entries).await?;
     check_old().await?;
     for at in &new {

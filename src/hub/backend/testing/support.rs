@@ -27,7 +27,7 @@ use crate::hub::{
 /// How long the suite waits for an entry, or for an error.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(10);
 /// How long the suite waits before it concludes that nothing comes.
-const QUIET: Duration = Duration::from_millis(200);
+pub(super) const QUIET: Duration = Duration::from_millis(200);
 /// How many entries are read at a time.
 const PAGE: NonZeroUsize = NonZeroUsize::new(100).expect("100 is not 0");
 
