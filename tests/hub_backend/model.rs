@@ -78,7 +78,7 @@ impl Model {
         self.all.last().map_or(Position::START, |entry| entry.at)
     }
 
-    fn from_newest(&self, index: usize) -> Option<usize> {
+    fn nth_newest(&self, index: usize) -> Option<usize> {
         self.all.len().checked_sub(1 + index)
     }
 
@@ -133,7 +133,7 @@ impl Model {
                 }
             }
             Call::Retry(index) => {
-                let Some(index) = self.from_newest(*index) else { return };
+                let Some(index) = self.nth_newest(*index) else { return };
                 let Appended { outgoing, at, .. } = &self.all[index];
                 let positions = self.backend.append(std::slice::from_ref(outgoing)).await.unwrap();
                 assert_eq!(positions, [*at]);
@@ -147,11 +147,11 @@ impl Model {
                 of_topic.for_each(|entry| entry.is_forgotten = true);
             }
             Call::TrimBefore(index) => {
-                let Some(index) = self.from_newest(*index) else { return };
+                let Some(index) = self.nth_newest(*index) else { return };
                 self.backend.faults().trim_before(self.all[index].at);
             }
             Call::LoseAfter(index) => {
-                let Some(index) = self.from_newest(*index) else { return };
+                let Some(index) = self.nth_newest(*index) else { return };
                 // Entries that were trimmed cannot be lost.
                 let oldest = self.backend.bounds().await.unwrap().oldest;
                 if oldest.is_some_and(|oldest| oldest <= self.all[index].at) {
@@ -166,7 +166,7 @@ impl Model {
                 self.was_recreated = true;
             }
             Call::Read(after, upto, topic, most) => {
-                let (Some(after), Some(upto)) = (self.from_newest(*after), self.from_newest(*upto))
+                let (Some(after), Some(upto)) = (self.nth_newest(*after), self.nth_newest(*upto))
                 else {
                     return;
                 };
