@@ -120,7 +120,7 @@ mod tests {
         let mut matched = 0;
         for pattern in topics.iter().filter_map(|text| Pattern::new(text).ok()) {
             for topic in topics.iter().filter_map(|text| text.parse::<Topic>().ok()) {
-                let expected = pattern.matches(&topic);
+                let expected = pattern.matches(topic.as_str());
                 assert_eq!(matches(&pattern, topic.as_str()), expected, "{pattern:?} {topic}");
                 matched += usize::from(expected);
             }
