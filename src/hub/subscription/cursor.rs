@@ -175,6 +175,12 @@ impl Cursor {
             self.phase = ReadPhase::Live;
             return ReadStep::StateDone;
         }
+        if let ReadPhase::Newest(newest) = &self.phase {
+            // Everything up to here was given to the application, so the reader does not move back.
+            if newest.to <= self.progress.at {
+                self.phase = ReadPhase::Live;
+            }
+        }
         if let Some(gap) = self.check_gap(node, head, too_old) {
             return ReadStep::Gap(gap);
         }
@@ -201,11 +207,6 @@ impl Cursor {
         // A record may have been appended since the group was found to have none.
         let is_exact = !self.group.has_after(progress.at);
         progress.counted = appended.filter(|_| is_exact).map(|appended| (appended, superseded));
-        if let ReadPhase::Newest(newest) = &self.phase {
-            if newest.to <= progress.at {
-                self.phase = ReadPhase::Live;
-            }
-        }
     }
 
     /// Returns the gap that the reader has fallen into since it last looked, if there is one.
@@ -288,11 +289,6 @@ impl Cursor {
         progress.counted = counted.map(|((read, superseded), events)| {
             (read + events as u64, superseded)
         });
-        if let ReadPhase::Newest(newest) = &self.phase {
-            if newest.to <= end.seq {
-                self.phase = ReadPhase::Live;
-            }
-        }
     }
 
     /// Records that the number of records up to the place is not known any more.

@@ -258,11 +258,14 @@ impl View {
         (is_worth_it && bytes <= MAX_SHARED_BYTES).then(|| (segment.clone(), slot))
     }
 
-    /// Returns the records up to a place that are not removed, the newest first.
+    /// Returns the records up to a place that are not removed and have an event, the newest first.
     pub(super) fn newest_first(&self, upto: Seq) -> impl Iterator<Item = &Arc<Record>> {
         let segments = self.segments.iter().rev();
         let records = segments.flat_map(|segment| segment.written().rev());
-        records.filter(move |record| record.seq <= upto && !record.is_removed())
+        let is_found = move |record: &&Arc<Record>| {
+            record.seq <= upto && record.is_given() && !record.is_removed()
+        };
+        records.filter(is_found)
     }
 
     /// Returns the place of the last record that was published at this time or before. 0 if there

@@ -83,8 +83,8 @@ impl Group {
         given.next().cloned()
     }
 
-    /// Counts the records after a place that are retained and young enough. Returns `None` if there
-    /// are too many to count.
+    /// Counts the records after a place that are retained and that nobody misses: they are young
+    /// enough, or their time to live is over. Returns `None` if there are too many to count.
     pub(in crate::hub) fn count_after(
         &self,
         after: Seq,
@@ -98,7 +98,7 @@ impl Group {
             if visited >= MAX_STEPS {
                 return None;
             }
-            kept += u64::from(record.is_young(too_old));
+            kept += u64::from(record.is_expired() || record.is_young(too_old));
         }
         Some(kept)
     }
@@ -231,7 +231,11 @@ impl Record {
     /// Returns whether the record may still be given to readers: it is not too old, and its time to
     /// live is not over.
     pub(in crate::hub) fn is_young(&self, too_old: Option<Instant>) -> bool {
-        too_old.is_none_or(|too_old| self.published_at > too_old)
-            && self.expires_at.is_none_or(|at| at > Instant::now())
+        too_old.is_none_or(|too_old| self.published_at > too_old) && !self.is_expired()
+    }
+
+    /// Returns whether the record's time to live is over.
+    pub(super) fn is_expired(&self) -> bool {
+        self.expires_at.is_some_and(|at| at <= Instant::now())
     }
 }
