@@ -290,7 +290,7 @@ impl Model {
     /// Returns whether readers that have not read an event may be told of a gap.
     fn may_be_lost(&self, position: usize, now: Instant) -> bool {
         let it = &self.log[position - 1];
-        it.fate == Fate::Trimmed || self.is_aged(it, now)
+        (it.has_event && it.fate == Fate::Trimmed) || self.is_aged(it, now)
     }
 
     /// Publishes an event, whose place in the batch does not matter.
