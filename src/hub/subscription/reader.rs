@@ -78,8 +78,8 @@ pub(super) enum Delivery {
     /// Records were removed before they were read. The reader has ended if
     /// [`ReaderHandle::is_over`].
     Gap(Gap),
-    /// All of the state was delivered.
-    StateDone,
+    /// All of the state, or of the newest events, was delivered. The client needs an ID.
+    StartDone,
     /// Nothing more will come.
     End,
     /// `Hub::disconnect` has ended the reader.
@@ -133,7 +133,7 @@ impl ReaderHandle {
             return Some(AbortReason::Revoked);
         }
         let too_old = self.node.too_old().map_or(0, |too_old| group.too_old_until(too_old));
-        let gone = group.coverage().max(too_old);
+        let gone = group.lost_until().max(too_old);
         let has_lagged =
             self.cursor.is_over || (!self.cursor.is_state() && self.cursor.has_missed(gone));
         (self.node.lagging == Lagging::Evict && has_lagged).then_some(AbortReason::Evicted)
@@ -206,7 +206,7 @@ impl ReaderHandle {
             match self.cursor.next_step(&self.node, limit.too_old) {
                 ReadStep::Wait(head) => ready!(self.poll_wait(head, cx)),
                 ReadStep::Read(range) => self.look(range, limit, removals),
-                ReadStep::StateDone => {}
+                ReadStep::StartDone => {}
                 ReadStep::Gap(gap) => {
                     Node::record_gap("lagged", &gap);
                     return Poll::Ready(Some(Err(Lagged { gap })));
@@ -277,9 +277,16 @@ impl ReaderHandle {
         let too_old = if self.node.has_max_age { self.node.too_old() } else { None };
         let found = match &mut ahead.records {
             AheadRecords::Segment(look, slot) => loop {
-                let Some(record) = look.segment.get(*slot).filter(|it| it.seq <= to.seq) else {
+                let Some(record) = look.segment.get(*slot) else { break None };
+                if record.seq > to.seq {
+                    ahead.end = to;
                     break None;
-                };
+                }
+                if !is_state && self.cursor.has_lost(record, too_old) {
+                    // The reader looks again, from where it is.
+                    self.ahead = None;
+                    return None;
+                }
                 *slot += 1;
                 ahead.end = Head { seq: record.seq, position: record.position };
                 if !record.is_removed() && Group::gives(record, is_state, too_old) {
@@ -289,6 +296,10 @@ impl ReaderHandle {
             },
             AheadRecords::Batch(records) => loop {
                 let Some(record) = records.next() else { break None };
+                if !is_state && self.cursor.has_lost(&record, too_old) {
+                    self.ahead = None;
+                    return None;
+                }
                 let end = Head { seq: record.seq, position: record.position };
                 if !record.is_removed() && Group::gives(&record, is_state, too_old) {
                     self.cursor.move_to(end, ahead.range, Some(1));
@@ -330,7 +341,7 @@ impl ReaderHandle {
                     continue;
                 }
                 ReadStep::Gap(gap) => return Poll::Ready(Delivery::Gap(gap)),
-                ReadStep::StateDone => return Poll::Ready(Delivery::StateDone),
+                ReadStep::StartDone => return Poll::Ready(Delivery::StartDone),
                 ReadStep::End => return Poll::Ready(Delivery::End),
                 ReadStep::Revoked => return Poll::Ready(Delivery::Revoked),
             };
@@ -376,7 +387,7 @@ impl ReaderHandle {
         let group = self.cursor.group.number;
         let chunk = self.node.chunks().find(group, range, removals, too_old)?;
         // As after a search: something may have been removed since the last check.
-        let gone = self.cursor.group.coverage();
+        let gone = self.cursor.group.lost_until();
         if !range.is_state && self.cursor.has_missed(gone) {
             return None;
         }
