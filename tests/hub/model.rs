@@ -290,7 +290,7 @@ impl Model {
     /// Returns whether readers that have not read an event may be told of a gap.
     fn may_be_lost(&self, position: usize, now: Instant) -> bool {
         let it = &self.log[position - 1];
-        it.fate == Fate::Trimmed || self.is_aged(it, now)
+        (it.has_event && it.fate == Fate::Trimmed) || self.is_aged(it, now)
     }
 
     /// Publishes an event, whose place in the batch does not matter.
@@ -419,7 +419,7 @@ impl Model {
         let may_be_lost = last(&|position| self.may_be_lost(position, now));
         if let Some(Item::Lagged(gap)) = item {
             assert!(may_be_lost > reader.at.max(reader.certain_gap_end), "a false gap: {gap:?}");
-            self.check_gap(gap, names, patterns, reader.at, now);
+            self.check_gap(gap, (names, patterns), reader.at, &reader.began);
             (reader.known_gap_end, reader.certain_gap_end) = (may_be_lost, lost);
             return;
         }
@@ -475,15 +475,17 @@ impl Model {
     fn check_gap(
         &self,
         gap: &Gap,
-        names: &[usize],
-        patterns: &[usize],
+        (names, patterns): (&[usize], &[usize]),
         at: usize,
-        now: Instant,
+        began: &[usize; TOPICS.len()],
     ) {
+        let now = Instant::now();
         let first = self.of(names, patterns, at).find(|it| self.is_given(*it, now));
         let first = first.map(|position| self.log[position - 1].id.as_str());
         assert_eq!(gap.first.as_ref().map(|id| id.as_str()), first, "{gap:?}");
-        let lost = self.of(names, patterns, at).filter(|it| self.is_lost(*it, now)).count();
+        let after = self.of(names, patterns, at);
+        let after = after.filter(|it| *it > began[self.log[it - 1].topic]);
+        let lost = after.filter(|it| self.is_lost(*it, now)).count();
         assert!(gap.missed.is_none_or(|missed| missed == lost as u64), "{gap:?}, lost {lost}");
     }
 }
@@ -706,12 +708,15 @@ impl World {
         let (mut known_gap_end, mut certain_gap_end) = (0, 0);
         let is_told = matches!(subscription.resumption(), Resumption::Gap(_));
         if is_told || matches!(start, Start::Last(_)) {
-            // One gap stands for everything that was lost until then. A topic that does not exist
-            // may have lost what others have lost.
-            let all = 1..=self.model.log.len();
-            let may_be_lost = |it: &usize| self.model.may_be_lost(*it, now);
-            known_gap_end = all.filter(may_be_lost).max().unwrap_or(0);
-            let own = self.model.of(&names, &patterns, 0);
+            // One gap stands for everything that was lost until then. A pattern may have lost what
+            // topics that are gone have lost.
+            let is_known = |it: &usize| {
+                !patterns.is_empty() || is_for(&names, &[], self.model.log[it - 1].topic)
+            };
+            let all = (1..=self.model.log.len()).filter(is_known);
+            known_gap_end = all.filter(|it| self.model.may_be_lost(*it, now)).max().unwrap_or(0);
+            let began = |position: usize| self.model.began[self.model.log[position - 1].topic];
+            let own = self.model.of(&names, &patterns, 0).filter(|it| *it > began(*it));
             certain_gap_end = own.filter(|it| self.model.is_lost(*it, now)).max().unwrap_or(0);
         }
         let newest = match start {
@@ -781,7 +786,7 @@ impl World {
         let of_own = self.model.of(names, patterns, 0).any(|it| is_lost(&self.model.log[it - 1]));
         let of_any = self.model.log.iter().any(is_lost);
         assert!(of_own || (of_any && !patterns.is_empty()), "a false gap: {gap:?}");
-        self.model.check_gap(gap, names, patterns, 0, Instant::now());
+        self.model.check_gap(gap, (names, patterns), 0, &[0; TOPICS.len()]);
     }
 
     /// Checks that `Complete` is reported only if nothing is missing, and a gap only if something
@@ -825,7 +830,7 @@ impl World {
                 assert!(lost == 0 && (!foreign || may_be_gone), "lost {lost}, {foreign}");
             }
             Resumption::Gap(gap) => {
-                self.model.check_gap(gap, names, patterns, at, now);
+                self.model.check_gap(gap, (names, patterns), at, &[0; TOPICS.len()]);
                 let mut later = at + 1..=self.model.log.len();
                 let any = later.any(|it| self.model.may_be_lost(it, now));
                 // The topic does not exist any more, so nothing tells whether a pattern matches it.

@@ -85,9 +85,9 @@ pub(super) enum ReadStep {
     Read(ReadRange),
     /// Records were removed before they were read.
     Gap(Gap),
-    /// All of the state was read. The reader continues with the records that were published since
-    /// it started.
-    StateDone,
+    /// All of the state, or of the newest events, was read. The reader continues with the records
+    /// that were published since it started.
+    StartDone,
     /// Everything was read, and nothing more will be published.
     End,
     /// `Hub::disconnect` has ended the reader.
@@ -114,7 +114,8 @@ impl Cursor {
         phase: ReadPhase,
         has_gap: bool,
     ) -> Self {
-        let last_sent_id = if has_gap { None } else { Some(progress.at) };
+        let is_at_id = !has_gap && matches!(phase, ReadPhase::Live);
+        let last_sent_id = is_at_id.then_some(progress.at);
         Self { group, reader, is_over: false, has_read: false, progress, last_sent_id, phase }
     }
 
@@ -135,6 +136,11 @@ impl Cursor {
     /// Returns the position of the place up to which everything was read.
     pub(super) fn position(&self) -> Position {
         self.progress.position
+    }
+
+    /// Returns whether the reader reads all records, not only those that it starts with.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.phase, ReadPhase::Live)
     }
 
     pub(super) fn is_state(&self) -> bool {
@@ -173,19 +179,19 @@ impl Cursor {
                 return ReadStep::Read(ReadRange { after: at, to, is_state: true });
             }
             self.phase = ReadPhase::Live;
-            return ReadStep::StateDone;
+            return ReadStep::StartDone;
         }
-        if let ReadPhase::Newest(newest) = &self.phase {
-            // Everything up to here was given to the application, so the reader does not move back.
-            if newest.to <= self.progress.at {
-                self.phase = ReadPhase::Live;
-            }
+        if self.ends_newest() {
+            return ReadStep::StartDone;
         }
         if let Some(gap) = self.check_gap(node, head, too_old) {
             return ReadStep::Gap(gap);
         }
         if head.seq <= self.progress.at || !self.group.has_after(self.progress.at) {
             self.move_to_head(head);
+            if self.ends_newest() {
+                return ReadStep::StartDone;
+            }
             return if is_closed || self.group.is_finished(self.progress.at) {
                 ReadStep::End
             } else {
@@ -193,6 +199,18 @@ impl Cursor {
             };
         }
         ReadStep::Read(ReadRange { after: self.progress.at, to: head, is_state: false })
+    }
+
+    /// Ends the newest events if all were given to the application. Returns whether the client has to
+    /// be sent an ID now.
+    #[inline]
+    fn ends_newest(&mut self) -> bool {
+        let ReadPhase::Newest(newest) = &self.phase else { return false };
+        if newest.to > self.progress.at {
+            return false;
+        }
+        self.phase = ReadPhase::Live;
+        self.is_id_outdated()
     }
 
     /// Moves to the head, since nothing for this group was published after the reader's place.
@@ -212,7 +230,7 @@ impl Cursor {
     /// Returns the gap that the reader has fallen into since it last looked, if there is one.
     #[inline]
     fn check_gap(&mut self, node: &Node, head: Head, too_old: Option<Instant>) -> Option<Gap> {
-        let mut gone = self.group.coverage();
+        let mut gone = self.group.lost_until();
         if let Some(too_old) = too_old {
             gone = gone.max(self.group.too_old_until(too_old).min(head.seq));
         }
@@ -259,7 +277,7 @@ impl Cursor {
         limit: ReadLimit,
     ) -> Option<RecordBatch> {
         let mut batch = self.group.collect(range, limit);
-        if !range.is_state && self.has_missed(self.group.coverage()) {
+        if !range.is_state && self.has_missed(self.group.lost_until()) {
             return None;
         }
         if let ReadPhase::Newest(newest) = &mut self.phase {
@@ -302,17 +320,19 @@ impl Cursor {
         !matches!(self.phase, ReadPhase::Newest(_))
     }
 
-    /// Returns whether a record that was looked up has become too old, which the reader was not told
-    /// of yet.
+    /// Returns whether the next record was removed or is too old, and the reader has to be told of a
+    /// gap for that.
     #[inline]
-    pub(super) fn has_lost(&self, record: &Record, is_state: bool, too_old: Option<Instant>) -> bool {
-        !is_state && record.seq > self.progress.known_gap_end && record.is_too_old(too_old)
+    pub(super) fn has_lost(&self, record: &Record, too_old: Option<Instant>) -> bool {
+        // The mark is read before the coverage, which is raised before the mark is set.
+        (record.is_removed() && self.has_missed(self.group.lost_until()))
+            || (record.is_aged(too_old) && self.has_missed(record.seq))
     }
 
     /// Returns whether the reader may go on with records that it has looked up before some were
     /// removed. If not, it looks again.
     pub(super) fn is_covered(&self, is_state: bool) -> bool {
-        is_state || !self.has_missed(self.group.coverage())
+        is_state || !self.has_missed(self.group.lost_until())
     }
 }
 

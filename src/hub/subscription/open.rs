@@ -122,13 +122,15 @@ impl Joined {
         let (cursor, resumption) = {
             let mut window = self.node.lock();
             let head = self.node.counters.head();
-            let gone = self.gone(too_old).min(head.seq);
+            let too_old_until = too_old.map_or(0, |it| self.group.too_old_until(it));
+            let gone = self.group.coverage().max(too_old_until).min(head.seq);
             let start = match last {
                 None => new_start(&window, &self.group, start, head),
                 Some(last) => resumed(&window, &self.group, last, start, head, gone),
             };
             // What was gone before the start is reported here, and not again.
-            let progress = Progress::new(&self.group, start.at, gone);
+            let known = self.group.lost_until().max(too_old_until).min(head.seq);
+            let progress = Progress::new(&self.group, start.at, known);
             let resumption = match start.gap {
                 None if start.is_complete => Resumption::Complete,
                 None => Resumption::New,
@@ -141,20 +143,19 @@ impl Joined {
                     Resumption::Gap(new_gap(reason, first, missed.flatten()))
                 }
             };
-            let has_gap = start.gap.is_some();
-            let group = self.group.clone();
-            (Cursor::new(group, self.reader, progress, start.phase, has_gap), resumption)
+            let (group, has_gap) = (self.group.clone(), start.gap.is_some());
+            let mut cursor = Cursor::new(group, self.reader, progress, start.phase, has_gap);
+            if has_gap {
+                // What is missed from here on cannot be told from what the gap stands for.
+                cursor.forget_count();
+            }
+            (cursor, resumption)
         };
         if let Resumption::Gap(gap) = &resumption {
             Node::record_gap(gap.reason.as_str(), gap);
         }
         self.is_started = true;
         ReaderHandle::new(self.node.clone(), cursor, resumption)
-    }
-
-    fn gone(&self, too_old: Option<Instant>) -> Seq {
-        let too_old = too_old.map_or(0, |too_old| self.group.too_old_until(too_old));
-        self.group.coverage().max(too_old)
     }
 }
 
@@ -165,6 +166,10 @@ fn new_start(window: &Window, group: &Group, start: StartAt, head: Head) -> Star
         StartAt::State => (head, ReadPhase::State { at: 0, to: head }, None),
         StartAt::Start => {
             let gap = group.has_lost_its_start().then_some(GapReason::Trimmed);
+            if gap.is_none() && !group.has_after(group.began_at()) {
+                // An earlier place would be of no use as an ID, if one of the topics is new.
+                return Start { at: head, phase: ReadPhase::Live, gap, is_complete: false };
+            }
             (window.head_at(group.began_at()), ReadPhase::Live, gap)
         }
         StartAt::Last(number) => {

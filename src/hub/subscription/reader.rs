@@ -82,8 +82,8 @@ pub(super) enum Delivery {
     /// Records were removed before they were read. The reader has ended if
     /// [`ReaderHandle::is_over`].
     Gap(Gap),
-    /// All of the state was delivered.
-    StateDone,
+    /// All of the state, or of the newest events, was delivered. The client needs an ID.
+    StartDone,
     /// Nothing more will come.
     End,
     /// `Hub::disconnect` has ended the reader.
@@ -137,7 +137,7 @@ impl ReaderHandle {
             return Some(AbortReason::Revoked);
         }
         let too_old = self.node.too_old().map_or(0, |too_old| group.too_old_until(too_old));
-        let gone = group.coverage().max(too_old);
+        let gone = group.lost_until().max(too_old);
         let has_lagged =
             self.cursor.is_over || (!self.cursor.is_state() && self.cursor.has_missed(gone));
         (self.node.lagging == Lagging::Evict && has_lagged).then_some(AbortReason::Evicted)
@@ -214,7 +214,7 @@ impl ReaderHandle {
             match self.cursor.next_step(&self.node, limit.too_old) {
                 ReadStep::Wait(head) => ready!(self.poll_wait(head, cx)),
                 ReadStep::Read(range) => self.look(range, limit, removals),
-                ReadStep::StateDone => {}
+                ReadStep::StartDone => {}
                 ReadStep::Gap(gap) => {
                     Node::record_gap("lagged", &gap);
                     return Poll::Ready(Some(Err(Lagged { gap })));
@@ -290,7 +290,8 @@ impl ReaderHandle {
                     ahead.end = to;
                     break None;
                 }
-                if self.cursor.has_lost(record, is_state, too_old) {
+                if !is_state && self.cursor.has_lost(record, too_old) {
+                    // The reader looks again, from where it is.
                     self.ahead = None;
                     return None;
                 }
@@ -303,7 +304,7 @@ impl ReaderHandle {
             },
             AheadRecords::Batch(records) => loop {
                 let Some(record) = records.next() else { break None };
-                if self.cursor.has_lost(&record, is_state, too_old) {
+                if !is_state && self.cursor.has_lost(&record, too_old) {
                     self.ahead = None;
                     return None;
                 }
@@ -348,7 +349,7 @@ impl ReaderHandle {
                     continue;
                 }
                 ReadStep::Gap(gap) => return Poll::Ready(Delivery::Gap(gap)),
-                ReadStep::StateDone => return Poll::Ready(Delivery::StateDone),
+                ReadStep::StartDone => return Poll::Ready(Delivery::StartDone),
                 ReadStep::End => return Poll::Ready(Delivery::End),
                 ReadStep::Revoked => return Poll::Ready(Delivery::Revoked),
             };
@@ -394,7 +395,7 @@ impl ReaderHandle {
         let group = self.cursor.group.number;
         let chunk = self.node.chunks().find(group, range, removals, too_old)?;
         // As after a search: something may have been removed since the last check.
-        let gone = self.cursor.group.coverage();
+        let gone = self.cursor.group.lost_until();
         if !range.is_state && self.cursor.has_missed(gone) {
             return None;
         }

@@ -51,8 +51,9 @@ impl SubscriptionSource {
         let opening = match reader.resumption() {
             // A handler that has read entries has seen the gap before them.
             Resumption::Gap(_) if !reader.cursor().has_read => OpeningBlock::Gap,
-            // The state is followed by an ID when all of it was sent.
-            Resumption::New if !reader.cursor().is_state() => OpeningBlock::Position,
+            // The state is followed by an ID when all of it was sent, and so are the newest events:
+            // a client that is disconnected before starts with them again.
+            Resumption::New if reader.cursor().is_live() => OpeningBlock::Position,
             _ => OpeningBlock::None,
         };
         Self { opening, reader }
@@ -112,7 +113,7 @@ impl ExternalSource for SubscriptionSource {
         let chunk = match delivery {
             Delivery::Chunk(chunk) => chunk,
             Delivery::Gap(gap) => return self.lagged(&gap),
-            Delivery::StateDone => return Polled::Segment(self.position_segment()),
+            Delivery::StartDone => return Polled::Segment(self.position_segment()),
             Delivery::End => return Polled::End(ChannelEnd::Closed),
             Delivery::Revoked => {
                 return Polled::End(ChannelEnd::Aborted(AbortReason::Revoked));

@@ -172,6 +172,15 @@ impl Source {
         self.feed.raise_coverage(to);
     }
 
+    /// Returns the place up to which records may be gone that it had since it was created.
+    fn lost_until(&self) -> Seq {
+        let coverage = self.feed.coverage();
+        match self.origin {
+            Origin::Topic { covered_from, .. } if coverage <= covered_from => 0,
+            Origin::Topic { .. } | Origin::Pattern { .. } => coverage,
+        }
+    }
+
     /// Takes all armed groups. The caller wakes them without the window's lock.
     pub(super) fn take_armed(&self) -> Armed {
         mem::take(&mut *self.armed())
@@ -279,6 +288,13 @@ impl Group {
     /// Returns the place after which the window is complete for all sources.
     pub(in crate::hub) fn coverage(&self) -> Seq {
         self.sources.iter().map(|source| source.feed.coverage()).max().unwrap_or(0)
+    }
+
+    /// Returns the place up to which records may be gone that the present topics and patterns had.
+    /// Readers look at it when they have started. What is gone of an earlier topic with the same
+    /// name belongs to the [`coverage`](Self::coverage), and a reader is told of it when it starts.
+    pub(in crate::hub) fn lost_until(&self) -> Seq {
+        self.sources.iter().map(|source| source.lost_until()).max().unwrap_or(0)
     }
 
     /// Returns whether records may lie after a place. Both this and the coverage are read after the

@@ -84,7 +84,8 @@ impl Group {
     }
 
     /// Counts the records after a place that are retained and that nobody misses: they are young
-    /// enough, or their time to live is over. Returns `None` if there are too many to count.
+    /// enough, have no event, or their time to live is over. Returns `None` if there are too many to
+    /// count.
     pub(in crate::hub) fn count_after(
         &self,
         after: Seq,
@@ -98,7 +99,8 @@ impl Group {
             if visited >= MAX_STEPS {
                 return None;
             }
-            kept += u64::from(record.is_expired() || record.is_young(too_old));
+            let is_missed = record.is_given() && record.is_aged(too_old) && !record.is_expired();
+            kept += u64::from(!is_missed);
         }
         Some(kept)
     }
@@ -231,11 +233,12 @@ impl Record {
     /// Returns whether the record may still be given to readers: it is not too old, and its time to
     /// live is not over.
     pub(in crate::hub) fn is_young(&self, too_old: Option<Instant>) -> bool {
-        !self.is_too_old(too_old) && !self.is_expired()
+        !self.is_aged(too_old) && !self.is_expired()
     }
 
     /// Returns whether the record is too old.
-    pub(in crate::hub) fn is_too_old(&self, too_old: Option<Instant>) -> bool {
+    #[inline]
+    pub(in crate::hub) fn is_aged(&self, too_old: Option<Instant>) -> bool {
         too_old.is_some_and(|too_old| self.published_at <= too_old)
     }
 

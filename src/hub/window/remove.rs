@@ -10,11 +10,12 @@ use super::{
 };
 
 impl Window {
-    /// Removes a record that readers may not have read. The coverage of its feeds is raised first.
+    /// Removes a record that readers may not have read. The coverage of its feeds is raised first,
+    /// if readers would have been given it.
     /// Returns how many feeds it was removed from.
     pub(super) fn trim(&mut self, record: &Arc<Record>) -> usize {
-        if record.is_expired() {
-            // Nobody misses it, whatever removes it first.
+        if record.is_expired() || !record.is_given() {
+            // Nobody misses it. A reader finds the end of a topic without its record.
             let feeds = self.supersede(record);
             self.drop_topic_if_unused(record.topic_key);
             return feeds;
@@ -30,7 +31,7 @@ impl Window {
     }
 
     /// Removes a record that readers are not told of: a newer record of its key has superseded it,
-    /// or it has expired. Returns how many feeds it was removed from.
+    /// it has expired, or it has no event. Returns how many feeds it was removed from.
     pub(super) fn supersede(&mut self, record: &Arc<Record>) -> usize {
         self.uncounted_until = self.head;
         let topic = &self.topics.by_key[record.topic_key];
