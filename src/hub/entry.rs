@@ -4,7 +4,10 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{topic::Topic, window::Record};
+use super::{
+    topic::Topic,
+    window::{Record, Segment},
+};
 use crate::{
     encode::{Encode, Layout, sealed::{self, Encode as _}},
     event::{Event, EventId, FieldName},
@@ -13,13 +16,30 @@ use crate::{
 
 /// An event that a hub gives to a reader. It can be sent as it is, without encoding it again.
 ///
-/// Cloning it is cheap.
+/// Cloning it is cheap. An entry that is kept may keep its neighbors in memory as well, at most 64 KiB;
+/// to keep one for long, keep its [bytes](Self::to_bytes) or its [event](Self::event).
 #[derive(Clone)]
 pub struct Entry {
     /// The event in the window, shared with all other readers.
-    record: Arc<Record>,
+    record: EntryRecord,
     /// Which bytes are given.
     form: EntryForm,
+}
+
+/// The record of an entry.
+#[derive(Clone)]
+enum EntryRecord {
+    /// The record alone.
+    Own(Arc<Record>),
+    /// A record of a segment, by its slot.
+    OfLook(Arc<Look>, u32),
+}
+
+/// A segment that a reader reads. Its entries count the reader's reference to the segment, which no
+/// other reader counts, and not their own.
+pub(super) struct Look {
+    /// The segment.
+    pub(super) segment: Arc<Segment>,
 }
 
 /// Which bytes of an entry are given.
@@ -33,6 +53,12 @@ enum EntryForm {
     Mapped(Arc<MappedEvent>),
 }
 
+impl EntryForm {
+    fn of(is_state: bool) -> Self {
+        if is_state { Self::State } else { Self::Whole }
+    }
+}
+
 /// An event in the place of that of a record.
 struct MappedEvent {
     /// The encoded event.
@@ -42,13 +68,25 @@ struct MappedEvent {
 }
 
 impl Entry {
-    pub(super) fn new(record: Arc<Record>) -> Self {
-        Self { record, form: EntryForm::Whole }
+    /// Creates an entry. One of the state has no ID.
+    pub(super) fn new(record: Arc<Record>, is_state: bool) -> Self {
+        Self { record: EntryRecord::Own(record), form: EntryForm::of(is_state) }
     }
 
-    /// Creates an entry of the state, without an ID.
-    pub(super) fn of_state(record: Arc<Record>) -> Self {
-        Self { record, form: EntryForm::State }
+    /// Creates an entry of the record in a slot of a segment.
+    #[inline]
+    pub(super) fn of_look(look: Arc<Look>, slot: usize, is_state: bool) -> Self {
+        let record = EntryRecord::OfLook(look, slot as u32);
+        Self { record, form: EntryForm::of(is_state) }
+    }
+
+    fn record(&self) -> &Record {
+        match &self.record {
+            EntryRecord::Own(record) => record,
+            EntryRecord::OfLook(look, slot) => {
+                look.segment.get(*slot as usize).expect("the slot of an entry is written")
+            }
+        }
     }
 
     /// Returns the entry with another event. It keeps its ID, or has none if it is an entry of the
@@ -67,23 +105,23 @@ impl Entry {
 
     fn bytes(&self) -> Bytes {
         match &self.form {
-            EntryForm::Whole => self.record.bytes.clone(),
-            EntryForm::State => self.record.bytes_without_id(),
+            EntryForm::Whole => self.record().bytes.clone(),
+            EntryForm::State => self.record().bytes_without_id(),
             EntryForm::Mapped(mapped) => mapped.bytes.clone(),
         }
     }
 
     fn as_bytes(&self) -> &[u8] {
         match &self.form {
-            EntryForm::Whole => &self.record.bytes,
-            EntryForm::State => self.record.without_id(),
+            EntryForm::Whole => &self.record().bytes,
+            EntryForm::State => self.record().without_id(),
             EntryForm::Mapped(mapped) => &mapped.bytes,
         }
     }
 
     fn id_range(&self) -> Option<Range<usize>> {
         match &self.form {
-            EntryForm::Whole => Some(self.record.id.clone()),
+            EntryForm::Whole => Some(self.record().id.clone()),
             EntryForm::State => None,
             EntryForm::Mapped(mapped) => mapped.id.clone(),
         }
@@ -92,13 +130,13 @@ impl Entry {
     /// Returns the topic that the event was published on.
     #[must_use]
     pub fn topic(&self) -> &Topic {
-        &self.record.topic
+        &self.record().topic
     }
 
     /// Returns the key that the event was published with.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
-        self.record.key.as_deref()
+        self.record().key.as_deref()
     }
 
     /// Returns the event's ID, from which a reader that has the event can resume.
@@ -107,7 +145,7 @@ impl Entry {
     /// received it may not have received the other entries.
     #[must_use]
     pub fn id(&self) -> Option<EventId> {
-        self.id_range().is_some().then(|| self.record.event_id())
+        self.id_range().is_some().then(|| self.record().event_id())
     }
 
     /// Decodes the event from its bytes, as a client does, together with its comments and custom
@@ -159,7 +197,7 @@ impl sealed::Encode for Entry {
 
     fn shared(&self) -> Option<&Bytes> {
         match &self.form {
-            EntryForm::Whole => Some(&self.record.bytes),
+            EntryForm::Whole => Some(&self.record().bytes),
             // Only a part of the record's bytes, which is copied.
             EntryForm::State => None,
             EntryForm::Mapped(mapped) => Some(&mapped.bytes),

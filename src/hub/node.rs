@@ -155,8 +155,7 @@ impl Node {
         let publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         // Nothing else is published before the drafts are, so no topic ends in between.
         for (step, drafts) in drafts.chunks(MAX_APPENDS).enumerate() {
-            let window = self.lock();
-            if let Some(index) = drafts.iter().position(|it| window.is_finished(&it.topic)) {
+            if let Some(index) = first_finished(&mut self.lock(), drafts, now) {
                 return Err(TopicFinished(step * MAX_APPENDS + index));
             }
         }
@@ -184,7 +183,7 @@ impl Node {
         let now = Instant::now();
         let publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut window = self.lock();
-        if window.is_finished(&draft.topic) {
+        if first_finished(&mut window, std::slice::from_ref(&draft), now).is_some() {
             return Err(TopicFinished(0));
         }
         let record = window.append(draft, None, room, now);
@@ -287,6 +286,15 @@ impl Node {
             Err(_) => drop(std::thread::Builder::new().spawn(move || while calls.call_next() {})),
         }
     }
+}
+
+/// Returns the index of the first draft whose topic has ended.
+fn first_finished(window: &mut Window, drafts: &[Draft], now: Instant) -> Option<usize> {
+    let first = |window: &Window| drafts.iter().position(|it| window.is_finished(&it.topic));
+    first(window)?;
+    // Its time to live may be over. A hub to which nothing else is published must find out as well.
+    window.maintain(now);
+    first(window)
 }
 
 /// Calls presence hooks, until none is left or this is dropped.

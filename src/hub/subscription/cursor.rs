@@ -175,6 +175,12 @@ impl Cursor {
             self.phase = ReadPhase::Live;
             return ReadStep::StateDone;
         }
+        if let ReadPhase::Newest(newest) = &self.phase {
+            // Everything up to here was given to the application, so the reader does not move back.
+            if newest.to <= self.progress.at {
+                self.phase = ReadPhase::Live;
+            }
+        }
         if let Some(gap) = self.check_gap(node, head, too_old) {
             return ReadStep::Gap(gap);
         }
@@ -201,11 +207,6 @@ impl Cursor {
         // A record may have been appended since the group was found to have none.
         let is_exact = !self.group.has_after(progress.at);
         progress.counted = appended.filter(|_| is_exact).map(|appended| (appended, superseded));
-        if let ReadPhase::Newest(newest) = &self.phase {
-            if newest.to <= progress.at {
-                self.phase = ReadPhase::Live;
-            }
-        }
     }
 
     /// Returns the gap that the reader has fallen into since it last looked, if there is one.
@@ -248,8 +249,8 @@ impl Cursor {
         new_gap(GapReason::Trimmed, first, missed)
     }
 
-    /// Collects the records of a range, and moves the reader to the end of the batch. Returns `None`
-    /// if records were removed meanwhile that the batch would need: then there is a gap.
+    /// Collects the records of a range. Returns `None` if records were removed meanwhile that the
+    /// batch would need: then there is a gap.
     #[inline]
     pub(super) fn read(
         &mut self,
@@ -264,7 +265,6 @@ impl Cursor {
         if let ReadPhase::Newest(newest) = &mut self.phase {
             newest.filter(node, &mut batch);
         }
-        self.advance_cursor(&batch, range);
         Some(batch)
     }
 
@@ -289,11 +289,11 @@ impl Cursor {
         progress.counted = counted.map(|((read, superseded), events)| {
             (read + events as u64, superseded)
         });
-        if let ReadPhase::Newest(newest) = &self.phase {
-            if newest.to <= end.seq {
-                self.phase = ReadPhase::Live;
-            }
-        }
+    }
+
+    /// Records that the number of records up to the place is not known any more.
+    pub(super) fn forget_count(&mut self) {
+        self.progress.counted = None;
     }
 
     /// Returns whether the reader takes all records of a range, so that it can share them with other
@@ -302,22 +302,10 @@ impl Cursor {
         !matches!(self.phase, ReadPhase::Newest(_))
     }
 
-    /// Returns whether a record that was read, but not given to the application yet, may still be
-    /// given. `true` is certain.
-    #[inline]
-    pub(super) fn is_current(&self, record: &Record, before: Seq, too_old: Option<Instant>) -> bool {
-        let known = before.max(self.progress.known_gap_end);
-        !record.is_removed() && record.is_young(too_old) && self.group.coverage() <= known
-    }
-
-    /// Moves the reader back to a place, because it was not given the records after it.
-    pub(super) fn move_back(&mut self, to: Head) {
-        if let ReadPhase::State { at, .. } = &mut self.phase {
-            *at = to.seq;
-            return;
-        }
-        (self.progress.at, self.progress.position) = (to.seq, to.position);
-        self.progress.counted = None;
+    /// Returns whether the reader may go on with records that it has looked up before some were
+    /// removed. If not, it looks again.
+    pub(super) fn is_covered(&self, is_state: bool) -> bool {
+        is_state || !self.has_missed(self.group.coverage())
     }
 }
 

@@ -231,7 +231,7 @@ impl Stream for EntryStream {
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
-            .field("at", &self.reader.at())
+            .field("at", &self.reader.cursor().at())
             .field("resumption", self.reader.resumption())
             .finish_non_exhaustive()
     }

@@ -86,7 +86,8 @@ impl Joined {
         let Some(last) = last else { return start != StartAt::Now && self.group.lacks(0) };
         let place = last.position().map(|position| self.node.lock().place_of(position));
         match place {
-            Some(Place::At(at)) => self.group.lacks(at),
+            // An ID that turns out to be of no use is answered with the state.
+            Some(Place::At(at)) if start != StartAt::State => self.group.lacks(at),
             _ => self.group.lacks(0),
         }
     }

@@ -1,11 +1,11 @@
 //! A reader of the window: a cursor that waits, and leaves the window when it is dropped.
 
 use std::{
-    collections::VecDeque,
     future::Future,
     pin::pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    vec,
 };
 
 use http::Extensions;
@@ -19,10 +19,12 @@ use crate::{
     catch_panic::Panicked,
     event::{Event, EventId},
     hub::{
-        entry::Entry,
+        entry::{Entry, Look},
         gap::{Gap, Lagged, Lagging, Resumption},
         node::Node,
-        window::{Head, JoinedChunk, ReadRange, Record, RecordBatch, Seq, Wait},
+        window::{
+            Group, Head, JoinedChunk, ReadLimit, ReadRange, Record, RecordBatch, Seq, Wait,
+        },
     },
     lifecycle::AbortReason,
 };
@@ -49,16 +51,24 @@ pub(super) struct ReaderHandle {
     resumption: Resumption,
 }
 
-/// Records that were read, but not given to the application yet. The cursor is after them.
+/// Records that were looked up, but not given to the application yet. The cursor is before them.
 struct Ahead {
     /// The records.
-    records: VecDeque<Arc<Record>>,
-    /// They are entries of the state.
-    is_state: bool,
-    /// The place before the first of them.
-    before: Head,
-    /// The number of removals before they were read. While it does not change, all are current.
+    records: AheadRecords,
+    /// The range in which they lie.
+    range: ReadRange,
+    /// The place up to which they were given or left out. When all are, the cursor moves there.
+    end: Head,
+    /// The number of removals before they were looked up. While it does not change, all are current.
     removals: u64,
+}
+
+/// Records that were looked up.
+enum AheadRecords {
+    /// Those of a segment, from a slot on.
+    Segment(Arc<Look>, usize),
+    /// Those of a batch.
+    Batch(vec::IntoIter<Arc<Record>>),
 }
 
 /// What a reader is given, as the source of a body.
@@ -106,18 +116,9 @@ impl ReaderHandle {
         self.cursor.is_over
     }
 
-    /// Returns the place up to which the application was given everything.
-    pub(super) fn at(&self) -> Seq {
-        self.ahead.as_ref().map_or(self.cursor.at(), |ahead| ahead.before.seq)
-    }
-
     /// Returns the ID from which everything that was not given yet can be resumed.
     pub(super) fn position(&self) -> EventId {
-        let position = match &self.ahead {
-            Some(ahead) if !ahead.is_state => ahead.before.position,
-            _ => self.cursor.resumable_at(),
-        };
-        self.node.ids.reader_id(position, self.cursor.group.tag)
+        self.node.ids.reader_id(self.cursor.resumable_at(), self.cursor.group.tag)
     }
 
     /// Returns the event that reports a gap to the client, or `None` if the hook omits it.
@@ -179,8 +180,8 @@ impl ReaderHandle {
     ) -> Poll<Option<Result<Entry, Lagged>>> {
         let mut looks = 0;
         loop {
-            if let Some((record, is_state)) = self.take_ahead() {
-                match self.pass(entry_of(record, is_state)) {
+            if let Some(entry) = self.take_ahead() {
+                match self.pass(entry) {
                     Ok(Some(entry)) => {
                         self.cursor.has_read = true;
                         return Poll::Ready(Some(Ok(entry)));
@@ -201,15 +202,10 @@ impl ReaderHandle {
             }
             looks += 1;
             let limit = Cursor::limit(&self.node, RECORDS_PER_LOOK);
+            let removals = self.node.counters.removals();
             match self.cursor.next_step(&self.node, limit.too_old) {
                 ReadStep::Wait(head) => ready!(self.poll_wait(head, cx)),
-                ReadStep::Read(range) => {
-                    let removals = self.node.counters.removals();
-                    let before = Head { seq: range.after, position: self.cursor.position() };
-                    if let Some(batch) = self.cursor.read(&self.node, range, limit) {
-                        self.set_ahead(batch, range.is_state, before, removals);
-                    }
-                }
+                ReadStep::Read(range) => self.look(range, limit, removals),
                 ReadStep::StateDone => {}
                 ReadStep::Gap(gap) => {
                     Node::record_gap("lagged", &gap);
@@ -235,47 +231,77 @@ impl ReaderHandle {
         }
     }
 
-    fn set_ahead(&mut self, batch: RecordBatch, is_state: bool, before: Head, removals: u64) {
+    /// Looks up the records of a range.
+    fn look(&mut self, range: ReadRange, limit: ReadLimit, removals: u64) {
+        let end = Head { seq: range.after, position: self.cursor.position() };
+        if self.cursor.takes_all() {
+            if let Some((segment, slot)) = self.cursor.group.segment_after(range.after) {
+                let records = AheadRecords::Segment(Arc::new(Look { segment }), slot);
+                self.ahead = Some(Box::new(Ahead { records, range, end, removals }));
+                return;
+            }
+        }
+        let Some(batch) = self.cursor.read(&self.node, range, limit) else { return };
+        let end = Head { seq: batch.end, position: batch.end_position };
+        if batch.has_skipped {
+            self.cursor.forget_count();
+        }
         let RecordBatch { first, more, .. } = batch;
-        let Some(first) = first else { return };
-        let mut records = VecDeque::from(more);
-        records.push_front(first);
-        self.ahead = Some(Box::new(Ahead { records, is_state, before, removals }));
+        let Some(first) = first else {
+            // The search may end without a record: it is limited to a number of steps.
+            self.cursor.move_to(end, range, Some(0));
+            return;
+        };
+        let mut records = Vec::with_capacity(1 + more.len());
+        records.push(first);
+        records.extend(more);
+        let records = AheadRecords::Batch(records.into_iter());
+        self.ahead = Some(Box::new(Ahead { records, range, end, removals }));
     }
 
-    /// Takes the next record that was read before, if the application may still be given it.
+    /// Takes the next record that was looked up, if the application may still be given it.
     #[inline]
-    fn take_ahead(&mut self) -> Option<(Arc<Record>, bool)> {
+    fn take_ahead(&mut self) -> Option<Entry> {
         let ahead = self.ahead.as_mut()?;
         if self.cursor.group.is_cut(self.cursor.reader) {
             self.ahead = None;
             return None;
         }
-        let record = ahead.records.front()?;
-        let is_unchanged = !self.node.has_max_age
-            && record.expires_at.is_none()
-            && self.node.counters.removals() == ahead.removals;
-        if !is_unchanged {
-            let too_old = self.node.too_old();
-            let is_current = if ahead.is_state {
-                !record.is_removed() && record.is_young(too_old)
-            } else {
-                self.cursor.is_current(record, ahead.before.seq, too_old)
-            };
-            if !is_current {
-                // The reader looks again, from where it was.
-                self.cursor.move_back(ahead.before);
-                self.ahead = None;
-                return None;
-            }
+        let ReadRange { is_state, to, .. } = ahead.range;
+        let is_unchanged = self.node.counters.removals() == ahead.removals;
+        if !is_unchanged && !self.cursor.is_covered(is_state) {
+            // The reader looks again, from where it is.
+            self.ahead = None;
+            return None;
         }
-        let record = ahead.records.pop_front()?;
-        ahead.before = Head { seq: record.seq, position: record.position };
-        let is_state = ahead.is_state;
-        if ahead.records.is_empty() {
+        let too_old = if self.node.has_max_age { self.node.too_old() } else { None };
+        let found = match &mut ahead.records {
+            AheadRecords::Segment(look, slot) => loop {
+                let Some(record) = look.segment.get(*slot).filter(|it| it.seq <= to.seq) else {
+                    break None;
+                };
+                *slot += 1;
+                ahead.end = Head { seq: record.seq, position: record.position };
+                if !record.is_removed() && Group::gives(record, is_state, too_old) {
+                    break Some(Entry::of_look(look.clone(), *slot - 1, is_state));
+                }
+                self.cursor.forget_count();
+            },
+            AheadRecords::Batch(records) => loop {
+                let Some(record) = records.next() else { break None };
+                let end = Head { seq: record.seq, position: record.position };
+                if !record.is_removed() && Group::gives(&record, is_state, too_old) {
+                    self.cursor.move_to(end, ahead.range, Some(1));
+                    return Some(Entry::new(record, is_state));
+                }
+                self.cursor.forget_count();
+            },
+        };
+        self.cursor.move_to(ahead.end, ahead.range, Some(usize::from(found.is_some())));
+        if found.is_none() {
             self.ahead = None;
         }
-        Some((record, is_state))
+        found
     }
 
     fn pass(&mut self, entry: Entry) -> Result<Option<Entry>, Panicked> {
@@ -289,10 +315,8 @@ impl ReaderHandle {
     // Inlined, so that a chunk is written once, to where the body takes it from.
     #[inline]
     pub(super) fn poll_delivery(&mut self, cx: &Context<'_>) -> Poll<Delivery> {
-        if self.ahead.is_some() {
-            // The subscription was read before it became a body.
-            self.drop_ahead();
-        }
+        // The subscription may have been read before it became a body.
+        self.ahead = None;
         let mut looks = 0;
         loop {
             if self.cursor.is_over {
@@ -323,6 +347,7 @@ impl ReaderHandle {
                 }
             }
             let Some(batch) = self.cursor.read(&self.node, range, limit) else { continue };
+            self.cursor.advance_cursor(&batch, range);
             let chunk = match &mut self.transform {
                 Some(transform) => transformed(transform, &batch, range),
                 None => Ok(JoinedChunk::join(&batch, range.is_state)),
@@ -367,12 +392,6 @@ impl ReaderHandle {
             self.node.chunks().insert(group, range, chunk.clone(), batch, removals);
         drop(replaced);
     }
-
-    fn drop_ahead(&mut self) {
-        if let Some(ahead) = self.ahead.take() {
-            self.cursor.move_back(ahead.before);
-        }
-    }
 }
 
 /// Passes the records of a batch through filters and maps, and joins those that pass. Returns `None`
@@ -386,7 +405,7 @@ fn transformed(
     let mut kept = RecordBatch::empty_like(batch);
     let mut is_mapped = false;
     for record in batch.records() {
-        let entry = entry_of(record.clone(), range.is_state);
+        let entry = Entry::new(record.clone(), range.is_state);
         if let Some(Passed { entry, is_mapped: is_changed }) = transform.apply(entry)? {
             is_mapped |= is_changed;
             kept.keep(record);
@@ -398,10 +417,6 @@ fn transformed(
     } else {
         JoinedChunk::join(&kept, range.is_state)
     })
-}
-
-fn entry_of(record: Arc<Record>, is_state: bool) -> Entry {
-    if is_state { Entry::of_state(record) } else { Entry::new(record) }
 }
 
 impl Drop for ReaderHandle {

@@ -53,6 +53,14 @@ impl Window {
                 self.touched.push(Touched::Pattern(*key));
             }
         }
+        if !record.is_given() {
+            // It is not an event that a reader could miss, so missed events are not counted.
+            self.uncounted_until = self.head;
+            topic.source.feed.count_superseded();
+            for source in self.patterns.sources(&topic.patterns) {
+                source.feed.count_superseded();
+            }
+        }
         self.order.push(record.clone());
         let cost = record.own_cost();
         if topic.len == 0 {

@@ -47,11 +47,40 @@ pub(in crate::hub) struct RecordBatch {
     pub(in crate::hub) end_position: Position,
     /// Some records were left out, since they are too old or not for readers.
     pub(in crate::hub) has_skipped: bool,
+    /// The last border between segments in the batch.
+    border: Option<Border>,
+}
+
+/// What a batch has up to a border between segments.
+#[derive(Clone, Copy)]
+struct Border {
+    more: usize,
+    bytes: usize,
+    end: Seq,
+    end_position: Position,
 }
 
 impl RecordBatch {
     pub(super) fn new(after: Seq) -> Self {
         Self { end: after, ..Self::default() }
+    }
+
+    /// Remembers that the batch may end here.
+    pub(super) fn set_border(&mut self) {
+        self.border = Some(Border {
+            more: self.more.len(),
+            bytes: self.bytes,
+            end: self.end,
+            end_position: self.end_position,
+        });
+    }
+
+    /// Ends the batch at the last border, if there is one within it.
+    pub(super) fn cut_at_border(&mut self) {
+        if let Some(Border { more, bytes, end, end_position }) = self.border.take() {
+            self.more.truncate(more);
+            (self.bytes, self.end, self.end_position) = (bytes, end, end_position);
+        }
     }
 
     /// Adds a record and returns true, unless the batch is full.

@@ -24,6 +24,15 @@ use super::record::{Record, Seq};
 const MIN_SEGMENT: usize = 4;
 /// The largest segment, in records. Replacing a segment is one step under the window's lock.
 pub(super) const MAX_SEGMENT: usize = 1024;
+/// A reader takes a whole segment if it has at least this many records for it: then it counts one
+/// reference instead of one for each record. Several readers that count references of the same
+/// records slow each other down.
+const MIN_SHARED_RECORDS: usize = 4;
+/// A reader takes a whole segment if its records cost at most this much, in bytes: an entry that the
+/// application keeps also keeps the segment.
+const MAX_SHARED_BYTES: usize = 64 << 10;
+/// How many segments a chunk of small records has. See [`Border::Chunk`].
+const SEGMENTS_PER_CHUNK: u64 = 8;
 /// Removed records may take this much memory in each segment, in bytes, before it is replaced.
 const MAX_DEAD_BYTES: usize = 512;
 
@@ -52,7 +61,9 @@ pub(in crate::hub) struct View {
 
 /// A part of a feed.
 #[derive(Debug)]
-struct Segment {
+pub(in crate::hub) struct Segment {
+    /// How many segments the feed had before it.
+    number: u64,
     /// The records, in order. Each slot is written once.
     slots: Box<[OnceLock<Arc<Record>>]>,
     /// How many slots are written.
@@ -125,7 +136,9 @@ impl Feed {
             let view = self.view();
             let live = view.segments.iter().rev().take(16).map(|it| it.slots.len()).sum::<usize>();
             let large = (view.segments.len() * MAX_SEGMENT / 64).max(64);
-            let segment = Segment::with_capacity(live.clamp(MIN_SEGMENT, large.min(MAX_SEGMENT)));
+            let number = view.segments.last().map_or(0, |last| last.number + 1);
+            let capacity = live.clamp(MIN_SEGMENT, large.min(MAX_SEGMENT));
+            let segment = Segment::new(number, capacity);
             segment.push(record);
             let mut segments = Vec::with_capacity(view.segments.len() + 1);
             segments.extend(view.segments.iter().cloned());
@@ -179,7 +192,8 @@ impl Feed {
         if !records.is_empty() {
             // Only the last segment gets more records.
             let spare = if to == view.segments.len() { records.len().max(MIN_SEGMENT) } else { 0 };
-            let segment = Segment::with_capacity(records.len() + spare);
+            let number = view.segments[from].number;
+            let segment = Segment::new(number, records.len() + spare);
             segment.push_all(&records);
             segments.push(Arc::new(segment));
         }
@@ -190,7 +204,8 @@ impl Feed {
     /// Adds records that are older than all others, in order. These are at most a segment. The
     /// coverage stays as it is.
     pub(super) fn prepend(&self, records: &[Arc<Record>]) {
-        let segment = Segment::with_capacity(records.len());
+        let number = self.view().segments.first().map_or(0, |first| first.number);
+        let segment = Segment::new(number.saturating_sub(1), records.len());
         segment.push_all(records);
         // Records that were removed meanwhile. Nobody accounts for them later.
         for record in records.iter().filter(|record| record.is_removed()) {
@@ -229,11 +244,28 @@ impl View {
         Records { segments: &self.segments, segment, slot }
     }
 
-    /// Returns the records up to a place that are not removed, the newest first.
+    /// Returns the segment of the first record after a place, and its slot, if the segment is worth
+    /// to be taken as a whole.
+    pub(super) fn segment_after(&self, after: Seq) -> Option<(Arc<Segment>, usize)> {
+        let mut index = self.segment_of(after);
+        let mut slot = self.segments.get(index)?.slot_after(after);
+        if slot >= self.segments[index].slots.len() {
+            (index, slot) = (index + 1, 0);
+        }
+        let segment = self.segments.get(index)?;
+        let bytes = segment.live_bytes.load(Relaxed) + segment.dead_bytes.load(Relaxed);
+        let is_worth_it = segment.len.load(Acquire) >= slot + MIN_SHARED_RECORDS;
+        (is_worth_it && bytes <= MAX_SHARED_BYTES).then(|| (segment.clone(), slot))
+    }
+
+    /// Returns the records up to a place that are not removed and have an event, the newest first.
     pub(super) fn newest_first(&self, upto: Seq) -> impl Iterator<Item = &Arc<Record>> {
         let segments = self.segments.iter().rev();
         let records = segments.flat_map(|segment| segment.written().rev());
-        records.filter(move |record| record.seq <= upto && !record.is_removed())
+        let is_found = move |record: &&Arc<Record>| {
+            record.seq <= upto && record.is_given() && !record.is_removed()
+        };
+        records.filter(is_found)
     }
 
     /// Returns the place of the last record that was published at this time or before. 0 if there
@@ -272,6 +304,35 @@ pub(super) struct Records<'a> {
     slot: usize,
 }
 
+impl Records<'_> {
+    /// Returns whether the next record is the first one of a segment, and if so, whether chunks end
+    /// there.
+    pub(super) fn border(&self) -> Border {
+        let is_read = |segment: &Arc<Segment>| self.slot >= segment.slots.len();
+        let next = match self.segments.get(self.segment) {
+            Some(_) if self.slot == 0 => self.segments.get(self.segment),
+            Some(segment) if is_read(segment) => self.segments.get(self.segment + 1),
+            _ => None,
+        };
+        match next {
+            None => Border::None,
+            Some(segment) if segment.number % SEGMENTS_PER_CHUNK == 0 => Border::Chunk,
+            Some(_) => Border::Segment,
+        }
+    }
+}
+
+/// What begins with the next record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Border {
+    /// Nothing.
+    None,
+    /// A segment.
+    Segment,
+    /// A segment at which chunks end, so that readers which start at different places come together.
+    Chunk,
+}
+
 impl<'a> Iterator for Records<'a> {
     type Item = &'a Arc<Record>;
 
@@ -292,8 +353,9 @@ impl<'a> Iterator for Records<'a> {
 }
 
 impl Segment {
-    fn with_capacity(capacity: usize) -> Self {
+    fn new(number: u64, capacity: usize) -> Self {
         Self {
+            number,
             slots: (0..capacity).map(|_| OnceLock::new()).collect(),
             len: AtomicUsize::new(0),
             live: AtomicUsize::new(0),
@@ -322,7 +384,9 @@ impl Segment {
         }
     }
 
-    fn get(&self, slot: usize) -> Option<&Arc<Record>> {
+    /// Returns the record in a slot.
+    #[inline]
+    pub(in crate::hub) fn get(&self, slot: usize) -> Option<&Arc<Record>> {
         self.slots.get(slot)?.get()
     }
 

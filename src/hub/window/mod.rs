@@ -71,6 +71,7 @@ pub(super) use self::{
     batch::{ReadLimit, ReadRange, RecordBatch},
     chunk_cache::{ChunkCache, JoinedChunk},
     counters::{Counters, Head},
+    feed::Segment,
     group::{Armed, Group, Wait},
     keys::{ReaderKey, TopicKey},
     membership::{GroupsFrom, TooManyNamedTopics},

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     MAX_STEPS,
     batch::{ReadLimit, ReadRange, RecordBatch},
-    feed::{Records, View},
+    feed::{Border, Records, Segment, View},
     group::Group,
     record::{Record, Seq},
 };
@@ -23,13 +23,8 @@ impl Group {
     /// visited in one call is limited. The caller continues at its `end`.
     pub(in crate::hub) fn collect(&self, range: ReadRange, limit: ReadLimit) -> RecordBatch {
         let mut batch = RecordBatch::new(range.after);
-        let is_wanted = |record: &Record| {
-            record.is_given()
-                && (!range.is_state || record.kind.is_state())
-                && record.is_young(limit.too_old)
-        };
-        let mut take = |record: &Arc<Record>| {
-            if !is_wanted(record) {
+        let take = |batch: &mut RecordBatch, record: &Arc<Record>| {
+            if !Self::gives(record, range.is_state, limit.too_old) {
                 batch.has_skipped = true;
             } else if !batch.push(record, limit.records) {
                 return false;
@@ -40,19 +35,33 @@ impl Group {
         let is_searched = match &*self.sources {
             [source] => {
                 let view = source.feed.view();
-                let records = view.after(range.after).take_while(|it| it.seq <= range.to.seq);
-                visit(records, &mut take)
+                visit_aligned(&mut batch, view.after(range.after), range.to.seq, take)
             }
             _ => {
                 let views = self.views(range.after);
                 let records = Merged::new(&views, range.after).take_while(|it| it.seq <= range.to.seq);
-                visit(records, &mut take)
+                visit(&mut batch, records, take)
             }
         };
         if is_searched {
             (batch.end, batch.end_position) = (range.to.seq, range.to.position);
         }
         batch
+    }
+
+    /// Returns the segment of the first record after a place, and its slot, if the group has one
+    /// source and the segment is worth to be taken as a whole.
+    pub(in crate::hub) fn segment_after(&self, after: Seq) -> Option<(Arc<Segment>, usize)> {
+        match &*self.sources {
+            [source] => source.feed.view().segment_after(after),
+            _ => None,
+        }
+    }
+
+    /// Returns whether a reader of a range is given a record.
+    #[inline]
+    pub(in crate::hub) fn gives(record: &Record, is_state: bool, too_old: Option<Instant>) -> bool {
+        record.is_given() && (!is_state || record.kind.is_state()) && record.is_young(too_old)
     }
 
     /// Returns the views of the sources that may have records after a place.
@@ -74,8 +83,8 @@ impl Group {
         given.next().cloned()
     }
 
-    /// Counts the records after a place that are retained and young enough. Returns `None` if there
-    /// are too many to count.
+    /// Counts the records after a place that are retained and that nobody misses: they are young
+    /// enough, or their time to live is over. Returns `None` if there are too many to count.
     pub(in crate::hub) fn count_after(
         &self,
         after: Seq,
@@ -89,7 +98,7 @@ impl Group {
             if visited >= MAX_STEPS {
                 return None;
             }
-            kept += u64::from(record.is_young(too_old));
+            kept += u64::from(record.is_expired() || record.is_young(too_old));
         }
         Some(kept)
     }
@@ -116,12 +125,36 @@ impl Group {
 
 /// Visits records until one is not taken. Returns whether all were taken.
 fn visit<'a>(
+    batch: &mut RecordBatch,
     records: impl Iterator<Item = &'a Arc<Record>>,
-    take: &mut impl FnMut(&Arc<Record>) -> bool,
+    take: impl Fn(&mut RecordBatch, &Arc<Record>) -> bool,
 ) -> bool {
     for (visited, record) in records.enumerate() {
-        if !take(record) || visited >= MAX_STEPS {
+        if !take(batch, record) || visited >= MAX_STEPS {
             return false;
+        }
+    }
+    true
+}
+
+/// As [`visit`], for the records of one view. A batch that does not take all ends at the border of a
+/// segment: so readers that start at different places come together, and share the chunks after that.
+fn visit_aligned(
+    batch: &mut RecordBatch,
+    mut records: Records<'_>,
+    to: Seq,
+    take: impl Fn(&mut RecordBatch, &Arc<Record>) -> bool,
+) -> bool {
+    for visited in 0.. {
+        let Some(record) = records.next().filter(|record| record.seq <= to) else { break };
+        if !take(batch, record) || visited >= MAX_STEPS {
+            batch.cut_at_border();
+            return false;
+        }
+        match records.border() {
+            Border::None => {}
+            Border::Segment => batch.set_border(),
+            Border::Chunk => return false,
         }
     }
     true
@@ -198,7 +231,11 @@ impl Record {
     /// Returns whether the record may still be given to readers: it is not too old, and its time to
     /// live is not over.
     pub(in crate::hub) fn is_young(&self, too_old: Option<Instant>) -> bool {
-        too_old.is_none_or(|too_old| self.published_at > too_old)
-            && self.expires_at.is_none_or(|at| at > Instant::now())
+        too_old.is_none_or(|too_old| self.published_at > too_old) && !self.is_expired()
+    }
+
+    /// Returns whether the record's time to live is over.
+    pub(super) fn is_expired(&self) -> bool {
+        self.expires_at.is_some_and(|at| at <= Instant::now())
     }
 }

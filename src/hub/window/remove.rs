@@ -13,6 +13,12 @@ impl Window {
     /// Removes a record that readers may not have read. The coverage of its feeds is raised first.
     /// Returns how many feeds it was removed from.
     pub(super) fn trim(&mut self, record: &Arc<Record>) -> usize {
+        if record.is_expired() {
+            // Nobody misses it, whatever removes it first.
+            let feeds = self.supersede(record);
+            self.drop_topic_if_unused(record.topic_key);
+            return feeds;
+        }
         let topic = &self.topics.by_key[record.topic_key];
         topic.source.raise_coverage(record.seq);
         for source in self.patterns.sources(&topic.patterns) {
@@ -24,15 +30,15 @@ impl Window {
     }
 
     /// Removes a record that readers are not told of: a newer record of its key has superseded it,
-    /// or it has expired.
-    pub(super) fn supersede(&mut self, record: &Arc<Record>) {
+    /// or it has expired. Returns how many feeds it was removed from.
+    pub(super) fn supersede(&mut self, record: &Arc<Record>) -> usize {
         self.uncounted_until = self.head;
         let topic = &self.topics.by_key[record.topic_key];
         topic.source.feed.count_superseded();
         for source in self.patterns.sources(&topic.patterns) {
             source.feed.count_superseded();
         }
-        self.remove(record);
+        self.remove(record)
     }
 
     /// Removes a record. Returns how many feeds it was removed from.
