@@ -135,7 +135,7 @@
 //! | [`total_history`](HubBuilder::total_history) of all topics | 1 GiB | the oldest events are removed |
 //! | [`max_topics_per_subscription`](HubBuilder::max_topics_per_subscription) | 1,024 | the answer is a 400 |
 //! | [`max_patterns_per_subscription`](HubBuilder::max_patterns_per_subscription) | 64 | the answer is a 400 |
-//! | [`max_named_topics`](HubBuilder::max_named_topics) of all readers | 1,048,576 | the answer is a 503, or a `retry` for browsers |
+//! | [`max_named_topics`](HubBuilder::max_named_topics) of all readers | 1,048,576 | the client is asked to come back later |
 //!
 //! The number of readers is that of the streams: see [`HubHandler::max_streams`] and
 //! [`HubHandler::max_streams_per`]. [`Hub::sessions`] lists the readers, [`Hub::disconnect`] ends

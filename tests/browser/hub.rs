@@ -122,7 +122,7 @@ async fn a_page_that_joins_a_chat_shows_the_last_messages_in_order_and_the_reade
     browser.wait_for(MESSAGES, json!(expected)).await;
     browser.wait_for("$('who').textContent", "ann".into()).await;
 
-    // What the page sends comes after them.
+    // A message that the page sends comes after them.
     browser.eval("($('text').value = 'hello', $('form').requestSubmit())").await;
     browser.wait_for(&format!("{MESSAGES}.at(-1)"), "hello".into()).await;
     assert_eq!(browser.eval(&format!("{MESSAGES}.length")).await, 51);
