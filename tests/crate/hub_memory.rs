@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     future::Future,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},

@@ -277,9 +277,11 @@ impl ReaderHandle {
         let too_old = if self.node.has_max_age { self.node.too_old() } else { None };
         let found = match &mut ahead.records {
             AheadRecords::Segment(look, slot) => loop {
-                let Some(record) = look.segment.get(*slot).filter(|it| it.seq <= to.seq) else {
+                let Some(record) = look.segment.get(*slot) else { break None };
+                if record.seq > to.seq {
+                    ahead.end = to;
                     break None;
-                };
+                }
                 *slot += 1;
                 ahead.end = Head { seq: record.seq, position: record.position };
                 if !record.is_removed() && Group::gives(record, is_state, too_old) {
