@@ -302,6 +302,13 @@ impl Cursor {
         !matches!(self.phase, ReadPhase::Newest(_))
     }
 
+    /// Returns whether a record that was looked up has become too old, which the reader was not told
+    /// of yet.
+    #[inline]
+    pub(super) fn has_lost(&self, record: &Record, is_state: bool, too_old: Option<Instant>) -> bool {
+        !is_state && record.seq > self.progress.known_gap_end && record.is_too_old(too_old)
+    }
+
     /// Returns whether the reader may go on with records that it has looked up before some were
     /// removed. If not, it looks again.
     pub(super) fn is_covered(&self, is_state: bool) -> bool {

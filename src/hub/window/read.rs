@@ -231,7 +231,12 @@ impl Record {
     /// Returns whether the record may still be given to readers: it is not too old, and its time to
     /// live is not over.
     pub(in crate::hub) fn is_young(&self, too_old: Option<Instant>) -> bool {
-        too_old.is_none_or(|too_old| self.published_at > too_old) && !self.is_expired()
+        !self.is_too_old(too_old) && !self.is_expired()
+    }
+
+    /// Returns whether the record is too old.
+    pub(in crate::hub) fn is_too_old(&self, too_old: Option<Instant>) -> bool {
+        too_old.is_some_and(|too_old| self.published_at <= too_old)
     }
 
     /// Returns whether the record's time to live is over.
