@@ -33,8 +33,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower_sse::{
-    BoxError, Connect, Event, EventType, Farewell, Hub, KeepAlive, Refusal, Shutdown,
-    hub::{History, Lagging, Publication, PublishError, Published, Selection},
+    BoxError, Connect, Event, EventId, EventType, Farewell, Hub, KeepAlive, Refusal, Shutdown,
+    hub::{History, Lagging, Publication, PublishError, Selection},
 };
 
 /// A hub server: many publishers, many readers.
@@ -205,16 +205,15 @@ async fn publish(
         Ok(body) => body,
         Err(rejection) => return error(rejection.status(), &rejection.body_text()),
     };
-    match publication_of(topic, &headers, &body) {
-        Err(why) => error(StatusCode::BAD_REQUEST, &why.to_string()),
+    let publication = match publication_of(topic, &headers, &body) {
+        Err(why) => return error(StatusCode::BAD_REQUEST, &why.to_string()),
         Ok(_) if method == Method::DELETE && !headers.contains_key("event-key") => {
-            error(StatusCode::BAD_REQUEST, "header Event-Key: it names the key to remove")
+            return error(StatusCode::BAD_REQUEST, "header Event-Key: it names the key to remove");
         }
-        Ok(publication) if method == Method::DELETE => {
-            answer(hub.try_publish(publication.tombstone()))
-        }
-        Ok(publication) => answer(hub.try_publish(publication)),
-    }
+        Ok(publication) if method == Method::DELETE => publication.tombstone(),
+        Ok(publication) => publication,
+    };
+    answer(hub.publish_all([publication]).await.map(|published| published.ids.into_iter().next()))
 }
 
 async fn finish(
@@ -225,14 +224,17 @@ async fn finish(
 ) -> Response {
     match event_of(&headers, &body) {
         Err(why) => error(StatusCode::BAD_REQUEST, &why.to_string()),
-        Ok(last) => answer(hub.finish(topic, Some(last).filter(|_| !body.is_empty())).await),
+        Ok(last) => {
+            let last = Some(last).filter(|_| !body.is_empty());
+            answer(hub.finish(topic, last).await.map(|published| Some(published.id)))
+        }
     }
 }
 
-fn answer(published: Result<Published, PublishError>) -> Response {
+fn answer(published: Result<Option<EventId>, PublishError>) -> Response {
     match published {
-        Ok(published) => {
-            let id = published.id.as_str();
+        Ok(id) => {
+            let id = id.as_ref().map(EventId::as_str);
             (StatusCode::CREATED, Json(json!({ "id": id }))).into_response()
         }
         Err(why) if why.is_too_large() => error(StatusCode::PAYLOAD_TOO_LARGE, &why.to_string()),
