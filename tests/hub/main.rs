@@ -13,6 +13,7 @@ mod publishing;
 mod readers;
 mod restart;
 mod resuming;
+mod snapshot;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
