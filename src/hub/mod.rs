@@ -153,6 +153,7 @@
 
 pub mod backend;
 mod builder;
+mod engine;
 mod entry;
 mod gap;
 mod handle;

@@ -88,6 +88,9 @@ pub(super) enum ReadStep {
     /// All of the state, or of the newest events, was read. The reader continues with the records
     /// that were published since it started.
     StartDone,
+    /// The window does not have all records any more, but the backend may. The window goes on after
+    /// this place.
+    Replay(Head),
     /// Everything was read, and nothing more will be published.
     End,
     /// `Hub::disconnect` has ended the reader.
@@ -183,6 +186,9 @@ impl Cursor {
         }
         if self.ends_newest() {
             return ReadStep::StartDone;
+        }
+        if node.engine().is_some() && self.has_missed(self.group.lost_until()) {
+            return ReadStep::Replay(head);
         }
         if let Some(gap) = self.check_gap(node, head, too_old) {
             return ReadStep::Gap(gap);
@@ -307,6 +313,22 @@ impl Cursor {
         progress.counted = counted.map(|((read, superseded), events)| {
             (read + events as u64, superseded)
         });
+    }
+
+    /// Records that the reader was given everything up to a position, which the backend has returned.
+    pub(super) fn set_position(&mut self, position: Position) {
+        self.progress.position = position;
+    }
+
+    /// Goes on in the window after a place, when everything up to there was read from the backend.
+    pub(super) fn end_replay(&mut self, upto: Head) {
+        match &mut self.phase {
+            ReadPhase::State { at, to } => *at = to.seq,
+            ReadPhase::Newest(_) | ReadPhase::Live => {
+                (self.progress.at, self.progress.position) = (upto.seq, upto.position);
+                self.progress.counted = None;
+            }
+        }
     }
 
     /// Records that the number of records up to the place is not known any more.

@@ -32,7 +32,7 @@ use super::{
     record::Seq,
     slab::Slab,
 };
-use crate::hub::{ids::Tag, pattern::Pattern, selection::TopicSet, topic::Topic};
+use crate::hub::{backend::Wanted, ids::Tag, pattern::Pattern, selection::TopicSet, topic::Topic};
 
 /// A topic or pattern that readers read.
 #[derive(Debug)]
@@ -439,6 +439,11 @@ impl Group {
         reader.is_cut = true;
         self.cuts.fetch_add(1, SeqCst);
         Some(readers.stop_waiting(key))
+    }
+
+    /// Returns what a backend is asked for.
+    pub(in crate::hub) fn wanted(&self) -> Wanted {
+        Wanted::from_parts(self.set.names.clone(), self.set.patterns.clone())
     }
 
     /// Returns whether the group selects a topic.
