@@ -9,7 +9,7 @@ use super::{
     tail::draft,
 };
 use crate::hub::{
-    backend::{LogEntry, Located, Position, Wanted},
+    backend::{Batch, LogEntry, Located, Position, Wanted},
     node::Node,
     window::Record,
 };
@@ -41,7 +41,11 @@ pub(in crate::hub) async fn fetch_page(
     let mut backoff = Backoff::new();
     loop {
         let backend = engine.backend.clone();
-        let read = backend.read_page(after, upto, wanted.clone(), ENTRIES_PER_PAGE).await;
+        let read = match after < upto {
+            true => backend.read_page(after, upto, wanted.clone(), ENTRIES_PER_PAGE).await,
+            // The log is shorter than it was, or another one.
+            false => Ok(Batch::new(Vec::new())),
+        };
         if let Ok(batch) = read {
             let located = match locate {
                 true => engine.backend.clone().locate_entry(after).await.map(Some),

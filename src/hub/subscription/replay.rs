@@ -82,7 +82,7 @@ impl Replay {
             if let Some(record) = self.records.next() {
                 return Poll::Ready(Replayed::Record(record));
             }
-            if self.at >= self.upto.position && self.next.is_none() {
+            if self.is_done() {
                 return Poll::Ready(Replayed::Done(self.upto));
             }
             if let Some(located) = ready!(self.poll_page(cx)) {
@@ -96,10 +96,16 @@ impl Replay {
         self.records.as_slice().first()
     }
 
+    /// Returns whether everything was read. The entry after which the replay started is located in any
+    /// case: the log may be another one, which has nothing there.
+    fn is_done(&self) -> bool {
+        self.at >= self.upto.position && self.next.is_none() && !self.must_locate
+    }
+
     /// Reads the next page, if there is one. Returns what became of the entry after which the replay
     /// started, if it is not kept.
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Option<Located>> {
-        if self.at >= self.upto.position && self.next.is_none() {
+        if self.is_done() {
             return Poll::Ready(None);
         }
         let (node, engine) = &self.source;
