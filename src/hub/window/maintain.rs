@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Expiring, MAX_STEPS, Window, keys::TopicKey, record::Seq};
+use super::{Expiring, Window, keys::TopicKey, limits::MAX_STEPS, record::Seq};
 use crate::hub::history::History;
 
 impl Window {
@@ -22,8 +22,8 @@ impl Window {
         is_within
     }
 
-    /// Removes what exceeds the bounds after an event was appended, in one step. What is left to
-    /// remove is left to [`maintain`](Self::maintain).
+    /// Removes what exceeds the bounds after an event was appended, in one step. The rest
+    /// is left to [`maintain`](Self::maintain).
     pub(super) fn trim_after_append(&mut self) {
         let mut steps = MAX_STEPS / 64;
         if self.trim_overfull(&mut steps) {
