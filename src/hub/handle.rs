@@ -388,8 +388,8 @@ impl Hub {
         Ok(Draft { topic, key: key.clone(), kind, expires_at, event: Some(encoded) })
     }
 
-    /// Subscribes to the events that are published from now on, or to what the
-    /// [selection](Selection) says: the state, the newest events, or all that are retained.
+    /// Subscribes to the events that are published from now on. If the [selection](Selection) says
+    /// so, the state comes first, or the newest events, or all retained events.
     ///
     /// # Errors
     ///

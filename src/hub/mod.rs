@@ -166,9 +166,8 @@ mod node;
 mod pattern;
 mod publication;
 mod selection;
-mod subscribe_error;
-#[allow(dead_code, reason = "only `ids` uses it")]
 mod sip_hash;
+mod subscribe_error;
 mod subscription;
 mod topic;
 mod window;

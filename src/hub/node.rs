@@ -401,7 +401,7 @@ struct HookCalls {
 }
 
 impl HookCalls {
-    /// Calls the hook of the next change. Returns false if there is none.
+    /// Calls the hook of the next change. Returns false if there is no change.
     fn call_next(&mut self) -> bool {
         let next = self.node.lock().presence.next();
         match next {

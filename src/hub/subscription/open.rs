@@ -173,7 +173,7 @@ impl Joined {
                 None => new_start(&window, &self.group, start, head),
                 Some(last) => resumed(&window, &self.group, last, start, head, gone),
             };
-            // What was gone before the start is reported here, and not again.
+            // Records that were gone before the start are reported here, and not again.
             let known = self.group.lost_until().max(too_old_until).min(head.seq);
             let progress = Progress::new(&self.group, start.at, known);
             let resumption = match start.gap {
@@ -191,7 +191,7 @@ impl Joined {
             let (group, has_gap) = (self.group.clone(), start.gap.is_some());
             let mut cursor = Cursor::new(group, self.reader, progress, start.phase, has_gap);
             if has_gap {
-                // What is missed from here on cannot be told from what the gap stands for.
+                // Events that are missed from here on cannot be distinguished from those of the gap.
                 cursor.forget_count();
             }
             (cursor, resumption)
@@ -255,8 +255,8 @@ fn resumed(
             (Some(Head { seq: 0, position }), Some(GapReason::Trimmed))
         }
     };
-    // With an ID that tells nothing of what the client has, the state is of more use than the
-    // history.
+    // The client may have none of the events. So it starts as a new one does, if the selection says
+    // how: the state, for example, is more useful to it than the history.
     let is_of_no_use = gap.is_some_and(|reason| reason != GapReason::Trimmed);
     if is_of_no_use && start == StartAt::State {
         let phase = ReadPhase::State { at: 0, to: head };

@@ -264,8 +264,8 @@ impl ReaderHandle {
         match self.cursor.group.wait(self.cursor.reader, cx) {
             Wait::Cut => Poll::Ready(()),
             Wait::Stored(_old) => {
-                // The group is armed. What was published before is found here, what is published
-                // later wakes the reader.
+                // The group is armed. A record that was published before is found here, a later one
+                // wakes the reader.
                 let is_current =
                     self.node.counters.head().seq == head && !self.node.counters.is_closed();
                 if is_current { Poll::Pending } else { Poll::Ready(()) }

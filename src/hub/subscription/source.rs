@@ -165,7 +165,7 @@ where
         Self::Opening(Exclusive::new(opening))
     }
 
-    /// Returns the open source, or what the body is told until then.
+    /// Returns the open source, or the answer to the body until then.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Result<&mut SubscriptionSource, Polled> {
         if let Self::Opening(opening) = self {
             match opening.get_mut().as_mut().poll(cx) {

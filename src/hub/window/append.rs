@@ -9,6 +9,7 @@ use super::{
     Expiring, Touched, Window,
     group::Armed,
     keys::TopicKey,
+    limits::MAX_STEPS,
     record::{Draft, Record, RecordKind},
     tables::TopicState,
 };
@@ -100,7 +101,7 @@ impl Window {
             armed.extend(source.map(|source| source.take_armed()).filter(|it| !it.is_empty()));
         }
         // The capacity is kept, unless a large batch has made it large.
-        touched.shrink_to(super::MAX_STEPS);
+        touched.shrink_to(MAX_STEPS);
         self.touched = touched;
     }
 

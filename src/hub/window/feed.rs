@@ -268,8 +268,8 @@ impl View {
         records.filter(is_found)
     }
 
-    /// Returns the place of the last record that was published at this time or before. 0 if there
-    /// is none.
+    /// Returns the place of the last record that was published at this time or before. 0 if no
+    /// record was.
     pub(super) fn published_until(&self, until: Instant) -> Seq {
         let is_older = |record: &Arc<Record>| record.published_at <= until;
         let older = |segment: &Arc<Segment>| segment.written().next().is_some_and(is_older);

@@ -26,9 +26,9 @@ use std::{
 use http::Extensions;
 
 use super::{
-    MAX_STEPS,
     feed::Feed,
     keys::{PatternKey, ReaderKey, TopicKey},
+    limits::MAX_STEPS,
     record::Seq,
     slab::Slab,
 };
@@ -124,7 +124,7 @@ pub(super) struct Readers {
 /// A reader, without its place in the window, which its cursor has.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    /// The waker of the task that waits: for a record while `waiting_at` is of the present round,
+    /// The waker of the task that waits: for a record while `waiting_at` has the present round,
     /// otherwise only for `Hub::disconnect`.
     waker: Option<Waker>,
     /// The round, and the index in `Readers::waiting`.
@@ -136,7 +136,7 @@ pub(super) struct Reader {
     session: Option<Arc<Extensions>>,
 }
 
-/// What a reader that wants to wait is told.
+/// The answer to a reader that is about to wait.
 pub(in crate::hub) enum Wait {
     /// Its waker is stored. The previous one is to be dropped without the lock.
     Stored(Option<Waker>),
@@ -291,8 +291,9 @@ impl Group {
     }
 
     /// Returns the place up to which records may be gone that the present topics and patterns had.
-    /// Readers look at it when they have started. What is gone of an earlier topic with the same
-    /// name belongs to the [`coverage`](Self::coverage), and a reader is told of it when it starts.
+    /// Readers look at it when they have started. Records that an earlier topic
+    /// with the same name has lost count for the [`coverage`](Self::coverage) alone: a reader is told
+    /// of them when it starts.
     pub(in crate::hub) fn lost_until(&self) -> Seq {
         self.sources.iter().map(|source| source.lost_until()).max().unwrap_or(0)
     }

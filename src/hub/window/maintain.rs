@@ -4,7 +4,10 @@ use std::ops::Bound;
 
 use tokio::time::Instant;
 
-use super::{Expiring, MAX_STEPS, Window, keys::{PatternKey, TopicKey},
+use super::{
+    Expiring, Window,
+    keys::{PatternKey, TopicKey},
+    limits::MAX_STEPS,
     record::Seq,
 };
 use crate::hub::{backend::Position, history::History};
@@ -37,8 +40,8 @@ impl Window {
         is_within
     }
 
-    /// Removes what exceeds the bounds after an event was appended, in one step. What is left to
-    /// remove is left to [`maintain`](Self::maintain).
+    /// Removes what exceeds the bounds after an event was appended, in one step. The rest
+    /// is left to [`maintain`](Self::maintain).
     pub(super) fn trim_after_append(&mut self) {
         let mut steps = MAX_STEPS / 64;
         if self.trim_overfull(&mut steps) {

@@ -29,9 +29,9 @@
 //!    metrics recorded after the lock is released. Methods therefore return wakers and groups to
 //!    their caller.
 //! 2. *No step grows with the number of topics, readers, patterns or records.* A step visits at most
-//!    [`MAX_STEPS`] of them, and the caller takes the lock again for the next step. Entering and
-//!    leaving visit the topics and patterns of one selection, whose number is bounded by the
-//!    settings.
+//!    [`MAX_STEPS`](limits::MAX_STEPS) of them, and the caller takes the lock again for the next
+//!    step. Entering and leaving visit the topics and patterns of one selection, whose number is
+//!    bounded by the settings.
 //! 3. *Readers see a batch at once, or not at all.* They read up to the head (`Counters::head`), which
 //!    [`Window::commit`] stores after the last record of a batch.
 //! 4. *A loss is visible before the record is gone.* The coverage of a feed is raised before the
@@ -45,6 +45,7 @@ mod counters;
 mod feed;
 mod group;
 mod keys;
+mod limits;
 mod maintain;
 mod membership;
 mod order;
@@ -57,12 +58,7 @@ mod slab;
 mod start;
 mod tables;
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    task::Waker,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, task::Waker, time::Duration};
 
 use tokio::time::Instant;
 
@@ -85,10 +81,6 @@ use self::{
     tables::{GroupTable, PatternTable, TopicTable},
 };
 use super::{backend::Position, history::History, ids::Ids, topic::Topic};
-
-/// The most records, topics, groups or readers that one step visits under a lock. Longer work
-/// continues in another step, after other threads had a chance to take the lock.
-const MAX_STEPS: usize = 1024;
 
 /// The bounds of a window.
 #[derive(Clone, Copy, Debug)]

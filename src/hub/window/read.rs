@@ -9,10 +9,10 @@ use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 use tokio::time::Instant;
 
 use super::{
-    MAX_STEPS,
     batch::{ReadLimit, ReadRange, RecordBatch},
     feed::{Border, Records, Segment, View},
     group::Group,
+    limits::MAX_STEPS,
     record::{Record, Seq},
 };
 

@@ -5,10 +5,11 @@ use std::sync::{Arc, atomic::Ordering::SeqCst};
 use tokio::time::Instant;
 
 use super::{
-    MAX_STEPS, Window,
+    Window,
     counters::Head,
     group::{Group, Origin, Source},
     keys::TopicKey,
+    limits::MAX_STEPS,
     record::{Record, Seq},
 };
 use crate::hub::{backend::Position, ids::Tag};
@@ -34,11 +35,11 @@ pub(in crate::hub) enum Place {
 /// Whose event a client has received last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub) enum Owner {
-    /// It is of a topic that the group selects.
+    /// It belongs to a topic that the group selects.
     Group,
-    /// It is of another topic.
+    /// It belongs to another topic.
     Other,
-    /// It is of a topic that does not exist any more.
+    /// It belongs to a topic that does not exist any more.
     Unknown,
 }
 
