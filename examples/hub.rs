@@ -7,18 +7,23 @@
 //! curl http://127.0.0.1:8080/stats
 //! ```
 //!
-//! `POST /topics/{topic}` publishes the body as the event's data, with the headers `Event-Type` and
-//! `Event-Key`. It answers 201 and `{"id":"…"}`. `GET /events` takes any number of `topic` and
-//! `pattern`, and `state=true` for the current entry of each key. It resumes after the header
-//! `Last-Event-ID`, or `last_event_id` in the query. `/` is a page that shows the events.
+//! - `POST /topics/{topic}` publishes the body as the event's data, with the headers `Event-Type`,
+//!   `Event-Key` and `Event-Ttl`. It answers 201 and `{"id":"…"}`. `DELETE`, with an `Event-Key`,
+//!   publishes an event that removes the key from the state.
+//! - `POST /topics/{topic}/finish` ends the topic. A body that is not empty is its last event.
+//! - `GET /events` takes any number of `topic` and `pattern`. It starts with new events, or with
+//!   `last=50` events of each topic, all events (`start=true`), or the current entry of each key
+//!   (`state=true`). It resumes after the header `Last-Event-ID`, or `last_event_id` in the query.
+//! - `GET /readers/{topic}` lists the readers of a topic by the `name` in their queries.
+//! - `/` is a page that shows events, and `/chat?room=lobby&name=ann` is a chat.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Path, Request, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Json, Response},
     routing::{get, get_service, post},
@@ -28,8 +33,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower_sse::{
-    BoxError, Connect, Event, EventType, Farewell, Hub, KeepAlive, Refusal, Shutdown,
-    hub::{History, Lagging, Publication, Selection},
+    BoxError, Connect, Event, EventId, EventType, Farewell, Hub, KeepAlive, Refusal, Shutdown,
+    hub::{History, Lagging, Publication, PublishError, Selection},
 };
 
 /// A hub server: many publishers, many readers.
@@ -50,6 +55,15 @@ struct Args {
     /// How readers that are too slow are treated
     #[arg(long, value_enum, default_value_t = WhenSlow::Evict)]
     lagging: WhenSlow,
+    /// How many topics a reader may name
+    #[arg(long, default_value_t = 100)]
+    max_topics: usize,
+    /// How many patterns a reader may have
+    #[arg(long, default_value_t = 20)]
+    max_patterns: usize,
+    /// How long a topic that has ended is kept
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+    finished_ttl: Duration,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -67,6 +81,10 @@ struct Publishing {
     token: Option<String>,
 }
 
+/// The name that a reader has given itself. An application would take it from the login.
+#[derive(Clone)]
+struct Name(String);
+
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
@@ -76,25 +94,38 @@ async fn main() -> Result<(), BoxError> {
             WhenSlow::Evict => Lagging::Evict,
             WhenSlow::Skip => Lagging::Skip,
         })
+        .max_topics_per_subscription(args.max_topics)
+        .max_patterns_per_subscription(args.max_patterns)
+        .finished_ttl(args.finished_ttl)
         .build();
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let events = hub
-        .handler(|connect: Connect| async move {
-            let topics = topics_of(connect.uri().query().unwrap_or_default());
-            match topics {
-                Ok(topics) => Ok(connect.accept().subscribe(topics)),
+        .handler(|mut connect: Connect| async move {
+            match selection_of(connect.uri().query().unwrap_or_default()) {
+                Ok((selection, name)) => {
+                    if let Some(name) = name {
+                        connect.extensions_mut().insert(Name(name));
+                    }
+                    Ok(connect.accept().subscribe(selection))
+                }
                 Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST).body(error.to_string())),
             }
         })
         .keep_alive(KeepAlive::every(args.keep_alive))
         .shutdown(&shutdown);
     let publishing = Publishing { hub: hub.clone(), token: args.token };
+    let topics = Router::new()
+        .route("/topics/{topic}", post(publish).delete(publish))
+        .route("/topics/{topic}/finish", post(finish))
+        .layer(middleware::from_fn_with_state(publishing.clone(), may_publish));
     let app = Router::new()
         .route("/", get(|| async { Html(PAGE) }))
+        .route("/chat", get(|| async { Html(include_str!("chat.html")) }))
         .route("/events", get_service(events))
         .route("/stats", get(stats))
-        .route("/topics/{topic}", post(publish))
+        .route("/readers/{topic}", get(readers))
+        .merge(topics)
         .layer(DefaultBodyLimit::max(MOST))
         .layer(middleware::from_fn(errors_in_json))
         .with_state(publishing);
@@ -107,40 +138,47 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Reads `topic=a&pattern=b.>&state=true`.
-fn topics_of(query: &str) -> Result<Selection, BoxError> {
-    let mut names = Vec::new();
+/// Reads `topic=a&pattern=b.>&last=50&name=ann`. Returns the selection and the name.
+fn selection_of(query: &str) -> Result<(Selection, Option<String>), BoxError> {
+    let mut topics = Vec::new();
     let mut patterns = Vec::new();
-    let mut state = false;
+    let mut reader = None;
+    let mut start: fn(Selection, usize) -> Selection = |selection, _| selection;
+    let mut number = 0;
     for parameter in query.split('&') {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let value = value.replace('+', " ");
         let value = percent_decode_str(&value).decode_utf8()?.into_owned();
         match name {
-            "topic" => names.push(value),
+            "topic" => topics.push(value),
             "pattern" => patterns.push(value),
-            "state" => state = value == "true",
+            "name" => reader = Some(value),
+            "state" if value == "true" => start = |selection, _| selection.with_state(),
+            "start" if value == "true" => start = |selection, _| selection.from_start(),
+            "last" => {
+                number = value.parse().map_err(|error| format!("`last`: {error}"))?;
+                start = |selection, number| selection.last(number);
+            }
             _ => {}
         }
     }
-    if names.len() > 100 || patterns.len() > 20 {
-        return Err("at most 100 topics and 20 patterns".into());
-    }
-    let topics = Selection::new(names)?.patterns(patterns)?;
-    if topics.is_empty() {
+    let selection = Selection::new(topics)?.patterns(patterns)?;
+    if selection.is_empty() {
         return Err("name at least one `topic` or `pattern`".into());
     }
-    Ok(if state { topics.with_state() } else { topics })
+    Ok((start(selection, number), reader))
 }
 
-async fn publish(
-    State(Publishing { hub, token }): State<Publishing>,
-    Path(topic): Path<String>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+/// Refuses to change a topic without the token, if there is one.
+async fn may_publish(
+    State(Publishing { token, .. }): State<Publishing>,
+    request: Request,
+    next: Next,
 ) -> Response {
+    let headers = request.headers();
     match token {
-        Some(token) if !has_token(&headers, &token) => {
+        _ if request.method().is_safe() => {}
+        Some(token) if !has_token(headers, &token) => {
             let mut answer = error(StatusCode::UNAUTHORIZED, "publishing takes a bearer token");
             let bearer = header::HeaderValue::from_static("Bearer");
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
@@ -153,26 +191,54 @@ async fn publish(
         }
         _ => {}
     }
+    next.run(request).await
+}
+
+async fn publish(
+    State(Publishing { hub, .. }): State<Publishing>,
+    Path(topic): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
     let body = match body {
         Ok(body) => body,
         Err(rejection) => return error(rejection.status(), &rejection.body_text()),
     };
-    let event = match event_of(&headers, &body) {
-        Ok(event) => event,
+    let publication = match publication_of(topic, &headers, &body) {
         Err(why) => return error(StatusCode::BAD_REQUEST, &why.to_string()),
+        Ok(_) if method == Method::DELETE && !headers.contains_key("event-key") => {
+            return error(StatusCode::BAD_REQUEST, "header Event-Key: it names the key to remove");
+        }
+        Ok(publication) if method == Method::DELETE => publication.tombstone(),
+        Ok(publication) => publication,
     };
-    let mut publication = Publication::new(topic, event);
-    match headers.get("event-key").map(|key| std::str::from_utf8(key.as_bytes())) {
-        None => {}
-        Some(Ok(key)) => publication = publication.key(key),
-        Some(Err(_)) => return error(StatusCode::BAD_REQUEST, "header Event-Key: not UTF-8"),
+    answer(hub.publish_all([publication]).await.map(|published| published.ids.into_iter().next()))
+}
+
+async fn finish(
+    State(Publishing { hub, .. }): State<Publishing>,
+    Path(topic): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    match event_of(&headers, &body) {
+        Err(why) => error(StatusCode::BAD_REQUEST, &why.to_string()),
+        Ok(last) => {
+            let last = Some(last).filter(|_| !body.is_empty());
+            answer(hub.finish(topic, last).await.map(|published| Some(published.id)))
+        }
     }
-    match hub.publish_all([publication]).await {
-        Ok(published) => {
-            let id = published.ids.first().map(|id| id.as_str());
+}
+
+fn answer(published: Result<Option<EventId>, PublishError>) -> Response {
+    match published {
+        Ok(id) => {
+            let id = id.as_ref().map(EventId::as_str);
             (StatusCode::CREATED, Json(json!({ "id": id }))).into_response()
         }
         Err(why) if why.is_too_large() => error(StatusCode::PAYLOAD_TOO_LARGE, &why.to_string()),
+        Err(why) if why.is_finished() => error(StatusCode::GONE, &why.to_string()),
         Err(why) => error(StatusCode::BAD_REQUEST, &why.to_string()),
     }
 }
@@ -185,18 +251,56 @@ fn has_token(headers: &HeaderMap, token: &str) -> bool {
     scheme.eq_ignore_ascii_case("bearer") && given.len() == token.len() && differs == 0
 }
 
+fn publication_of(
+    topic: String,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Publication, BoxError> {
+    let mut publication = Publication::new(topic, event_of(headers, body)?);
+    if let Some(key) = text_of(headers, "Event-Key")? {
+        publication = publication.key(key);
+    }
+    if let Some(ttl) = text_of(headers, "Event-Ttl")? {
+        let ttl = humantime::parse_duration(ttl);
+        publication = publication.ttl(ttl.map_err(|error| format!("header Event-Ttl: {error}"))?);
+    }
+    Ok(publication)
+}
+
 fn event_of(headers: &HeaderMap, body: &[u8]) -> Result<Event, BoxError> {
     let data = std::str::from_utf8(body).map_err(|error| format!("the body: {error}"))?;
-    let mut event = Event::new(data);
-    if let Some(event_type) = headers.get("event-type") {
-        let event_type = std::str::from_utf8(event_type.as_bytes())
-            .map_err(|error| format!("header Event-Type: {error}"))?;
-        if event_type == "gap" {
-            return Err("header Event-Type: `gap` is reserved for events of the hub".into());
-        }
-        event = event.with_type(EventType::try_from(event_type)?);
+    let event = Event::new(data);
+    match text_of(headers, "Event-Type")? {
+        None => Ok(event),
+        Some("gap") => Err("header Event-Type: `gap` is reserved for events of the hub".into()),
+        Some(event_type) => Ok(event.with_type(EventType::try_from(event_type)?)),
     }
-    Ok(event)
+}
+
+/// Returns a header as text. `HeaderValue::to_str` would refuse text that is not ASCII.
+fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, BoxError> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let text = std::str::from_utf8(value.as_bytes());
+    Ok(Some(text.map_err(|error| format!("header {name}: {error}"))?))
+}
+
+/// Lists the readers of a topic.
+async fn readers(
+    State(Publishing { hub, .. }): State<Publishing>,
+    Path(topic): Path<String>,
+) -> Response {
+    // One reader may have several pages open.
+    let names: BTreeSet<String> = hub
+        .sessions(|session| {
+            let Name(name) = session.extensions().get()?;
+            session.selects(&topic).then(|| name.clone())
+        })
+        .into_iter()
+        .collect();
+    match hub.readers(topic) {
+        Ok(number) => Json(json!({ "readers": number, "names": names })).into_response(),
+        Err(why) => error(StatusCode::BAD_REQUEST, &why.to_string()),
+    }
 }
 
 async fn stats(State(Publishing { hub, .. }): State<Publishing>) -> Json<Value> {

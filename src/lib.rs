@@ -65,6 +65,11 @@
 //! | observe streams with spans, logs and metrics | [`telemetry`] |
 //! | let a client resume | [`LastEventId`] |
 //! | send events to many readers, with history and replay | [`hub`] |
+//! | start a page with the last messages of a chat | [`Selection::last`](hub::Selection#method.last), [recipe](recipes#show-the-last-messages-to-a-page-that-joins) |
+//! | show a job from its start, and end its streams with it | [`Selection::from_start`](hub::Selection#method.from_start), [`Hub::finish`](hub::Hub#method.finish), [recipe](recipes#show-a-job-from-its-start-to-its-end) |
+//! | show that somebody is typing | [`Publication::ttl`](hub::Publication#method.ttl), [recipe](recipes#show-that-somebody-is-typing) |
+//! | list the users who are present | [`Hub::sessions`](hub::Hub#method.sessions), [recipe](recipes#list-the-users-who-are-present) |
+//! | render a page from a database, and stream the changes after it | [`Hub::position`](hub::Hub#method.position), [recipe](recipes#page-and-stream-meet-without-a-race) |
 //! | send one event to a few streams, encoded once | [`EncodedEvent`] |
 //! | read a stream, and reconnect | [`EventSource`], and the guide in [`client`] |
 //! | read one response, without reconnecting | [`EventStream`], and the guide in [`stream`] |
@@ -81,6 +86,7 @@
 //! | `json` | no | [`Event::json`](Event#method.json) and [`Event::parse_json`](Event#method.parse_json); typed streams: [`EventStreamExt::json`](EventStreamExt#method.json) |
 //! | `hyper-client` | no | [`EventSource::new`](EventSource#method.new): a client on hyper-util with rustls and the system's root certificates, HTTP/1.1 and HTTP/2 |
 //! | `full` | no | all features above |
+//! | `backend-testing` | no | for tests: the suite that an implementation of [`hub::backend::Backend`] has to pass |
 //!
 //! # Runtimes
 //!

@@ -45,6 +45,9 @@ async fn hub_publishes_streams_replays_and_reports_errors() {
     let no_token = json(&hub, Request::post("/topics/a"), "x").await;
     let large = "x".repeat((1 << 20) + 1);
     let long = "x".repeat(300);
+    let many = |kind: &str, number: usize| -> String {
+        (0..number).map(|n| format!("{kind}=t{n}&")).collect()
+    };
     let bearer = |value: &'static str| {
         let request = Request::post("/topics/a").header("authorization", value);
         let hub = &hub;
@@ -67,10 +70,25 @@ async fn hub_publishes_streams_replays_and_reports_errors() {
         (json(&hub, Request::get("/events?topic=a&last_event_id=%FF"), "").await, 400, "UTF-8"),
         (json(&hub, post("a").header("event-type", "gap"), "x").await, 400, "Event-Type"),
         (
-            json(&hub, Request::get(format!("/events?{}", "pattern=a&".repeat(21))), "").await,
+            json(&hub, Request::get(format!("/events?{}", many("pattern", 21))), "").await,
             400,
-            "at most",
+            "has 21, at most 20",
         ),
+        (
+            json(&hub, Request::get(format!("/events?{}", many("topic", 101))), "").await,
+            400,
+            "names 101, at most 100",
+        ),
+        (json(&hub, Request::get("/events?topic=a&last=x"), "").await, 400, "`last`"),
+        (json(&hub, post("a").header("event-ttl", "soon"), "x").await, 400, "Event-Ttl"),
+        (json(&hub, Request::post("/topics/a/finish"), "").await, 401, "token"),
+        (
+            json(&hub, Request::delete("/topics/a").header("authorization", "Bearer secret"), "")
+                .await,
+            400,
+            "Event-Key",
+        ),
+        (json(&hub, Request::delete("/topics/a").header("event-key", "k"), "").await, 401, "token"),
         (bearer("bearer secret").await, 201, ""),
         (bearer("bearer secrets").await, 401, "token"),
         (bearer("bearer secreT").await, 401, "token"),
@@ -90,4 +108,55 @@ async fn hub_publishes_streams_replays_and_reports_errors() {
     assert_eq!(json(&open, same, "x").await.0, 201);
     let page = hub.get("/").await;
     assert!(page.text().await.contains("new EventSource"));
+}
+
+#[tokio::test]
+async fn hub_starts_readers_where_they_ask_lists_them_and_ends_topics() {
+    let hub = Example::start("hub", &[]).await;
+    let post = |path: &str| Request::post(format!("/topics/{path}"));
+    for n in 1..=5 {
+        json(&hub, post("room"), &n.to_string()).await;
+    }
+    let blocks = |uri: &'static str, number: usize| {
+        let hub = &hub;
+        async move { hub.get(uri).await.blocks(number).await }
+    };
+    let datas = |text: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
+    };
+    // The first blocks are the greeting and the ID of the start.
+    assert_eq!(datas(&blocks("/events?topic=room&last=2", 4).await), ["4", "5"]);
+    assert_eq!(datas(&blocks("/events?topic=room&start=true", 7).await), ["1", "2", "3", "4", "5"]);
+
+    // A typing indicator is part of the state until it is retracted.
+    let typing = |key: &'static str| {
+        let request = post("live").header("event-key", key).header("event-type", "typing");
+        request.header("event-ttl", "1h")
+    };
+    json(&hub, typing("ann"), "ann").await;
+    json(&hub, typing("bob"), "bob").await;
+    let idle = Request::delete("/topics/live").header("event-key", "ann");
+    assert_eq!(json(&hub, idle, "ann").await.0, 201);
+    assert_eq!(datas(&blocks("/events?topic=live&state=true", 2).await), ["bob"]);
+
+    // The readers of a topic, once each.
+    let first = hub.get("/events?topic=room&name=ann").await;
+    let second = hub.get("/events?pattern=*&name=ann").await;
+    let other = hub.get("/events?topic=live&name=bob").await;
+    let (_, readers) = json(&hub, Request::get("/readers/room"), "").await;
+    assert_eq!(readers, serde_json::json!({ "readers": 2, "names": ["ann"] }));
+    drop((first, second, other));
+
+    // A topic ends with a last event. Then its readers end, and others are told to stay away.
+    assert_eq!(json(&hub, post("room/finish"), "done").await.0, 201);
+    let (status, said) = json(&hub, post("room"), "more").await;
+    assert_eq!(status, StatusCode::GONE, "{said}");
+    assert_eq!(json(&hub, post("room/finish"), "").await.0, StatusCode::GONE);
+    let text = hub.get("/events?topic=room&last=2").await.text().await;
+    assert_eq!(datas(&text), ["5", "done"]);
+    let last = text.lines().rev().find_map(|line| line.strip_prefix("id: ")).unwrap();
+    let uri = format!("/events?topic=room&last_event_id={last}");
+    assert_eq!(hub.get(&uri).await.status(), StatusCode::NO_CONTENT);
+    let page = hub.get("/chat").await.text().await;
+    assert!(page.contains("new EventSource"));
 }

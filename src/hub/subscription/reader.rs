@@ -31,6 +31,8 @@ use crate::{
 
 /// How many records a subscription takes at a look. It holds references to them, not copies.
 const RECORDS_PER_LOOK: usize = 32;
+/// A reader with a backlog uses up a unit of tokio's budget for this many entries.
+const ENTRIES_PER_BUDGET: u8 = 16;
 /// How many looks without an entry a reader takes before it lets other tasks run.
 const EMPTY_LOOKS: usize = 8;
 
@@ -45,6 +47,8 @@ pub(super) struct ReaderHandle {
     cursor: Cursor,
     /// Records that were read, but not given to the application yet.
     ahead: Option<Box<Ahead>>,
+    /// How many entries were given since a unit of the task's budget was used up.
+    given: u8,
     /// Filters and maps, if there are some.
     transform: Option<Box<Transform>>,
     /// How the reader started.
@@ -91,7 +95,7 @@ pub(super) enum Delivery {
 impl ReaderHandle {
     /// Creates a reader from a cursor in the window. From then on, dropping it removes the reader.
     pub(super) fn new(node: Arc<Node>, cursor: Cursor, resumption: Resumption) -> Self {
-        Self { node, cursor, ahead: None, transform: None, resumption }
+        Self { node, cursor, ahead: None, given: 0, transform: None, resumption }
     }
 
     pub(super) fn resumption(&self) -> &Resumption {
@@ -179,10 +183,16 @@ impl ReaderHandle {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Entry, Lagged>>> {
         let mut looks = 0;
+        if self.given >= ENTRIES_PER_BUDGET {
+            // A reader with a long backlog never waits, so it lets other tasks run.
+            ready!(pin!(consume_budget()).poll(cx));
+            self.given = 0;
+        }
         loop {
             if let Some(entry) = self.take_ahead() {
                 match self.pass(entry) {
                     Ok(Some(entry)) => {
+                        self.given += 1;
                         self.cursor.has_read = true;
                         return Poll::Ready(Some(Ok(entry)));
                     }
@@ -193,9 +203,7 @@ impl ReaderHandle {
             if self.cursor.is_over {
                 return Poll::Ready(None);
             }
-            // A reader with a long backlog never waits, so it lets other tasks run by tokio's
-            // budget, or without a runtime after some looks.
-            ready!(pin!(consume_budget()).poll(cx));
+            // As does one that finds nothing in many records.
             if looks == EMPTY_LOOKS {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
