@@ -566,11 +566,14 @@ fn transformed(
             passed.push(entry.to_bytes());
         }
     }
-    Ok(if is_mapped {
+    let chunk = if is_mapped {
         JoinedChunk::join_entries(&passed, &kept, range.is_state)
     } else {
         JoinedChunk::join(&kept, range.is_state)
-    })
+    };
+    let last = |batch: &RecordBatch| batch.records().last().map(|record| record.seq);
+    let is_past_id = last(&kept) != last(batch);
+    Ok(chunk.map(|chunk| JoinedChunk { is_past_id, ..chunk }))
 }
 
 impl Drop for ReaderHandle {

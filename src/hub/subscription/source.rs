@@ -122,8 +122,8 @@ impl ExternalSource for SubscriptionSource {
                 return Polled::End(ChannelEnd::Failed(Arc::new(panicked)));
             }
         };
-        let JoinedChunk { bytes, events, last_id, .. } = chunk;
-        if last_id.is_some() {
+        let JoinedChunk { bytes, events, last_id, is_past_id, .. } = chunk;
+        if last_id.is_some() && !is_past_id {
             self.reader.set_id_sent();
         }
         let last_id = last_id.map(LastId::Own);
