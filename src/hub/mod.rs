@@ -159,6 +159,8 @@ mod gap;
 mod handle;
 mod handler;
 mod history;
+#[cfg(tower_sse_hold)]
+mod hold;
 mod hooks;
 mod ids;
 mod invalid_topic;
@@ -172,6 +174,9 @@ mod subscription;
 mod topic;
 mod window;
 
+#[cfg(tower_sse_hold)]
+#[doc(hidden)]
+pub use self::hold::take_holds;
 pub use self::{
     builder::HubBuilder,
     entry::Entry,

@@ -11,6 +11,8 @@ use std::{
 
 use tokio::time::Instant;
 
+#[cfg(tower_sse_hold)]
+use super::hold::WindowGuard;
 use super::{
     backend::Position,
     engine::shared::Engine,
@@ -30,6 +32,10 @@ use crate::{
     metrics::{self, HubMetrics},
     trace,
 };
+
+/// A guard of the window's lock.
+#[cfg(not(tower_sse_hold))]
+type WindowGuard<'a> = MutexGuard<'a, Window>;
 
 /// A hub in this process: its window, and its settings.
 pub(super) struct Node {
@@ -119,9 +125,12 @@ impl Node {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Window> {
+    pub(super) fn lock(&self) -> WindowGuard<'_> {
         // No application code runs under this lock, so nothing panics there. Poison is ignored.
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+        let guard = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(tower_sse_hold)]
+        let guard = WindowGuard::new(guard);
+        guard
     }
 
     /// Returns what parses and writes IDs.
@@ -281,7 +290,7 @@ impl Node {
     }
 
     /// Shows the appended records to readers, and removes what exceeds the bounds.
-    fn commit(&self, mut window: MutexGuard<'_, Window>, now: Instant) -> Wakes {
+    fn commit(&self, mut window: WindowGuard<'_>, now: Instant) -> Wakes {
         let mut wakes = window.take_spare_wakes();
         window.commit(&mut wakes.armed);
         let mut is_within = window.maintain(now);

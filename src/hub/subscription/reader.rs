@@ -259,7 +259,7 @@ impl ReaderHandle {
     }
 
     /// Waits for a record after the head, or returns ready if there is one already.
-    #[inline]
+    #[inline(always)]
     fn poll_wait(&mut self, head: Seq, cx: &Context<'_>) -> Poll<()> {
         match self.cursor.group.wait(self.cursor.reader, cx) {
             Wait::Cut => Poll::Ready(()),
@@ -271,6 +271,42 @@ impl ReaderHandle {
                 if is_current { Poll::Pending } else { Poll::Ready(()) }
             }
         }
+    }
+
+    /// Waits if the reader has read everything. Returns whether it waits.
+    ///
+    /// A body is polled twice without an event for each one that it sends: after the chunk, and after
+    /// the server has written it. So this is done before anything else is looked at.
+    #[inline]
+    pub(super) fn waits_at_head(&mut self, cx: &Context<'_>) -> bool {
+        // Asked in this order: what was published before the hub was closed is read.
+        let is_closed = self.node.counters.is_closed();
+        let head = self.node.counters.head().seq;
+        !is_closed
+            && self.ahead.is_none()
+            && self.replay.is_none()
+            && self.cursor.is_idle_at(head)
+            && self.poll_wait(head, cx).is_pending()
+    }
+
+    /// Returns the next record as a chunk, if it is the only one that the reader has not read, and
+    /// nothing else is to be done. This is what a reader finds that keeps up.
+    #[inline]
+    pub(super) fn take_only_one(&mut self) -> Option<JoinedChunk> {
+        let is_busy = self.transform.is_some() || self.ahead.is_some() || self.replay.is_some();
+        if is_busy || !self.cursor.reads_on() {
+            return None;
+        }
+        let range = self.cursor.range_to(self.node.counters.head());
+        let too_old = if self.node.has_max_age { self.node.too_old() } else { None };
+        let chunk = self.cursor.group.only_chunk(range, too_old)?;
+        // As after a search: what was removed may have been before it. If it is young, so is all
+        // that may be between the reader's place and it.
+        if self.cursor.has_missed(self.cursor.group.lost_until()) {
+            return None;
+        }
+        self.cursor.move_to(range.to, range, Some(1));
+        Some(chunk)
     }
 
     /// Looks up the records of a range.
