@@ -100,3 +100,17 @@ async fn an_entry_can_be_sent_on_unchanged() {
     let id = hub.publish("a", Event::new("x").with_type("t")).await.unwrap().id;
     assert_eq!(ready_bytes(&mut body), format!("id: {id}\nevent: t\ndata: x\n\n"));
 }
+
+#[tokio::test]
+async fn code_that_cannot_wait_publishes_in_order() {
+    let hub = Hub::new();
+    let mut reader = subscribe(&hub, topics(&["a"]));
+    for n in 0..3 {
+        hub.try_publish(Publication::new("a", Event::new(n))).unwrap();
+    }
+    assert_eq!(ready(&mut reader), ["0", "1", "2"]);
+    hub.finish("a", None).await.unwrap();
+    let error = hub.try_publish(Publication::new("a", "late")).unwrap_err();
+    assert!(error.is_finished());
+    assert_eq!(error.to_string(), "the topic \"a\" has ended");
+}
