@@ -19,6 +19,7 @@ use super::{
     subscribe_error::SubscribeError,
     window::{
         Armed, Bounds, ChunkCache, Counters, Draft, Group, ReaderKey, Record, Wakes, Window,
+        start_hold,
     },
 };
 use crate::{
@@ -114,7 +115,9 @@ impl Node {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Window> {
         // No application code runs under this lock, so nothing panics there. Poison is ignored.
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        start_hold();
+        window
     }
 
     /// Returns the cache of joined chunks, which has a lock of its own.

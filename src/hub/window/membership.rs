@@ -9,6 +9,7 @@ use super::{
     group::{Group, Origin, Source},
     keys::ReaderKey,
     presence::ReaderPresence,
+    steps::visit,
 };
 use crate::hub::{selection::TopicSet, topic::Topic};
 
@@ -50,10 +51,12 @@ impl Window {
         }
         let mut sources = Vec::with_capacity(set.names.len() + set.patterns.len());
         for name in &set.names {
+            visit(1);
             let key = self.topic_or_insert(name, now);
             sources.push(self.topics.by_key[key].source.clone());
         }
         for pattern in &set.patterns {
+            visit(1);
             sources.push(self.patterns.get_or_insert(pattern, self.head).source.clone());
         }
         let names = set.names.iter().map(Topic::as_str);
@@ -63,6 +66,7 @@ impl Window {
         let group =
             Arc::new(Group::new(number, (set.clone(), hash), tag, sources.into_boxed_slice()));
         for source in &group.sources {
+            visit(1);
             match &source.origin {
                 Origin::Topic { name, key, .. } => {
                     let topic = &mut self.topics.by_key[*key];
@@ -83,8 +87,8 @@ impl Window {
         Ok(group)
     }
 
-    /// Removes a reader that may be the last one of its group, and then the group. Returns values to be dropped after
-    /// the lock is released.
+    /// Removes a reader that may be the last one of its group, and then the group. Returns values to
+    /// be dropped after the lock is released.
     pub(in crate::hub) fn leave(
         &mut self,
         group: &Arc<Group>,
@@ -100,6 +104,7 @@ impl Window {
         let in_table = self.groups.by_set.remove(&(group.hash, group.set.clone()));
         group.disarm();
         for source in &group.sources {
+            visit(1);
             match &source.origin {
                 Origin::Topic { name, key, .. } => {
                     let Some(topic) = self.topics.by_key.get_mut(*key) else { continue };
@@ -117,6 +122,7 @@ impl Window {
                         // Its feed may be long, so it is dropped without the lock.
                         gone.push(source.clone());
                         self.patterns.remove(pattern);
+                        self.unswept = self.topics.by_key.slots();
                     }
                 }
             }
@@ -144,6 +150,7 @@ impl Window {
         let some = groups.into_iter().flat_map(|groups| groups.range(number..).take(MAX_STEPS));
         let before = found.len();
         found.extend(some.map(|(_, group)| group.clone()));
+        visit(found.len() - before);
         let last = found.last().filter(|_| found.len() - before == MAX_STEPS);
         Some(match last {
             Some(group) => GroupsFrom { source, number: group.number + 1 },

@@ -14,6 +14,7 @@ use super::{
     feed::{Border, Records, Segment, View},
     group::Group,
     record::{Record, Seq},
+    steps,
 };
 
 impl Group {
@@ -79,7 +80,7 @@ impl Group {
     ) -> Option<Arc<Record>> {
         let views = self.views(after);
         let records = Merged::new(&views, after).take_while(|it| it.seq <= to).take(MAX_STEPS);
-        let mut given = records.filter(|it| it.is_given() && it.is_young(too_old));
+        let mut given = records.inspect(|_| steps::visit(1)).filter(|it| it.is_given() && it.is_young(too_old));
         given.next().cloned()
     }
 
@@ -96,6 +97,7 @@ impl Group {
         let records = Merged::new(&views, after).take_while(|it| it.seq <= to);
         let mut kept = 0;
         for (visited, record) in records.enumerate() {
+            steps::visit(1);
             if visited >= MAX_STEPS {
                 return None;
             }
