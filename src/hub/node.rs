@@ -24,6 +24,7 @@ use super::{
     topic::Topic,
     window::{
         Armed, WindowBounds, ChunkCache, Counters, Draft, Group, ReaderKey, Record, Wakes, Window,
+        start_hold,
     },
 };
 use crate::{
@@ -128,6 +129,7 @@ impl Node {
     pub(super) fn lock(&self) -> WindowGuard<'_> {
         // No application code runs under this lock, so nothing panics there. Poison is ignored.
         let guard = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        start_hold();
         #[cfg(tower_sse_hold)]
         let guard = WindowGuard::new(guard);
         guard

@@ -10,6 +10,7 @@ use super::{
     keys::ReaderKey,
     limits::MAX_STEPS,
     presence::ReaderPresence,
+    steps::visit,
 };
 use crate::hub::{selection::TopicSet, topic::Topic};
 
@@ -51,10 +52,12 @@ impl Window {
         }
         let mut sources = Vec::with_capacity(set.names.len() + set.patterns.len());
         for name in &set.names {
+            visit(1);
             let key = self.topic_or_insert(name, now);
             sources.push(self.topics.by_key[key].source.clone());
         }
         for pattern in &set.patterns {
+            visit(1);
             sources.push(self.patterns.get_or_insert(pattern, self.head).source.clone());
         }
         let names = set.names.iter().map(Topic::as_str);
@@ -64,6 +67,7 @@ impl Window {
         let group =
             Arc::new(Group::new(number, (set.clone(), hash), tag, sources.into_boxed_slice()));
         for source in &group.sources {
+            visit(1);
             match &source.origin {
                 Origin::Topic { name, key, .. } => {
                     let topic = &mut self.topics.by_key[*key];
@@ -84,8 +88,8 @@ impl Window {
         Ok(group)
     }
 
-    /// Removes a reader that may be the last one of its group, and then the group. Returns values to be dropped after
-    /// the lock is released.
+    /// Removes a reader that may be the last one of its group, and then the group. Returns values to
+    /// be dropped after the lock is released.
     pub(in crate::hub) fn leave(
         &mut self,
         group: &Arc<Group>,
@@ -101,6 +105,7 @@ impl Window {
         let in_table = self.groups.by_set.remove(&(group.hash, group.set.clone()));
         group.disarm();
         for source in &group.sources {
+            visit(1);
             match &source.origin {
                 Origin::Topic { name, key, .. } => {
                     let Some(topic) = self.topics.by_key.get_mut(*key) else { continue };
@@ -118,6 +123,7 @@ impl Window {
                         // Its feed may be long, so it is dropped without the lock.
                         gone.push(source.clone());
                         self.patterns.remove(pattern);
+                        self.unswept = self.topics.by_key.slots();
                     }
                 }
             }
@@ -145,6 +151,7 @@ impl Window {
         let some = groups.into_iter().flat_map(|groups| groups.range(number..).take(MAX_STEPS));
         let before = found.len();
         found.extend(some.map(|(_, group)| group.clone()));
+        visit(found.len() - before);
         let last = found.last().filter(|_| found.len() - before == MAX_STEPS);
         Some(match last {
             Some(group) => GroupsFrom { source, number: group.number + 1 },
