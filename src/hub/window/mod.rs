@@ -118,6 +118,9 @@ pub(super) struct Window {
     /// The newest record when a record was last superseded or has last expired. Events that were
     /// missed before it cannot be counted.
     uncounted_until: Seq,
+    /// The newest place at which a record was trimmed that was too old by then. All records up to
+    /// it are too old.
+    aged_until: Seq,
     /// The topics that have records or are named by a reader.
     topics: TopicTable,
     /// The topics that readers name.
@@ -203,6 +206,7 @@ impl Window {
             head_position: Position::START,
             head_time: None,
             uncounted_until: 0,
+            aged_until: 0,
             topics: TopicTable::default(),
             named_topics: 0,
             patterns: PatternTable::default(),
