@@ -54,18 +54,32 @@ impl LazyTimer {
     /// The deadline may change between polls. A later one costs nothing until the timer fires for
     /// the earlier one.
     pub(crate) fn poll_at(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Option<Poll<()>> {
-        if self.sleep.is_none() {
-            Handle::try_current().ok()?;
-            // It panics in a runtime whose timer is not enabled, and tokio has no way to ask first.
-            let sleep = catch_panic("the timer", || Box::pin(sleep_until(deadline))).ok()?;
-            self.sleep = Some(sleep);
-        }
-        let sleep = self.sleep.as_mut()?;
+        let mut is_second = false;
         loop {
+            let sleep = match &mut self.sleep {
+                Some(sleep) => sleep,
+                none => {
+                    Handle::try_current().ok()?;
+                    // It panics in a runtime whose timer is not enabled, and tokio has no way to
+                    // ask first.
+                    let sleep = catch_panic("the timer", || Box::pin(sleep_until(deadline))).ok()?;
+                    none.insert(sleep)
+                }
+            };
             if deadline < sleep.deadline() {
                 sleep.as_mut().reset(deadline);
             }
-            if sleep.as_mut().poll(cx).is_pending() {
+            // It panics if the runtime that it was made in has ended, and tokio has no way to ask
+            // first. Then another one is made, in the present runtime.
+            let Ok(polled) = catch_panic("the timer", || sleep.as_mut().poll(cx)) else {
+                (self.armed, self.sleep) = (None, None);
+                if std::mem::replace(&mut is_second, true) {
+                    // The present runtime is ending as well.
+                    return None;
+                }
+                continue;
+            };
+            if polled.is_pending() {
                 let at = sleep.deadline();
                 match &mut self.armed {
                     Some(armed) if armed.waker.will_wake(cx.waker()) => armed.at = at,

@@ -153,11 +153,14 @@
 
 pub mod backend;
 mod builder;
+mod engine;
 mod entry;
 mod gap;
 mod handle;
 mod handler;
 mod history;
+#[cfg(tower_sse_hold)]
+mod hold;
 mod hooks;
 mod ids;
 mod invalid_topic;
@@ -171,6 +174,9 @@ mod subscription;
 mod topic;
 mod window;
 
+#[cfg(tower_sse_hold)]
+#[doc(hidden)]
+pub use self::hold::take_holds;
 pub use self::{
     builder::HubBuilder,
     entry::Entry,

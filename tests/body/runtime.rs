@@ -96,3 +96,24 @@ async fn a_body_can_be_read_in_a_test_without_a_server_and_with_time_paused() {
     assert_eq!(started.elapsed().as_secs(), 3600);
     assert!(real.elapsed() < Duration::from_secs(60));
 }
+
+#[test]
+fn a_body_that_waits_may_be_polled_in_another_runtime_after_its_first_has_ended() {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let every = KeepAlive::every(Duration::from_millis(20));
+    let mut body = EventBody::new(|_| pending()).keep_alive(every);
+    for _ in 0..3 {
+        // Each one ends while the body waits.
+        let runtime = runtime();
+        runtime.block_on(async {
+            for _ in 0..2 {
+                let chunk = body.next_chunk().await.unwrap().unwrap();
+                assert!(chunk == ": connected\n\n" || chunk == ": keep-alive\n\n", "{chunk:?}");
+            }
+            assert!(futures_util::poll!(std::pin::pin!(body.next_chunk())).is_pending());
+        });
+    }
+    // Without a runtime it waits without a keep-alive.
+    assert!(body.next_chunk().now_or_never().is_none());
+}

@@ -11,6 +11,8 @@ mod delay_ranges;
 mod heap;
 #[cfg(feature = "hub")]
 mod hub_memory;
+#[cfg(feature = "hub")]
+mod hub_scale;
 mod origins;
 #[path = "../support/mod.rs"]
 mod support;

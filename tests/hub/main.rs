@@ -3,28 +3,40 @@
 #![cfg(feature = "hub")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod aging;
 mod bodies;
 mod body_model;
+mod ending;
 mod history;
 mod keys;
 mod lagging;
+mod limits;
 mod model;
+mod presence;
 mod publishing;
 mod readers;
 mod restart;
 mod resuming;
 mod snapshot;
+mod starting;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
+mod turns;
+
+use std::task::{Context, Poll};
 
 use http::Request;
 use http_body::Body;
 use tower::ServiceExt;
 use tower_sse::{
-    EventBody, Hub,
-    hub::{Entry, HubHandler, Selection, Subscription},
+    Event, EventBody, EventId, Hub,
+    hub::{
+        Entry, GapReason, HubHandler, Publication, Resumption, Selection, Subscription, Topic,
+    },
 };
+
+use self::support::waker::Woken;
 
 fn topics(names: &[&str]) -> Selection {
     Selection::new(names.iter().copied()).unwrap()
@@ -42,9 +54,9 @@ fn resume(hub: &Hub, selection: Selection, last: impl AsRef<str>) -> Subscriptio
 /// Polls a future until it is done. It must not wait for anything but its turn.
 fn poll_to_end<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut cx = Context::from_waker(std::task::Waker::noop());
     for _ in 0..100_000 {
-        if let std::task::Poll::Ready(done) = future.as_mut().poll(&mut cx) {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut cx) {
             return done;
         }
     }
@@ -55,46 +67,77 @@ fn data(entry: &Entry) -> String {
     entry.event().data().to_owned()
 }
 
+/// Polls until nothing is ready, also if the polled lets other tasks run in between.
+fn poll_ready<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
+    let (woken, waker) = Woken::new();
+    loop {
+        let before = woken.count();
+        match poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(item) => return Some(item),
+            Poll::Pending if woken.count() > before => {}
+            Poll::Pending => return None,
+        }
+    }
+}
+
 /// Reads the data of all entries that are ready.
 fn ready(subscription: &mut Subscription) -> Vec<String> {
     let mut found = Vec::new();
-    let waker = std::task::Waker::noop();
-    let mut cx = std::task::Context::from_waker(waker);
-    loop {
-        match subscription.poll_next(&mut cx) {
-            std::task::Poll::Ready(Some(Ok(entry))) => found.push(data(&entry)),
-            std::task::Poll::Ready(Some(Err(lagged))) => {
-                found.push(format!("lagged {:?}", lagged.gap().missed));
-            }
-            std::task::Poll::Ready(None) => {
+    while let Some(item) = poll_ready(|cx| subscription.poll_next(cx)) {
+        match item {
+            Some(Ok(entry)) => found.push(data(&entry)),
+            Some(Err(lagged)) => found.push(format!("lagged {:?}", lagged.gap().missed)),
+            None => {
                 found.push("end".into());
-                return found;
+                break;
             }
-            std::task::Poll::Pending => return found,
         }
     }
+    found
 }
 
 /// Reads all bytes that are ready, as text.
 fn ready_bytes(body: &mut EventBody) -> String {
     let mut text = String::new();
-    let waker = std::task::Waker::noop();
-    let mut cx = std::task::Context::from_waker(waker);
-    loop {
-        match Body::poll_frame(std::pin::Pin::new(&mut *body), &mut cx) {
-            std::task::Poll::Ready(Some(Ok(frame))) => {
+    while let Some(item) = poll_ready(|cx| Body::poll_frame(std::pin::Pin::new(&mut *body), cx)) {
+        match item {
+            Some(Ok(frame)) => {
                 text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
             }
-            std::task::Poll::Ready(Some(Err(error))) => {
+            Some(Err(error)) => {
                 text.push_str(&format!("error: {error}"));
-                return text;
+                break;
             }
-            std::task::Poll::Ready(None) => {
+            None => {
                 text.push_str("end");
-                return text;
+                break;
             }
-            std::task::Poll::Pending => return text,
         }
+    }
+    text
+}
+
+/// Publishes events on a topic, whose data are the numbers of the range.
+fn publish_numbers(hub: &Hub, topic: &str, numbers: std::ops::Range<usize>) -> Vec<EventId> {
+    let topic = Topic::try_from(topic).unwrap();
+    let all = numbers.map(|n| Publication::new(topic.clone(), Event::new(n)));
+    poll_to_end(hub.publish_all(all)).unwrap().ids
+}
+
+/// Publishes an event, and returns its ID.
+fn publish(hub: &Hub, topic: &str, event: impl Into<Event>) -> EventId {
+    poll_to_end(hub.publish(topic, event)).unwrap().id
+}
+
+fn patterns(patterns: &[&str]) -> Selection {
+    Selection::default().patterns(patterns).unwrap()
+}
+
+/// Returns why a subscription was resumed with a gap, if it was.
+fn gap_reason(subscription: &Subscription) -> Option<GapReason> {
+    match subscription.resumption() {
+        Resumption::Gap(gap) => Some(gap.reason),
+        _ => None,
     }
 }
 

@@ -5,17 +5,13 @@ use std::time::Duration;
 use http::Request;
 use tower_sse::{
     Event, Hub, KeepAlive,
-    hub::{Gap, GapReason, History, Resumption, Selection, Subscription},
+    hub::{Gap, GapReason, History, Publication, Resumption, Selection, Subscription},
 };
 
-use super::{call, data, get, last_id, ready, ready_bytes, topics, resume, subscribe};
-
-fn reason(subscription: &Subscription) -> Option<GapReason> {
-    match subscription.resumption() {
-        Resumption::Gap(gap) => Some(gap.reason),
-        _ => None,
-    }
-}
+use super::{
+    call, data, gap_reason, get, last_id, patterns, publish, ready, ready_bytes, resume, subscribe,
+    topics,
+};
 
 #[tokio::test]
 async fn a_body_opens_with_an_id_to_resume_from() {
@@ -114,20 +110,20 @@ async fn an_id_of_another_topic_is_recognized_whether_its_event_is_kept_or_not()
     ids.push(hub.publish("b", "3").await.unwrap().id);
     ids.push(subscribe(&hub, topics(&["b"])).position());
     for id in &ids {
-        assert_eq!(reason(&of("a", id.as_str())), Some(GapReason::OtherTopic), "{id}");
+        assert_eq!(gap_reason(&of("a", id.as_str())), Some(GapReason::OtherTopic), "{id}");
     }
-    assert_eq!(reason(&of("b", ids[0].as_str())), Some(GapReason::Trimmed));
+    assert_eq!(gap_reason(&of("b", ids[0].as_str())), Some(GapReason::Trimmed));
     for id in &ids[1..] {
-        assert_eq!(reason(&of("b", id.as_str())), None, "{id}");
+        assert_eq!(gap_reason(&of("b", id.as_str())), None, "{id}");
     }
     // The same for patterns.
     let matching = || Selection::default().patterns(["*"]).unwrap();
-    assert_eq!(reason(&resume(&hub, matching(), ids[2].as_str())), None);
+    assert_eq!(gap_reason(&resume(&hub, matching(), ids[2].as_str())), None);
     let other = Selection::default().patterns(["a.>"]).unwrap();
-    assert_eq!(reason(&resume(&hub, other, ids[2].as_str())), Some(GapReason::OtherTopic));
+    assert_eq!(gap_reason(&resume(&hub, other, ids[2].as_str())), Some(GapReason::OtherTopic));
     // The ID of another hub.
     let before = Hub::new().publish("b", "1").await.unwrap().id;
-    assert_eq!(reason(&of("b", before.as_str())), Some(GapReason::OtherEpoch));
+    assert_eq!(gap_reason(&of("b", before.as_str())), Some(GapReason::OtherEpoch));
 }
 
 #[tokio::test]
@@ -206,4 +202,114 @@ async fn a_useless_id_gets_the_gap_and_then_the_newest_events() {
     let mut resumed = resume(&hub, newest(), own.unwrap());
     assert_eq!(*resumed.resumption(), Resumption::Complete);
     assert_eq!(ready(&mut resumed), ["14"]);
+}
+
+#[tokio::test]
+async fn an_id_of_another_topic_is_recognized_whatever_the_number_of_topics() {
+    for number in [4096, 4097, 20_000] {
+        let hub = Hub::new();
+        let all = (0..number).map(|n| Publication::new(format!("p.{n}"), "never seen"));
+        hub.publish_all(all).await.unwrap();
+        let other = publish(&hub, "other", "seen");
+        publish(&hub, "p.0", "new");
+        let mut reader = resume(&hub, patterns(&["p.>"]), &other);
+        assert_eq!(gap_reason(&reader), Some(GapReason::OtherTopic), "{number}");
+        assert_eq!(ready(&mut reader), ["new"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_of_another_topic_is_recognized_when_both_topics_are_gone() {
+    for selected in [patterns(&["p.>"]), topics(&["p.0"])] {
+        let minute = Duration::from_secs(60);
+        let hub = Hub::builder().history(History::events(9).max_age(minute)).build();
+        publish(&hub, "p.0", "never seen");
+        let other = publish(&hub, "other", "seen");
+        let resumed = || gap_reason(&resume(&hub, selected.clone(), &other));
+        assert_eq!(resumed(), Some(GapReason::OtherTopic));
+        tokio::time::advance(2 * minute).await;
+        assert_eq!(resumed(), Some(GapReason::OtherTopic), "too old");
+        assert_eq!(hub.stats().topics, 0);
+        assert_eq!(resumed(), Some(GapReason::OtherTopic), "removed");
+    }
+}
+
+#[tokio::test]
+async fn an_id_of_300_kb_is_unknown_and_costs_no_more_than_a_short_one() {
+    let hub = Hub::new();
+    let known = publish(&hub, "a", "1");
+    let (start, position) = known.as_str().split_once('-').unwrap();
+    let long = "9".repeat(300_000);
+    for id in [
+        long.clone(),
+        format!("{start}-{long}"),
+        format!("{start}-{long}~"),
+        format!("{start}-{long}*"),
+        format!("{start}{long}-{position}"),
+        format!("{start}-{position}.{long}"),
+        format!("{start}-{position}{}", ".1".repeat(150_000)),
+        "-".repeat(300_000),
+        "\u{1f600}".repeat(75_000),
+    ] {
+        let mut reader = resume(&hub, topics(&["a"]), &id);
+        assert_eq!(gap_reason(&reader), Some(GapReason::Unknown), "{}", &id[..20]);
+        assert_eq!(ready(&mut reader), ["1"]);
+        let handler = hub.handler(|connect| async move { connect.accept().topics(["a"]) });
+        let request = Request::get("/").header("last-event-id", id.as_bytes());
+        let mut body = call(&handler, request.body(()).unwrap()).await.into_body();
+        let text = ready_bytes(&mut body);
+        assert!(text.contains(r#""reason":"unknown""#) && text.len() < 500, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_of_no_use_is_answered_with_a_gap_and_then_the_state() {
+    let hub = Hub::new();
+    publish(&hub, "a", "without a key");
+    hub.publish_keyed("a", "k", "state").await.unwrap();
+    let of_other = publish(&hub, "b", "other");
+    let of_hub = Hub::new().publish("a", "x").await.unwrap().id;
+    for (id, reason) in [
+        (of_other.as_str(), GapReason::OtherTopic),
+        (of_hub.as_str(), GapReason::OtherEpoch),
+        ("nonsense", GapReason::Unknown),
+    ] {
+        for selected in [topics(&["a"]), patterns(&["a", "a.*"])] {
+            let mut reader = resume(&hub, selected.clone().with_state(), id);
+            assert_eq!(gap_reason(&reader), Some(reason));
+            assert_eq!(ready(&mut reader), ["state"], "{id}");
+            let body = resume(&hub, selected.with_state(), id).into_body().without_greeting();
+            let text = ready_bytes(&mut { body });
+            let (gap, rest) = text.split_once("\n\n").unwrap();
+            assert!(gap.starts_with("event: gap\n"), "{text}");
+            assert!(rest.starts_with("data: state\n\nid: "), "{text}");
+        }
+    }
+    // An ID of use is not answered with the state.
+    let mut reader = resume(&hub, topics(&["b"]).with_state(), &of_other);
+    assert_eq!(*reader.resumption(), Resumption::Complete);
+    assert_eq!(ready(&mut reader), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_position_of_the_hub_resumes_readers_of_any_topics() {
+    let hub = Hub::new();
+    publish(&hub, "a", "before");
+    let position = hub.position();
+    for (topic, text) in [("a", "1"), ("b", "2"), ("c.d", "3")] {
+        publish(&hub, topic, text);
+    }
+    for (selected, expected) in [
+        (topics(&["a"]), vec!["1"]),
+        (topics(&["a", "b"]), vec!["1", "2"]),
+        (patterns(&["c.*", "b"]), vec!["2", "3"]),
+        (topics(&["new"]), vec![]),
+    ] {
+        let mut reader = resume(&hub, selected, &position);
+        assert_eq!(*reader.resumption(), Resumption::Complete);
+        assert_eq!(ready(&mut reader), expected);
+    }
+    let of_other = Hub::new().position();
+    let reader = resume(&hub, topics(&["a"]), &of_other);
+    assert_eq!(gap_reason(&reader), Some(GapReason::OtherEpoch));
 }

@@ -7,9 +7,12 @@ use tokio::time::Instant;
 
 use super::{
     cursor::{Cursor, Newest, Progress, ReadPhase, new_gap},
-    reader::ReaderHandle,
+    reader::{ReaderHandle, reason_of},
+    replay::Replay,
 };
 use crate::hub::{
+    backend::Position,
+    engine::{fetch_state, shared::Engine},
     gap::{GapReason, Resumption},
     ids::ParsedId,
     node::Node,
@@ -58,11 +61,53 @@ pub(super) async fn open(
         let _none = joined.group.set_session(joined.reader, session);
     }
     joined.node.run_presence_hooks();
-    let parsed = last.map(|last| joined.node.ids.parse(&last));
+    let parsed = last.map(|last| joined.node.ids().parse(&last));
+    if let (Some(engine), Some(position)) = (joined.node.engine(), parsed.and_then(|it| it.position())) {
+        // Another node may be ahead of this one.
+        engine.wait_for(&joined.node.counters, position).await;
+    }
     if joined.needs_history(parsed, selection.start) {
         joined.fill_patterns().await;
     }
-    Ok(joined.start(parsed, selection.start))
+    let mut reader = joined.start(parsed, selection.start);
+    if let Some(engine) = reader.node().engine().cloned() {
+        ask_engine(&mut reader, engine, selection.start).await;
+    }
+    if let Resumption::Gap(gap) = reader.resumption() {
+        Node::record_gap(gap.reason.as_str(), gap);
+    }
+    Ok(reader)
+}
+
+/// Reads the first of what the window does not have from the backend, and corrects how the reader has
+/// started.
+async fn ask_engine(reader: &mut ReaderHandle, engine: Arc<Engine>, start: StartAt) {
+    let node = reader.node().clone();
+    let head = node.counters.head();
+    let group = reader.cursor().group.clone();
+    if reader.cursor().is_state() {
+        if group.coverage() > 0 {
+            let wanted = Arc::new(group.wanted());
+            let state = fetch_state(node.clone(), engine.clone(), wanted, head.position).await;
+            reader.set_replay(Replay::of_state((node, engine), &group, state, head));
+        }
+        return;
+    }
+    let Resumption::Gap(gap) = reader.resumption() else { return };
+    if gap.reason != GapReason::Trimmed {
+        return;
+    }
+    let after = reader.cursor().position();
+    let mut replay = Replay::new((node, engine), &group, after, head, true);
+    let located = replay.start().await;
+    reader.set_resumption(match located {
+        None if start == StartAt::Start && after == Position::START => Resumption::New,
+        None => Resumption::Complete,
+        Some(located) => {
+            Resumption::Gap(new_gap(reason_of(located), replay.peek().cloned(), None))
+        }
+    });
+    reader.set_replay(replay);
 }
 
 impl Joined {
@@ -152,9 +197,6 @@ impl Joined {
             }
             (cursor, resumption)
         };
-        if let Resumption::Gap(gap) = &resumption {
-            Node::record_gap(gap.reason.as_str(), gap);
-        }
         self.is_started = true;
         ReaderHandle::new(self.node.clone(), cursor, resumption)
     }

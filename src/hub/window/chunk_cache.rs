@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     batch::{ReadRange, RecordBatch},
+    counters::Head,
     record::{Record, Seq},
 };
 use crate::hub::backend::Position;
@@ -27,6 +28,8 @@ pub(in crate::hub) struct JoinedChunk {
     /// The last event ID in `bytes`. Readers may keep it without a copy. `None` if the events
     /// belong to the state, where they have no ID.
     pub(in crate::hub) last_id: Option<Bytes>,
+    /// A filter has left out records after the one with the last ID.
+    pub(in crate::hub) is_past_id: bool,
     /// The place of a reader that was given this chunk.
     pub(in crate::hub) end: Seq,
     /// The position in the log of that place.
@@ -34,11 +37,25 @@ pub(in crate::hub) struct JoinedChunk {
 }
 
 impl JoinedChunk {
+    /// Makes a chunk of one record, which is shared as it is, for a reader that then is at `end`.
+    #[inline]
+    pub(super) fn of_one(record: &Record, end: Head) -> Self {
+        Self {
+            bytes: record.bytes.clone(),
+            events: 1,
+            last_id: Some(kept_id(record)),
+            is_past_id: false,
+            end: end.seq,
+            end_position: end.position,
+        }
+    }
+
     /// Joins the records of a batch. Returns `None` if it has none. Records of the state are joined
     /// without their IDs.
     pub(in crate::hub) fn join(batch: &RecordBatch, is_state: bool) -> Option<Self> {
         let first = batch.first.as_ref()?;
         let (events, end, end_position) = (batch.len(), batch.end, batch.end_position);
+        let is_past_id = false;
         // One record is shared as it is.
         if batch.more.is_empty() {
             let (bytes, last_id) = if is_state {
@@ -46,7 +63,7 @@ impl JoinedChunk {
             } else {
                 (first.bytes.clone(), Some(kept_id(first)))
             };
-            return Some(Self { bytes, events, last_id, end, end_position });
+            return Some(Self { bytes, events, last_id, is_past_id, end, end_position });
         }
         let mut bytes = BytesMut::with_capacity(batch.bytes);
         let mut last = None;
@@ -59,7 +76,8 @@ impl JoinedChunk {
             }
         }
         let last_id = last.map(|record| kept_id(record));
-        Some(Self { bytes: bytes.freeze(), events, last_id, end, end_position })
+        let bytes = bytes.freeze();
+        Some(Self { bytes, events, last_id, is_past_id, end, end_position })
     }
 
     /// Joins entries with other events than those of their records. Returns `None` if there are
@@ -76,6 +94,7 @@ impl JoinedChunk {
             bytes: bytes.freeze(),
             events: entries.len(),
             last_id: (!is_state).then(|| kept_id(last)),
+            is_past_id: false,
             end: batch.end,
             end_position: batch.end_position,
         })

@@ -32,7 +32,7 @@ use super::{
     record::Seq,
     slab::Slab,
 };
-use crate::hub::{ids::Tag, pattern::Pattern, selection::TopicSet, topic::Topic};
+use crate::hub::{backend::Wanted, ids::Tag, pattern::Pattern, selection::TopicSet, topic::Topic};
 
 /// A topic or pattern that readers read.
 #[derive(Debug)]
@@ -311,6 +311,17 @@ impl Group {
             && self.sources.iter().all(|source| source.end().is_some_and(|end| end <= at))
     }
 
+    /// Returns whether a reader that has read everything up to the head has nothing to do but to
+    /// wait, as far as a few loads tell. `superseded` is how many records it knows to be superseded.
+    #[inline]
+    pub(in crate::hub) fn is_quiet(&self, head: Seq, superseded: u64) -> bool {
+        let [source] = &*self.sources else { return false };
+        self.cuts.load(Acquire) == 0
+            && source.feed.coverage() <= head
+            && source.feed.superseded() == superseded
+            && source.end().is_none()
+    }
+
     /// Stores the waker of a reader, and arms the group. The caller then checks the head again.
     pub(in crate::hub) fn wait(self: &Arc<Self>, key: ReaderKey, cx: &Context<'_>) -> Wait {
         let mut guard = self.readers();
@@ -328,12 +339,21 @@ impl Group {
             reader.waiting_at = index.map(|index| (readers.round, index));
             readers.waiting.push(key);
         }
-        for index in readers.disarmed.drain(..) {
+        if !readers.disarmed.is_empty() {
+            self.arm(&mut readers.disarmed);
+        }
+        Wait::Stored(old)
+    }
+
+    /// Arms the group at the sources at which it is not armed. Most readers that wait are not the
+    /// first after a wake-up, and have nothing to arm.
+    #[inline(never)]
+    fn arm(self: &Arc<Self>, disarmed: &mut Vec<u32>) {
+        for index in disarmed.drain(..) {
             if let Some(source) = self.sources.get(index as usize) {
                 source.armed().insert(self, index);
             }
         }
-        Wait::Stored(old)
     }
 
     /// Stores the waker of a reader that waits for nothing but [`cut`](Self::cut): its body holds
@@ -440,6 +460,11 @@ impl Group {
         reader.is_cut = true;
         self.cuts.fetch_add(1, SeqCst);
         Some(readers.stop_waiting(key))
+    }
+
+    /// Returns what a backend is asked for.
+    pub(in crate::hub) fn wanted(&self) -> Wanted {
+        Wanted::from_parts(self.set.names.clone(), self.set.patterns.clone())
     }
 
     /// Returns whether the group selects a topic.

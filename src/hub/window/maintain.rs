@@ -1,9 +1,27 @@
 //! Maintenance: what exceeds the bounds, is too old or has expired is removed, some at a time.
 
+use std::ops::Bound;
+
 use tokio::time::Instant;
 
-use super::{Expiring, Window, keys::TopicKey, limits::MAX_STEPS, record::Seq};
-use crate::hub::history::History;
+use super::{
+    Expiring, Window,
+    keys::{PatternKey, TopicKey},
+    limits::MAX_STEPS,
+    record::Seq,
+};
+use crate::hub::{backend::Position, history::History};
+
+/// How far [`Window::lose_some`] is.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::hub) struct LoseStep {
+    /// The place up to which everything is lost.
+    upto: Seq,
+    /// How many slots of the topic table were visited.
+    topics: usize,
+    /// The pattern that was visited last.
+    after_pattern: Option<PatternKey>,
+}
 
 impl Window {
     /// Removes what exceeds the bounds, then what is too old or has expired, in one step. Returns
@@ -113,6 +131,44 @@ impl Window {
                 }
             }
         }
+    }
+
+    /// Starts to forget all records and to tell all readers of a gap: they have lost what is up to a
+    /// place after all records. The caller continues with [`lose_some`](Self::lose_some).
+    pub(in crate::hub) fn start_to_lose_all(&mut self, position: Position) -> LoseStep {
+        self.head += 1;
+        self.head_position = position;
+        // Topics that are created from here on are complete after the place.
+        self.topics.dropped_coverage = self.head;
+        self.topics.last_dropped = None;
+        LoseStep { upto: self.head, topics: 0, after_pattern: None }
+    }
+
+    /// Forgets some records and raises the coverage of some sources. Returns the next step, or `None`
+    /// if all is done.
+    pub(in crate::hub) fn lose_some(&mut self, step: LoseStep) -> Option<LoseStep> {
+        let LoseStep { upto, topics, after_pattern } = step;
+        if topics < self.topics.by_key.slots() {
+            for (_, topic) in self.topics.by_key.some(topics, MAX_STEPS) {
+                topic.source.raise_coverage(upto);
+            }
+            return Some(LoseStep { topics: topics + MAX_STEPS, ..step });
+        }
+        let after = after_pattern.map_or(Bound::Unbounded, Bound::Excluded);
+        let patterns = self.patterns.by_key.range((after, Bound::Unbounded)).take(MAX_STEPS);
+        let mut last = None;
+        for (key, pattern) in patterns {
+            pattern.source.raise_coverage(upto);
+            last = Some(*key);
+        }
+        if last.is_some() {
+            return Some(LoseStep { after_pattern: last, ..step });
+        }
+        for _ in 0..MAX_STEPS / 2 {
+            let oldest = self.order.first().filter(|oldest| oldest.seq < upto).cloned()?;
+            self.trim(&oldest);
+        }
+        Some(step)
     }
 
     fn expire_record(&mut self, seq: Seq) {

@@ -84,7 +84,7 @@ use super::{backend::Position, history::History, ids::Ids, topic::Topic};
 
 /// The bounds of a window.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(super) struct WindowBounds {
     /// What each topic may retain.
     pub(super) per_topic: History,
     /// What all topics may retain together.
@@ -104,7 +104,7 @@ pub(super) struct Window {
     /// What readers see without the lock.
     counters: Arc<Counters>,
     /// The bounds.
-    bounds: Bounds,
+    bounds: WindowBounds,
     /// The retained records of all topics.
     order: RetainedOrder,
     /// The cost of all retained records, and of the topics that have some, in bytes.
@@ -182,7 +182,7 @@ pub(super) struct HistorySize {
     pub(super) bytes: usize,
 }
 
-impl Bounds {
+impl WindowBounds {
     /// Returns the age from which an event is not given to readers any more.
     pub(super) fn max_age(&self) -> Option<Duration> {
         self.per_topic.age.into_iter().chain(self.total.age).min()
@@ -193,7 +193,7 @@ impl Window {
     pub(super) fn new(
         ids: Arc<Ids>,
         counters: Arc<Counters>,
-        bounds: Bounds,
+        bounds: WindowBounds,
         tracks_presence: bool,
     ) -> Self {
         Self {
@@ -222,7 +222,7 @@ impl Window {
     }
 
     /// Returns the largest cost of an event, in bytes, with which it fits the history on its own.
-    pub(super) fn max_event_cost(bounds: &Bounds) -> usize {
+    pub(super) fn max_event_cost(bounds: &WindowBounds) -> usize {
         let topic = tables::TopicState::cost(Topic::MAX_BYTES);
         bounds.per_topic.bytes.min(bounds.total.bytes.saturating_sub(topic))
     }

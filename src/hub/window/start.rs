@@ -60,8 +60,7 @@ impl Window {
         }
         match self.order.last_until(position.with_check(u32::MAX)) {
             Some(record) if record.position.place() == position.place() => {
-                let is_same = record.position == position || position.check() == 0;
-                if is_same { Place::At(record.seq) } else { Place::Mismatch }
+                if record.position == position { Place::At(record.seq) } else { Place::Mismatch }
             }
             Some(record) => Place::At(record.seq),
             None if position == head => Place::At(seq),
