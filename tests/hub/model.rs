@@ -641,7 +641,11 @@ impl World {
         }
         let expected = ended(&self.model);
         let draft = several[0];
-        let ids = if all.len() == 1 && draft.is_tombstone && draft.ttl.is_none() && draft.key.is_some() {
+        let is_plain = all.len() == 1 && draft.ttl.is_none();
+        let ids = if is_plain && draft.key.is_none() {
+            let publish = self.hub.publish(TOPICS[draft.topic], Event::new(first));
+            publish.now_or_never().unwrap().map(|published| vec![published.id])
+        } else if is_plain && draft.is_tombstone {
             let key = KEYS[draft.key.unwrap()];
             let retract = self.hub.retract(TOPICS[draft.topic], key, Event::new(first));
             retract.now_or_never().unwrap().map(|published| vec![published.id])

@@ -102,15 +102,27 @@ async fn an_entry_can_be_sent_on_unchanged() {
 }
 
 #[tokio::test]
-async fn code_that_cannot_wait_publishes_in_order() {
+async fn publishing_without_waiting_keeps_the_order_and_returns_rejected_publications() {
     let hub = Hub::new();
-    let mut reader = subscribe(&hub, topics(&["a"]));
+    let mut subscription = subscribe(&hub, topics(&["a"]));
     for n in 0..3 {
         hub.try_publish(Publication::new("a", Event::new(n))).unwrap();
     }
-    assert_eq!(ready(&mut reader), ["0", "1", "2"]);
-    hub.finish("a", None).await.unwrap();
-    let error = hub.try_publish(Publication::new("a", "late")).unwrap_err();
-    assert!(error.is_finished());
-    assert_eq!(error.to_string(), "the topic \"a\" has ended");
+    assert_eq!(ready(&mut subscription), ["0", "1", "2"]);
+    let error = hub.try_publish(Publication::new("a\n", "x")).unwrap_err();
+    assert!(error.is_invalid_topic() && error.into_publications().len() == 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_is_finished_until_its_name_is_free() {
+    let hub = Hub::builder().finished_ttl(Duration::from_secs(10)).build();
+    assert!(!hub.is_finished("job").unwrap());
+    hub.publish("job", "half").await.unwrap();
+    assert!(!hub.is_finished("job").unwrap());
+    hub.finish("job", Event::new("done")).await.unwrap();
+    assert!(hub.is_finished("job").unwrap() && !hub.is_finished("other").unwrap());
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert!(!hub.is_finished("job").unwrap());
+    hub.publish("job", "again").await.unwrap();
+    assert!(hub.is_finished("a\n").is_err());
 }
