@@ -20,7 +20,7 @@ use super::{
     selection::{Selection, TopicSet},
     subscribe_error::SubscribeError,
     window::{
-        Armed, Bounds, ChunkCache, Counters, Draft, Group, ReaderKey, Record, Wakes, Window,
+        Armed, Bounds, ChunkCache, Counters, Draft, Group, ReaderKey, Record, TooManyNamedTopics, Wakes, Window,
     },
 };
 use crate::{
@@ -233,6 +233,26 @@ impl Node {
         }
     }
 
+    /// Adds a reader that reads a selection. With many patterns, that takes several steps.
+    pub(super) fn join(&self, set: TopicSet) -> Result<(Arc<Group>, ReaderKey), TooManyNamedTopics> {
+        let hash = self.hash(&set);
+        let now = Instant::now();
+        let set = Arc::new(set);
+        let mut reserved = Vec::new();
+        for patterns in Window::first_patterns(&set) {
+            self.lock().reserve_patterns(patterns, &mut reserved);
+        }
+        let joined = {
+            let mut window = self.lock();
+            window.maintain(now);
+            window.join(&set, hash, &reserved, now)
+        };
+        for sources in reserved.chunks(MAX_APPENDS) {
+            self.lock().release_patterns(sources);
+        }
+        joined
+    }
+
     /// Removes a reader.
     pub(super) fn leave(self: &Arc<Self>, group: &Arc<Group>, reader: ReaderKey) {
         if let Some(_gone) = group.remove_unless_last(reader) {
@@ -240,10 +260,18 @@ impl Node {
             return;
         }
         // Dropped after the lock is released: it holds application values.
-        let _gone = {
+        let (has_more, _gone) = {
             let mut window = self.lock();
             window.leave(group, reader)
         };
+        let mut step = has_more.then_some(1);
+        while let Some(this) = step {
+            let (next, _gone) = {
+                let mut window = self.lock();
+                window.leave_sources(group, this)
+            };
+            step = next;
+        }
         self.run_presence_hooks();
     }
 
