@@ -1,14 +1,15 @@
 //! How long the lock of a hub is held, with many topics, many readers and many patterns.
 //!
 //! ```text
-//! cargo bench --bench hub_lock                      100,000 topics, 50,000 readers, 1,000 patterns
-//! cargo bench --bench hub_lock -- 2000 1000 100     these numbers
+//! RUSTFLAGS="--cfg tower_sse_hold" cargo bench --bench hub_lock      the sizes of `Sizes::FULL`
+//! RUSTFLAGS="--cfg tower_sse_hold" cargo bench --bench hub_lock -- 2000 1000 100     topics, readers, patterns
 //! ```
 //!
-//! A second thread calls `Hub::readers` in a loop, which takes the lock for a moment. The longest of
-//! its calls during an operation is the longest time for which the operation held the lock, plus up
-//! to a tenth of a millisecond until the thread runs again. It counts as no longer than the operation.
-//! The first row shows what the thread measures without an operation. It needs two idle CPUs.
+//! With that flag the library records how long it holds the lock, each time. Without the flag only
+//! the time of each operation is measured.
+//!
+//! A hold is also long if the kernel runs another thread meanwhile. The first row shows how long that
+//! takes: the longest time between two readings of the clock, in a loop that does nothing else.
 //!
 //! Each reader selects a topic of its own by name and half of the other topics by one pattern. The
 //! rest of the topics have twelve segments. The subscription with many patterns reaches most of
@@ -16,15 +17,7 @@
 
 use std::{
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{
-            AtomicBool, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
-        },
-    },
     task::{Context, Poll, Waker},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -46,7 +39,7 @@ const FEW: usize = 20;
 fn main() {
     let args: Vec<usize> = std::env::args().skip(1).filter_map(|arg| arg.parse().ok()).collect();
     let sizes = match args[..] {
-        [] => Sizes { topics: 100_000, readers: 50_000, patterns: 1000 },
+        [] => Sizes::FULL,
         [topics, readers, patterns] => Sizes { topics, readers, patterns },
         _ => panic!("hub_lock [TOPICS READERS PATTERNS]"),
     };
@@ -55,7 +48,7 @@ fn main() {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     let _guard = runtime.enter();
-    Bench::new(sizes, runtime.handle()).run(&runtime);
+    Bench { sizes, hub: hub() }.run(&runtime);
 }
 
 fn hub() -> Hub {
@@ -72,10 +65,15 @@ fn resume(hub: &Hub, selection: Selection, last: &EventId) -> Subscription {
     done(hub.resume(selection, last)).expect("within the limits")
 }
 
-/// Returns the times for which an operation, which took `spent`, held the lock.
-fn holds(probe: &Probe, spent: Duration) -> Vec<Duration> {
-    // A longer wait is the machine's: the thread did not run.
-    vec![probe.longest().min(spent)]
+/// Returns the times for which the lock was held since the last call.
+#[cfg(tower_sse_hold)]
+fn take_holds() -> Vec<Duration> {
+    tower_sse::hub::take_holds()
+}
+
+#[cfg(not(tower_sse_hold))]
+fn take_holds() -> Vec<Duration> {
+    Vec::new()
 }
 
 struct Sizes {
@@ -85,6 +83,8 @@ struct Sizes {
 }
 
 impl Sizes {
+    const FULL: Self = Self { topics: 100_000, readers: 50_000, patterns: 1000 };
+
     fn public(&self) -> usize {
         (self.topics - self.readers) / 2
     }
@@ -116,25 +116,10 @@ fn selection(reader: usize) -> Selection {
 struct Bench {
     sizes: Sizes,
     hub: Hub,
-    probe: Arc<Probe>,
-    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Bench {
-    fn new(sizes: Sizes, runtime: &tokio::runtime::Handle) -> Self {
-        let hub = hub();
-        let probe = Arc::new(Probe::default());
-        let thread = thread::spawn({
-            let (hub, probe, runtime) = (hub.clone(), probe.clone(), runtime.clone());
-            move || {
-                let _guard = runtime.enter();
-                probe.run(&hub);
-            }
-        });
-        Self { sizes, hub, probe, thread: Some(thread) }
-    }
-
-    fn run(mut self, runtime: &Runtime) {
+    fn run(self, runtime: &Runtime) {
         let Sizes { topics, readers, patterns } = self.sizes;
         println!(
             "{topics} topics, {readers} readers, one subscription of {patterns} patterns; µs."
@@ -142,10 +127,19 @@ impl Bench {
         println!("With fewer than 1,000 times, the 99.9th percentile is the longest.\n");
         println!("| operation | times | hold: 99.9 % | longest | operation: median | longest |");
         println!("|---|---|---|---|---|---|");
-        self.row("nothing, for 1 ms", 0..TIMES, |_, _| {
+        let mut samples = Samples::default();
+        for _ in 0..TIMES {
             let started = Instant::now();
-            while started.elapsed() < Duration::from_millis(1) {}
-        });
+            let (mut last, mut longest) = (started, Duration::ZERO);
+            while last - started < Duration::from_millis(1) {
+                let now = Instant::now();
+                longest = longest.max(now - last);
+                last = now;
+            }
+            samples.holds.push(longest);
+            samples.operations.push(last - started);
+        }
+        samples.print("nothing, for 1 ms");
 
         // The ID of the first event of each topic, in the order of `Sizes::topics`.
         let mut ids = Vec::with_capacity(topics);
@@ -214,7 +208,6 @@ impl Bench {
         // The last reader of a topic that has no events any more removes the topic.
         subscriptions.truncate(TIMES);
         self.row("leave, all has expired", subscriptions, |_, reader| drop(reader));
-        self.stop();
     }
 
     /// Measures an operation for each item, prints the figures, and returns the results.
@@ -248,25 +241,17 @@ impl Bench {
     }
 
     fn measure<T>(&self, samples: &mut Samples, operation: impl FnOnce() -> T) -> T {
-        self.probe.turn();
-        drop(holds(&self.probe, Duration::ZERO));
+        take_holds();
         let started = Instant::now();
         let result = operation();
-        let spent = started.elapsed();
-        self.probe.turn();
-        samples.operations.push(spent);
-        samples.holds.extend(holds(&self.probe, spent));
+        samples.operations.push(started.elapsed());
+        samples.holds.extend(take_holds().into_iter().max());
         result
     }
 
     /// Reads everything, so that each reader waits for the next event.
     fn all_wait(&self, subscriptions: &mut [Subscription]) {
         subscriptions.iter_mut().for_each(|reader| while read(reader) {});
-    }
-
-    fn stop(&mut self) {
-        self.probe.is_over.store(true, Relaxed);
-        self.thread.take().map(thread::JoinHandle::join);
     }
 }
 
@@ -297,6 +282,7 @@ fn read(reader: &mut Subscription) -> bool {
 /// The figures of one row.
 #[derive(Default)]
 struct Samples {
+    /// The longest hold of each operation that took the lock.
     holds: Vec<Duration>,
     operations: Vec<Duration>,
 }
@@ -310,47 +296,12 @@ impl Samples {
             sorted.get(index).map_or(f64::NAN, |it| it.as_secs_f64() * 1e6)
         };
         println!(
-            "| {name} | {} | {:.0} | {:.0} | {:.1} | {:.0} |",
+            "| {name} | {} | {:.1} | {:.1} | {:.1} | {:.0} |",
             self.operations.len(),
             at(&self.holds, 999),
             at(&self.holds, 1000),
             at(&self.operations, 500),
             at(&self.operations, 1000),
         );
-    }
-}
-
-/// A thread that takes the lock again and again.
-#[derive(Default)]
-struct Probe {
-    /// The longest call since it was last read, in nanoseconds.
-    longest: AtomicU64,
-    calls: AtomicU64,
-    is_over: AtomicBool,
-}
-
-impl Probe {
-    fn run(&self, hub: &Hub) {
-        let topic = Topic::try_from("x").expect("a topic");
-        while !self.is_over.load(Relaxed) {
-            let started = Instant::now();
-            let readers = hub.readers(topic.clone());
-            let spent = started.elapsed().as_nanos() as u64;
-            assert_eq!(readers, Ok(0));
-            self.longest.fetch_max(spent, Relaxed);
-            self.calls.fetch_add(1, Release);
-        }
-    }
-
-    /// Waits until the call that runs now has ended.
-    fn turn(&self) {
-        let before = self.calls.load(Acquire);
-        while self.calls.load(Acquire) == before {
-            std::hint::spin_loop();
-        }
-    }
-
-    fn longest(&self) -> Duration {
-        Duration::from_nanos(self.longest.swap(0, Relaxed))
     }
 }

@@ -48,7 +48,7 @@ BEGIN {
 
     # Names that the crate has given up. Names that may be used again with another meaning are not listed.
     old["Curfew"] = "StopSchedule"; old["Ask"] = "StopRequest"; old["take_ask_back"] = "cancel_stop"
-    old["Fed"] = "Polled"; old["Feed"] = "ExternalSource, or ReaderGroup"; old["Verdict"] = "Routing"
+    old["Fed"] = "Polled"; old["Verdict"] = "Routing"
     old["Words"] = "FarewellState"; old["Ending"] = "ChannelEnd"; old["Taken"] = "Polled"
     old["Entrance"] = "Acceptor"; old["Entering"] = "HandlerFuture"; old["Entered"] = "Admitted"
     old["Handling"] = "HandlerConfig"; old["Patience"] = "SendTimeout"; old["Sending"] = "SendFuture"

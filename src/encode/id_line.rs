@@ -25,7 +25,6 @@ pub(crate) const fn value_range(start: usize, value_len: usize) -> Range<usize> 
 
 /// Returns the position of everything after the line whose value is at `value`.
 #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "only the hub splits events"))]
-#[cfg_attr(feature = "hub", allow(dead_code, reason = "the hub does not use it yet"))]
 pub(crate) const fn rest_range(value: &Range<usize>) -> RangeFrom<usize> {
     value.end + END.len()..
 }
@@ -45,7 +44,6 @@ pub(crate) fn write(value: &[u8], buffer: &mut BytesMut) {
 /// Append the encoded event, then call [`write_in_room`] when its ID is known. The event is not
 /// copied again.
 #[cfg(feature = "hub")]
-#[allow(dead_code, reason = "the hub does not use it yet")]
 pub(crate) fn with_room(max_value_len: usize, event_len: usize) -> BytesMut {
     let mut buffer = BytesMut::with_capacity(len(max_value_len) + event_len);
     buffer.resize(len(max_value_len), 0);
@@ -62,7 +60,6 @@ pub(crate) fn with_room(max_value_len: usize, event_len: usize) -> BytesMut {
 ///
 /// Panics if the value is longer than `max_value_len`.
 #[cfg(feature = "hub")]
-#[allow(dead_code, reason = "the hub does not use it yet")]
 #[inline]
 pub(crate) fn write_in_room<const N: usize>(
     value: [&[u8]; N],

@@ -2,8 +2,14 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio::sync::{mpsc, oneshot};
+
 use super::{
-    backend::Identity,
+    backend::{Backend, BackendError, Bounds, Fault, Identity},
+    engine::{
+        follow, open, publish_queued,
+        shared::{Engine, QUEUE},
+    },
     gap::{Gap, Lagging},
     handle::Hub,
     history::History,
@@ -11,7 +17,7 @@ use super::{
     ids::Ids,
     node::{Node, NodeConfig, SubscriptionLimits},
     topic::Topic,
-    window::Bounds,
+    window::WindowBounds,
 };
 use crate::event::Event;
 
@@ -19,11 +25,13 @@ use crate::event::Event;
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct HubBuilder {
     /// What topics retain, and for how long they exist.
-    bounds: Bounds,
+    bounds: WindowBounds,
     /// What happens to readers that lag.
     lagging: Lagging,
     /// What a subscription may select.
     limits: SubscriptionLimits,
+    /// How long publishing waits for a backend.
+    publish_timeout: Duration,
     /// The hooks that are set so far.
     hooks: Hooks,
 }
@@ -39,7 +47,7 @@ impl Hub {
     /// Returns a builder for a hub with other settings.
     pub fn builder() -> HubBuilder {
         HubBuilder {
-            bounds: Bounds {
+            bounds: WindowBounds {
                 per_topic: History::default(),
                 total: History::unlimited_events().max_bytes(1 << 30),
                 finished_ttl: None,
@@ -48,6 +56,7 @@ impl Hub {
             },
             lagging: Lagging::Evict,
             limits: SubscriptionLimits { topics: 1024, patterns: 64 },
+            publish_timeout: Duration::from_secs(5),
             hooks: Hooks::default(),
         }
     }
@@ -164,12 +173,74 @@ impl HubBuilder {
         self
     }
 
-    /// Creates the hub.
+    /// Sets how long publishing waits for a [backend](Self::open) that cannot be reached or does not
+    /// answer. Defaults to 5 s. Without a backend it has no effect.
+    pub fn publish_timeout(mut self, timeout: Duration) -> Self {
+        self.publish_timeout = timeout;
+        self
+    }
+
+    /// Creates the hub, with its log in the memory of this process.
     #[must_use]
     pub fn build(self) -> Hub {
-        let Self { bounds, lagging, limits, hooks } = self;
-        let ids = Arc::new(Ids::new(Identity::random(), None));
-        Hub::of(Node::new(NodeConfig { ids, bounds, lagging, limits, hooks, is_log: true }))
+        let ids = Ids::new(Identity::random(), None);
+        Hub::of(self.into_node(ids, true))
+    }
+
+    /// Creates a hub whose log is in a [`Backend`]. Each process that opens the same log is a node of
+    /// the same hub: readers of all nodes receive the events that any of them publishes, and can
+    /// resume on any of them.
+    ///
+    /// The node follows the log, and keeps its newest events in memory, within the bounds of this
+    /// builder. It reads older events from the backend for the readers that need them. This method
+    /// returns when the node has followed the log to its present end.
+    ///
+    /// The node's tasks run on the runtime that this is called on, and end with the last handle of
+    /// the hub. Hooks, [`Hub::readers`], [`Hub::sessions`], [`Hub::disconnect`] and [`Hub::stats`] are
+    /// about this node alone. [`Selection::last`](super::Selection::last) gives what the node has in
+    /// memory.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
+    /// use tower_sse::{Hub, hub::{Selection, backend::MemoryBackend}};
+    ///
+    /// let log = MemoryBackend::default();
+    /// let one = Hub::builder().open(log.clone()).await?;
+    /// let other = Hub::builder().open(log).await?;
+    /// let mut orders = other.subscribe(Selection::new(["orders"])?).await?;
+    /// one.publish("orders", "paid").await?;
+    /// assert_eq!(orders.next().await.unwrap()?.event().data(), "paid");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the backend if it cannot be reached.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is called outside of a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the node ends.
+    pub async fn open(self, backend: impl Backend) -> Result<Hub, BackendError> {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let engine = Arc::new(Engine::new(Arc::new(backend), self.publish_timeout, sender));
+        let Bounds { identity, newest, .. } = open(&engine).await?;
+        let hub = Hub::of(self.into_node(Ids::new(identity, None), false));
+        hub.node().set_engine(engine.clone());
+        let (ready, is_ready) = oneshot::channel();
+        // The tasks end when the hub is dropped.
+        tokio::spawn(follow(hub.node().clone(), engine.clone(), newest, ready));
+        tokio::spawn(publish_queued(hub.node().clone(), engine, queue));
+        is_ready.await.map_err(|_| BackendError::new(Fault::Unavailable, "the tail has ended"))?;
+        Ok(hub)
+    }
+
+    fn into_node(self, ids: Ids, is_log: bool) -> Node {
+        let Self { bounds, lagging, limits, publish_timeout: _, hooks } = self;
+        Node::new(NodeConfig { ids: Arc::new(ids), bounds, lagging, limits, hooks, is_log })
     }
 }
 

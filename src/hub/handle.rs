@@ -6,7 +6,9 @@ use http::Extensions;
 use tokio::time::Instant;
 
 use super::{
-    ids::MEMORY_EVENT_ID_BYTES,
+    backend::{BackendError, EntryKind, EventParts, Fault, Outgoing},
+    engine::{append, shared::Engine},
+    ids::{MAX_EVENT_ID_BYTES, MEMORY_EVENT_ID_BYTES},
     invalid_topic::InvalidTopic,
     node::{Node, TopicFinished},
     publication::{Publication, PublishError, PublishFault, Published, PublishedAll},
@@ -33,6 +35,14 @@ use crate::{
 pub struct Hub {
     /// Shared by all handles, and so dropped with the last one.
     last_handle: Arc<CloseOnDrop>,
+}
+
+/// Returns the result of publishing one event.
+fn only(published: Vec<Published>) -> Result<Published, PublishError> {
+    let unknown = || BackendError::new(Fault::Unknown, "the backend has returned no position");
+    published.into_iter().next().ok_or_else(|| {
+        PublishError::new(PublishFault::Backend(Arc::new(unknown())), 0, Vec::new())
+    })
 }
 
 /// Closes the log when it is dropped. Readers hold the node as well, which therefore lives longer.
@@ -71,8 +81,9 @@ impl Hub {
     /// The hub sets the event's ID. It is a position in the hub's log, from which a reader can
     /// resume.
     ///
-    /// This method is async so that a log elsewhere can take the place of the memory of this
-    /// process. At present it never waits, and so never yields to another task.
+    /// Without a [backend](super::HubBuilder::open) this method never waits, and so never yields to
+    /// another task. With one, it returns when the backend has acknowledged the event and the readers
+    /// of this node have it: a publisher reads its own events.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
@@ -102,7 +113,7 @@ impl Hub {
         T::Error: Into<InvalidTopic>,
     {
         let publication = Publication::new(topic, event);
-        self.publish_one(publication)
+        self.publish_one(publication).await
     }
 
     /// Publishes an event with a key. It becomes the key's entry in the
@@ -126,7 +137,7 @@ impl Hub {
         T::Error: Into<InvalidTopic>,
     {
         let publication = Publication::new(topic, event).key(key);
-        self.publish_one(publication)
+        self.publish_one(publication).await
     }
 
     /// Publishes several events in one step: all of them or, if one is rejected, none.
@@ -147,6 +158,11 @@ impl Hub {
         publications: impl IntoIterator<Item = Publication>,
     ) -> Result<PublishedAll, PublishError> {
         let publications: Vec<Publication> = publications.into_iter().collect();
+        if let Some(engine) = self.node().engine() {
+            let published = self.append_to(engine, publications, EntryKind::Event).await?;
+            let woken = published.iter().map(|it| it.woken).max().unwrap_or(0);
+            return Ok(PublishedAll { ids: published.into_iter().map(|it| it.id).collect(), woken });
+        }
         let mut drafts = Vec::with_capacity(publications.len());
         for (index, publication) in publications.iter().enumerate() {
             match self.draft(publication) {
@@ -165,17 +181,28 @@ impl Hub {
         }
     }
 
-    /// Publishes without waiting, for hooks, `Drop` and other code that cannot.
+    /// Publishes without waiting, for hooks, `Drop` and other code that cannot wait.
     ///
-    /// The log is in the memory of this process, so the event is published when this returns.
-    /// Events that one thread publishes so keep their order, which tasks that are spawned for it
-    /// would not.
+    /// Without a backend, the event is published when this returns. With one, it is put into a queue
+    /// of at most 1,024 events, whose order is kept; an event that the backend then does not accept
+    /// is logged. Events that one thread publishes so keep their order, which tasks that are spawned
+    /// for it would not.
     ///
     /// # Errors
     ///
-    /// As [`publish`](Self::publish).
-    pub fn try_publish(&self, publication: Publication) -> Result<Published, PublishError> {
-        self.publish_one(publication)
+    /// As [`publish`](Self::publish), and if the queue is full.
+    pub fn try_publish(&self, publication: Publication) -> Result<(), PublishError> {
+        let Some(engine) = self.node().engine() else {
+            return self.publish_here(publication).map(drop);
+        };
+        let queued = match self.outgoing(engine, &publication, EntryKind::Event) {
+            Ok(entry) if self.node().finished_topic([&entry.topic].into_iter()).is_some() => {
+                Err(PublishFault::Finished)
+            }
+            Ok(entry) => engine.queue(entry).then_some(()).ok_or(PublishFault::QueueFull),
+            Err(fault) => Err(fault),
+        };
+        queued.map_err(|fault| PublishError::new(fault, 0, vec![publication]))
     }
 
     /// Publishes the event that removes a key from the [state](Selection::with_state), for example
@@ -199,7 +226,7 @@ impl Hub {
         T::Error: Into<InvalidTopic>,
     {
         let publication = Publication::new(topic, event).key(key).tombstone();
-        self.publish_one(publication)
+        self.publish_one(publication).await
     }
 
     /// Ends a topic, for example the output of a job, with a last event or without one.
@@ -245,6 +272,11 @@ impl Hub {
         T::Error: Into<InvalidTopic>,
     {
         let last = last.into();
+        if let Some(engine) = self.node().engine() {
+            let publication = Publication::new(topic, last.unwrap_or_default());
+            let published = self.append_to(engine, vec![publication], EntryKind::End).await?;
+            return only(published);
+        }
         let has_event = last.is_some();
         let publication = Publication::new(topic, last.unwrap_or_default());
         let draft = self.draft(&publication).map(|draft| Draft {
@@ -255,7 +287,7 @@ impl Hub {
         let draft = draft.map_err(|fault| PublishError::new(fault, 0, vec![publication.clone()]))?;
         match self.node().append_one(draft, MEMORY_EVENT_ID_BYTES) {
             Ok((record, woken)) => {
-                let without_event = || self.node().ids.log_id(record.position);
+                let without_event = || self.node().ids().log_id(record.position);
                 let id = if has_event { record.event_id() } else { without_event() };
                 Ok(Published { id, woken })
             }
@@ -265,7 +297,17 @@ impl Hub {
         }
     }
 
-    fn publish_one(&self, publication: Publication) -> Result<Published, PublishError> {
+    async fn publish_one(&self, publication: Publication) -> Result<Published, PublishError> {
+        match self.node().engine() {
+            None => self.publish_here(publication),
+            Some(engine) => {
+                only(self.append_to(engine, vec![publication], EntryKind::Event).await?)
+            }
+        }
+    }
+
+    /// Publishes in the memory of this process.
+    fn publish_here(&self, publication: Publication) -> Result<Published, PublishError> {
         let draft = match self.draft(&publication) {
             Ok(draft) => draft,
             Err(fault) => return Err(PublishError::new(fault, 0, vec![publication])),
@@ -276,6 +318,49 @@ impl Hub {
                 Err(PublishError::new(PublishFault::Finished, 0, vec![publication]))
             }
         }
+    }
+
+    /// Publishes on a backend.
+    async fn append_to(
+        &self,
+        engine: &Engine,
+        publications: Vec<Publication>,
+        kind: EntryKind,
+    ) -> Result<Vec<Published>, PublishError> {
+        let mut entries = Vec::with_capacity(publications.len());
+        for (index, publication) in publications.iter().enumerate() {
+            match self.outgoing(engine, publication, kind) {
+                Ok(entry) => entries.push(entry),
+                Err(fault) => return Err(PublishError::new(fault, index, publications)),
+            }
+        }
+        let published = append(self.node(), engine, entries).await;
+        published.map_err(|(index, fault)| PublishError::new(fault, index, publications))
+    }
+
+    /// Checks a publication, and takes its event apart for a backend.
+    fn outgoing(
+        &self,
+        engine: &Engine,
+        publication: &Publication,
+        kind: EntryKind,
+    ) -> Result<Outgoing, PublishFault> {
+        let Publication { topic, event, key, is_tombstone, ttl } = publication;
+        let topic = topic.clone().map_err(PublishFault::Topic)?;
+        if let Some(id) = event.id() {
+            return Err(PublishFault::HasId(id.clone()));
+        }
+        let kind = if *is_tombstone { EntryKind::Tombstone } else { kind };
+        let append_id = fastrand::u128(..);
+        let mut entry = Outgoing::new(topic, EventParts::from(event), append_id).with_kind(kind);
+        (entry.key, entry.ttl) = (key.clone(), *ttl);
+        let encoded_len = id_line::len(MAX_EVENT_ID_BYTES) + event.layout().len;
+        let bytes = Record::cost(encoded_len, key.as_ref()).max(entry.size());
+        let max = self.node().max_event_cost.min(engine.largest());
+        if bytes > max {
+            return Err(PublishFault::TooLarge { bytes, max });
+        }
+        Ok(entry)
     }
 
     /// Checks and encodes a publication. The lock is not needed for that.
@@ -303,8 +388,8 @@ impl Hub {
         Ok(Draft { topic, key: key.clone(), kind, expires_at, event: Some(encoded) })
     }
 
-    /// Subscribes to the events that are published from now on, or to what the
-    /// [selection](Selection) says: the state, the newest events, or all that are retained.
+    /// Subscribes to the events that are published from now on. If the [selection](Selection) says
+    /// so, the state comes first, or the newest events, or all retained events.
     ///
     /// # Errors
     ///
@@ -361,7 +446,7 @@ impl Hub {
     #[must_use]
     pub fn position(&self) -> EventId {
         let node = self.node();
-        node.ids.log_id(node.counters.head().position)
+        node.ids().log_id(node.counters.head().position)
     }
 
     /// Disconnects the readers whose extensions match the predicate, and returns their number.
@@ -486,7 +571,7 @@ impl Hub {
         source(self.node().clone(), selection, last, session)
     }
 
-    fn node(&self) -> &Arc<Node> {
+    pub(super) fn node(&self) -> &Arc<Node> {
         &self.last_handle.node
     }
 }

@@ -119,7 +119,7 @@ impl MakeStream<(), Selection> for HubHandlerConfig {
         let session = Arc::new(request.extensions);
         match self.hub.source(target, last, session) {
             Ok(Some(source)) => Ok(EventBody::with_source(options, accepted, source)),
-            // Nothing will ever come, and a browser that is told so stays away.
+            // Nothing will ever come. A browser stays away after a 204.
             Ok(None) => Err(Refusal::stop()),
             Err(error) if error.is_full() => Err(Refusal::retry_later(RETRY_WHEN_FULL)),
             Err(error) => Err(Refusal::bad_request(error)),

@@ -158,6 +158,17 @@ impl Ids {
         id_line::write_in_room(parts, room, event)
     }
 
+    /// Returns whether these are the IDs of a log. Two logs have the same epoch with a probability
+    /// of one in a billion.
+    pub(super) fn are_of(&self, identity: Identity) -> bool {
+        self.epoch == digits(SipHash::hash(EPOCH_KEY, identity.as_bytes()))
+    }
+
+    /// Returns the ID of an event on a topic with this tag.
+    pub(super) fn event_id(&self, position: Position, tag: Tag) -> EventId {
+        self.id(position, tag, "")
+    }
+
     /// Returns the ID that states a reader's position, for a selection with this tag.
     pub(super) fn reader_id(&self, position: Position, tag: Tag) -> EventId {
         self.id(position, tag, READER_SUFFIX)

@@ -153,11 +153,14 @@
 
 pub mod backend;
 mod builder;
+mod engine;
 mod entry;
 mod gap;
 mod handle;
 mod handler;
 mod history;
+#[cfg(tower_sse_hold)]
+mod hold;
 mod hooks;
 mod ids;
 mod invalid_topic;
@@ -165,13 +168,15 @@ mod node;
 mod pattern;
 mod publication;
 mod selection;
-mod subscribe_error;
-#[allow(dead_code, reason = "only `ids` uses it")]
 mod sip_hash;
+mod subscribe_error;
 mod subscription;
 mod topic;
 mod window;
 
+#[cfg(tower_sse_hold)]
+#[doc(hidden)]
+pub use self::hold::take_holds;
 pub use self::{
     builder::HubBuilder,
     entry::Entry,

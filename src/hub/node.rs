@@ -4,29 +4,39 @@ use std::{
     collections::hash_map::RandomState,
     fmt,
     hash::BuildHasher,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
     task::Waker,
     time::Duration,
 };
 
 use tokio::time::Instant;
 
+#[cfg(tower_sse_hold)]
+use super::hold::WindowGuard;
 use super::{
+    backend::Position,
+    engine::shared::Engine,
     gap::{Gap, Lagging},
     hooks::Hooks,
     ids::Ids,
     selection::{Selection, TopicSet},
     subscribe_error::SubscribeError,
+    topic::Topic,
     window::{
-        Armed, Bounds, ChunkCache, Counters, Draft, Group, ReaderKey, Record, Wakes, Window,
+        Armed, ChunkCache, Counters, Draft, Group, ReaderKey, Record, Wakes, Window, WindowBounds,
         start_hold,
     },
 };
 use crate::{
     catch_panic::catch_and_log,
+    event::EventId,
     metrics::{self, HubMetrics},
     trace,
 };
+
+/// A guard of the window's lock.
+#[cfg(not(tower_sse_hold))]
+type WindowGuard<'a> = MutexGuard<'a, Window>;
 
 /// A hub in this process: its window, and its settings.
 pub(super) struct Node {
@@ -39,8 +49,10 @@ pub(super) struct Node {
     pub(super) counters: Arc<Counters>,
     /// The chunks that were joined last.
     chunks: Mutex<ChunkCache>,
-    /// Parses IDs without the lock.
-    pub(super) ids: Arc<Ids>,
+    /// Parses IDs without the lock. Replaced when the log of a backend turns out to be another one.
+    ids: RwLock<Arc<Ids>>,
+    /// The backend. `None` if the window is the log.
+    engine: OnceLock<Arc<Engine>>,
     /// Hashes selections, to find their groups.
     hasher: RandomState,
     /// Counts published events.
@@ -71,7 +83,7 @@ pub(super) struct SubscriptionLimits {
 /// The settings of a node.
 pub(super) struct NodeConfig {
     pub(super) ids: Arc<Ids>,
-    pub(super) bounds: Bounds,
+    pub(super) bounds: WindowBounds,
     pub(super) lagging: Lagging,
     pub(super) limits: SubscriptionLimits,
     pub(super) hooks: Hooks,
@@ -101,7 +113,8 @@ impl Node {
             publishing: Mutex::new(()),
             counters,
             chunks: Mutex::default(),
-            ids,
+            ids: RwLock::new(ids),
+            engine: OnceLock::new(),
             hasher: RandomState::new(),
             metrics: HubMetrics::new(),
             lagging,
@@ -113,11 +126,94 @@ impl Node {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Window> {
+    pub(super) fn lock(&self) -> WindowGuard<'_> {
         // No application code runs under this lock, so nothing panics there. Poison is ignored.
-        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(tower_sse_hold)]
+        let guard = WindowGuard::new(guard);
         start_hold();
-        window
+        guard
+    }
+
+    /// Returns what parses and writes IDs.
+    pub(super) fn ids(&self) -> Arc<Ids> {
+        self.ids.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets what parses and writes IDs, because the log is another one.
+    pub(super) fn set_ids(&self, ids: Ids) {
+        let ids = Arc::new(ids);
+        self.lock().set_ids(ids.clone());
+        *self.ids.write().unwrap_or_else(PoisonError::into_inner) = ids;
+    }
+
+    /// Returns the backend. `None` if the window is the log.
+    pub(super) fn engine(&self) -> Option<&Arc<Engine>> {
+        self.engine.get()
+    }
+
+    /// Sets the backend, once.
+    pub(super) fn set_engine(&self, engine: Arc<Engine>) {
+        let _once = self.engine.set(engine);
+    }
+
+    /// Returns the ID of an event on a topic.
+    pub(super) fn event_id(&self, position: Position, topic: &Topic) -> EventId {
+        let ids = self.ids();
+        ids.event_id(position, ids.topic_tag(topic))
+    }
+
+    /// Returns the ID of a record: that of its event, or of its position if it has none.
+    pub(super) fn id_of(&self, record: &Record) -> EventId {
+        match record.is_given() {
+            true => record.event_id(),
+            false => self.ids().log_id(record.position),
+        }
+    }
+
+    /// Makes a record that is in no feed.
+    pub(super) fn record(&self, draft: Draft, at: Position, now: Instant) -> Record {
+        Window::detached_record(&self.ids(), draft, at, now)
+    }
+
+    /// Returns the index of the first topic that has ended.
+    pub(super) fn finished_topic<'a>(
+        &self,
+        mut topics: impl Iterator<Item = &'a Topic>,
+    ) -> Option<usize> {
+        let mut window = self.lock();
+        window.maintain(Instant::now());
+        topics.position(|topic| window.is_finished(topic))
+    }
+
+    /// Appends entries of the log, which came by the tail, and wakes the readers that wait for
+    /// them. Returns how many these were.
+    pub(super) fn append_delivered(&self, append: impl FnOnce(&mut Window)) -> usize {
+        let mut window = self.lock();
+        let before = window.newest();
+        append(&mut window);
+        let published = window.newest() - before;
+        let wakes = self.commit(window, Instant::now());
+        self.wake_all(wakes, published as usize)
+    }
+
+    /// Records that the log has nothing for the window up to a position.
+    pub(super) fn set_head_position(&self, position: Position) {
+        self.lock().set_head_position(position);
+    }
+
+    /// Forgets all records, because the log is another one or has lost entries. All readers are told
+    /// of a gap.
+    pub(super) fn lose_all(&self, position: Position) {
+        let mut step = self.lock().start_to_lose_all(position);
+        while let Some(next) = self.lock().lose_some(step) {
+            step = next;
+        }
+        let now = Instant::now();
+        let window = self.lock();
+        let wakes = self.commit(window, now);
+        self.wake_all(wakes, 0);
+        self.wake_everyone();
     }
 
     /// Returns the cache of joined chunks, which has a lock of its own.
@@ -196,7 +292,7 @@ impl Node {
     }
 
     /// Shows the appended records to readers, and removes what exceeds the bounds.
-    fn commit(&self, mut window: MutexGuard<'_, Window>, now: Instant) -> Wakes {
+    fn commit(&self, mut window: WindowGuard<'_>, now: Instant) -> Wakes {
         let mut wakes = window.take_spare_wakes();
         window.commit(&mut wakes.armed);
         let mut is_within = window.maintain(now);
@@ -244,6 +340,14 @@ impl Node {
     /// Ends all readers once they have read everything, because nothing will be published any more.
     pub(super) fn close(&self) {
         self.counters.close();
+        if let Some(engine) = self.engine() {
+            engine.stop();
+        }
+        self.wake_everyone();
+    }
+
+    /// Wakes all readers that wait.
+    fn wake_everyone(&self) {
         let mut last = None;
         loop {
             let groups = self.lock().all_groups(last.as_ref());
@@ -308,7 +412,7 @@ struct HookCalls {
 }
 
 impl HookCalls {
-    /// Calls the hook of the next change. Returns false if there is none.
+    /// Calls the hook of the next change. Returns false if there is no change.
     fn call_next(&mut self) -> bool {
         let next = self.node.lock().presence.next();
         match next {

@@ -2,7 +2,11 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::{invalid_topic::InvalidTopic, topic::Topic};
+use super::{
+    backend::{BackendError, Fault},
+    invalid_topic::InvalidTopic,
+    topic::Topic,
+};
 use crate::event::{Event, EventId};
 
 /// An event for a topic, optionally with a key. Published by
@@ -124,6 +128,10 @@ pub(super) enum PublishFault {
     TooLarge { bytes: usize, max: usize },
     /// The topic has ended.
     Finished,
+    /// The backend has not accepted it.
+    Backend(Arc<BackendError>),
+    /// The queue of `Hub::try_publish` is full.
+    QueueFull,
 }
 
 impl PublishError {
@@ -155,6 +163,32 @@ impl PublishError {
         matches!(self.0.fault, PublishFault::Finished)
     }
 
+    /// Returns whether the backend could not be reached in time. Nothing was published.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        self.backend_fault() == Some(Fault::Unavailable)
+    }
+
+    /// Returns whether the backend has not answered in time, so that the events may have been
+    /// published.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.backend_fault() == Some(Fault::Unknown)
+    }
+
+    /// Returns whether the queue of [`Hub::try_publish`](super::Hub::try_publish) is full.
+    #[must_use]
+    pub fn is_queue_full(&self) -> bool {
+        matches!(self.0.fault, PublishFault::QueueFull)
+    }
+
+    fn backend_fault(&self) -> Option<Fault> {
+        match &self.0.fault {
+            PublishFault::Backend(error) => Some(error.fault()),
+            _ => None,
+        }
+    }
+
     /// Returns the index of the rejected publication among those of the call.
     #[must_use]
     pub fn index(&self) -> usize {
@@ -182,6 +216,8 @@ impl fmt::Display for PublishError {
             PublishFault::TooLarge { bytes, max } => {
                 write!(f, "the event takes {bytes} bytes, but the history holds at most {max}")
             }
+            PublishFault::Backend(error) => error.fmt(f),
+            PublishFault::QueueFull => f.write_str("the queue of the backend is full"),
             PublishFault::Finished => {
                 let topic = self.0.publications.get(self.0.index);
                 match topic.map(|publication| &publication.topic) {
@@ -204,4 +240,11 @@ impl fmt::Debug for PublishError {
     }
 }
 
-impl Error for PublishError {}
+impl Error for PublishError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0.fault {
+            PublishFault::Backend(error) => error.source(),
+            _ => None,
+        }
+    }
+}

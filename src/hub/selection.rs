@@ -109,10 +109,10 @@ impl Selection {
     /// starts with new events only. Of this method, [`from_start`](Self::from_start) and
     /// [`last`](Self::last), the last call counts.
     ///
-    /// A resumed subscription receives missed events as usual. If its last event ID is of no use,
-    /// because it is of another hub or other topics, it is told so, and receives the state. Entries
-    /// removed from the history are not part of the state, so retain more events than there are
-    /// keys.
+    /// A resumed subscription receives missed events as usual. If its last event ID is useless,
+    /// because it belongs to another hub or to other topics, it receives the gap and then the state.
+    /// Entries removed from the history are not part of the state, so retain more events than there
+    /// are keys.
     #[must_use]
     pub fn with_state(mut self) -> Self {
         self.start = StartAt::State;

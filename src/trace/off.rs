@@ -36,6 +36,9 @@ pub(crate) fn refused(_: &'static str) {}
 #[cfg(feature = "hub")]
 pub(crate) fn gap(_: &'static str, _: Option<u64>) {}
 
+#[cfg(feature = "hub")]
+pub(crate) fn not_published(_: &str, _: usize) {}
+
 pub(crate) fn panicked(_: &'static str, _: &str) {}
 
 pub(crate) fn no_runtime(_: &'static str) {}

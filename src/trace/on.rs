@@ -113,6 +113,11 @@ pub(crate) fn gap(reason: &'static str, missed: Option<u64>) {
     tracing::debug!(reason, missed, "hub reader has a gap");
 }
 
+#[cfg(feature = "hub")]
+pub(crate) fn not_published(error: &str, events: usize) {
+    tracing::error!(error, events, "queued events were not published");
+}
+
 pub(crate) fn panicked(place: &'static str, message: &str) {
     tracing::error!(panic = message, "{place} panicked");
 }

@@ -129,8 +129,8 @@ fn read_both(hub: &Hub, twins: &mut Twins) {
     let last = twins.parser.last_event_id().expect("every body has an id");
     let again = resume(hub, twins.topics.clone(), last);
     if let (Resumption::Gap(gap), true) = (again.resumption(), twins.has_patterns) {
-        // Its last event has expired, and its topic with it, so nothing tells whether a pattern
-        // matches it.
+        // Its last event has expired, and its topic with it, so the hub does not know whether a
+        // pattern matches it.
         if gap.reason == GapReason::OtherTopic {
             return;
         }
@@ -187,7 +187,7 @@ fn run(per_topic: usize, total: usize, ops: Vec<Both>) {
                 let open = || filtered(subscribe(&hub, topics.clone()), filter);
                 let (stream, body) = (open(), open());
                 let has_opening_gap = matches!(stream.resumption(), Resumption::Gap(_));
-                let is_before = matches!(start, Start::Start | Start::Last(_));
+                let is_before = matches!(start, Start::Oldest | Start::Last(_));
                 let is_before_loss = has_opening_gap || is_before;
                 assert_eq!(stream.resumption(), body.resumption());
                 let body = body.into_body().without_greeting().without_keep_alive();

@@ -98,7 +98,7 @@ pub(crate) struct Draft {
 pub(crate) enum Start {
     Now,
     State,
-    Start,
+    Oldest,
     Last(usize),
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn start() -> impl Strategy<Value = Start> {
     prop_oneof![
         2 => Just(Start::Now),
         2 => Just(Start::State),
-        1 => Just(Start::Start),
+        1 => Just(Start::Oldest),
         2 => (0..4_usize).prop_map(Start::Last),
     ]
 }
@@ -316,7 +316,7 @@ impl Model {
         let kept = |it: &Published| it.fate == Fate::Kept && of(it);
         while self.log.iter().filter(|it| kept(it)).count() > most {
             let oldest = self.log.iter_mut().find(|it| kept(it)).unwrap();
-            // What has expired is not missed, whatever removes it.
+            // An expired event is not missed, for any cause of its removal.
             oldest.fate = if oldest.is_expired(now) { Fate::Expired } else { Fate::Trimmed };
         }
     }
@@ -500,7 +500,7 @@ pub(crate) fn starting(selection: Selection, start: Start) -> Selection {
     match start {
         Start::Now => selection,
         Start::State => selection.with_state(),
-        Start::Start => selection.from_start(),
+        Start::Oldest => selection.from_start(),
         Start::Last(number) => selection.last(number),
     }
 }
@@ -553,11 +553,11 @@ impl World {
                         let newest = self.model.newest(&names, &[], number);
                         newest.first().map_or(head, |first| first - 1)
                     }
-                    Start::Start if patterns.is_empty() => {
+                    Start::Oldest if patterns.is_empty() => {
                         let began = names.iter().map(|name| self.model.began[*name]);
                         began.min().unwrap_or(0)
                     }
-                    Start::Start | Start::Last(_) => 0,
+                    Start::Oldest | Start::Last(_) => 0,
                 };
                 self.check_start(&subscription, &names, &patterns, start);
                 self.enter(subscription, names, patterns, at, start, filter);
@@ -735,7 +735,7 @@ impl World {
             at,
             known_gap_end,
             certain_gap_end,
-            began: if start == Start::Start { self.model.began } else { [0; TOPICS.len()] },
+            began: if start == Start::Oldest { self.model.began } else { [0; TOPICS.len()] },
             state: (start == Start::State).then_some(0),
             newest,
             filter,
@@ -778,10 +778,10 @@ impl World {
             let named = self.model.of(names, &[], 0).filter(|it| *it > began(it));
             let mut lost = named.chain(self.model.of(&[], patterns, 0));
             let lost = lost.find(|it| self.model.is_lost(*it, now));
-            assert!(start != Start::Start || lost.is_none(), "the loss of {lost:?}");
+            assert!(start != Start::Oldest || lost.is_none(), "the loss of {lost:?}");
             return;
         };
-        assert_eq!((start, gap.reason), (Start::Start, GapReason::Trimmed));
+        assert_eq!((start, gap.reason), (Start::Oldest, GapReason::Trimmed));
         let is_lost = |it: &Published| it.fate == Fate::Trimmed;
         let of_own = self.model.of(names, patterns, 0).any(|it| is_lost(&self.model.log[it - 1]));
         let of_any = self.model.log.iter().any(is_lost);
@@ -833,7 +833,8 @@ impl World {
                 self.model.check_gap(gap, (names, patterns), at, &[0; TOPICS.len()]);
                 let mut later = at + 1..=self.model.log.len();
                 let any = later.any(|it| self.model.may_be_lost(it, now));
-                // The topic does not exist any more, so nothing tells whether a pattern matches it.
+                // The topic does not exist any more, so the hub does not know whether a pattern
+                // matches it.
                 let is_gone = event.is_some_and(|it| {
                     let began = self.model.began[it.topic];
                     !patterns.is_empty() && began >= at

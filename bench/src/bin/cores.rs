@@ -148,8 +148,7 @@ async fn measure(
     publish: impl Future<Output = ()> + Send + 'static,
 ) -> Round {
     tokio::time::timeout(LIMIT, gates.waiting.all.notified()).await.expect("all readers wait");
-    // A body is polled once more after each chunk. After this time all workers are idle.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    spread_workers().await;
     let process = std::process::id();
     let before = Usage::of(process).expect("usage");
     let started = Instant::now();
@@ -169,6 +168,24 @@ async fn measure(
     assert!(lengths.iter().all(|length| *length == lengths[0]), "all receive the same");
     let seconds = (ended - started).as_secs_f64();
     Round { seconds, spent, bytes: lengths.iter().sum() }
+}
+
+/// Keeps all workers busy for a moment, as they are in a server under load. When a worker wakes
+/// another one, the kernel takes up to 10 ms to give it a CPU of its own, which is most of the time
+/// that is measured. Bodies are also polled once more here, as they are after each chunk.
+async fn spread_workers() {
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
+    let until = Instant::now() + Duration::from_millis(30);
+    let spin = move |_| {
+        tokio::spawn(async move {
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
+        })
+    };
+    for spinning in (0..workers).map(spin).collect::<Vec<_>>() {
+        spinning.await.expect("it spins");
+    }
 }
 
 /// What a reader has received.

@@ -88,6 +88,9 @@ pub(super) enum ReadStep {
     /// All of the state, or of the newest events, was read. The reader continues with the records
     /// that were published since it started.
     StartDone,
+    /// The window does not have all records any more, but the backend may. The window goes on after
+    /// this place.
+    Replay(Head),
     /// Everything was read, and nothing more will be published.
     End,
     /// `Hub::disconnect` has ended the reader.
@@ -163,6 +166,27 @@ impl Cursor {
         ReadLimit { records, too_old: node.too_old() }
     }
 
+    /// Returns whether [`next_step`](Self::next_step) would be to wait at this head, as far as a few
+    /// loads tell.
+    #[inline]
+    pub(super) fn is_idle_at(&self, head: Seq) -> bool {
+        let Progress { at, counted, .. } = self.progress;
+        let is_quiet = |(_, superseded)| self.group.is_quiet(head, superseded);
+        at == head && !self.is_over && self.is_live() && counted.is_some_and(is_quiet)
+    }
+
+    /// Returns whether the reader reads all records, and was not ended.
+    #[inline]
+    pub(super) fn reads_on(&self) -> bool {
+        self.is_live() && !self.is_over && !self.group.is_cut(self.reader)
+    }
+
+    /// Returns the records after the reader's place.
+    #[inline]
+    pub(super) fn range_to(&self, to: Head) -> ReadRange {
+        ReadRange { after: self.progress.at, to, is_state: false }
+    }
+
     /// Decides what the reader does next.
     #[inline]
     pub(super) fn next_step(&mut self, node: &Node, too_old: Option<Instant>) -> ReadStep {
@@ -174,22 +198,20 @@ impl Cursor {
         let head = node.counters.head();
         // Removed entries of the state are not missed: a reader that starts later does not get them
         // either.
-        if let ReadPhase::State { at, to } = self.phase {
-            if at < to.seq {
-                return ReadStep::Read(ReadRange { after: at, to, is_state: true });
+        if !self.is_live() {
+            if let Some(step) = self.start_step() {
+                return step;
             }
-            self.phase = ReadPhase::Live;
-            return ReadStep::StartDone;
         }
-        if self.ends_newest() {
-            return ReadStep::StartDone;
+        if node.engine().is_some() && self.has_missed(self.group.lost_until()) {
+            return ReadStep::Replay(head);
         }
         if let Some(gap) = self.check_gap(node, head, too_old) {
             return ReadStep::Gap(gap);
         }
         if head.seq <= self.progress.at || !self.group.has_after(self.progress.at) {
             self.move_to_head(head);
-            if self.ends_newest() {
+            if !self.is_live() && self.ends_newest() {
                 return ReadStep::StartDone;
             }
             return if is_closed || self.group.is_finished(self.progress.at) {
@@ -198,12 +220,24 @@ impl Cursor {
                 ReadStep::Wait(head.seq)
             };
         }
-        ReadStep::Read(ReadRange { after: self.progress.at, to: head, is_state: false })
+        ReadStep::Read(self.range_to(head))
+    }
+
+    /// Decides what a reader does next that has not read what it starts with. `None` if it reads the
+    /// newest events.
+    fn start_step(&mut self) -> Option<ReadStep> {
+        if let ReadPhase::State { at, to } = self.phase {
+            if at < to.seq {
+                return Some(ReadStep::Read(ReadRange { after: at, to, is_state: true }));
+            }
+            self.phase = ReadPhase::Live;
+            return Some(ReadStep::StartDone);
+        }
+        self.ends_newest().then_some(ReadStep::StartDone)
     }
 
     /// Ends the newest events if all were given to the application. Returns whether the client has to
     /// be sent an ID now.
-    #[inline]
     fn ends_newest(&mut self) -> bool {
         let ReadPhase::Newest(newest) = &self.phase else { return false };
         if newest.to > self.progress.at {
@@ -215,12 +249,15 @@ impl Cursor {
 
     /// Moves to the head, since nothing for this group was published after the reader's place.
     /// There it knows the number of records again.
+    #[inline]
     fn move_to_head(&mut self, head: Head) {
         let progress = &mut self.progress;
+        let superseded = self.group.superseded();
         if head.seq > progress.at {
             (progress.at, progress.position) = (head.seq, head.position);
+        } else if progress.counted.is_some_and(|(_, counted)| counted == superseded) {
+            return;
         }
-        let superseded = self.group.superseded();
         let appended = self.group.appended();
         // A record may have been appended since the group was found to have none.
         let is_exact = !self.group.has_after(progress.at);
@@ -307,6 +344,22 @@ impl Cursor {
         progress.counted = counted.map(|((read, superseded), events)| {
             (read + events as u64, superseded)
         });
+    }
+
+    /// Records that the reader was given everything up to a position, which the backend has returned.
+    pub(super) fn set_position(&mut self, position: Position) {
+        self.progress.position = position;
+    }
+
+    /// Goes on in the window after a place, when everything up to there was read from the backend.
+    pub(super) fn end_replay(&mut self, upto: Head) {
+        match &mut self.phase {
+            ReadPhase::State { at, to } => *at = to.seq,
+            ReadPhase::Newest(_) | ReadPhase::Live => {
+                (self.progress.at, self.progress.position) = (upto.seq, upto.position);
+                self.progress.counted = None;
+            }
+        }
     }
 
     /// Records that the number of records up to the place is not known any more.

@@ -3,6 +3,7 @@
 mod cursor;
 mod open;
 mod reader;
+mod replay;
 mod source;
 mod transform;
 

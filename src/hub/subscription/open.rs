@@ -7,9 +7,12 @@ use tokio::time::Instant;
 
 use super::{
     cursor::{Cursor, Newest, Progress, ReadPhase, new_gap},
-    reader::ReaderHandle,
+    reader::{ReaderHandle, reason_of},
+    replay::Replay,
 };
 use crate::hub::{
+    backend::Position,
+    engine::{fetch_state, shared::Engine},
     gap::{GapReason, Resumption},
     ids::ParsedId,
     node::Node,
@@ -57,11 +60,53 @@ pub(super) async fn open(
         // `Hub::disconnect` sees the reader from here on.
         let _none = joined.group.set_session(joined.reader, session);
     }
-    let parsed = last.map(|last| joined.node.ids.parse(&last));
+    let parsed = last.map(|last| joined.node.ids().parse(&last));
+    if let (Some(engine), Some(position)) = (joined.node.engine(), parsed.and_then(|it| it.position())) {
+        // Another node may be ahead of this one.
+        engine.wait_for(&joined.node.counters, position).await;
+    }
     if joined.needs_history(parsed, selection.start) {
         joined.fill_patterns().await;
     }
-    Ok(joined.start(parsed, selection.start))
+    let mut reader = joined.start(parsed, selection.start);
+    if let Some(engine) = reader.node().engine().cloned() {
+        ask_engine(&mut reader, engine, selection.start).await;
+    }
+    if let Resumption::Gap(gap) = reader.resumption() {
+        Node::record_gap(gap.reason.as_str(), gap);
+    }
+    Ok(reader)
+}
+
+/// Reads the first of what the window does not have from the backend, and corrects how the reader has
+/// started.
+async fn ask_engine(reader: &mut ReaderHandle, engine: Arc<Engine>, start: StartAt) {
+    let node = reader.node().clone();
+    let head = node.counters.head();
+    let group = reader.cursor().group.clone();
+    if reader.cursor().is_state() {
+        if group.coverage() > 0 {
+            let wanted = Arc::new(group.wanted());
+            let state = fetch_state(node.clone(), engine.clone(), wanted, head.position).await;
+            reader.set_replay(Replay::of_state((node, engine), &group, state, head));
+        }
+        return;
+    }
+    let Resumption::Gap(gap) = reader.resumption() else { return };
+    if gap.reason != GapReason::Trimmed {
+        return;
+    }
+    let after = reader.cursor().position();
+    let mut replay = Replay::new((node, engine), &group, after, head, true);
+    let located = replay.start().await;
+    reader.set_resumption(match located {
+        None if start == StartAt::Start && after == Position::START => Resumption::New,
+        None => Resumption::Complete,
+        Some(located) => {
+            Resumption::Gap(new_gap(reason_of(located), replay.peek().cloned(), None))
+        }
+    });
+    reader.set_replay(replay);
 }
 
 impl Joined {
@@ -128,7 +173,7 @@ impl Joined {
                 None => new_start(&window, &self.group, start, head),
                 Some(last) => resumed(&window, &self.group, last, start, head, gone),
             };
-            // What was gone before the start is reported here, and not again.
+            // Records that were gone before the start are reported here, and not again.
             let known = self.group.lost_until().max(too_old_until).min(head.seq);
             let progress = Progress::new(&self.group, start.at, known);
             let resumption = match start.gap {
@@ -146,14 +191,11 @@ impl Joined {
             let (group, has_gap) = (self.group.clone(), start.gap.is_some());
             let mut cursor = Cursor::new(group, self.reader, progress, start.phase, has_gap);
             if has_gap {
-                // What is missed from here on cannot be told from what the gap stands for.
+                // Events that are missed from here on cannot be distinguished from those of the gap.
                 cursor.forget_count();
             }
             (cursor, resumption)
         };
-        if let Resumption::Gap(gap) = &resumption {
-            Node::record_gap(gap.reason.as_str(), gap);
-        }
         self.is_started = true;
         ReaderHandle::new(self.node.clone(), cursor, resumption)
     }
@@ -213,8 +255,8 @@ fn resumed(
             (Some(Head { seq: 0, position }), Some(GapReason::Trimmed))
         }
     };
-    // With an ID that tells nothing of what the client has, the state is of more use than the
-    // history.
+    // The client may have none of the events. So it starts as a new one does, if the selection says
+    // how: the state, for example, is more useful to it than the history.
     let is_of_no_use = gap.is_some_and(|reason| reason != GapReason::Trimmed);
     if is_of_no_use && start == StartAt::State {
         let phase = ReadPhase::State { at: 0, to: head };

@@ -12,7 +12,8 @@ use http::Extensions;
 use tokio::{task::consume_budget, time::Instant};
 
 use super::{
-    cursor::{Cursor, ReadStep},
+    cursor::{Cursor, ReadStep, new_gap},
+    replay::{Replay, Replayed},
     transform::{Passed, Transform},
 };
 use crate::{
@@ -20,7 +21,8 @@ use crate::{
     event::{Event, EventId},
     hub::{
         entry::{Entry, Look},
-        gap::{Gap, Lagged, Lagging, Resumption},
+        backend::Located,
+        gap::{Gap, GapReason, Lagged, Lagging, Resumption},
         node::Node,
         window::{
             Group, Head, JoinedChunk, ReadLimit, ReadRange, Record, RecordBatch, Seq, Wait,
@@ -47,12 +49,24 @@ pub(super) struct ReaderHandle {
     cursor: Cursor,
     /// Records that were read, but not given to the application yet.
     ahead: Option<Box<Ahead>>,
+    /// What is read from the backend at present, because the window does not have it.
+    replay: Option<Box<Replay>>,
     /// How many entries were given since a unit of the task's budget was used up.
     given: u8,
     /// Filters and maps, if there are some.
     transform: Option<Box<Transform>>,
     /// How the reader started.
     resumption: Resumption,
+}
+
+/// What a replay has given.
+enum ReplayStep {
+    /// A record.
+    Record(Arc<Record>),
+    /// Records are missing in the backend as well.
+    Gap(Gap),
+    /// The reader goes on in the window, or is over.
+    Done,
 }
 
 /// Records that were looked up, but not given to the application yet. The cursor is before them.
@@ -95,11 +109,20 @@ pub(super) enum Delivery {
 impl ReaderHandle {
     /// Creates a reader from a cursor in the window. From then on, dropping it removes the reader.
     pub(super) fn new(node: Arc<Node>, cursor: Cursor, resumption: Resumption) -> Self {
-        Self { node, cursor, ahead: None, given: 0, transform: None, resumption }
+        Self { node, cursor, ahead: None, replay: None, given: 0, transform: None, resumption }
+    }
+
+    /// Replaces how the reader started, when the backend has been asked.
+    pub(super) fn set_resumption(&mut self, resumption: Resumption) {
+        self.resumption = resumption;
     }
 
     pub(super) fn resumption(&self) -> &Resumption {
         &self.resumption
+    }
+
+    pub(super) fn node(&self) -> &Arc<Node> {
+        &self.node
     }
 
     pub(super) fn cursor(&self) -> &Cursor {
@@ -122,7 +145,7 @@ impl ReaderHandle {
 
     /// Returns the ID from which everything that was not given yet can be resumed.
     pub(super) fn position(&self) -> EventId {
-        self.node.ids.reader_id(self.cursor.resumable_at(), self.cursor.group.tag)
+        self.node.ids().reader_id(self.cursor.resumable_at(), self.cursor.group.tag)
     }
 
     /// Returns the event that reports a gap to the client, or `None` if the hook omits it.
@@ -190,18 +213,28 @@ impl ReaderHandle {
         }
         loop {
             if let Some(entry) = self.take_ahead() {
-                match self.pass(entry) {
-                    Ok(Some(entry)) => {
+                let Some(entry) = self.pass_or_panic(entry) else { continue };
+                self.given += 1;
+                self.cursor.has_read = true;
+                return Poll::Ready(Some(Ok(entry)));
+            }
+            if self.cursor.is_over {
+                return Poll::Ready(None);
+            }
+            if let Some(is_state) = self.replay.as_ref().map(|replay| replay.is_state) {
+                match ready!(self.poll_replay(cx)) {
+                    ReplayStep::Record(record) => {
+                        let Some(entry) = self.pass_or_panic(Entry::new(record, is_state)) else { continue };
                         self.given += 1;
                         self.cursor.has_read = true;
                         return Poll::Ready(Some(Ok(entry)));
                     }
-                    Ok(None) => continue,
-                    Err(panicked) => std::panic::resume_unwind(Box::new(panicked.to_string())),
+                    ReplayStep::Gap(gap) => {
+                        Node::record_gap("lagged", &gap);
+                        return Poll::Ready(Some(Err(Lagged { gap })));
+                    }
+                    ReplayStep::Done => continue,
                 }
-            }
-            if self.cursor.is_over {
-                return Poll::Ready(None);
             }
             // As does one that finds nothing in many records.
             if looks == EMPTY_LOOKS {
@@ -215,6 +248,7 @@ impl ReaderHandle {
                 ReadStep::Wait(head) => ready!(self.poll_wait(head, cx)),
                 ReadStep::Read(range) => self.look(range, limit, removals),
                 ReadStep::StartDone => {}
+                ReadStep::Replay(upto) => self.start_replay(upto),
                 ReadStep::Gap(gap) => {
                     Node::record_gap("lagged", &gap);
                     return Poll::Ready(Some(Err(Lagged { gap })));
@@ -225,18 +259,54 @@ impl ReaderHandle {
     }
 
     /// Waits for a record after the head, or returns ready if there is one already.
-    #[inline]
+    #[inline(always)]
     fn poll_wait(&mut self, head: Seq, cx: &Context<'_>) -> Poll<()> {
         match self.cursor.group.wait(self.cursor.reader, cx) {
             Wait::Cut => Poll::Ready(()),
             Wait::Stored(_old) => {
-                // The group is armed. What was published before is found here, what is published
-                // later wakes the reader.
+                // The group is armed. A record that was published before is found here, a later one
+                // wakes the reader.
                 let is_current =
                     self.node.counters.head().seq == head && !self.node.counters.is_closed();
                 if is_current { Poll::Pending } else { Poll::Ready(()) }
             }
         }
+    }
+
+    /// Waits if the reader has read everything. Returns whether it waits.
+    ///
+    /// A body is polled twice without an event for each one that it sends: after the chunk, and after
+    /// the server has written it. So this is done before anything else is looked at.
+    #[inline]
+    pub(super) fn waits_at_head(&mut self, cx: &Context<'_>) -> bool {
+        // Asked in this order: what was published before the hub was closed is read.
+        let is_closed = self.node.counters.is_closed();
+        let head = self.node.counters.head().seq;
+        !is_closed
+            && self.ahead.is_none()
+            && self.replay.is_none()
+            && self.cursor.is_idle_at(head)
+            && self.poll_wait(head, cx).is_pending()
+    }
+
+    /// Returns the next record as a chunk, if it is the only one that the reader has not read, and
+    /// nothing else is to be done. This is what a reader finds that keeps up.
+    #[inline]
+    pub(super) fn take_only_one(&mut self) -> Option<JoinedChunk> {
+        let is_busy = self.transform.is_some() || self.ahead.is_some() || self.replay.is_some();
+        if is_busy || !self.cursor.reads_on() {
+            return None;
+        }
+        let range = self.cursor.range_to(self.node.counters.head());
+        let too_old = if self.node.has_max_age { self.node.too_old() } else { None };
+        let chunk = self.cursor.group.only_chunk(range, too_old)?;
+        // As after a search: what was removed may have been before it. If it is young, so is all
+        // that may be between the reader's place and it.
+        if self.cursor.has_missed(self.cursor.group.lost_until()) {
+            return None;
+        }
+        self.cursor.move_to(range.to, range, Some(1));
+        Some(chunk)
     }
 
     /// Looks up the records of a range.
@@ -323,17 +393,100 @@ impl ReaderHandle {
         found
     }
 
-    fn pass(&mut self, entry: Entry) -> Result<Option<Entry>, Panicked> {
-        match &mut self.transform {
-            None => Ok(Some(entry)),
-            Some(transform) => Ok(transform.apply(entry)?.map(|passed| passed.entry)),
+    /// Passes an entry through filters and maps. Their panics are the application's.
+    fn pass_or_panic(&mut self, entry: Entry) -> Option<Entry> {
+        let Some(transform) = &mut self.transform else { return Some(entry) };
+        match transform.apply(entry) {
+            Ok(passed) => passed.map(|passed| passed.entry),
+            Err(panicked) => std::panic::resume_unwind(Box::new(panicked.to_string())),
         }
+    }
+
+    /// Starts to read from the backend what the window does not have any more.
+    fn start_replay(&mut self, upto: Head) {
+        if let Some(engine) = self.node.engine() {
+            let source = (self.node.clone(), engine.clone());
+            let after = self.cursor.position();
+            let replay = Replay::new(source, &self.cursor.group, after, upto, true);
+            self.replay = Some(Box::new(replay));
+        }
+    }
+
+    /// Sets what is read from the backend first.
+    pub(super) fn set_replay(&mut self, replay: Replay) {
+        self.replay = Some(Box::new(replay));
+    }
+
+    /// Returns the next of what is read from the backend.
+    fn poll_replay(&mut self, cx: &mut Context<'_>) -> Poll<ReplayStep> {
+        // The waker is also stored for `Hub::disconnect`, before the backend may keep it waiting.
+        if self.poll_revoked(cx) {
+            self.replay = None;
+            return Poll::Ready(ReplayStep::Done);
+        }
+        loop {
+            let Some(replay) = &mut self.replay else { return Poll::Ready(ReplayStep::Done) };
+            match ready!(replay.poll_next(cx)) {
+                Replayed::Record(record) => {
+                    if !replay.is_state {
+                        self.cursor.set_position(record.position);
+                    }
+                    if record.is_young(self.node.too_old()) {
+                        return Poll::Ready(ReplayStep::Record(record));
+                    }
+                }
+                Replayed::Gap(located) => {
+                    let first = replay.peek().cloned();
+                    self.node.lock().lagged += 1;
+                    self.cursor.is_over = self.node.lagging == Lagging::Evict;
+                    return Poll::Ready(ReplayStep::Gap(new_gap(reason_of(located), first, None)));
+                }
+                Replayed::Done(upto) => {
+                    self.cursor.end_replay(upto);
+                    self.replay = None;
+                    return Poll::Ready(ReplayStep::Done);
+                }
+            }
+        }
+    }
+
+    /// Returns a chunk of what is read from the backend.
+    fn poll_replayed_chunk(
+        &mut self,
+        is_state: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Delivery>> {
+        let first = match ready!(self.poll_replay(cx)) {
+            ReplayStep::Record(record) => record,
+            ReplayStep::Gap(gap) => return Poll::Ready(Some(Delivery::Gap(gap))),
+            ReplayStep::Done => return Poll::Ready(None),
+        };
+        let mut batch = RecordBatch::of(&first);
+        // Records of the same page are joined, as many as fit.
+        while let Some(next) = self.replay.as_ref().and_then(|replay| replay.peek()).cloned() {
+            if !batch.try_keep(&next) {
+                break;
+            }
+            if let Poll::Ready(ReplayStep::Gap(_) | ReplayStep::Done) = self.poll_replay(cx) {
+                break;
+            }
+        }
+        let to = Head { seq: self.cursor.at(), position: self.cursor.position() };
+        let range = ReadRange { after: to.seq, to, is_state };
+        let chunk = match &mut self.transform {
+            Some(transform) => transformed(transform, &batch, range),
+            None => Ok(JoinedChunk::join(&batch, is_state)),
+        };
+        Poll::Ready(match chunk {
+            Ok(chunk) => chunk.map(Delivery::Chunk),
+            Err(panicked) => Some(Delivery::Failed(panicked)),
+        })
     }
 
     /// Returns the next chunk, or the next of the other things that a body reports.
     // Inlined, so that a chunk is written once, to where the body takes it from.
     #[inline]
-    pub(super) fn poll_delivery(&mut self, cx: &Context<'_>) -> Poll<Delivery> {
+    pub(super) fn poll_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
         // The subscription may have been read before it became a body.
         self.ahead = None;
         let mut looks = 0;
@@ -341,11 +494,21 @@ impl ReaderHandle {
             if self.cursor.is_over {
                 return Poll::Ready(Delivery::End);
             }
+            if let Some(is_state) = self.replay.as_ref().map(|replay| replay.is_state) {
+                match ready!(self.poll_replayed_chunk(is_state, cx)) {
+                    Some(delivery) => return Poll::Ready(delivery),
+                    None => continue,
+                }
+            }
             let limit = Cursor::limit(&self.node, usize::MAX);
             let range = match self.cursor.next_step(&self.node, limit.too_old) {
                 ReadStep::Read(range) => range,
                 ReadStep::Wait(head) => {
                     ready!(self.poll_wait(head, cx));
+                    continue;
+                }
+                ReadStep::Replay(upto) => {
+                    self.start_replay(upto);
                     continue;
                 }
                 ReadStep::Gap(gap) => return Poll::Ready(Delivery::Gap(gap)),
@@ -410,6 +573,14 @@ impl ReaderHandle {
         let replaced =
             self.node.chunks().insert(group, range, chunk.clone(), batch, removals);
         drop(replaced);
+    }
+}
+
+/// Returns why events may be missing after an entry of the log.
+pub(super) fn reason_of(located: Located) -> GapReason {
+    match located {
+        Located::Kept | Located::Trimmed => GapReason::Trimmed,
+        Located::Unknown => GapReason::Unknown,
     }
 }
 

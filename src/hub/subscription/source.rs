@@ -91,6 +91,36 @@ impl SubscriptionSource {
         }
     }
 
+    /// Returns the next of what the reader delivers.
+    // Not inlined, so that a poll of a reader that waits is short.
+    #[inline(never)]
+    fn poll_reader(&mut self, cx: &mut Context<'_>) -> Polled {
+        let Poll::Ready(delivery) = self.reader.poll_delivery(cx) else { return Polled::Empty };
+        let chunk = match delivery {
+            Delivery::Chunk(chunk) => chunk,
+            Delivery::Gap(gap) => return self.lagged(&gap),
+            Delivery::StartDone => return Polled::Segment(self.position_segment()),
+            Delivery::End => return Polled::End(ChannelEnd::Closed),
+            Delivery::Revoked => {
+                return Polled::End(ChannelEnd::Aborted(AbortReason::Revoked));
+            }
+            Delivery::Failed(panicked) => {
+                return Polled::End(ChannelEnd::Failed(Arc::new(panicked)));
+            }
+        };
+        self.chunk_segment(chunk)
+    }
+
+    #[inline]
+    fn chunk_segment(&mut self, chunk: JoinedChunk) -> Polled {
+        let JoinedChunk { bytes, events, last_id, is_past_id, .. } = chunk;
+        if last_id.is_some() && !is_past_id {
+            self.reader.set_id_sent();
+        }
+        let last_id = last_id.map(LastId::Own);
+        Polled::Segment(Segment { bytes, events, last_id, is_last: false })
+    }
+
     fn segment_with_position(&mut self, event: Event) -> Segment {
         self.reader.set_id_sent();
         let id = self.reader.position();
@@ -109,25 +139,13 @@ impl ExternalSource for SubscriptionSource {
             }
             return Polled::Segment(self.opening_segment());
         }
-        let Poll::Ready(delivery) = self.reader.poll_delivery(cx) else { return Polled::Empty };
-        let chunk = match delivery {
-            Delivery::Chunk(chunk) => chunk,
-            Delivery::Gap(gap) => return self.lagged(&gap),
-            Delivery::StartDone => return Polled::Segment(self.position_segment()),
-            Delivery::End => return Polled::End(ChannelEnd::Closed),
-            Delivery::Revoked => {
-                return Polled::End(ChannelEnd::Aborted(AbortReason::Revoked));
-            }
-            Delivery::Failed(panicked) => {
-                return Polled::End(ChannelEnd::Failed(Arc::new(panicked)));
-            }
-        };
-        let JoinedChunk { bytes, events, last_id, is_past_id, .. } = chunk;
-        if last_id.is_some() && !is_past_id {
-            self.reader.set_id_sent();
+        if self.reader.waits_at_head(cx) {
+            return Polled::Empty;
         }
-        let last_id = last_id.map(LastId::Own);
-        Polled::Segment(Segment { bytes, events, last_id, is_last: false })
+        match self.reader.take_only_one() {
+            Some(chunk) => self.chunk_segment(chunk),
+            None => self.poll_reader(cx),
+        }
     }
 
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Polled {
@@ -165,7 +183,7 @@ where
         Self::Opening(Exclusive::new(opening))
     }
 
-    /// Returns the open source, or what the body is told until then.
+    /// Returns the open source, or the answer to the body until then.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Result<&mut SubscriptionSource, Polled> {
         if let Self::Opening(opening) = self {
             match opening.get_mut().as_mut().poll(cx) {

@@ -9,11 +9,16 @@ use super::{
     Expiring, Touched, Window,
     group::Armed,
     keys::TopicKey,
+    limits::MAX_STEPS,
     record::{Draft, Record, RecordKind},
     steps::visit,
     tables::TopicState,
 };
-use crate::hub::{backend::Position, topic::Topic};
+use crate::hub::{
+    backend::Position,
+    ids::{Ids, MAX_EVENT_ID_BYTES},
+    topic::Topic,
+};
 
 impl Window {
     /// Returns whether a topic has ended, so that nothing can be published on it.
@@ -99,8 +104,38 @@ impl Window {
             armed.extend(source.map(|source| source.take_armed()).filter(|it| !it.is_empty()));
         }
         // The capacity is kept, unless a large batch has made it large.
-        touched.shrink_to(super::MAX_STEPS);
+        touched.shrink_to(MAX_STEPS);
         self.touched = touched;
+    }
+
+    /// Makes a record that is in no feed.
+    pub(in crate::hub) fn detached_record(
+        ids: &Ids,
+        mut draft: Draft,
+        position: Position,
+        now: Instant,
+    ) -> Record {
+        let encoded = match draft.event.take() {
+            Some(event) => {
+                let tag = ids.topic_tag(&draft.topic);
+                ids.prepend_id_line(position, tag, MAX_EVENT_ID_BYTES, event)
+            }
+            None => (Bytes::new(), 0..0),
+        };
+        Record::new(draft, 0, position, TopicKey::default(), encoded, now)
+    }
+
+    /// Records that the log has nothing for the window up to a position.
+    pub(in crate::hub) fn set_head_position(&mut self, position: Position) {
+        if position > self.head_position {
+            self.head_position = position;
+            self.counters.set_head(self.head, position);
+        }
+    }
+
+    /// Sets what writes IDs, because the log is another one.
+    pub(in crate::hub) fn set_ids(&mut self, ids: Arc<Ids>) {
+        self.ids = ids;
     }
 
     /// Returns the key of a topic, which is created if it does not exist yet.

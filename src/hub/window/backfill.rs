@@ -10,9 +10,10 @@ use std::{
 };
 
 use super::{
-    MAX_STEPS, Window,
+    Window,
     feed::MAX_SEGMENT,
     group::{Origin, Source},
+    limits::MAX_STEPS,
     record::{Record, Seq},
     steps::visit,
 };

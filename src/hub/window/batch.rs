@@ -102,6 +102,18 @@ impl RecordBatch {
         Self { end: other.end, end_position: other.end_position, ..Self::default() }
     }
 
+    /// Creates a batch of one record that is in no feed.
+    pub(in crate::hub) fn of(record: &Arc<Record>) -> Self {
+        let mut batch = Self { end_position: record.position, ..Self::default() };
+        batch.push(record, usize::MAX);
+        batch
+    }
+
+    /// Adds a record that is in no feed and returns true, unless the batch is full.
+    pub(in crate::hub) fn try_keep(&mut self, record: &Arc<Record>) -> bool {
+        self.push(record, usize::MAX)
+    }
+
     /// Adds a record of another batch.
     pub(in crate::hub) fn keep(&mut self, record: &Arc<Record>) {
         self.push(record, usize::MAX);

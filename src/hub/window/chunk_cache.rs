@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     batch::{ReadRange, RecordBatch},
+    counters::Head,
     record::{Record, Seq},
 };
 use crate::hub::backend::Position;
@@ -36,6 +37,19 @@ pub(in crate::hub) struct JoinedChunk {
 }
 
 impl JoinedChunk {
+    /// Makes a chunk of one record, which is shared as it is, for a reader that then is at `end`.
+    #[inline]
+    pub(super) fn of_one(record: &Record, end: Head) -> Self {
+        Self {
+            bytes: record.bytes.clone(),
+            events: 1,
+            last_id: Some(kept_id(record)),
+            is_past_id: false,
+            end: end.seq,
+            end_position: end.position,
+        }
+    }
+
     /// Joins the records of a batch. Returns `None` if it has none. Records of the state are joined
     /// without their IDs.
     pub(in crate::hub) fn join(batch: &RecordBatch, is_state: bool) -> Option<Self> {

@@ -116,6 +116,24 @@ impl Feed {
         self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Reads the last record, if it is the only one after a place and up to another one, and not
+    /// removed. `None` also if that would take a search. This is how a reader reads that keeps up,
+    /// so it is worth a short read under the lock of the view, instead of one more reference to it.
+    #[inline]
+    pub(super) fn read_only_one<T>(
+        &self,
+        after: Seq,
+        to: Seq,
+        read: impl FnOnce(&Record) -> Option<T>,
+    ) -> Option<T> {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let segment = view.segments.last()?;
+        let last = segment.len.load(Acquire).checked_sub(1)?;
+        let (before, record) = (segment.get(last.checked_sub(1)?)?, segment.get(last)?);
+        let is_only = before.seq <= after && record.seq > after && record.seq <= to;
+        if is_only && !record.is_removed() { read(record) } else { None }
+    }
+
     fn set_view(&self, view: View) {
         let view = Arc::new(view);
         let mut current = self.view.write().unwrap_or_else(PoisonError::into_inner);
@@ -268,8 +286,8 @@ impl View {
         records.filter(is_found)
     }
 
-    /// Returns the place of the last record that was published at this time or before. 0 if there
-    /// is none.
+    /// Returns the place of the last record that was published at this time or before. 0 if no
+    /// record was.
     pub(super) fn published_until(&self, until: Instant) -> Seq {
         let is_older = |record: &Arc<Record>| record.published_at <= until;
         let older = |segment: &Arc<Segment>| segment.written().next().is_some_and(is_older);

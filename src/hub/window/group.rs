@@ -26,13 +26,13 @@ use std::{
 use http::Extensions;
 
 use super::{
-    MAX_STEPS,
     feed::Feed,
     keys::{PatternKey, ReaderKey, TopicKey},
+    limits::MAX_STEPS,
     record::Seq,
     slab::Slab,
 };
-use crate::hub::{ids::Tag, pattern::Pattern, selection::TopicSet, topic::Topic};
+use crate::hub::{backend::Wanted, ids::Tag, pattern::Pattern, selection::TopicSet, topic::Topic};
 
 /// A topic or pattern that readers read.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ pub(super) struct Readers {
 /// A reader, without its place in the window, which its cursor has.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    /// The waker of the task that waits: for a record while `waiting_at` is of the present round,
+    /// The waker of the task that waits: for a record while `waiting_at` has the present round,
     /// otherwise only for `Hub::disconnect`.
     waker: Option<Waker>,
     /// The round, and the index in `Readers::waiting`.
@@ -136,7 +136,7 @@ pub(super) struct Reader {
     session: Option<Arc<Extensions>>,
 }
 
-/// What a reader that wants to wait is told.
+/// The answer to a reader that is about to wait.
 pub(in crate::hub) enum Wait {
     /// Its waker is stored. The previous one is to be dropped without the lock.
     Stored(Option<Waker>),
@@ -291,8 +291,9 @@ impl Group {
     }
 
     /// Returns the place up to which records may be gone that the present topics and patterns had.
-    /// Readers look at it when they have started. What is gone of an earlier topic with the same
-    /// name belongs to the [`coverage`](Self::coverage), and a reader is told of it when it starts.
+    /// Readers look at it when they have started. Records that an earlier topic
+    /// with the same name has lost count for the [`coverage`](Self::coverage) alone: a reader is told
+    /// of them when it starts.
     pub(in crate::hub) fn lost_until(&self) -> Seq {
         self.sources.iter().map(|source| source.lost_until()).max().unwrap_or(0)
     }
@@ -308,6 +309,17 @@ impl Group {
     pub(in crate::hub) fn is_finished(&self, at: Seq) -> bool {
         !self.sources.is_empty()
             && self.sources.iter().all(|source| source.end().is_some_and(|end| end <= at))
+    }
+
+    /// Returns whether a reader that has read everything up to the head has nothing to do but to
+    /// wait, as far as a few loads tell. `superseded` is how many records it knows to be superseded.
+    #[inline]
+    pub(in crate::hub) fn is_quiet(&self, head: Seq, superseded: u64) -> bool {
+        let [source] = &*self.sources else { return false };
+        self.cuts.load(Acquire) == 0
+            && source.feed.coverage() <= head
+            && source.feed.superseded() == superseded
+            && source.end().is_none()
     }
 
     /// Stores the waker of a reader, and arms the group. The caller then checks the head again.
@@ -327,12 +339,21 @@ impl Group {
             reader.waiting_at = index.map(|index| (readers.round, index));
             readers.waiting.push(key);
         }
-        for index in readers.disarmed.drain(..) {
+        if !readers.disarmed.is_empty() {
+            self.arm(&mut readers.disarmed);
+        }
+        Wait::Stored(old)
+    }
+
+    /// Arms the group at the sources at which it is not armed. Most readers that wait are not the
+    /// first after a wake-up, and have nothing to arm.
+    #[inline(never)]
+    fn arm(self: &Arc<Self>, disarmed: &mut Vec<u32>) {
+        for index in disarmed.drain(..) {
             if let Some(source) = self.sources.get(index as usize) {
                 source.armed().insert(self, index);
             }
         }
-        Wait::Stored(old)
     }
 
     /// Stores the waker of a reader that waits for nothing but [`cut`](Self::cut): its body holds
@@ -439,6 +460,11 @@ impl Group {
         reader.is_cut = true;
         self.cuts.fetch_add(1, SeqCst);
         Some(readers.stop_waiting(key))
+    }
+
+    /// Returns what a backend is asked for.
+    pub(in crate::hub) fn wanted(&self) -> Wanted {
+        Wanted::from_parts(self.set.names.clone(), self.set.patterns.clone())
     }
 
     /// Returns whether the group selects a topic.

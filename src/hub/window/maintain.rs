@@ -1,11 +1,29 @@
 //! Maintenance: what exceeds the bounds, is too old or has expired is removed, some at a time.
 
+use std::ops::Bound;
+
 use tokio::time::Instant;
 
 use super::{
-    Expiring, MAX_STEPS, Window, keys::TopicKey, record::Seq, slab::SlabKey as _, steps::visit,
+    Expiring, Window,
+    keys::{PatternKey, TopicKey},
+    limits::MAX_STEPS,
+    record::Seq,
+    slab::SlabKey as _,
+    steps::visit,
 };
-use crate::hub::history::History;
+use crate::hub::{backend::Position, history::History};
+
+/// How far [`Window::lose_some`] is.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::hub) struct LoseStep {
+    /// The place up to which everything is lost.
+    upto: Seq,
+    /// How many slots of the topic table were visited.
+    topics: usize,
+    /// The pattern that was visited last.
+    after_pattern: Option<PatternKey>,
+}
 
 /// In how many topics one step forgets the patterns that were removed.
 const SWEPT_TOPICS: usize = 4;
@@ -28,8 +46,8 @@ impl Window {
         is_within
     }
 
-    /// Removes what exceeds the bounds after an event was appended, in one step. What is left to
-    /// remove is left to [`maintain`](Self::maintain).
+    /// Removes what exceeds the bounds after an event was appended, in one step. The rest
+    /// is left to [`maintain`](Self::maintain).
     pub(super) fn trim_after_append(&mut self) {
         let mut steps = MAX_STEPS / 64;
         if self.trim_overfull(&mut steps) {
@@ -135,6 +153,44 @@ impl Window {
             topic.patterns.retain(|pattern| self.patterns.by_key.contains_key(pattern));
             topic.patterns.shrink_to_fit();
         }
+    }
+
+    /// Starts to forget all records and to tell all readers of a gap: they have lost what is up to a
+    /// place after all records. The caller continues with [`lose_some`](Self::lose_some).
+    pub(in crate::hub) fn start_to_lose_all(&mut self, position: Position) -> LoseStep {
+        self.head += 1;
+        self.head_position = position;
+        // Topics that are created from here on are complete after the place.
+        self.topics.dropped_coverage = self.head;
+        self.topics.last_dropped = None;
+        LoseStep { upto: self.head, topics: 0, after_pattern: None }
+    }
+
+    /// Forgets some records and raises the coverage of some sources. Returns the next step, or `None`
+    /// if all is done.
+    pub(in crate::hub) fn lose_some(&mut self, step: LoseStep) -> Option<LoseStep> {
+        let LoseStep { upto, topics, after_pattern } = step;
+        if topics < self.topics.by_key.slots() {
+            for (_, topic) in self.topics.by_key.some(topics, MAX_STEPS) {
+                topic.source.raise_coverage(upto);
+            }
+            return Some(LoseStep { topics: topics + MAX_STEPS, ..step });
+        }
+        let after = after_pattern.map_or(Bound::Unbounded, Bound::Excluded);
+        let patterns = self.patterns.by_key.range((after, Bound::Unbounded)).take(MAX_STEPS);
+        let mut last = None;
+        for (key, pattern) in patterns {
+            pattern.source.raise_coverage(upto);
+            last = Some(*key);
+        }
+        if last.is_some() {
+            return Some(LoseStep { after_pattern: last, ..step });
+        }
+        for _ in 0..MAX_STEPS / 2 {
+            let oldest = self.order.first().filter(|oldest| oldest.seq < upto).cloned()?;
+            self.trim(&oldest);
+        }
+        Some(step)
     }
 
     fn expire_record(&mut self, seq: Seq) {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{
-    MAX_STEPS, Window,
+    Window,
     group::{Group, Origin, Source},
     keys::ReaderKey,
+    limits::MAX_STEPS,
     presence::ReaderPresence,
     steps::visit,
 };

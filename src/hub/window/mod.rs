@@ -29,9 +29,9 @@
 //!    metrics recorded after the lock is released. Methods therefore return wakers and groups to
 //!    their caller.
 //! 2. *No step grows with the number of topics, readers, patterns or records.* A step visits at most
-//!    [`MAX_STEPS`] of them, and the caller takes the lock again for the next step. Entering and
-//!    leaving visit the topics and patterns of one selection, whose number is bounded by the
-//!    settings.
+//!    [`MAX_STEPS`](limits::MAX_STEPS) of them, and the caller takes the lock again for the next
+//!    step. Entering and leaving visit the topics and patterns of one selection, whose number is
+//!    bounded by the settings.
 //! 3. *Readers see a batch at once, or not at all.* They read up to the head (`Counters::head`), which
 //!    [`Window::commit`] stores after the last record of a batch.
 //! 4. *A loss is visible before the record is gone.* The coverage of a feed is raised before the
@@ -45,6 +45,7 @@ mod counters;
 mod feed;
 mod group;
 mod keys;
+mod limits;
 mod maintain;
 mod membership;
 mod order;
@@ -60,12 +61,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    task::Waker,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, task::Waker, time::Duration};
 
 use tokio::time::Instant;
 
@@ -90,13 +86,9 @@ use self::{
 };
 use super::{backend::Position, history::History, ids::Ids, topic::Topic};
 
-/// The most records, topics, groups or readers that one step visits under a lock. Longer work
-/// continues in another step, after other threads had a chance to take the lock.
-const MAX_STEPS: usize = 1024;
-
 /// The bounds of a window.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(super) struct WindowBounds {
     /// What each topic may retain.
     pub(super) per_topic: History,
     /// What all topics may retain together.
@@ -116,7 +108,7 @@ pub(super) struct Window {
     /// What readers see without the lock.
     counters: Arc<Counters>,
     /// The bounds.
-    bounds: Bounds,
+    bounds: WindowBounds,
     /// The retained records of all topics.
     order: RetainedOrder,
     /// The cost of all retained records, and of the topics that have some, in bytes.
@@ -195,7 +187,7 @@ pub(super) struct HistorySize {
     pub(super) bytes: usize,
 }
 
-impl Bounds {
+impl WindowBounds {
     /// Returns the age from which an event is not given to readers any more.
     pub(super) fn max_age(&self) -> Option<Duration> {
         self.per_topic.age.into_iter().chain(self.total.age).min()
@@ -206,7 +198,7 @@ impl Window {
     pub(super) fn new(
         ids: Arc<Ids>,
         counters: Arc<Counters>,
-        bounds: Bounds,
+        bounds: WindowBounds,
         tracks_presence: bool,
     ) -> Self {
         Self {
@@ -236,7 +228,7 @@ impl Window {
     }
 
     /// Returns the largest cost of an event, in bytes, with which it fits the history on its own.
-    pub(super) fn max_event_cost(bounds: &Bounds) -> usize {
+    pub(super) fn max_event_cost(bounds: &WindowBounds) -> usize {
         let topic = tables::TopicState::cost(Topic::MAX_BYTES);
         bounds.per_topic.bytes.min(bounds.total.bytes.saturating_sub(topic))
     }

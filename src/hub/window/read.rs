@@ -9,10 +9,11 @@ use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 use tokio::time::Instant;
 
 use super::{
-    MAX_STEPS,
     batch::{ReadLimit, ReadRange, RecordBatch},
+    chunk_cache::JoinedChunk,
     feed::{Border, Records, Segment, View},
     group::Group,
+    limits::MAX_STEPS,
     record::{Record, Seq},
     steps,
 };
@@ -48,6 +49,20 @@ impl Group {
             (batch.end, batch.end_position) = (range.to.seq, range.to.position);
         }
         batch
+    }
+
+    /// Returns the record of a range as a chunk, if it is the only one and found without a search.
+    /// The range must not be of the state.
+    #[inline]
+    pub(in crate::hub) fn only_chunk(
+        &self,
+        range: ReadRange,
+        too_old: Option<Instant>,
+    ) -> Option<JoinedChunk> {
+        let [source] = &*self.sources else { return None };
+        source.feed.read_only_one(range.after, range.to.seq, |record| {
+            Self::gives(record, false, too_old).then(|| JoinedChunk::of_one(record, range.to))
+        })
     }
 
     /// Returns the segment of the first record after a place, and its slot, if the group has one

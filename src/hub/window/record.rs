@@ -128,7 +128,7 @@ impl Record {
     }
 
     /// Returns whether readers are given this record: a topic may end without an event.
-    pub(super) fn is_given(&self) -> bool {
+    pub(in crate::hub) fn is_given(&self) -> bool {
         !self.bytes.is_empty()
     }
 

@@ -5,10 +5,11 @@ use std::sync::{Arc, atomic::Ordering::SeqCst};
 use tokio::time::Instant;
 
 use super::{
-    MAX_STEPS, Window,
+    Window,
     counters::Head,
     group::{Group, Origin, Source},
     keys::TopicKey,
+    limits::MAX_STEPS,
     record::{Record, Seq},
     steps::visit,
 };
@@ -35,11 +36,11 @@ pub(in crate::hub) enum Place {
 /// Whose event a client has received last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub) enum Owner {
-    /// It is of a topic that the group selects.
+    /// It belongs to a topic that the group selects.
     Group,
-    /// It is of another topic.
+    /// It belongs to another topic.
     Other,
-    /// It is of a topic that does not exist any more.
+    /// It belongs to a topic that does not exist any more.
     Unknown,
 }
 
@@ -60,8 +61,7 @@ impl Window {
         }
         match self.order.last_until(position.with_check(u32::MAX)) {
             Some(record) if record.position.place() == position.place() => {
-                let is_same = record.position == position || position.check() == 0;
-                if is_same { Place::At(record.seq) } else { Place::Mismatch }
+                if record.position == position { Place::At(record.seq) } else { Place::Mismatch }
             }
             Some(record) => Place::At(record.seq),
             None if position == head => Place::At(seq),

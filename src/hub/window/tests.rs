@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    MAX_STEPS,
+    limits::MAX_STEPS,
     steps::{start_hold, take_most},
 };
 use crate::hub::{
@@ -99,8 +99,7 @@ fn no_hold_of_the_lock_visits_more_for_many_topics_readers_patterns_and_records(
     bounded("resume with a gap", 64, || drop(poll_to_end(hub.resume(user(TOPICS), "nonsense"))));
     bounded("publish to one", 8, || publish(&hub, "user.7"));
     assert_eq!(bounded("publish to all", 8, || {
-        let published = hub.try_publish(Publication::new("global", "x")).unwrap();
-        published.woken
+        poll_to_end(hub.publish("global", "x")).unwrap().woken
     }), READERS - 1);
     bounded("read", 8, || assert_eq!(readers.iter_mut().map(read).sum::<usize>(), READERS + 1));
     bounded("readers of a topic", MAX_STEPS, || assert_eq!(hub.readers("global"), Ok(READERS)));

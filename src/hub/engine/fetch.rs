@@ -1,0 +1,90 @@
+//! Entries that the window does not have, read from the backend.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use tokio::time::Instant;
+
+use super::{
+    shared::{Backoff, Engine},
+    tail::draft,
+};
+use crate::hub::{
+    backend::{Batch, LogEntry, Located, Position, Wanted},
+    node::Node,
+    window::Record,
+};
+
+/// How many entries a page has at most.
+const ENTRIES_PER_PAGE: NonZeroUsize = NonZeroUsize::new(256).expect("it is not 0");
+
+/// Some of the entries after a position.
+pub(in crate::hub) struct Page {
+    /// The entries.
+    pub(in crate::hub) records: Vec<Arc<Record>>,
+    /// The position up to which the log was searched.
+    pub(in crate::hub) end: Position,
+    /// What became of the entry after which was read. Asked after the page was read, so that an
+    /// entry which is still kept proves that the page is complete.
+    pub(in crate::hub) located: Option<Located>,
+}
+
+/// Reads the wanted entries after a position, up to another one. Waits while the backend cannot be
+/// reached.
+pub(in crate::hub) async fn fetch_page(
+    node: Arc<Node>,
+    engine: Arc<Engine>,
+    wanted: Arc<Wanted>,
+    after: Position,
+    upto: Position,
+    locate: bool,
+) -> Page {
+    let mut backoff = Backoff::new();
+    loop {
+        let backend = engine.backend.clone();
+        let read = match after < upto {
+            true => backend.read_page(after, upto, wanted.clone(), ENTRIES_PER_PAGE).await,
+            // The log is shorter than it was, or another one.
+            false => Ok(Batch::new(Vec::new())),
+        };
+        if let Ok(batch) = read {
+            let located = match locate {
+                true => engine.backend.clone().locate_entry(after).await.map(Some),
+                false => Ok(None),
+            };
+            if let Ok(located) = located {
+                let end = batch.end().unwrap_or(upto);
+                let records = records(&node, &wanted, batch.entries);
+                return Page { records, end, located };
+            }
+        }
+        backoff.wait().await;
+    }
+}
+
+/// Reads the newest entry of each key. Waits while the backend cannot be reached.
+pub(in crate::hub) async fn fetch_state(
+    node: Arc<Node>,
+    engine: Arc<Engine>,
+    wanted: Arc<Wanted>,
+    upto: Position,
+) -> Vec<Arc<Record>> {
+    let mut backoff = Backoff::new();
+    loop {
+        if let Ok(mut entries) = engine.backend.clone().read_state(wanted.clone(), upto).await {
+            entries.sort_unstable_by_key(|entry| entry.at);
+            return records(&node, &wanted, entries);
+        }
+        backoff.wait().await;
+    }
+}
+
+/// Makes records of entries. They are in no feed. A backend may return entries that are not wanted.
+fn records(node: &Node, wanted: &Wanted, entries: Vec<LogEntry>) -> Vec<Arc<Record>> {
+    let now = Instant::now();
+    let wanted = entries.into_iter().filter(|entry| wanted.takes(entry.topic.as_str()));
+    let records = wanted.filter_map(|entry| {
+        let at = entry.at;
+        Some(Arc::new(node.record(draft(entry)?, at, now)))
+    });
+    records.filter(|record| record.is_given()).collect()
+}

@@ -1,0 +1,128 @@
+//! Publishing on a backend: entries are appended to the log, and come back by the tail.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
+
+use super::shared::{Backoff, Delivered, Engine};
+use crate::{
+    hub::{
+        backend::{BackendError, Fault, Outgoing, Position},
+        node::Node,
+        publication::{PublishFault, Published},
+    },
+    trace,
+};
+
+/// Appends entries, and waits until the window has them. An error has the index of the entry that
+/// was rejected.
+pub(in crate::hub) async fn append(
+    node: &Node,
+    engine: &Engine,
+    entries: Vec<Outgoing>,
+) -> Result<Vec<Published>, (usize, PublishFault)> {
+    if let Some(index) = node.finished_topic(entries.iter().map(|entry| &entry.topic)) {
+        return Err((index, PublishFault::Finished));
+    }
+    let deadline = Instant::now() + engine.publish_timeout;
+    let mut waits = Waits::new(engine, &entries);
+    let entries: Arc<[Outgoing]> = entries.into();
+    let positions = append_until(engine, &entries, deadline).await;
+    let positions = positions.map_err(|error| (0, PublishFault::Backend(Arc::new(error))))?;
+    let mut published = Vec::with_capacity(entries.len());
+    for ((index, entry), (wait, position)) in
+        entries.iter().enumerate().zip(waits.receivers.drain(..).zip(positions))
+    {
+        // A node that does not hear of its own entries in time still has published them.
+        published.push(match timeout_at(deadline, wait).await {
+            Ok(Ok(Delivered::Published(published))) => published,
+            Ok(Ok(Delivered::Finished)) => return Err((index, PublishFault::Finished)),
+            Ok(Err(_)) | Err(_) => {
+                Published { id: node.event_id(position, &entry.topic), woken: 0 }
+            }
+        });
+    }
+    Ok(published)
+}
+
+/// Appends entries, and repeats that until a deadline. The backend recognizes a repeated append.
+async fn append_until(
+    engine: &Engine,
+    entries: &Arc<[Outgoing]>,
+    deadline: Instant,
+) -> Result<Vec<Position>, BackendError> {
+    let mut backoff = Backoff::new();
+    // Once an answer was lost, the entries may be in the log, whatever later attempts say.
+    let mut is_unknown = false;
+    loop {
+        let attempt = engine.backend.clone().append_all(entries.clone());
+        let error = match timeout_at(deadline, attempt).await {
+            Ok(Ok(positions)) => return Ok(positions),
+            Ok(Err(error)) => error,
+            Err(_) => BackendError::new(Fault::Unknown, "the engine did not answer in time"),
+        };
+        is_unknown |= error.fault() == Fault::Unknown;
+        let may_succeed = error.fault() != Fault::Refused;
+        if !may_succeed || timeout_at(deadline, backoff.wait()).await.is_err() {
+            return Err(match is_unknown {
+                true if error.fault() != Fault::Unknown => BackendError::new(Fault::Unknown, error),
+                _ => error,
+            });
+        }
+    }
+}
+
+/// Appends the entries of a queue, in order, until the hub is gone.
+pub(in crate::hub) async fn publish_queued(
+    node: Arc<Node>,
+    engine: Arc<Engine>,
+    mut queue: mpsc::Receiver<Outgoing>,
+) {
+    const ENTRIES_PER_APPEND: usize = 256;
+    let mut entries = Vec::new();
+    loop {
+        let received = engine.until_stopped(queue.recv_many(&mut entries, ENTRIES_PER_APPEND));
+        if received.await.is_none_or(|count| count == 0) {
+            return;
+        }
+        let together = append(&node, &engine, entries.clone()).await;
+        if let Err((_, fault)) = &together {
+            trace::not_published(&format!("{fault:?}"), entries.len());
+        }
+        entries.clear();
+    }
+}
+
+/// The publishers of some entries wait. Dropped, they wait no more.
+struct Waits<'a> {
+    engine: &'a Engine,
+    ids: Vec<u128>,
+    receivers: Vec<oneshot::Receiver<Delivered>>,
+}
+
+impl<'a> Waits<'a> {
+    fn new(engine: &'a Engine, entries: &[Outgoing]) -> Waits<'a> {
+        let ids: Vec<_> = entries.iter().map(|entry| entry.append_id).collect();
+        let mut waiting = engine.waiting();
+        let receivers = ids.iter().map(|id| {
+            let (sender, receiver) = oneshot::channel();
+            waiting.insert(*id, sender);
+            receiver
+        });
+        let receivers = receivers.collect();
+        drop(waiting);
+        Waits { engine, ids, receivers }
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.engine.waiting();
+        for id in &self.ids {
+            waiting.remove(id);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What a node has of its backend.
+
+use std::{
+    collections::HashMap,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::hub::{
+    backend::{Outgoing, Position, dynamic::DynBackend},
+    publication::Published,
+    window::Counters,
+};
+
+/// How many publications wait in the queue of `Hub::try_publish`.
+pub(in crate::hub) const QUEUE: usize = 1024;
+/// How long a reader waits for the window to reach a position of another node.
+const MAX_WAIT_FOR_NODE: Duration = Duration::from_secs(2);
+/// How long to wait before a failed call is repeated.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// The longest wait, when calls fail again and again.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What a node has of its backend.
+pub(in crate::hub) struct Engine {
+    /// The backend.
+    pub(super) backend: Arc<dyn DynBackend>,
+    /// How long publishing waits for the backend.
+    pub(super) publish_timeout: Duration,
+    /// Publishers that wait until the window has their entries, by the ID of the append.
+    waiting: Mutex<HashMap<u128, oneshot::Sender<Delivered>>>,
+    /// The publications of `Hub::try_publish`, in order.
+    queue: mpsc::Sender<Outgoing>,
+    /// The last handle of the hub was dropped.
+    is_stopped: AtomicBool,
+    /// Told when that happens.
+    stop: Notify,
+    /// Told each time that the window has further entries.
+    pub(super) advanced: Notify,
+}
+
+/// What became of an entry in the window.
+#[derive(Debug)]
+pub(super) enum Delivered {
+    /// Readers have it.
+    Published(Published),
+    /// Its topic had ended before.
+    Finished,
+}
+
+impl Engine {
+    pub(in crate::hub) fn new(
+        backend: Arc<dyn DynBackend>,
+        publish_timeout: Duration,
+        queue: mpsc::Sender<Outgoing>,
+    ) -> Self {
+        Self {
+            backend,
+            publish_timeout,
+            waiting: Mutex::default(),
+            queue,
+            is_stopped: AtomicBool::new(false),
+            stop: Notify::new(),
+            advanced: Notify::new(),
+        }
+    }
+
+    /// Returns the largest entry that the backend takes, in bytes.
+    pub(in crate::hub) fn largest(&self) -> usize {
+        self.backend.get_abilities().largest
+    }
+
+    /// Queues an entry. Returns false if the queue is full.
+    pub(in crate::hub) fn queue(&self, entry: Outgoing) -> bool {
+        self.queue.try_send(entry).is_ok()
+    }
+
+    /// Waits until the window has a position, which another node may have given. Waits no longer than
+    /// a publisher would: then no node has it.
+    pub(in crate::hub) async fn wait_for(&self, counters: &Counters, position: Position) {
+        let passed = async {
+            loop {
+                let advanced = self.advanced.notified();
+                if counters.head().position.place() >= position.place() {
+                    return;
+                }
+                advanced.await;
+            }
+        };
+        let _late = tokio::time::timeout(MAX_WAIT_FOR_NODE, passed).await;
+    }
+
+    /// Ends the tasks of the node.
+    pub(in crate::hub) fn stop(&self) {
+        self.is_stopped.store(true, SeqCst);
+        self.stop.notify_waiters();
+    }
+
+    /// Runs a future until it is done or the node's tasks are to end.
+    pub(super) async fn until_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let (mut stopped, mut future) = (pin!(self.stop.notified()), pin!(future));
+        // From here on, a notification is not missed.
+        stopped.as_mut().enable();
+        if self.is_stopped.load(SeqCst) {
+            return None;
+        }
+        poll_fn(|cx| match stopped.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => future.as_mut().poll(cx).map(Some),
+        })
+        .await
+    }
+
+    pub(super) fn waiting(&self) -> MutexGuard<'_, HashMap<u128, oneshot::Sender<Delivered>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The waits between calls that fail: each is twice as long as the one before, up to a limit.
+pub(super) struct Backoff(Duration);
+
+impl Backoff {
+    pub(super) fn new() -> Self {
+        Self(RETRY_AFTER)
+    }
+
+    pub(super) async fn wait(&mut self) {
+        // Nodes that have lost their engine together do not come back together.
+        let jitter = 0.5 + fastrand::f64() / 2.0;
+        tokio::time::sleep(self.0.mul_f64(jitter)).await;
+        self.0 = (self.0 * 2).min(MAX_RETRY_AFTER);
+    }
+}

@@ -1,0 +1,195 @@
+//! The tail: the entries of the log become records of the window.
+
+use std::sync::Arc;
+
+use tokio::{sync::oneshot, time::Instant};
+
+use super::shared::{Backoff, Delivered, Engine};
+use crate::{
+    encode::{Layout, id_line, sealed::Encode as _},
+    event::Event,
+    hub::{
+        backend::{
+            BackendError, Batch, Bounds, EntryKind, Fault, LogEntry, Located, Position,
+            dynamic::DynTail,
+        },
+        ids::{Ids, MAX_EVENT_ID_BYTES},
+        node::Node,
+        publication::Published,
+        window::{Draft, Record, RecordKind},
+    },
+};
+
+/// How many entries are appended to the window in one step.
+const ENTRIES_PER_STEP: usize = 256;
+
+/// Asks the backend for its bounds, and makes the log if there is none.
+pub(in crate::hub) async fn open(engine: &Engine) -> Result<Bounds, BackendError> {
+    engine.backend.clone().get_bounds().await
+}
+
+/// Follows the log until the last handle of the hub is dropped. `ready` is told when the window has
+/// all entries up to `upto`.
+pub(in crate::hub) async fn follow(
+    node: Arc<Node>,
+    engine: Arc<Engine>,
+    upto: Position,
+    ready: oneshot::Sender<()>,
+) {
+    let follower = Follower { node: &node, engine: &engine };
+    let _stopped = engine.until_stopped(follower.run(upto, ready)).await;
+}
+
+struct Follower<'a> {
+    node: &'a Node,
+    engine: &'a Engine,
+}
+
+impl Follower<'_> {
+    async fn run(&self, upto: Position, ready: oneshot::Sender<()>) {
+        let mut ready = Some(ready);
+        let mut at = Position::START;
+        let mut backoff = Backoff::new();
+        loop {
+            let failed = self.follow_from(&mut at, upto, &mut ready, &mut backoff).await;
+            if failed.fault() == Fault::Lost {
+                // The readers cannot be given what was lost, and are told so.
+                at = self.begin_again().await;
+            } else {
+                backoff.wait().await;
+            }
+        }
+    }
+
+    /// Follows the log after a position, until that fails.
+    async fn follow_from(
+        &self,
+        at: &mut Position,
+        upto: Position,
+        ready: &mut Option<oneshot::Sender<()>>,
+        backoff: &mut Backoff,
+    ) -> BackendError {
+        let mut tail = match self.start(*at).await {
+            Ok(tail) => tail,
+            Err(error) => return error,
+        };
+        loop {
+            if *at >= upto {
+                if let Some(ready) = ready.take() {
+                    let _ = ready.send(());
+                }
+            }
+            match tail.next_batch().await {
+                Ok(batch) => {
+                    *at = batch.end().unwrap_or(*at);
+                    self.deliver(batch).await;
+                    *backoff = Backoff::new();
+                }
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Starts a tail, and makes sure that nothing was lost before its first entry.
+    async fn start(&self, at: Position) -> Result<Box<dyn DynTail>, BackendError> {
+        let bounds = open(self.engine).await?;
+        if !self.node.ids().are_of(bounds.identity) {
+            return Err(Fault::Lost.into());
+        }
+        let tail = self.engine.backend.clone().start_tail(at).await?;
+        if at == Position::START {
+            return Ok(tail);
+        }
+        match self.engine.backend.clone().locate_entry(at).await? {
+            Located::Kept => Ok(tail),
+            Located::Trimmed | Located::Unknown => Err(Fault::Lost.into()),
+        }
+    }
+
+    /// Begins with the newest entry of a log that is another one, or has lost entries. All readers
+    /// are told of a gap.
+    async fn begin_again(&self) -> Position {
+        let mut backoff = Backoff::new();
+        loop {
+            match open(self.engine).await {
+                Ok(bounds) => {
+                    self.node.set_ids(Ids::new(bounds.identity, None));
+                    self.node.lose_all(bounds.newest);
+                    return bounds.newest;
+                }
+                Err(_) => backoff.wait().await,
+            }
+        }
+    }
+
+    /// Appends entries to the window, and tells their publishers.
+    async fn deliver(&self, batch: Batch) {
+        let upto = batch.end();
+        let mut entries = batch.entries.into_iter().peekable();
+        while entries.peek().is_some() {
+            let now = Instant::now();
+            let mut appended = Vec::new();
+            let some = entries.by_ref().take(ENTRIES_PER_STEP);
+            let drafts: Vec<_> = some
+                .filter_map(|entry| Some((entry.at, entry.append_id, draft(entry)?)))
+                .collect();
+            let woken = self.node.append_delivered(|window| {
+                for (at, append_id, draft) in drafts {
+                    let is_finished = window.is_finished(&draft.topic);
+                    let record =
+                        (!is_finished).then(|| window.append(draft, Some(at), MAX_EVENT_ID_BYTES, now));
+                    appended.extend(append_id.map(|append_id| (append_id, record)));
+                }
+            });
+            self.tell_publishers(appended, woken);
+            tokio::task::consume_budget().await;
+        }
+        if let Some(upto) = upto {
+            self.node.set_head_position(upto);
+        }
+        self.engine.advanced.notify_waiters();
+    }
+}
+
+impl Follower<'_> {
+    /// Tells the publishers of this node what became of their entries. A record is `None` if its topic
+    /// had ended.
+    fn tell_publishers(&self, appended: Vec<(u128, Option<Arc<Record>>)>, woken: usize) {
+        let mut waiting = self.engine.waiting();
+        for (append_id, record) in appended {
+            let Some(publisher) = waiting.remove(&append_id) else { continue };
+            let delivered = match record {
+                Some(record) => {
+                    let id = self.node.id_of(&record);
+                    Delivered::Published(Published { id, woken })
+                }
+                None => Delivered::Finished,
+            };
+            // The publisher may have been dropped.
+            let _gone = publisher.send(delivered);
+        }
+    }
+}
+
+/// Encodes an entry. Returns `None` if readers are not given it: it is not an event, or not one that
+/// can be sent.
+pub(super) fn draft(entry: LogEntry) -> Option<Draft> {
+    let LogEntry { topic, key, kind, event, ttl, .. } = entry;
+    let kind = match (kind, &key) {
+        (EntryKind::Event, None) | (EntryKind::Tombstone, None) => RecordKind::Event,
+        (EntryKind::Event, Some(_)) => RecordKind::State,
+        (EntryKind::Tombstone, Some(_)) => RecordKind::Tombstone,
+        (EntryKind::End, _) => RecordKind::End,
+        (EntryKind::Control, _) => return None,
+    };
+    let event = event.to_event()?;
+    let has_event = kind != RecordKind::End || event != Event::default();
+    let encoded = has_event.then(|| {
+        let layout: Layout = event.layout();
+        let mut encoded = id_line::with_room(MAX_EVENT_ID_BYTES, layout.len);
+        event.write(&layout, &mut encoded);
+        encoded
+    });
+    let expires_at = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
+    Some(Draft { topic, key, kind, expires_at, event: encoded })
+}

@@ -1,0 +1,133 @@
+//! Replay: a reader reads from the backend what the window does not have, and then goes on in the
+//! window.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    vec,
+};
+
+use crate::{
+    exclusive::Exclusive,
+    hub::{
+        backend::{Located, Position, Wanted},
+        engine::{Page, fetch_page, shared::Engine},
+        node::Node,
+        window::{Group, Head, Record},
+    },
+};
+
+/// A reader's way through the log, up to where the window takes over.
+pub(super) struct Replay {
+    /// The node and its engine, for the next page.
+    source: (Arc<Node>, Arc<Engine>),
+    /// The topics that are read.
+    wanted: Arc<Wanted>,
+    /// The records of the page that were not given yet.
+    records: vec::IntoIter<Arc<Record>>,
+    /// The position up to which pages were read.
+    at: Position,
+    /// Where the window takes over.
+    upto: Head,
+    /// The next page. `None` if it was not asked for yet.
+    next: Option<NextPage>,
+    /// The entry after which the replay started must be located, to prove that nothing is missing.
+    must_locate: bool,
+    /// The records are the state, which the reader is given without IDs.
+    pub(super) is_state: bool,
+}
+
+/// A page that is being read.
+type NextPage = Exclusive<Pin<Box<dyn Future<Output = Page> + Send>>>;
+
+/// What a replay gives.
+pub(super) enum Replayed {
+    /// A record.
+    Record(Arc<Record>),
+    /// The backend cannot prove that nothing is missing.
+    Gap(Located),
+    /// The window takes over here.
+    Done(Head),
+}
+
+impl Replay {
+    pub(super) fn new(
+        source: (Arc<Node>, Arc<Engine>),
+        group: &Group,
+        after: Position,
+        upto: Head,
+        must_locate: bool,
+    ) -> Self {
+        let wanted = Arc::new(group.wanted());
+        let records = Vec::new().into_iter();
+        Self { source, wanted, records, at: after, upto, next: None, must_locate, is_state: false }
+    }
+
+    /// Creates the replay of a state that was read already.
+    pub(super) fn of_state(
+        source: (Arc<Node>, Arc<Engine>),
+        group: &Group,
+        state: Vec<Arc<Record>>,
+        upto: Head,
+    ) -> Self {
+        let replay = Self::new(source, group, upto.position, upto, false);
+        Self { records: state.into_iter(), is_state: true, ..replay }
+    }
+
+    /// Returns the next of what the replay gives.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Replayed> {
+        loop {
+            if let Some(record) = self.records.next() {
+                return Poll::Ready(Replayed::Record(record));
+            }
+            if self.is_done() {
+                return Poll::Ready(Replayed::Done(self.upto));
+            }
+            if let Some(located) = ready!(self.poll_page(cx)) {
+                return Poll::Ready(Replayed::Gap(located));
+            }
+        }
+    }
+
+    /// Returns the record that comes next, without taking it.
+    pub(super) fn peek(&self) -> Option<&Arc<Record>> {
+        self.records.as_slice().first()
+    }
+
+    /// Returns whether everything was read. The entry after which the replay started is located in any
+    /// case: the log may be another one, which has nothing there.
+    fn is_done(&self) -> bool {
+        self.at >= self.upto.position && self.next.is_none() && !self.must_locate
+    }
+
+    /// Reads the next page, if there is one. Returns what became of the entry after which the replay
+    /// started, if it is not kept.
+    fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Option<Located>> {
+        if self.is_done() {
+            return Poll::Ready(None);
+        }
+        let (node, engine) = &self.source;
+        let next = self.next.get_or_insert_with(|| {
+            let (node, engine) = (node.clone(), engine.clone());
+            let (after, upto) = (self.at, self.upto.position);
+            let page =
+                fetch_page(node, engine, self.wanted.clone(), after, upto, self.must_locate);
+            Exclusive::new(Box::pin(page))
+        });
+        let page = ready!(next.get_mut().as_mut().poll(cx));
+        self.next = None;
+        self.must_locate = false;
+        self.records = page.records.into_iter();
+        // A backend that makes no progress would be asked again and again.
+        self.at = if page.end > self.at { page.end } else { self.upto.position };
+        Poll::Ready(page.located.filter(|located| *located != Located::Kept))
+    }
+
+    /// Reads the first page. Returns what became of the entry after which the replay started, if it
+    /// is not kept.
+    pub(super) async fn start(&mut self) -> Option<Located> {
+        std::future::poll_fn(|cx| self.poll_page(cx)).await
+    }
+}

@@ -1,0 +1,254 @@
+//! A hub over a backend: what its nodes give, replay and report. The log in memory stands for an engine.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tower_sse::{
+    Event, EventBody, EventParser, Hub,
+    hub::{
+        GapReason, History, Lagging, Publication, Resumption, Selection, Subscription,
+        backend::MemoryBackend,
+    },
+};
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn topics(names: &[&str]) -> Selection {
+    Selection::new(names.iter().copied()).unwrap()
+}
+
+async fn node(log: &MemoryBackend, events: usize) -> Hub {
+    let history = History::events(events);
+    let builder = Hub::builder().history(history).total_history(history).lagging(Lagging::Skip);
+    builder.publish_timeout(Duration::from_secs(2)).open(log.node()).await.unwrap()
+}
+
+/// Reads this number of entries, as data.
+async fn read(subscription: &mut Subscription, number: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    while found.len() < number {
+        let next = timeout(PATIENCE, subscription.next()).await.expect("it is there");
+        found.push(match next {
+            Some(Ok(entry)) => entry.event().data().to_owned(),
+            Some(Err(lagged)) => format!("gap {}", lagged.gap().reason),
+            None => {
+                found.push("end".into());
+                return found;
+            }
+        });
+    }
+    found
+}
+
+/// Reads a body until an event has this data. Returns the data of all events, and the last ID.
+async fn read_body(body: &mut EventBody, last: &str) -> (Vec<String>, String) {
+    let mut parser = EventParser::new();
+    let mut found = Vec::new();
+    while found.last().is_none_or(|found| found != last) {
+        let chunk = timeout(PATIENCE, body.next_chunk()).await.expect("it is there");
+        parser.push(chunk.expect("it goes on").unwrap());
+        while let Some(event) = parser.next_event() {
+            found.push(event.unwrap().data().to_owned());
+        }
+    }
+    (found, parser.last_event_id().map(ToString::to_string).unwrap_or_default())
+}
+
+fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|n| n.to_string()).collect()
+}
+
+#[tokio::test]
+async fn each_node_gives_what_any_publishes_in_one_order_and_a_publisher_reads_its_own_events() {
+    let log = MemoryBackend::default();
+    let (one, other) = (node(&log, 100).await, node(&log, 100).await);
+    let mut readers = [one.subscribe(topics(&["a"])).await.unwrap(), other.subscribe(topics(&["a"])).await.unwrap()];
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        let hub = if n % 3 == 0 { &one } else { &other };
+        let published = hub.publish("a", Event::new(n)).await.unwrap();
+        ids.push(published.id.to_string());
+        // The node that published has it, without a wait.
+        let mut own = hub.resume(topics(&["a"]), ids.first().unwrap()).await.unwrap();
+        assert_eq!(read(&mut own, n).await.len(), n);
+    }
+    for reader in &mut readers {
+        for (n, id) in ids.iter().enumerate() {
+            let entry = timeout(PATIENCE, reader.next()).await.unwrap().unwrap().unwrap();
+            assert_eq!((entry.event().data(), entry.id().unwrap().as_str()), (&*n.to_string(), &**id));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_moves_between_nodes_and_beyond_their_windows_without_a_seam() {
+    let log = MemoryBackend::default();
+    let nodes = [node(&log, 5).await, node(&log, 8).await];
+    let first = nodes[0].publish("a", Event::new(0)).await.unwrap().id;
+    for n in 1..60 {
+        nodes[n % 2].publish("a", Event::new(n)).await.unwrap();
+        nodes[n % 2].publish("b", Event::new("of another topic")).await.unwrap();
+    }
+    for hub in &nodes {
+        assert!(hub.stats().events <= 8, "{:?}", hub.stats());
+        // As a subscription, and with a pattern.
+        for selection in [topics(&["a"]), Selection::default().patterns(["a"]).unwrap()] {
+            let mut resumed = hub.resume(selection, &first).await.unwrap();
+            assert_eq!(*resumed.resumption(), Resumption::Complete);
+            assert_eq!(read(&mut resumed, 59).await, numbers(1..60));
+            assert!(timeout(Duration::from_millis(20), resumed.next()).await.is_err());
+        }
+        // As a body, and on to live events.
+        let mut body = hub.resume(topics(&["a"]), &first).await.unwrap().into_body();
+        assert_eq!(read_body(&mut body, "59").await.0, numbers(1..60));
+    }
+    // A reader that is cut in the middle goes on at the other node.
+    let (mut at, mut seen, mut turn) = (first.to_string(), Vec::new(), 0);
+    while seen.len() < 59 {
+        let mut resumed = nodes[turn % 2].resume(topics(&["a"]), &at).await.unwrap();
+        assert_eq!(*resumed.resumption(), Resumption::Complete);
+        for _ in 0..(59 - seen.len()).min(7) {
+            let entry = timeout(PATIENCE, resumed.next()).await.unwrap().unwrap().unwrap();
+            seen.push(entry.event().data().to_owned());
+            at = entry.id().unwrap().to_string();
+        }
+        turn += 1;
+    }
+    assert_eq!(seen, numbers(1..60));
+}
+
+#[tokio::test]
+async fn a_slow_reader_reads_from_the_backend_what_the_window_has_dropped() {
+    let log = MemoryBackend::default();
+    let hub = node(&log, 3).await;
+    let mut slow = hub.subscribe(topics(&["a"])).await.unwrap();
+    let mut body = hub.subscribe(topics(&["a"])).await.unwrap().into_body();
+    for n in 0..50 {
+        hub.publish("a", Event::new(n)).await.unwrap();
+    }
+    assert_eq!(read(&mut slow, 50).await, numbers(0..50));
+    assert_eq!(read_body(&mut body, "49").await.0, numbers(0..50));
+    assert_eq!(hub.stats().lagged, 0);
+}
+
+#[tokio::test]
+async fn what_the_backend_has_dropped_as_well_is_a_gap() {
+    let log = MemoryBackend::new(History::events(10));
+    let hub = node(&log, 3).await;
+    let mut slow = hub.subscribe(topics(&["a"])).await.unwrap();
+    let first = hub.publish("a", Event::new(0)).await.unwrap().id;
+    for n in 1..50 {
+        hub.publish("a", Event::new(n)).await.unwrap();
+    }
+    let mut expected = vec!["gap trimmed".to_owned()];
+    expected.extend(numbers(40..50));
+    assert_eq!(read(&mut slow, 11).await, expected);
+    let mut resumed = hub.resume(topics(&["a"]), first).await.unwrap();
+    let Resumption::Gap(gap) = resumed.resumption() else { panic!("{:?}", resumed.resumption()) };
+    assert_eq!(gap.reason, GapReason::Trimmed);
+    assert_eq!(read(&mut resumed, 10).await, numbers(40..50));
+}
+
+#[tokio::test]
+async fn state_ends_and_starts_are_those_of_the_log() {
+    let log = MemoryBackend::default();
+    let hub = node(&log, 4).await;
+    for n in 0..10 {
+        hub.publish_keyed("a", format!("k{}", n % 5), Event::new(n)).await.unwrap();
+    }
+    hub.retract("a", "k0", "gone").await.unwrap();
+    for hub in [&hub, &node(&log, 4).await] {
+        let mut state = hub.subscribe(topics(&["a"]).with_state()).await.unwrap();
+        assert_eq!(read(&mut state, 4).await, ["6", "7", "8", "9"]);
+        let mut body = hub.subscribe(topics(&["a"]).with_state()).await.unwrap().into_body();
+        assert_eq!(read_body(&mut body, "9").await.0, ["6", "7", "8", "9"]);
+    }
+    for n in 0..20 {
+        hub.publish("job", Event::new(n)).await.unwrap();
+    }
+    hub.finish("job", Event::new("done")).await.unwrap();
+    let late = node(&log, 4).await;
+    for hub in [&hub, &late] {
+        let mut job = hub.subscribe(topics(&["job"]).from_start()).await.unwrap();
+        let mut expected = numbers(0..20);
+        expected.extend(["done".to_owned(), "end".to_owned()]);
+        assert_eq!(read(&mut job, 22).await, expected);
+        let error = hub.publish("job", "more").await.unwrap_err();
+        assert!(error.is_finished(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_position_of_another_node_is_waited_for() {
+    let log = MemoryBackend::default();
+    let (ahead, behind) = (node(&log, 10).await, {
+        let link = log.node();
+        let faults = link.faults();
+        let hub = Hub::builder().open(link).await.unwrap();
+        (hub, faults)
+    });
+    behind.1.set_stalled(true);
+    let id = ahead.publish("a", "1").await.unwrap().id;
+    let position = ahead.position();
+    let resume = behind.0.resume(topics(&["a"]), &id);
+    let unstall = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        behind.1.set_stalled(false);
+    };
+    let (resumed, ()) = tokio::join!(resume, unstall);
+    assert_eq!(*resumed.unwrap().resumption(), Resumption::Complete);
+    let of_any = behind.0.resume(topics(&["b"]), position).await.unwrap();
+    assert_eq!(*of_any.resumption(), Resumption::Complete);
+}
+
+#[tokio::test]
+async fn an_engine_that_is_away_loses_nothing_and_says_what_it_does_not_know() {
+    let log = MemoryBackend::default();
+    let link = log.node();
+    let faults = link.faults();
+    let hub = Hub::builder().publish_timeout(Duration::from_millis(300)).open(link).await.unwrap();
+    let mut reader = hub.subscribe(topics(&["a"])).await.unwrap();
+    // The answer is lost once: the retry is no second event.
+    faults.lose_next_answer();
+    hub.publish("a", "1").await.unwrap();
+    faults.set_unavailable(true);
+    let error = hub.publish("a", "lost").await.unwrap_err();
+    assert!(error.is_unavailable() && !error.is_unknown(), "{error}");
+    faults.set_unavailable(false);
+    hub.publish("a", "2").await.unwrap();
+    for n in 3..100 {
+        hub.try_publish(Publication::new("a", Event::new(n))).unwrap();
+    }
+    assert_eq!(read(&mut reader, 99).await, numbers(1..100));
+}
+
+#[tokio::test]
+async fn readers_are_told_when_the_log_is_another_or_has_lost_its_end() {
+    for is_other in [true, false] {
+        let log = MemoryBackend::default();
+        let hub = node(&log, 100).await;
+        let mut reader = hub.subscribe(topics(&["a"])).await.unwrap();
+        let kept = hub.publish("a", "kept").await.unwrap();
+        let end = hub.position();
+        let lost = hub.publish("a", "lost").await.unwrap().id;
+        assert_eq!(read(&mut reader, 2).await, ["kept", "lost"]);
+        if is_other {
+            log.faults().recreate();
+        } else {
+            // The position of the entry that is kept.
+            let at = kept.id.as_str().rsplit_once('-').unwrap().1.split('.').next().unwrap();
+            let at = tower_sse::hub::backend::Position::new(at.parse().unwrap());
+            log.faults().lose_after(at);
+        }
+        assert_eq!(read(&mut reader, 1).await[0].split(' ').next(), Some("gap"), "{is_other}");
+        hub.publish("a", "new").await.unwrap();
+        assert_eq!(read(&mut reader, 1).await, ["new"]);
+        for id in [lost, end] {
+            let resumed = hub.resume(topics(&["a"]), &id).await.unwrap();
+            let is_gap = matches!(resumed.resumption(), Resumption::Gap(_));
+            // The position before the loss is still one of the log that has only lost its end.
+            assert!(is_gap || (!is_other && id.as_str().ends_with('*')), "{id}: {:?}", resumed.resumption());
+        }
+    }
+}
