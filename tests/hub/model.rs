@@ -632,8 +632,7 @@ impl World {
     fn publish(&mut self, several: &[Draft]) {
         let now = Instant::now();
         let first = self.model.log.len() + 1;
-        let mut all: Vec<_> =
-            (first..).zip(several).map(|(data, draft)| publication(*draft, data)).collect();
+        let all = (first..).zip(several).map(|(data, draft)| publication(*draft, data));
         let ended = |model: &Model| several.iter().position(|it| model.ends[it.topic].is_some());
         if ended(&self.model).is_some() {
             // The hub looks whether the topic has expired.
@@ -641,15 +640,15 @@ impl World {
         }
         let expected = ended(&self.model);
         let draft = several[0];
-        let ids = if all.len() > 1 {
-            let published = self.hub.publish_all(all).now_or_never().unwrap();
-            published.map(|published| published.ids)
-        } else if draft.is_tombstone && draft.ttl.is_none() && draft.key.is_some() {
-            let key = KEYS[draft.key.unwrap()];
+        let only_key = draft.key.filter(|_| several.len() == 1);
+        let retracted = only_key.filter(|_| draft.is_tombstone && draft.ttl.is_none());
+        let ids = if let Some(key) = retracted {
+            let key = KEYS[key];
             let retract = self.hub.retract(TOPICS[draft.topic], key, Event::new(first));
             retract.now_or_never().unwrap().map(|published| vec![published.id])
         } else {
-            self.hub.try_publish(all.remove(0)).map(|published| vec![published.id])
+            let published = self.hub.publish_all(all).now_or_never().unwrap();
+            published.map(|published| published.ids)
         };
         match (ids, expected) {
             (Err(error), Some(index)) => {
