@@ -132,6 +132,7 @@ impl Node {
         start_hold();
         #[cfg(tower_sse_hold)]
         let guard = WindowGuard::new(guard);
+        start_hold();
         guard
     }
 

@@ -140,6 +140,23 @@ impl Window {
         }
     }
 
+    /// Forgets the patterns that were removed in some of the topics, so that they leave no memory
+    /// behind in topics that are quiet.
+    fn sweep_patterns(&mut self) {
+        for _ in 0..self.unswept.min(SWEPT_TOPICS) {
+            self.unswept -= 1;
+            if self.next_swept >= self.topics.by_key.slots() {
+                self.next_swept = 0;
+            }
+            let key = TopicKey::from_index(self.next_swept as u32);
+            self.next_swept += 1;
+            let Some(topic) = self.topics.by_key.get_mut(key) else { continue };
+            visit(1 + topic.patterns.len());
+            topic.patterns.retain(|pattern| self.patterns.by_key.contains_key(pattern));
+            topic.patterns.shrink_to_fit();
+        }
+    }
+
     /// Starts to forget all records and to tell all readers of a gap: they have lost what is up to a
     /// place after all records. The caller continues with [`lose_some`](Self::lose_some).
     pub(in crate::hub) fn start_to_lose_all(&mut self, position: Position) -> LoseStep {
@@ -176,23 +193,6 @@ impl Window {
             self.trim(&oldest);
         }
         Some(step)
-    }
-
-    /// Forgets the patterns that were removed in some of the topics, so that they leave no memory
-    /// behind in topics that are quiet.
-    fn sweep_patterns(&mut self) {
-        for _ in 0..self.unswept.min(SWEPT_TOPICS) {
-            self.unswept -= 1;
-            if self.next_swept >= self.topics.by_key.slots() {
-                self.next_swept = 0;
-            }
-            let key = TopicKey::from_index(self.next_swept as u32);
-            self.next_swept += 1;
-            let Some(topic) = self.topics.by_key.get_mut(key) else { continue };
-            visit(1 + topic.patterns.len());
-            topic.patterns.retain(|pattern| self.patterns.by_key.contains_key(pattern));
-            topic.patterns.shrink_to_fit();
-        }
     }
 
     fn expire_record(&mut self, seq: Seq) {
