@@ -185,13 +185,13 @@ async fn the_queue_of_presence_hooks_is_given_back() {
     assert!(most > MIB && left < 64 << 10, "{most} {left}");
 }
 
-/// Topics of 500 small events each, which end and expire: `TOWER_SSE_TOPICS` of them, 10,000 by
+/// Topics of 500 small events each, which end and expire: `TOWER_SSE_TOPICS` of them, 3,000 by
 /// default, 1,000 at a time.
 #[tokio::test(start_paused = true)]
 async fn topics_that_have_ended_and_expired_give_all_memory_back() {
     const ROUND: usize = 1000;
     const MINUTE: Duration = Duration::from_secs(60);
-    let topics = env::var("TOWER_SSE_TOPICS").map_or(10_000, |topics| topics.parse().unwrap());
+    let topics = env::var("TOWER_SSE_TOPICS").map_or(3_000, |topics| topics.parse().unwrap());
     let hub = Hub::builder().finished_ttl(MINUTE).build();
     let mut start = None;
     for round in 0..topics / ROUND {

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use http::Extensions;
-use tokio::time::Instant;
 
 use super::{
     cursor::{Cursor, Newest, Progress, ReadPhase, new_gap},
@@ -112,14 +111,7 @@ async fn ask_engine(reader: &mut ReaderHandle, engine: Arc<Engine>, start: Start
 
 impl Joined {
     fn new(node: Arc<Node>, set: TopicSet) -> Result<Self, SubscribeError> {
-        let hash = node.hash(&set);
-        let now = Instant::now();
-        let joined = {
-            let mut window = node.lock();
-            window.maintain(now);
-            window.join(set, hash, now)
-        };
-        let (group, reader) = joined.map_err(SubscribeError::too_many_named_topics)?;
+        let (group, reader) = node.join(set).map_err(SubscribeError::too_many_named_topics)?;
         // From here on, dropping it removes the reader again.
         Ok(Self { node, group, reader, is_started: false })
     }

@@ -11,6 +11,7 @@ use super::{
     keys::TopicKey,
     limits::MAX_STEPS,
     record::{Draft, Record, RecordKind},
+    steps::visit,
     tables::TopicState,
 };
 use crate::hub::{
@@ -52,6 +53,7 @@ impl Window {
 
         topic.source.feed.append(&record);
         self.touched.push(Touched::Topic(topic_key));
+        visit(1 + topic.patterns.len());
         for key in &topic.patterns {
             if let Some(pattern) = self.patterns.by_key.get(key) {
                 pattern.source.feed.append(&record);
@@ -93,6 +95,7 @@ impl Window {
         self.counters.set_head(self.head, self.head_position);
         let mut touched = mem::take(&mut self.touched);
         touched.dedup();
+        visit(touched.len());
         for touched in touched.drain(..) {
             let source = match touched {
                 Touched::Topic(key) => self.topics.by_key.get(key).map(|it| &it.source),
@@ -158,6 +161,7 @@ impl Window {
         if topic.patterns_version != self.patterns.version {
             topic.patterns = self.patterns.index.matches(&topic.name);
             topic.patterns_version = self.patterns.version;
+            visit(topic.patterns.len());
         }
     }
 }

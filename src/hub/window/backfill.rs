@@ -15,6 +15,7 @@ use super::{
     group::{Origin, Source},
     limits::MAX_STEPS,
     record::{Record, Seq},
+    steps::visit,
 };
 use crate::hub::{pattern::Pattern, topic::Topic};
 
@@ -83,6 +84,7 @@ impl Window {
         let some: Vec<_> = topics.take(MAX_STEPS).map(|(name, key)| (name.clone(), *key)).collect();
         let has_more = some.len() == MAX_STEPS;
         for (name, key) in some {
+            visit(1);
             if pattern.matches(name.as_str()) {
                 // From here on, the pattern is told when records of the topic are trimmed.
                 self.find_patterns(key);
@@ -107,6 +109,7 @@ impl Window {
     /// whether there are more. After the last, the feed is as complete as the topics' feeds are.
     pub(in crate::hub) fn prepend_some(&self, backfill: &mut Backfill) -> bool {
         let from = backfill.records.len().saturating_sub(MAX_SEGMENT);
+        visit(backfill.records.len() - from);
         backfill.source.feed.prepend(&backfill.records[from..]);
         backfill.records.truncate(from);
         if from > 0 {

@@ -9,6 +9,8 @@ use super::{
     keys::{PatternKey, TopicKey},
     limits::MAX_STEPS,
     record::Seq,
+    slab::SlabKey as _,
+    steps::visit,
 };
 use crate::hub::{backend::Position, history::History};
 
@@ -22,6 +24,9 @@ pub(in crate::hub) struct LoseStep {
     /// The pattern that was visited last.
     after_pattern: Option<PatternKey>,
 }
+
+/// In how many topics one step forgets the patterns that were removed.
+const SWEPT_TOPICS: usize = 4;
 
 impl Window {
     /// Removes what exceeds the bounds, then what is too old or has expired, in one step. Returns
@@ -37,6 +42,7 @@ impl Window {
             self.trim_aged(now, &mut steps);
             self.expire(now, &mut steps);
         }
+        self.sweep_patterns();
         is_within
     }
 
@@ -119,6 +125,7 @@ impl Window {
                 return;
             }
             *steps -= 1;
+            visit(1);
             match expiring {
                 Expiring::Record(seq) => {
                     self.expiry.pop_first();
@@ -169,6 +176,23 @@ impl Window {
             self.trim(&oldest);
         }
         Some(step)
+    }
+
+    /// Forgets the patterns that were removed in some of the topics, so that they leave no memory
+    /// behind in topics that are quiet.
+    fn sweep_patterns(&mut self) {
+        for _ in 0..self.unswept.min(SWEPT_TOPICS) {
+            self.unswept -= 1;
+            if self.next_swept >= self.topics.by_key.slots() {
+                self.next_swept = 0;
+            }
+            let key = TopicKey::from_index(self.next_swept as u32);
+            self.next_swept += 1;
+            let Some(topic) = self.topics.by_key.get_mut(key) else { continue };
+            visit(1 + topic.patterns.len());
+            topic.patterns.retain(|pattern| self.patterns.by_key.contains_key(pattern));
+            topic.patterns.shrink_to_fit();
+        }
     }
 
     fn expire_record(&mut self, seq: Seq) {

@@ -56,7 +56,10 @@ mod record;
 mod remove;
 mod slab;
 mod start;
+mod steps;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, sync::Arc, task::Waker, time::Duration};
 
@@ -74,6 +77,7 @@ pub(super) use self::{
     presence::{PresenceQueue, ReaderPresence},
     record::{Draft, Record, RecordKind, Seq},
     start::{Owner, Place},
+    steps::start_hold,
 };
 use self::{
     keys::PatternKey,
@@ -118,6 +122,10 @@ pub(super) struct Window {
     /// The newest record when a record was last superseded or has last expired. Events that were
     /// missed before it cannot be counted.
     uncounted_until: Seq,
+    /// How many slots of the topic table may have patterns that were removed.
+    unswept: usize,
+    /// The slot of the topic table that is looked at next for that.
+    next_swept: usize,
     /// The newest place at which a record was trimmed that was too old by then. All records up to
     /// it are too old.
     aged_until: Seq,
@@ -206,6 +214,8 @@ impl Window {
             head_position: Position::START,
             head_time: None,
             uncounted_until: 0,
+            unswept: 0,
+            next_swept: 0,
             aged_until: 0,
             topics: TopicTable::default(),
             named_topics: 0,

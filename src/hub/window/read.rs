@@ -15,6 +15,7 @@ use super::{
     group::Group,
     limits::MAX_STEPS,
     record::{Record, Seq},
+    steps,
 };
 
 impl Group {
@@ -94,7 +95,7 @@ impl Group {
     ) -> Option<Arc<Record>> {
         let views = self.views(after);
         let records = Merged::new(&views, after).take_while(|it| it.seq <= to).take(MAX_STEPS);
-        let mut given = records.filter(|it| it.is_given() && it.is_young(too_old));
+        let mut given = records.inspect(|_| steps::visit(1)).filter(|it| it.is_given() && it.is_young(too_old));
         given.next().cloned()
     }
 
@@ -111,6 +112,7 @@ impl Group {
         let records = Merged::new(&views, after).take_while(|it| it.seq <= to);
         let mut kept = 0;
         for (visited, record) in records.enumerate() {
+            steps::visit(1);
             if visited >= MAX_STEPS {
                 return None;
             }

@@ -7,18 +7,18 @@ use super::{
     Window,
     keys::TopicKey,
     record::{Record, RecordKind, Seq},
+    steps::visit,
 };
 
 impl Window {
     /// Removes a record that readers may not have read. The coverage of its feeds is raised first,
-    /// if readers would have been given it.
-    /// Returns how many feeds it was removed from.
+    /// if readers would have been given it. Returns how many feeds were visited.
     pub(super) fn trim(&mut self, record: &Arc<Record>) -> usize {
         if record.is_expired() || !record.is_given() {
             // Nobody misses it. A reader finds the end of a topic without its record.
-            let feeds = self.supersede(record);
+            let visited = self.supersede(record);
             self.drop_topic_if_unused(record.topic_key);
-            return feeds;
+            return visited;
         }
         if self.is_aged(record) {
             self.aged_until = self.aged_until.max(record.seq);
@@ -28,9 +28,9 @@ impl Window {
         for source in self.patterns.sources(&topic.patterns) {
             source.raise_coverage(record.seq);
         }
-        let feeds = self.remove(record);
+        let visited = self.remove(record);
         self.drop_topic_if_unused(record.topic_key);
-        feeds
+        visited
     }
 
     /// Returns whether a record was too old when the newest one was published.
@@ -47,7 +47,7 @@ impl Window {
     }
 
     /// Removes a record that readers are not told of: a newer record of its key has superseded it,
-    /// it has expired, or it has no event. Returns how many feeds it was removed from.
+    /// it has expired, or it has no event. Returns how many feeds were visited.
     pub(super) fn supersede(&mut self, record: &Arc<Record>) -> usize {
         self.uncounted_until = self.head;
         let topic = &self.topics.by_key[record.topic_key];
@@ -58,7 +58,7 @@ impl Window {
         self.remove(record)
     }
 
-    /// Removes a record. Returns how many feeds it was removed from.
+    /// Removes a record. Returns how many feeds were visited.
     fn remove(&mut self, record: &Arc<Record>) -> usize {
         if self.order.remove(record.seq).is_none() {
             return 0;
@@ -67,11 +67,12 @@ impl Window {
         self.counters.count_removal();
         let topic = &mut self.topics.by_key[record.topic_key];
         topic.source.feed.remove(record);
-        let mut feeds = 1;
         for source in self.patterns.sources(&topic.patterns) {
             source.feed.remove(record);
-            feeds += 1;
         }
+        // Patterns that were removed are looked up as well.
+        let visited = 1 + topic.patterns.len();
+        visit(visited);
         let cost = record.own_cost();
         topic.len -= 1;
         topic.bytes -= cost;
@@ -85,7 +86,7 @@ impl Window {
                 topic.keys.remove(key);
             }
         }
-        feeds
+        visited
     }
 
     /// Drops a topic that has no records and that no reader names.

@@ -11,6 +11,7 @@ use super::{
     keys::TopicKey,
     limits::MAX_STEPS,
     record::{Record, Seq},
+    steps::visit,
 };
 use crate::hub::{backend::Position, ids::Tag};
 
@@ -99,7 +100,8 @@ impl Window {
         // Few topics have the same tag.
         let from = (tag, TopicKey::default());
         let same_tag = self.topics.by_tag.range(from..).take_while(|(it, _)| *it == tag);
-        let topics = same_tag.take(MAX_STEPS).map(|(_, key)| &self.topics.by_key[*key].name);
+        let topics = same_tag.take(MAX_STEPS).inspect(|_| visit(1));
+        let topics = topics.map(|(_, key)| &self.topics.by_key[*key].name);
         let is_own = topics.map(|topic| group.selects(topic.as_str()));
         if let Some(is_own) = is_own.reduce(|one, other| one || other) {
             return owner(is_own);
@@ -140,6 +142,7 @@ impl Window {
         }
         let mut topics = self.topics.by_key.some(0, usize::MAX).map(|(_, topic)| topic);
         let is_foreign_loss = topics.any(|topic| {
+            visit(1);
             topic.source.feed.coverage() > after && !group.selects(topic.name.as_str())
         });
         if is_foreign_loss {
