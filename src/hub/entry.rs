@@ -9,7 +9,10 @@ use super::{
     window::{Record, Segment},
 };
 use crate::{
-    encode::{Encode, Layout, sealed::{self, Encode as _}},
+    encode::{
+        Encode, Layout,
+        sealed::{self, Encode as _},
+    },
     event::{Event, EventId, FieldName},
     parse::{EventParser, Parsed},
 };

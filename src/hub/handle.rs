@@ -40,9 +40,10 @@ pub struct Hub {
 /// Returns the result of publishing one event.
 fn only(published: Vec<Published>) -> Result<Published, PublishError> {
     let unknown = || BackendError::new(Fault::Unknown, "the backend has returned no position");
-    published.into_iter().next().ok_or_else(|| {
-        PublishError::new(PublishFault::Backend(Arc::new(unknown())), 0, Vec::new())
-    })
+    published
+        .into_iter()
+        .next()
+        .ok_or_else(|| PublishError::new(PublishFault::Backend(Arc::new(unknown())), 0, Vec::new()))
 }
 
 /// Closes the log when it is dropped. Readers hold the node as well, which therefore lives longer.
@@ -165,7 +166,10 @@ impl Hub {
         if let Some(engine) = self.node().engine() {
             let published = self.append_to(engine, publications, EntryKind::Event).await?;
             let woken = published.iter().map(|it| it.woken).max().unwrap_or(0);
-            return Ok(PublishedAll { ids: published.into_iter().map(|it| it.id).collect(), woken });
+            return Ok(PublishedAll {
+                ids: published.into_iter().map(|it| it.id).collect(),
+                woken,
+            });
         }
         let mut drafts = Vec::with_capacity(publications.len());
         for (index, publication) in publications.iter().enumerate() {
@@ -290,7 +294,8 @@ impl Hub {
             event: draft.event.filter(|_| has_event),
             ..draft
         });
-        let draft = draft.map_err(|fault| PublishError::new(fault, 0, vec![publication.clone()]))?;
+        let draft =
+            draft.map_err(|fault| PublishError::new(fault, 0, vec![publication.clone()]))?;
         match self.node().append_one(draft, MEMORY_EVENT_ID_BYTES) {
             Ok((record, woken)) => {
                 let without_event = || self.node().ids().log_id(record.position);

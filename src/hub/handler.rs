@@ -106,11 +106,7 @@ impl MakeStream<(), Selection> for HubHandlerConfig {
         &self.acceptor
     }
 
-    fn make_stream(
-        &self,
-        (): (),
-        admitted: Admitted<Selection>,
-    ) -> Result<EventBody, Refusal> {
+    fn make_stream(&self, (): (), admitted: Admitted<Selection>) -> Result<EventBody, Refusal> {
         let Admitted { request, last_event_id, accepted, options, target, .. } = admitted;
         let last = last_event_id.map(|id| id.as_str().to_owned());
         let headers = request.headers;

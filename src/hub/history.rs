@@ -41,7 +41,7 @@ impl History {
     /// Sets how many bytes are retained. Defaults to 16 MiB.
     ///
     /// An event counts with its encoded length and about 256 bytes of overhead. A key adds its
-    /// length and about 96 bytes. A topic counts with its name and about 512 bytes. An event that
+    /// length and about 96 bytes. A topic counts with its name and about 640 bytes. An event that
     /// exceeds the limit on its own cannot be published.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;

@@ -106,8 +106,7 @@ impl Node {
         let NodeConfig { ids, bounds, lagging, limits, hooks, is_log } = config;
         let counters = Arc::new(Counters::new(is_log));
         let max_age = bounds.max_age();
-        let window =
-            Window::new(ids.clone(), counters.clone(), bounds, hooks.track_presence());
+        let window = Window::new(ids.clone(), counters.clone(), bounds, hooks.track_presence());
         Self {
             window: Mutex::new(window),
             publishing: Mutex::new(()),
@@ -325,7 +324,10 @@ impl Node {
     }
 
     /// Adds a reader that reads a selection. With many patterns, that takes several steps.
-    pub(super) fn join(&self, set: TopicSet) -> Result<(Arc<Group>, ReaderKey), TooManyNamedTopics> {
+    pub(super) fn join(
+        &self,
+        set: TopicSet,
+    ) -> Result<(Arc<Group>, ReaderKey), TooManyNamedTopics> {
         let hash = self.hash(&set);
         let now = Instant::now();
         let set = Arc::new(set);

@@ -78,9 +78,7 @@ mod tests {
 
     #[test]
     fn patterns_match_by_segments() {
-        let matches = |pattern: &str, topic: &str| {
-            Pattern::new(pattern).unwrap().matches(topic)
-        };
+        let matches = |pattern: &str, topic: &str| Pattern::new(pattern).unwrap().matches(topic);
         for (pattern, topic) in [
             ("orders.*", "orders.7"),
             ("orders.*", "orders."),

@@ -100,9 +100,8 @@ async fn a_browser_that_has_everything_is_told_to_stay_away() {
     let text = ready_bytes(&mut body);
     assert!(text.contains(&format!("id: {last}\ndata: 2\n\nend")), "{text}");
     // All events of a topic whose name nobody can match by a pattern that ends.
-    let handler = hub.handler(|connect| async move {
-        Ok(connect.accept().subscribe(patterns(&["job"])))
-    });
+    let handler =
+        hub.handler(|connect| async move { Ok(connect.accept().subscribe(patterns(&["job"]))) });
     let request = get(&format!("/?last_event_id={last}"));
     assert_eq!(call(&handler, request).await.status(), 200);
 }

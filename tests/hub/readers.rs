@@ -11,7 +11,7 @@ use std::{
 
 use tower_sse::{EndReason, Hub, hub::Selection};
 
-use super::{call, get, ready, ready_bytes, topics, subscribe};
+use super::{call, get, ready, ready_bytes, subscribe, topics};
 
 struct Panics;
 
@@ -167,8 +167,8 @@ async fn the_hook_of_the_first_reader_sees_its_session() {
         })
         .build();
     *slot.lock().unwrap() = Some(hub.clone());
-    let handler = hub
-        .handler(|connect| async move { connect.accept().extension(User(7)).topics(["a"]) });
+    let handler =
+        hub.handler(|connect| async move { connect.accept().extension(User(7)).topics(["a"]) });
     let _response = call(&handler, get("/")).await;
     assert_eq!(*seen.lock().unwrap(), [("a".to_owned(), vec![7])]);
     slot.lock().unwrap().take();

@@ -63,7 +63,10 @@ fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
 async fn each_node_gives_what_any_publishes_in_one_order_and_a_publisher_reads_its_own_events() {
     let log = MemoryBackend::default();
     let (one, other) = (node(&log, 100).await, node(&log, 100).await);
-    let mut readers = [one.subscribe(topics(&["a"])).await.unwrap(), other.subscribe(topics(&["a"])).await.unwrap()];
+    let mut readers = [
+        one.subscribe(topics(&["a"])).await.unwrap(),
+        other.subscribe(topics(&["a"])).await.unwrap(),
+    ];
     let mut ids = Vec::new();
     for n in 0..20 {
         let hub = if n % 3 == 0 { &one } else { &other };
@@ -76,7 +79,10 @@ async fn each_node_gives_what_any_publishes_in_one_order_and_a_publisher_reads_i
     for reader in &mut readers {
         for (n, id) in ids.iter().enumerate() {
             let entry = timeout(PATIENCE, reader.next()).await.unwrap().unwrap().unwrap();
-            assert_eq!((entry.event().data(), entry.id().unwrap().as_str()), (&*n.to_string(), &**id));
+            assert_eq!(
+                (entry.event().data(), entry.id().unwrap().as_str()),
+                (&*n.to_string(), &**id)
+            );
         }
     }
 }
@@ -248,7 +254,11 @@ async fn readers_are_told_when_the_log_is_another_or_has_lost_its_end() {
             let resumed = hub.resume(topics(&["a"]), &id).await.unwrap();
             let is_gap = matches!(resumed.resumption(), Resumption::Gap(_));
             // The position before the loss is still one of the log that has only lost its end.
-            assert!(is_gap || (!is_other && id.as_str().ends_with('*')), "{id}: {:?}", resumed.resumption());
+            assert!(
+                is_gap || (!is_other && id.as_str().ends_with('*')),
+                "{id}: {:?}",
+                resumed.resumption()
+            );
         }
     }
 }

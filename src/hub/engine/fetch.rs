@@ -9,7 +9,7 @@ use super::{
     tail::draft,
 };
 use crate::hub::{
-    backend::{Batch, LogEntry, Located, Position, Wanted},
+    backend::{Batch, Located, LogEntry, Position, Wanted},
     node::Node,
     window::Record,
 };

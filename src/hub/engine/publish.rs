@@ -104,7 +104,7 @@ struct Waits<'a> {
 }
 
 impl<'a> Waits<'a> {
-    fn new(engine: &'a Engine, entries: &[Outgoing]) -> Waits<'a> {
+    fn new(engine: &'a Engine, entries: &[Outgoing]) -> Self {
         let ids: Vec<_> = entries.iter().map(|entry| entry.append_id).collect();
         let mut waiting = engine.waiting();
         let receivers = ids.iter().map(|id| {
@@ -114,7 +114,7 @@ impl<'a> Waits<'a> {
         });
         let receivers = receivers.collect();
         drop(waiting);
-        Waits { engine, ids, receivers }
+        Self { engine, ids, receivers }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     event::Event,
     hub::{
         backend::{
-            BackendError, Batch, Bounds, EntryKind, Fault, LogEntry, Located, Position,
+            BackendError, Batch, Bounds, EntryKind, Fault, Located, LogEntry, Position,
             dynamic::DynTail,
         },
         ids::{Ids, MAX_EVENT_ID_BYTES},
@@ -130,14 +130,13 @@ impl Follower<'_> {
             let now = Instant::now();
             let mut appended = Vec::new();
             let some = entries.by_ref().take(ENTRIES_PER_STEP);
-            let drafts: Vec<_> = some
-                .filter_map(|entry| Some((entry.at, entry.append_id, draft(entry)?)))
-                .collect();
+            let drafts: Vec<_> =
+                some.filter_map(|entry| Some((entry.at, entry.append_id, draft(entry)?))).collect();
             let woken = self.node.append_delivered(|window| {
                 for (at, append_id, draft) in drafts {
                     let is_finished = window.is_finished(&draft.topic);
-                    let record =
-                        (!is_finished).then(|| window.append(draft, Some(at), MAX_EVENT_ID_BYTES, now));
+                    let record = (!is_finished)
+                        .then(|| window.append(draft, Some(at), MAX_EVENT_ID_BYTES, now));
                     appended.extend(append_id.map(|append_id| (append_id, record)));
                 }
             });

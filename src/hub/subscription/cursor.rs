@@ -353,9 +353,8 @@ impl Cursor {
         let progress = &mut self.progress;
         (progress.at, progress.position) = (end.seq, end.position);
         let counted = progress.counted.zip(events);
-        progress.counted = counted.map(|((read, superseded), events)| {
-            (read + events as u64, superseded)
-        });
+        progress.counted =
+            counted.map(|((read, superseded), events)| (read + events as u64, superseded));
     }
 
     /// Records that the reader was given everything up to a position, which the backend has returned.

@@ -162,7 +162,9 @@ impl Subscription {
     ///
     /// A body that is made from the stream reports no gap and does not start with an ID. Use
     /// [`into_body`](Self::into_body) for that.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Entry, Lagged>> + Send + Sync + Unpin + 'static {
+    pub fn into_stream(
+        self,
+    ) -> impl Stream<Item = Result<Entry, Lagged>> + Send + Sync + Unpin + 'static {
         EntryStream { subscription: self }
     }
 

@@ -61,7 +61,9 @@ pub(super) async fn open(
     }
     joined.node.run_presence_hooks();
     let parsed = last.map(|last| joined.node.ids().parse(&last));
-    if let (Some(engine), Some(position)) = (joined.node.engine(), parsed.and_then(|it| it.position())) {
+    if let (Some(engine), Some(position)) =
+        (joined.node.engine(), parsed.and_then(|it| it.position()))
+    {
         // Another node may be ahead of this one.
         engine.wait_for(&joined.node.counters, position).await;
     }
@@ -102,9 +104,7 @@ async fn ask_engine(reader: &mut ReaderHandle, engine: Arc<Engine>, start: Start
     reader.set_resumption(match located {
         None if start == StartAt::Start && after == Position::START => Resumption::New,
         None => Resumption::Complete,
-        Some(located) => {
-            Resumption::Gap(new_gap(reason_of(located), replay.peek().cloned(), None))
-        }
+        Some(located) => Resumption::Gap(new_gap(reason_of(located), replay.peek().cloned(), None)),
     });
     reader.set_replay(replay);
 }

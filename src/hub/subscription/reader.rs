@@ -20,13 +20,11 @@ use crate::{
     catch_panic::Panicked,
     event::{Event, EventId},
     hub::{
-        entry::{Entry, Look},
         backend::Located,
+        entry::{Entry, Look},
         gap::{Gap, GapReason, Lagged, Lagging, Resumption},
         node::Node,
-        window::{
-            Group, Head, JoinedChunk, ReadLimit, ReadRange, Record, RecordBatch, Seq, Wait,
-        },
+        window::{Group, Head, JoinedChunk, ReadLimit, ReadRange, Record, RecordBatch, Seq, Wait},
     },
     lifecycle::AbortReason,
 };
@@ -226,7 +224,9 @@ impl ReaderHandle {
             if let Some(is_state) = self.replay.as_ref().map(|replay| replay.is_state) {
                 match ready!(self.poll_replay(cx)) {
                     ReplayStep::Record(record) => {
-                        let Some(entry) = self.pass_or_panic(Entry::new(record, is_state)) else { continue };
+                        let Some(entry) = self.pass_or_panic(Entry::new(record, is_state)) else {
+                            continue;
+                        };
                         self.given += 1;
                         self.cursor.has_read = true;
                         return Poll::Ready(Some(Ok(entry)));
@@ -570,10 +570,15 @@ impl ReaderHandle {
     }
 
     /// Caches a chunk for the other readers of the group.
-    fn share_chunk(&self, range: ReadRange, chunk: &JoinedChunk, batch: &RecordBatch, removals: u64) {
+    fn share_chunk(
+        &self,
+        range: ReadRange,
+        chunk: &JoinedChunk,
+        batch: &RecordBatch,
+        removals: u64,
+    ) {
         let group = self.cursor.group.number;
-        let replaced =
-            self.node.chunks().insert(group, range, chunk.clone(), batch, removals);
+        let replaced = self.node.chunks().insert(group, range, chunk.clone(), batch, removals);
         drop(replaced);
     }
 }

@@ -112,8 +112,7 @@ impl Replay {
         let next = self.next.get_or_insert_with(|| {
             let (node, engine) = (node.clone(), engine.clone());
             let (after, upto) = (self.at, self.upto.position);
-            let page =
-                fetch_page(node, engine, self.wanted.clone(), after, upto, self.must_locate);
+            let page = fetch_page(node, engine, self.wanted.clone(), after, upto, self.must_locate);
             Exclusive::new(Box::pin(page))
         });
         let page = ready!(next.get_mut().as_mut().poll(cx));

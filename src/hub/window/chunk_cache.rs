@@ -153,8 +153,8 @@ impl ChunkCache {
                 && it.chunk.end <= range.to.seq
         })?;
         let cached = &mut self.chunks[index];
-        let is_retained = cached.removals == removals
-            || cached.records.iter().all(|record| !record.is_removed());
+        let is_retained =
+            cached.removals == removals || cached.records.iter().all(|record| !record.is_removed());
         // The first record is the oldest, but any record may have a time to live of its own.
         let is_young = || cached.records.iter().all(|record| record.is_young(too_old));
         if !is_retained || !is_young() {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::record::{Record, Seq};
 
-/// The smallest segment, in records. Most topics have few records.
+/// The smallest segment after the first, in records. Most topics have few records.
 const MIN_SEGMENT: usize = 4;
 /// The largest segment, in records. Replacing a segment is one step under the window's lock.
 pub(super) const MAX_SEGMENT: usize = 1024;
@@ -155,7 +155,9 @@ impl Feed {
             let live = view.segments.iter().rev().take(16).map(|it| it.slots.len()).sum::<usize>();
             let large = (view.segments.len() * MAX_SEGMENT / 64).max(64);
             let number = view.segments.last().map_or(0, |last| last.number + 1);
-            let capacity = live.clamp(MIN_SEGMENT, large.min(MAX_SEGMENT));
+            // Many topics have one record.
+            let min = if view.segments.is_empty() { 1 } else { MIN_SEGMENT };
+            let capacity = live.clamp(min, large.min(MAX_SEGMENT));
             let segment = Segment::new(number, capacity);
             segment.push(record);
             let mut segments = Vec::with_capacity(view.segments.len() + 1);
@@ -181,7 +183,9 @@ impl Feed {
     pub(super) fn remove(&self, record: &Record) {
         let view = self.view();
         let index = view.segment_of(record.seq);
-        let Some(segment) = view.segments.get(index).filter(|it| it.has(record.seq)) else { return };
+        let Some(segment) = view.segments.get(index).filter(|it| it.has(record.seq)) else {
+            return;
+        };
         let cost = record.own_cost();
         let live = segment.live.fetch_sub(1, Relaxed) - 1;
         let live_bytes = segment.live_bytes.fetch_sub(cost, Relaxed) - cost;

@@ -73,7 +73,7 @@ pub(super) enum Origin {
         /// The newest record of its topics that was trimmed.
         trimmed: AtomicU64,
         /// Set when the records up to `since` were added to the feed as well.
-        filled: tokio::sync::OnceCell<()>,
+        filled: Box<tokio::sync::OnceCell<()>>,
     },
 }
 
@@ -84,7 +84,16 @@ pub(in crate::hub) struct Armed {
     /// The first group.
     one: Option<(Arc<Group>, u32)>,
     /// The others, by the number of the group.
-    more: BTreeMap<u64, (Arc<Group>, u32)>,
+    more: Option<Box<BTreeMap<u64, (Arc<Group>, u32)>>>,
+}
+
+/// The groups that select a topic or pattern. Most have one, which needs no map.
+#[derive(Debug, Default)]
+pub(super) struct GroupList {
+    /// The first group.
+    one: Option<Arc<Group>>,
+    /// The others, by their numbers.
+    more: Option<Box<BTreeMap<u64, Arc<Group>>>>,
 }
 
 /// All readers of the same topics and patterns. It exists while it has readers.
@@ -146,12 +155,7 @@ pub(in crate::hub) enum Wait {
 
 impl Source {
     pub(super) fn new(origin: Origin, coverage: Seq) -> Self {
-        Self {
-            feed: Feed::new(coverage),
-            origin,
-            end: AtomicU64::new(0),
-            armed: Mutex::default(),
-        }
+        Self { feed: Feed::new(coverage), origin, end: AtomicU64::new(0), armed: Mutex::default() }
     }
 
     /// Returns the place at which the topic ended, or `None` if it has not.
@@ -196,7 +200,10 @@ impl Armed {
     fn insert(&mut self, group: &Arc<Group>, index: u32) {
         match self.one {
             None => self.one = Some((group.clone(), index)),
-            Some(_) => drop(self.more.insert(group.number, (group.clone(), index))),
+            Some(_) => {
+                let more = self.more.get_or_insert_default();
+                more.insert(group.number, (group.clone(), index));
+            }
         }
     }
 
@@ -204,22 +211,65 @@ impl Armed {
         if self.one.as_ref().is_some_and(|(one, _)| one.number == group.number) {
             return self.one.take().map(|(group, _)| group);
         }
-        self.more.remove(&group.number).map(|(group, _)| group)
+        let removed = self.more.as_mut()?.remove(&group.number);
+        removed.map(|(group, _)| group)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.one.is_none() && self.more.is_empty()
+        self.one.is_none() && self.more.is_none()
     }
 
     /// Wakes the readers of all groups that wait, and returns how many these were. Called without
     /// the window's lock. `wakers` is empty, and is left empty.
-    pub(in crate::hub) fn wake(self, wakers: &mut Vec<Waker>, wake: impl Fn(&mut Vec<Waker>)) -> usize {
+    pub(in crate::hub) fn wake(
+        self,
+        wakers: &mut Vec<Waker>,
+        wake: impl Fn(&mut Vec<Waker>),
+    ) -> usize {
         let Self { one, more } = self;
         let mut woken = 0;
-        for (group, index) in one.into_iter().chain(more.into_values()) {
+        let more = more.into_iter().flat_map(|more| more.into_values());
+        for (group, index) in one.into_iter().chain(more) {
             woken += group.wake_waiting(Some(index), wakers, &wake);
         }
         woken
+    }
+}
+
+impl GroupList {
+    pub(super) fn is_empty(&self) -> bool {
+        self.one.is_none()
+    }
+
+    pub(super) fn insert(&mut self, group: &Arc<Group>) {
+        match self.one {
+            None => self.one = Some(group.clone()),
+            Some(_) => {
+                self.more.get_or_insert_default().insert(group.number, group.clone());
+            }
+        }
+    }
+
+    /// Removes a group, which is in the list.
+    pub(super) fn remove(&mut self, group: &Group) {
+        let is_one = self.one.as_ref().is_some_and(|one| one.number == group.number);
+        let Some(more) = &mut self.more else {
+            self.one.take_if(|_| is_one);
+            return;
+        };
+        if is_one {
+            self.one = more.pop_first().map(|(_, group)| group);
+        } else {
+            more.remove(&group.number);
+        }
+        self.more.take_if(|more| more.is_empty());
+    }
+
+    /// Returns the groups from a number on. The first group comes if the number is 0.
+    pub(super) fn from(&self, number: u64) -> impl Iterator<Item = &Arc<Group>> {
+        let one = self.one.iter().filter(move |_| number == 0);
+        let more = self.more.iter().flat_map(move |more| more.range(number..));
+        one.chain(more.map(|(_, group)| group))
     }
 }
 
@@ -231,8 +281,7 @@ impl Group {
         sources: Box<[Arc<Source>]>,
     ) -> Self {
         let disarmed = (0..).take(sources.len()).collect();
-        let state =
-            Readers { by_key: Slab::default(), waiting: Vec::new(), round: 0, disarmed };
+        let state = Readers { by_key: Slab::default(), waiting: Vec::new(), round: 0, disarmed };
         let (cuts, len) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self { number, set, hash, tag, sources, cuts, len, state: Mutex::new(state) }
     }
@@ -379,7 +428,8 @@ impl Group {
         if readers.waiting.len() <= MAX_STEPS {
             // The list keeps its capacity.
             let Readers { by_key, waiting, round, .. } = &mut *readers;
-            let waker = |key| by_key.get_mut(key).and_then(|reader: &mut Reader| reader.waker.take());
+            let waker =
+                |key| by_key.get_mut(key).and_then(|reader: &mut Reader| reader.waker.take());
             wakers.extend(waiting.drain(..).filter_map(waker));
             *round = round.wrapping_add(1);
             drop(readers);

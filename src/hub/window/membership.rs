@@ -113,11 +113,11 @@ impl Window {
                         self.named_topics += 1;
                         self.presence.push(name, ReaderPresence::First);
                     }
-                    topic.groups.insert(number, group.clone());
+                    topic.groups.insert(&group);
                 }
                 Origin::Pattern { key, .. } => {
                     if let Some(pattern) = self.patterns.by_key.get_mut(key) {
-                        pattern.groups.insert(number, group.clone());
+                        pattern.groups.insert(&group);
                     }
                 }
             }
@@ -160,7 +160,7 @@ impl Window {
             match &source.origin {
                 Origin::Topic { name, key, .. } => {
                     let Some(topic) = self.topics.by_key.get_mut(*key) else { continue };
-                    topic.groups.remove(&group.number);
+                    topic.groups.remove(group);
                     if topic.groups.is_empty() {
                         self.named_topics -= 1;
                         self.presence.push(name, ReaderPresence::Last);
@@ -169,7 +169,7 @@ impl Window {
                 }
                 Origin::Pattern { pattern, key, .. } => {
                     let Some(state) = self.patterns.by_key.get_mut(key) else { continue };
-                    state.groups.remove(&group.number);
+                    state.groups.remove(group);
                     if self.patterns.remove_if_unused(pattern, *key) {
                         // Its feed may be long, so it is dropped without the lock.
                         gone.push(source.clone());
@@ -199,9 +199,9 @@ impl Window {
                 self.patterns.by_key.get(key).map(|pattern| &pattern.groups)
             }
         };
-        let some = groups.into_iter().flat_map(|groups| groups.range(number..).take(MAX_STEPS));
+        let some = groups.into_iter().flat_map(|groups| groups.from(number).take(MAX_STEPS));
         let before = found.len();
-        found.extend(some.map(|(_, group)| group.clone()));
+        found.extend(some.cloned());
         visit(found.len() - before);
         let last = found.last().filter(|_| found.len() - before == MAX_STEPS);
         Some(match last {

@@ -41,7 +41,8 @@ impl Group {
             }
             _ => {
                 let views = self.views(range.after);
-                let records = Merged::new(&views, range.after).take_while(|it| it.seq <= range.to.seq);
+                let records =
+                    Merged::new(&views, range.after).take_while(|it| it.seq <= range.to.seq);
                 visit(&mut batch, records, take)
             }
         };
@@ -95,7 +96,8 @@ impl Group {
     ) -> Option<Arc<Record>> {
         let views = self.views(after);
         let records = Merged::new(&views, after).take_while(|it| it.seq <= to).take(MAX_STEPS);
-        let mut given = records.inspect(|_| steps::visit(1)).filter(|it| it.is_given() && it.is_young(too_old));
+        let mut given =
+            records.inspect(|_| steps::visit(1)).filter(|it| it.is_given() && it.is_young(too_old));
         given.next().cloned()
     }
 
@@ -200,7 +202,8 @@ impl<'a> Merged<'a> {
     fn new(views: &'a [Arc<View>], after: Seq) -> Self {
         let mut rest: Vec<_> = views.iter().map(|view| view.after(after)).collect();
         let firsts = rest.iter_mut().enumerate();
-        let next = firsts.filter_map(|(view, rest)| Some(Reverse(Next { record: rest.next()?, view })));
+        let next =
+            firsts.filter_map(|(view, rest)| Some(Reverse(Next { record: rest.next()?, view })));
         let next = next.collect();
         Self { rest, next, last: after }
     }

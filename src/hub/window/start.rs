@@ -207,7 +207,7 @@ impl Group {
     ) -> impl Iterator<Item = (&Arc<Source>, &tokio::sync::OnceCell<()>)> {
         self.sources.iter().filter_map(|source| match &source.origin {
             Origin::Topic { .. } => None,
-            Origin::Pattern { filled, .. } => Some((source, filled)),
+            Origin::Pattern { filled, .. } => Some((source, &**filled)),
         })
     }
 }

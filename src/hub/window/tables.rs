@@ -8,18 +8,13 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    group::{Group, Origin, Source},
+    group::{Group, GroupList, Origin, Source},
     keys::{PatternKey, TopicKey},
     pattern_index::PatternIndex,
     record::{Record, Seq},
     slab::Slab,
 };
-use crate::hub::{
-    ids::Tag,
-    pattern::Pattern,
-    selection::TopicSet,
-    topic::Topic,
-};
+use crate::hub::{ids::Tag, pattern::Pattern, selection::TopicSet, topic::Topic};
 
 /// The topics that have records or are named by a reader.
 #[derive(Default)]
@@ -55,7 +50,7 @@ pub(super) struct TopicState {
     /// The current record of each publication key.
     pub(super) keys: BTreeMap<Arc<str>, Arc<Record>>,
     /// The groups that name it, by their numbers. It exists at least as long as it has some.
-    pub(super) groups: BTreeMap<u64, Arc<Group>>,
+    pub(super) groups: GroupList,
     /// The patterns that match it, in the table of this version. Patterns that were removed since
     /// are skipped. Patterns that were added since are found at its next record.
     pub(super) patterns: Vec<PatternKey>,
@@ -84,7 +79,7 @@ pub(super) struct PatternState {
     /// The records of all topics that match, as readers find them.
     pub(super) source: Arc<Source>,
     /// The groups that select it, by their numbers. It exists as long as it has some.
-    pub(super) groups: BTreeMap<u64, Arc<Group>>,
+    pub(super) groups: GroupList,
     /// How many readers that are about to join keep it. See `Window::reserve_patterns`.
     pub(super) reserved: usize,
 }
@@ -99,13 +94,7 @@ pub(super) struct GroupTable {
 }
 
 impl TopicState {
-    pub(super) fn new(
-        name: Topic,
-        key: TopicKey,
-        tag: Tag,
-        coverage: Seq,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(name: Topic, key: TopicKey, tag: Tag, coverage: Seq, now: Instant) -> Self {
         let origin = Origin::Topic { name: name.clone(), key, tag, covered_from: coverage };
         Self {
             name,
@@ -114,7 +103,7 @@ impl TopicState {
             len: 0,
             bytes: 0,
             keys: BTreeMap::new(),
-            groups: BTreeMap::new(),
+            groups: GroupList::default(),
             patterns: Vec::new(),
             // Earlier than all versions of a table with patterns.
             patterns_version: 0,
@@ -126,7 +115,7 @@ impl TopicState {
     /// Returns about how much memory a topic with records takes without these, in bytes.
     pub(super) const fn cost(name: usize) -> usize {
         // The topic itself, its feed, and its entries in maps and sets.
-        const TOPIC: usize = 512;
+        const TOPIC: usize = 640;
         TOPIC + name
     }
 
@@ -159,11 +148,12 @@ impl PatternTable {
             }
         };
         self.by_key.entry(key).or_insert_with(|| {
-            let filled = tokio::sync::OnceCell::new();
+            let filled = Box::default();
             let pattern = pattern.clone();
-            let origin = Origin::Pattern { pattern, key, since: head, trimmed: AtomicU64::new(0), filled };
+            let origin =
+                Origin::Pattern { pattern, key, since: head, trimmed: AtomicU64::new(0), filled };
             let source = Arc::new(Source::new(origin, head));
-            PatternState { source, groups: BTreeMap::new(), reserved: 0 }
+            PatternState { source, groups: GroupList::default(), reserved: 0 }
         })
     }
 
