@@ -92,7 +92,7 @@ async fn a_browser_that_has_everything_is_told_to_stay_away() {
     assert_eq!(status("job", last.as_str()).await, 204);
     assert_eq!(status("job", &hub.position().as_str().replace('*', "%2A")).await, 204);
     assert_eq!(status("job", first.as_str()).await, 200);
-    // A gap is to be told, and another topic may go on.
+    // There is a gap to report, and another topic may go on.
     assert_eq!(status("job", "nonsense").await, 200);
     assert_eq!(status("job+open", last.as_str()).await, 200);
     assert_eq!(hub.stats().readers, 0);

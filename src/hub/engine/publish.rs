@@ -55,7 +55,7 @@ async fn append_until(
     deadline: Instant,
 ) -> Result<Vec<Position>, BackendError> {
     let mut backoff = Backoff::new();
-    // Once an answer was lost, the entries may be in the log, whatever later attempts say.
+    // Once an answer was lost, the entries may be in the log, also if later attempts fail.
     let mut is_unknown = false;
     loop {
         let attempt = engine.backend.clone().append_all(entries.clone());

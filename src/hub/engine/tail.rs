@@ -23,7 +23,7 @@ use crate::{
 /// How many entries are appended to the window in one step.
 const ENTRIES_PER_STEP: usize = 256;
 
-/// Asks the backend for its bounds, and makes the log if there is none.
+/// Asks the backend for the bounds of its log, which it makes if needed.
 pub(in crate::hub) async fn open(engine: &Engine) -> Result<Bounds, BackendError> {
     engine.backend.clone().get_bounds().await
 }
@@ -53,7 +53,7 @@ impl Follower<'_> {
         loop {
             let failed = self.follow_from(&mut at, upto, &mut ready, &mut backoff).await;
             if failed.fault() == Fault::Lost {
-                // The readers cannot be given what was lost, and are told so.
+                // All readers get a gap.
                 at = self.begin_again().await;
             } else {
                 backoff.wait().await;

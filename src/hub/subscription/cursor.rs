@@ -168,8 +168,8 @@ impl Cursor {
         ReadLimit { records, too_old: node.too_old() }
     }
 
-    /// Returns whether [`next_step`](Self::next_step) would be to wait at this head, as far as a few
-    /// loads tell.
+    /// Returns whether [`next_step`](Self::next_step) would be to wait at this head. `false` is not
+    /// certain.
     #[inline]
     pub(super) fn is_idle_at(&self, head: Seq) -> bool {
         let Progress { at, counted, .. } = self.progress;

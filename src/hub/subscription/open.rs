@@ -80,7 +80,7 @@ pub(super) async fn open(
     Ok(reader)
 }
 
-/// Reads the first of what the window does not have from the backend, and corrects how the reader has
+/// Reads the entries that the window does not have from the backend, and corrects how the reader has
 /// started.
 async fn ask_engine(reader: &mut ReaderHandle, engine: Arc<Engine>, start: StartAt) {
     let node = reader.node().clone();

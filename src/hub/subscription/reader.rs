@@ -419,7 +419,7 @@ impl ReaderHandle {
         self.replay = Some(Box::new(replay));
     }
 
-    /// Returns the next of what is read from the backend.
+    /// Returns the next step of a replay.
     fn poll_replay(&mut self, cx: &mut Context<'_>) -> Poll<ReplayStep> {
         // The waker is also stored for `Hub::disconnect`, before the backend may keep it waiting.
         if self.poll_revoked(cx) {
@@ -452,7 +452,7 @@ impl ReaderHandle {
         }
     }
 
-    /// Returns a chunk of what is read from the backend.
+    /// Returns a chunk of a replay.
     fn poll_replayed_chunk(
         &mut self,
         is_state: bool,

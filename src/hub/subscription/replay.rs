@@ -76,7 +76,7 @@ impl Replay {
         Self { records: state.into_iter(), is_state: true, ..replay }
     }
 
-    /// Returns the next of what the replay gives.
+    /// Returns the next record, gap or end.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Replayed> {
         loop {
             if let Some(record) = self.records.next() {

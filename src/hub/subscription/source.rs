@@ -91,7 +91,7 @@ impl SubscriptionSource {
         }
     }
 
-    /// Returns the next of what the reader delivers.
+    /// Returns the next delivery of the reader.
     // Not inlined, so that a poll of a reader that waits is short.
     #[inline(never)]
     fn poll_reader(&mut self, cx: &mut Context<'_>) -> Polled {

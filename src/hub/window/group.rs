@@ -84,7 +84,7 @@ pub(in crate::hub) struct Armed {
     /// The first group.
     one: Option<(Arc<Group>, u32)>,
     /// The others, by the number of the group.
-    more: Option<Box<BTreeMap<u64, (Arc<Group>, u32)>>>,
+    more: BTreeMap<u64, (Arc<Group>, u32)>,
 }
 
 /// The groups that select a topic or pattern. Most have one, which needs no map.
@@ -93,7 +93,7 @@ pub(super) struct GroupList {
     /// The first group.
     one: Option<Arc<Group>>,
     /// The others, by their numbers.
-    more: Option<Box<BTreeMap<u64, Arc<Group>>>>,
+    more: BTreeMap<u64, Arc<Group>>,
 }
 
 /// All readers of the same topics and patterns. It exists while it has readers.
@@ -201,8 +201,7 @@ impl Armed {
         match self.one {
             None => self.one = Some((group.clone(), index)),
             Some(_) => {
-                let more = self.more.get_or_insert_default();
-                more.insert(group.number, (group.clone(), index));
+                self.more.insert(group.number, (group.clone(), index));
             }
         }
     }
@@ -211,12 +210,11 @@ impl Armed {
         if self.one.as_ref().is_some_and(|(one, _)| one.number == group.number) {
             return self.one.take().map(|(group, _)| group);
         }
-        let removed = self.more.as_mut()?.remove(&group.number);
-        removed.map(|(group, _)| group)
+        self.more.remove(&group.number).map(|(group, _)| group)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.one.is_none() && self.more.is_none()
+        self.one.is_none() && self.more.is_empty()
     }
 
     /// Wakes the readers of all groups that wait, and returns how many these were. Called without
@@ -228,8 +226,7 @@ impl Armed {
     ) -> usize {
         let Self { one, more } = self;
         let mut woken = 0;
-        let more = more.into_iter().flat_map(|more| more.into_values());
-        for (group, index) in one.into_iter().chain(more) {
+        for (group, index) in one.into_iter().chain(more.into_values()) {
             woken += group.wake_waiting(Some(index), wakers, &wake);
         }
         woken
@@ -245,7 +242,7 @@ impl GroupList {
         match self.one {
             None => self.one = Some(group.clone()),
             Some(_) => {
-                self.more.get_or_insert_default().insert(group.number, group.clone());
+                self.more.insert(group.number, group.clone());
             }
         }
     }
@@ -253,23 +250,17 @@ impl GroupList {
     /// Removes a group, which is in the list.
     pub(super) fn remove(&mut self, group: &Group) {
         let is_one = self.one.as_ref().is_some_and(|one| one.number == group.number);
-        let Some(more) = &mut self.more else {
-            self.one.take_if(|_| is_one);
-            return;
-        };
         if is_one {
-            self.one = more.pop_first().map(|(_, group)| group);
+            self.one = self.more.pop_first().map(|(_, group)| group);
         } else {
-            more.remove(&group.number);
+            self.more.remove(&group.number);
         }
-        self.more.take_if(|more| more.is_empty());
     }
 
     /// Returns the groups from a number on. The first group comes if the number is 0.
     pub(super) fn from(&self, number: u64) -> impl Iterator<Item = &Arc<Group>> {
         let one = self.one.iter().filter(move |_| number == 0);
-        let more = self.more.iter().flat_map(move |more| more.range(number..));
-        one.chain(more.map(|(_, group)| group))
+        one.chain(self.more.range(number..).map(|(_, group)| group))
     }
 }
 
@@ -361,7 +352,7 @@ impl Group {
     }
 
     /// Returns whether a reader that has read everything up to the head has nothing to do but to
-    /// wait, as far as a few loads tell. `superseded` is how many records it knows to be superseded.
+    /// wait. `false` is not certain. `superseded` is how many records it knows to be superseded.
     #[inline]
     pub(in crate::hub) fn is_quiet(&self, head: Seq, superseded: u64) -> bool {
         let [source] = &*self.sources else { return false };

@@ -1,4 +1,4 @@
-//! Counts, in tests, what is visited under one hold of the window's lock. Otherwise it does nothing.
+//! In tests, counts the visits under one hold of the window's lock. Otherwise it does nothing.
 
 #[cfg(test)]
 use std::cell::Cell;
