@@ -149,7 +149,7 @@
 //! By default the log is in the memory of this process. A [`Backend`](backend::Backend) keeps it in
 //! another place. Each node follows the whole log and serves its readers from memory, so the nodes
 //! that share a log are one hub: an event that is published on one of them reaches the readers of
-//! all, and a reader resumes on any of them. See [`backend`].
+//! all, and a reader resumes on any of them. See [`HubBuilder::open`] and [`backend`].
 
 pub mod backend;
 mod builder;
