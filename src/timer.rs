@@ -62,7 +62,8 @@ impl LazyTimer {
                     Handle::try_current().ok()?;
                     // It panics in a runtime whose timer is not enabled, and tokio has no way to
                     // ask first.
-                    let sleep = catch_panic("the timer", || Box::pin(sleep_until(deadline))).ok()?;
+                    let sleep =
+                        catch_panic("the timer", || Box::pin(sleep_until(deadline))).ok()?;
                     none.insert(sleep)
                 }
             };

@@ -99,8 +99,7 @@ async fn a_body_can_be_read_in_a_test_without_a_server_and_with_time_paused() {
 
 #[test]
 fn a_body_that_waits_may_be_polled_in_another_runtime_after_its_first_has_ended() {
-    let runtime =
-        || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let every = KeepAlive::every(Duration::from_millis(20));
     let mut body = EventBody::new(|_| pending()).keep_alive(every);
     for _ in 0..3 {

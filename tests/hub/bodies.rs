@@ -6,7 +6,7 @@ use http::{Request, StatusCode};
 use http_body::Body;
 use tower_sse::{Event, EventParser, Farewell, Hub, Refusal, Shutdown};
 
-use super::{call, get, ready_bytes, topics, subscribe};
+use super::{call, get, ready_bytes, subscribe, topics};
 
 #[tokio::test]
 async fn a_handler_has_limits_refusals_and_a_shutdown() {

@@ -7,7 +7,7 @@ use tower_sse::{
     hub::{History, Selection},
 };
 
-use super::{ready, topics, resume, subscribe};
+use super::{ready, resume, subscribe, topics};
 
 #[tokio::test(start_paused = true)]
 async fn the_history_is_bounded_by_events_bytes_and_age_and_the_oldest_go_first() {

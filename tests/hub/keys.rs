@@ -6,7 +6,7 @@ use tower_sse::{
     hub::{History, Lagging, Publication, Resumption},
 };
 
-use super::{data, ready, ready_bytes, topics, resume, subscribe};
+use super::{data, ready, ready_bytes, resume, subscribe, topics};
 
 async fn keyed(hub: &Hub, keys: std::ops::Range<usize>, data: &str) {
     for key in keys {

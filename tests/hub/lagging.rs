@@ -10,7 +10,7 @@ use tower_sse::{
     hub::{History, Lagging, Publication, Selection},
 };
 
-use super::{ready, ready_bytes, topics, resume, subscribe};
+use super::{ready, ready_bytes, resume, subscribe, topics};
 
 #[tokio::test]
 async fn a_reader_that_lags_is_evicted_or_skips() {

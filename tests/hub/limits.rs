@@ -34,7 +34,8 @@ async fn a_subscription_has_at_most_1024_topics_and_64_patterns_by_default() {
 
 #[tokio::test]
 async fn the_limits_are_settings_and_a_handler_refuses_with_400() {
-    let hub = Hub::builder().max_topics_per_subscription(2).max_patterns_per_subscription(1).build();
+    let hub =
+        Hub::builder().max_topics_per_subscription(2).max_patterns_per_subscription(1).build();
     drop(subscribe(&hub, names(2).patterns(["p"]).unwrap()));
     assert!(poll_to_end(hub.subscribe(names(3))).unwrap_err().is_too_many_topics());
     assert!(poll_to_end(hub.subscribe(some_patterns(2))).unwrap_err().is_too_many_patterns());

@@ -31,9 +31,7 @@ use http_body::Body;
 use tower::ServiceExt;
 use tower_sse::{
     Event, EventBody, EventId, Hub,
-    hub::{
-        Entry, GapReason, HubHandler, Publication, Resumption, Selection, Subscription, Topic,
-    },
+    hub::{Entry, GapReason, HubHandler, Publication, Resumption, Selection, Subscription, Topic},
 };
 
 use self::support::waker::Woken;

@@ -23,8 +23,6 @@ const PATTERNS: [&str; 5] = ["a.*", "a.>", ">", "*.x", "b"];
 
 pub(crate) const KEYS: [&str; 3] = ["k", "l", "m"];
 
-
-
 thread_local! {
     /// A runtime whose clock only moves when a test moves it. Entering it does not limit how much
     /// a future may do at a time, as the runtime does for its tasks.
@@ -653,7 +651,10 @@ impl World {
         match (ids, expected) {
             (Err(error), Some(index)) => {
                 assert!(error.is_finished());
-                assert_eq!((error.index(), error.into_publications().len()), (index, several.len()));
+                assert_eq!(
+                    (error.index(), error.into_publications().len()),
+                    (index, several.len())
+                );
             }
             (Ok(ids), None) => {
                 for (draft, id) in several.iter().zip(ids) {
@@ -824,8 +825,8 @@ impl World {
         match subscription.resumption() {
             Resumption::Complete => {
                 // If the topic was removed, a pattern may have matched it.
-                let may_be_gone = !patterns.is_empty()
-                    && event.is_some_and(|it| it.fate == Fate::Trimmed);
+                let may_be_gone =
+                    !patterns.is_empty() && event.is_some_and(|it| it.fate == Fate::Trimmed);
                 assert!(lost == 0 && (!foreign || may_be_gone), "lost {lost}, {foreign}");
             }
             Resumption::Gap(gap) => {

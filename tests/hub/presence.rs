@@ -1,4 +1,4 @@
-//! The hooks of the first and the last reader do not keep a caller for what others do.
+//! The hooks of the first and the last reader do not keep a caller for the changes of others.
 
 use std::{
     cell::Cell,

@@ -7,7 +7,7 @@ use tower_sse::{
     hub::{History, Publication, Selection},
 };
 
-use super::{ready, ready_bytes, topics, subscribe};
+use super::{ready, ready_bytes, subscribe, topics};
 
 #[tokio::test]
 async fn readers_get_the_order_of_publication_over_all_their_topics() {

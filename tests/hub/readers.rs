@@ -10,7 +10,7 @@ use std::{
 
 use tower_sse::{EndReason, Hub, hub::Selection};
 
-use super::{call, get, ready, ready_bytes, topics, subscribe};
+use super::{call, get, ready, ready_bytes, subscribe, topics};
 
 struct Panics;
 

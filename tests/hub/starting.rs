@@ -81,7 +81,8 @@ async fn the_newest_events_of_each_topic_come_in_order_with_ids_and_without_a_ga
         assert!(text.starts_with("id: ") && text.ends_with("data: live\n\n"), "{text}");
         let again = resume(&hub, selected.clone(), last_id(&text));
         assert_eq!(*again.resumption(), Resumption::Complete);
-        let text = ready_bytes(&mut subscribe(&hub, selected.last(0)).into_body().without_greeting());
+        let text =
+            ready_bytes(&mut subscribe(&hub, selected.last(0)).into_body().without_greeting());
         assert!(text.starts_with("id: ") && text.matches('\n').count() == 2, "{text}");
     }
 }

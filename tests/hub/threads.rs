@@ -120,11 +120,7 @@ fn any_start(random: u64) -> Selection {
 }
 
 /// Reads on after a gap until each publisher was seen again. After that, no event may be missing.
-async fn settle(
-    subscription: &mut Subscription,
-    mut seen: Seen,
-    at: &mut Option<String>,
-) -> Seen {
+async fn settle(subscription: &mut Subscription, mut seen: Seen, at: &mut Option<String>) -> Seen {
     let mut fresh = [false; PUBLISHERS];
     while fresh.contains(&false) {
         let next = tokio::time::timeout(Duration::from_millis(200), subscription.next());
@@ -181,7 +177,12 @@ async fn read_bodies(hub: Hub, stop: Arc<AtomicBool>, read: Arc<AtomicU64>, numb
 }
 
 /// Reads topics from their start to their end: all events of each, or a gap.
-async fn read_jobs(hub: Hub, stop: Arc<AtomicBool>, jobs: Arc<Mutex<String>>, ended: Arc<AtomicU64>) {
+async fn read_jobs(
+    hub: Hub,
+    stop: Arc<AtomicBool>,
+    jobs: Arc<Mutex<String>>,
+    ended: Arc<AtomicU64>,
+) {
     while !stop.load(Relaxed) {
         let job = jobs.lock().unwrap().clone();
         let selection = Selection::new([job]).unwrap().from_start();

@@ -12,7 +12,8 @@ use tower_sse::{
 };
 
 use super::{
-    data, patterns, poll_ready, poll_to_end, publish, publish_numbers, resume, subscribe, support::waker::Woken,
+    data, patterns, poll_ready, poll_to_end, publish, publish_numbers, resume, subscribe,
+    support::waker::Woken,
 };
 
 /// Polls until the first event, and returns how often the thread was given back before.

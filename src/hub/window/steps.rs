@@ -1,13 +1,14 @@
-//! Counts, in tests, what is visited under one hold of the window's lock. Otherwise it does nothing.
+//! Counts the visits under one hold of the window's lock, in tests. In other builds the calls are
+//! empty.
 
 #[cfg(test)]
 use std::cell::Cell;
 
 #[cfg(test)]
 thread_local! {
-    /// What was visited since this thread took the lock last.
+    /// The visits since this thread took the lock last.
     static VISITED: Cell<usize> = const { Cell::new(0) };
-    /// The most that was visited under one hold.
+    /// The most visits under one hold.
     static MOST: Cell<usize> = const { Cell::new(0) };
 }
 

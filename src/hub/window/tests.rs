@@ -1,4 +1,4 @@
-//! What is visited under one hold of the lock stays bounded, however many topics, readers, patterns
+//! The work under one hold of the lock stays bounded, however many topics, readers, patterns
 //! and records there are. Counted, not timed.
 
 use std::{
@@ -10,9 +10,7 @@ use super::{
     limits::MAX_STEPS,
     steps::{start_hold, take_most},
 };
-use crate::hub::{
-    Hub, History, Lagging, Publication, Selection, Subscription,
-};
+use crate::hub::{History, Hub, Lagging, Publication, Selection, Subscription};
 
 const TOPICS: usize = 100_000;
 const READERS: usize = 50_000;
@@ -98,9 +96,10 @@ fn no_hold_of_the_lock_visits_more_for_many_topics_readers_patterns_and_records(
     bounded("resume", 8, || drop(poll_to_end(hub.resume(user(7), &start))));
     bounded("resume with a gap", 64, || drop(poll_to_end(hub.resume(user(TOPICS), "nonsense"))));
     bounded("publish to one", 8, || publish(&hub, "user.7"));
-    assert_eq!(bounded("publish to all", 8, || {
-        poll_to_end(hub.publish("global", "x")).unwrap().woken
-    }), READERS - 1);
+    assert_eq!(
+        bounded("publish to all", 8, || { poll_to_end(hub.publish("global", "x")).unwrap().woken }),
+        READERS - 1
+    );
     bounded("read", 8, || assert_eq!(readers.iter_mut().map(read).sum::<usize>(), READERS + 1));
     bounded("readers of a topic", MAX_STEPS, || assert_eq!(hub.readers("global"), Ok(READERS)));
     bounded("sessions", MAX_STEPS, || assert!(hub.sessions(|_| Some(())).is_empty()));
@@ -111,9 +110,8 @@ fn no_hold_of_the_lock_visits_more_for_many_topics_readers_patterns_and_records(
     bounded("publish with patterns", most, || publish(&hub, "user.7"));
     bounded("publish on a new topic", most, || publish(&hub, "user.7.b"));
     assert_eq!(bounded("read by patterns", most, || read(&mut many)), 2);
-    let opened = bounded("patterns from the start", most, || {
-        subscribe(&hub, many_patterns().from_start())
-    });
+    let opened =
+        bounded("patterns from the start", most, || subscribe(&hub, many_patterns().from_start()));
     assert_eq!(read(&mut { opened }), TOPICS + 3);
     bounded("resume with patterns", most, || {
         drop(poll_to_end(hub.resume(many_patterns(), "nonsense")));
