@@ -94,6 +94,12 @@ impl<T> Acceptor<T> {
         self.limits.set_retry_after(delay);
     }
 
+    /// Refuses a request that may succeed later, as the limits on streams do. `by` names the limit.
+    #[cfg(feature = "hub")]
+    pub(crate) fn refuse_for_now(&self, headers: &HeaderMap, by: &'static str) -> Refusal {
+        self.limits.refuse_for_now(headers, by)
+    }
+
     pub(crate) fn options_mut(&mut self) -> &mut BodyOptions {
         Arc::make_mut(&mut self.options)
     }

@@ -54,6 +54,12 @@ impl StreamLimits {
         self.retry_after = delay;
     }
 
+    /// Refuses a request because a limit of the hub is reached.
+    #[cfg(feature = "hub")]
+    pub(super) fn refuse_for_now(&self, headers: &HeaderMap, by: &'static str) -> Refusal {
+        refuse(headers, StatusCode::SERVICE_UNAVAILABLE, self.retry_after, by)
+    }
+
     /// Takes the permits of a request before `on_connect` runs. Refuses it if a limit is reached or
     /// the shutdown has started.
     pub(super) fn try_acquire(

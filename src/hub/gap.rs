@@ -17,6 +17,10 @@ pub struct Gap {
 }
 
 /// Why events may be missing.
+///
+/// If the last event ID is useless, for all reasons but [`Trimmed`](Self::Trimmed), a reader whose
+/// selection has [`with_state`](super::Selection::with_state) or [`last`](super::Selection::last)
+/// continues with the state or the newest events instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapReason {
@@ -112,6 +116,9 @@ impl fmt::Display for Lagged {
 impl Error for Lagged {}
 
 /// What happens to a reader that falls behind: events it has not read are removed from the history.
+///
+/// A reader that has only missed events older than [`max_age`](super::History::max_age) is told of the
+/// gap and continues, with both settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Lagging {

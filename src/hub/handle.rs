@@ -145,6 +145,10 @@ impl Hub {
     /// They are published in this order, with no other event between them. Each reader is woken
     /// once.
     ///
+    /// More than 256 events are appended in several steps. Readers see all of them at once, but a
+    /// subscription by a new pattern that starts between two steps may begin in the middle of them.
+    /// Other publishers wait until all are appended, about half a microsecond for each event.
+    ///
     /// # Errors
     ///
     /// As [`publish`](Self::publish). The error has the index of the rejected publication, and
@@ -231,9 +235,11 @@ impl Hub {
 
     /// Ends a topic, for example the output of a job, with a last event or without one.
     ///
-    /// Readers receive everything, and then their streams end, if all of their topics have ended.
-    /// A reader that comes later receives what it asks for, and ends as well. A browser that
-    /// reconnects although it has everything gets a 204, after which it stays away.
+    /// The stream of a reader ends when all of its topics have ended and it has received everything.
+    /// A stream of several topics goes on until the last of them ends, and a stream with a pattern
+    /// does not end. So give a job's stream its own topic only. A reader that comes later receives
+    /// what it asks for, and ends as well. A browser that reconnects although it has everything gets
+    /// a 204, after which it stays away.
     ///
     /// Nothing can be published on a topic that has ended. It is forgotten with its last event,
     /// which the bounds of the history or
@@ -542,6 +548,24 @@ impl Hub {
             readers += new.map(|group| group.len()).sum::<usize>();
         }
         Ok(readers)
+    }
+
+    /// Returns whether a topic has [ended](Self::finish). It has not if it does not exist any more:
+    /// its name is free then.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidTopic`] if the topic is invalid.
+    pub fn is_finished<T>(&self, topic: T) -> Result<bool, InvalidTopic>
+    where
+        T: TryInto<Topic>,
+        T::Error: Into<InvalidTopic>,
+    {
+        let topic = topic.try_into().map_err(Into::into)?;
+        let mut window = self.node().lock();
+        // The topic's time to live may be over.
+        window.maintain(Instant::now());
+        Ok(window.is_finished(&topic))
     }
 
     /// Returns a snapshot of the hub's state.

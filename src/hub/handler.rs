@@ -6,7 +6,6 @@ use std::{
     future::Future,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use http::{Request, Response};
@@ -18,9 +17,6 @@ use crate::{
     body::{BodyOptions, EventBody, body_settings},
     connect::{Accept, Connect, Refusal},
 };
-
-/// When a client whose hub is full should come back.
-const RETRY_WHEN_FULL: Duration = Duration::from_secs(10);
 
 /// A service that answers each request with an event stream of topics, made by
 /// [`Hub::handler`].
@@ -53,7 +49,8 @@ impl Hub {
     ///
     /// If all topics of a request have [ended](Self::finish), and nothing is left to send, the answer
     /// is a 204: a browser then does not reconnect. A selection that exceeds a limit of the hub is
-    /// refused with status 400.
+    /// refused with status 400. While the hub is [full](super::SubscribeError::is_full), clients are
+    /// refused as they are at [`max_streams`](HubHandler::max_streams).
     ///
     /// `on_connect` selects the topics of a request, by [`accept().topics(…)`](Accept::topics) or
     /// [`accept().subscribe(…)`](Accept::subscribe). A request with a last event ID resumes after
@@ -116,12 +113,15 @@ impl MakeStream<(), Selection> for HubHandlerConfig {
     ) -> Result<EventBody, Refusal> {
         let Admitted { request, last_event_id, accepted, options, target, .. } = admitted;
         let last = last_event_id.map(|id| id.as_str().to_owned());
+        let headers = request.headers;
         let session = Arc::new(request.extensions);
         match self.hub.source(target, last, session) {
             Ok(Some(source)) => Ok(EventBody::with_source(options, accepted, source)),
             // Nothing will ever come. A browser stays away after a 204.
             Ok(None) => Err(Refusal::stop()),
-            Err(error) if error.is_full() => Err(Refusal::retry_later(RETRY_WHEN_FULL)),
+            Err(error) if error.is_full() => {
+                Err(self.acceptor.refuse_for_now(&headers, "max_named_topics"))
+            }
             Err(error) => Err(Refusal::bad_request(error)),
         }
     }

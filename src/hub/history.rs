@@ -6,8 +6,8 @@ use std::time::Duration;
 /// exceeded, the oldest events are removed first.
 ///
 /// Retained events serve reconnecting readers, slow readers, and the state of keys. A reader that
-/// has not read an event before it is removed [lags](super::Lagging). A key whose entry is removed
-/// is no longer part of the state.
+/// has not read an event before it is removed by a bound in events or bytes
+/// [lags](super::Lagging). A key whose entry is removed is no longer part of the state.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,9 +50,12 @@ impl History {
 
     /// Retains events for this long. Defaults to no limit.
     ///
-    /// Expired events are removed by the next publish, subscribe, read or
-    /// [`Hub::stats`](super::Hub::stats) call, at most 4,096 by each. Until it is removed, an
-    /// expired event may still be delivered.
+    /// Expired events are not delivered to anyone, whether they have been removed or not. They are
+    /// removed by the next publish, subscribe or [`Hub::stats`](super::Hub::stats) call, some hundred
+    /// by each.
+    ///
+    /// A reader that has not read expired events is told of one gap for all of them. It is not
+    /// evicted for that, and continues with the oldest event that has not expired.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.age = Some(age);
         self

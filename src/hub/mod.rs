@@ -103,7 +103,7 @@
 //! | bound | a reader that has not read the event |
 //! |---|---|
 //! | [`Publication::ttl`], of one event | gets no gap, since the event has lost its meaning |
-//! | [`History::max_age`], of all events | [lags](Lagging); when it resumes, it gets one gap for all of them |
+//! | [`History::max_age`], of all events | gets one gap for all of them, and continues, also with [`Lagging::Evict`] |
 //! | [`HubBuilder::idle_ttl`] and [`finished_ttl`](HubBuilder::finished_ttl), of a topic after its last event or its end | the same |
 //!
 //! # The end of a topic

@@ -23,8 +23,8 @@ use super::{
     subscribe_error::SubscribeError,
     topic::Topic,
     window::{
-        Armed, ChunkCache, Counters, Draft, Group, ReaderKey, Record, Wakes, Window, WindowBounds,
-        start_hold,
+        Armed, ChunkCache, Counters, Draft, Group, ReaderKey, Record, TooManyNamedTopics, Wakes,
+        Window, WindowBounds, start_hold,
     },
 };
 use crate::{
@@ -129,6 +129,7 @@ impl Node {
     pub(super) fn lock(&self) -> WindowGuard<'_> {
         // No application code runs under this lock, so nothing panics there. Poison is ignored.
         let guard = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        start_hold();
         #[cfg(tower_sse_hold)]
         let guard = WindowGuard::new(guard);
         start_hold();
@@ -323,6 +324,26 @@ impl Node {
         }
     }
 
+    /// Adds a reader that reads a selection. With many patterns, that takes several steps.
+    pub(super) fn join(&self, set: TopicSet) -> Result<(Arc<Group>, ReaderKey), TooManyNamedTopics> {
+        let hash = self.hash(&set);
+        let now = Instant::now();
+        let set = Arc::new(set);
+        let mut reserved = Vec::new();
+        for patterns in Window::first_patterns(&set) {
+            self.lock().reserve_patterns(patterns, &mut reserved);
+        }
+        let joined = {
+            let mut window = self.lock();
+            window.maintain(now);
+            window.join(&set, hash, &reserved, now)
+        };
+        for sources in reserved.chunks(MAX_APPENDS) {
+            self.lock().release_patterns(sources);
+        }
+        joined
+    }
+
     /// Removes a reader.
     pub(super) fn leave(self: &Arc<Self>, group: &Arc<Group>, reader: ReaderKey) {
         if let Some(_gone) = group.remove_unless_last(reader) {
@@ -330,10 +351,18 @@ impl Node {
             return;
         }
         // Dropped after the lock is released: it holds application values.
-        let _gone = {
+        let (has_more, _gone) = {
             let mut window = self.lock();
             window.leave(group, reader)
         };
+        let mut step = has_more.then_some(1);
+        while let Some(this) = step {
+            let (next, _gone) = {
+                let mut window = self.lock();
+                window.leave_sources(group, this)
+            };
+            step = next;
+        }
         self.run_presence_hooks();
     }
 

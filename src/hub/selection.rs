@@ -136,7 +136,9 @@ impl Selection {
 
     /// Starts a new subscription with the newest `number` events of each topic, for example the last
     /// messages of a chat. They come in the order of publication, with their IDs, and no gap is
-    /// reported. A resumed subscription continues after its last event ID, as usual.
+    /// reported. A resumed subscription continues after its last event ID, as usual. If that is
+    /// useless, because it belongs to another hub or to other topics, it receives the gap and then
+    /// the newest events.
     #[must_use]
     pub fn last(mut self, number: usize) -> Self {
         self.start = StartAt::Last(number);

@@ -6,7 +6,9 @@ use super::window::TooManyNamedTopics;
 
 /// The error of a subscription that selects more than the hub allows.
 ///
-/// In a handler it becomes a refusal with status 400, or 503 if the hub is full.
+/// In a handler it becomes a refusal with status 400. If the hub is full, it becomes a 503 with
+/// `Retry-After`, and a browser is asked to reconnect later: see
+/// [`HubHandler::retry_after`](super::HubHandler::retry_after).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscribeError {
     /// Which limit is exceeded.

@@ -1,8 +1,11 @@
 //! Readers that are too slow for the length of the history.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use tower_sse::{
@@ -114,4 +117,87 @@ async fn a_reader_with_much_to_read_lets_other_tasks_run() {
         read += 1;
     }
     assert!(read < 5000, "{read}");
+}
+
+/// Two readers that have read nothing of four events, which expire, and then get a fifth event.
+async fn readers_of_expired_events(
+    lagging: Lagging,
+    max_events: usize,
+    is_removed: bool,
+) -> (Hub, Vec<String>, String) {
+    let age = Duration::from_secs(10);
+    let history = History::events(max_events).max_age(age);
+    let hub = Hub::builder().history(history).lagging(lagging).build();
+    let mut subscription = subscribe(&hub, topics(&["a"]));
+    let mut body = subscribe(&hub, topics(&["a"])).into_body().without_greeting();
+    ready_bytes(&mut body);
+    for n in 0..4 {
+        hub.publish("a", Event::new(n)).await.unwrap();
+    }
+    tokio::time::advance(age).await;
+    if is_removed {
+        assert_eq!(hub.stats().events, 0);
+    }
+    hub.publish("a", "new").await.unwrap();
+    let (found, text) = (ready(&mut subscription), ready_bytes(&mut body));
+    (hub, found, text)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_has_missed_only_expired_events_gets_one_gap_and_continues() {
+    for lagging in [Lagging::Evict, Lagging::Skip] {
+        // The new event itself removes one of the others, or none.
+        for max_events in [4, 100] {
+            for is_removed in [false, true] {
+                let case = format!("{lagging:?} {max_events} {is_removed}");
+                let (_hub, found, text) =
+                    readers_of_expired_events(lagging, max_events, is_removed).await;
+                assert_eq!(found, ["lagged Some(4)", "new"], "{case}");
+                assert_eq!(text.matches("event: gap\n").count(), 1, "{case}: {text}");
+                assert!(text.ends_with("data: new\n\n"), "{case}: {text}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_with_expired_events_unread_was_not_evicted() {
+    let age = Duration::from_secs(10);
+    let hub = Hub::builder().history(History::events(4).max_age(age)).build();
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    let body = || {
+        let reported = reasons.clone();
+        let mut body = subscribe(&hub, topics(&["a"]))
+            .into_body()
+            .on_disconnect(move |end| reported.lock().unwrap().push(end.reason()));
+        ready_bytes(&mut body);
+        body
+    };
+    let (expired, removed) = (body(), body());
+    hub.publish("a", "x").await.unwrap();
+    tokio::time::advance(age).await;
+    drop(expired);
+    assert_eq!(hub.stats().events, 0);
+    drop(removed);
+    let lags = body();
+    for n in 0..5 {
+        hub.publish("a", Event::new(n)).await.unwrap();
+    }
+    drop(lags);
+    let client_gone = tower_sse::EndReason::ClientGone;
+    let reasons = reasons.lock().unwrap();
+    assert_eq!(*reasons, [client_gone, client_gone, tower_sse::EndReason::Evicted]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_is_too_slow_is_evicted_although_the_history_has_an_age() {
+    let hub = Hub::builder().history(History::events(2).max_age(Duration::from_secs(10))).build();
+    let mut subscription = subscribe(&hub, topics(&["a"]));
+    hub.publish("a", "old").await.unwrap();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(ready(&mut subscription), ["lagged Some(1)"]);
+    for n in 0..3 {
+        hub.publish("a", Event::new(n)).await.unwrap();
+    }
+    assert_eq!(ready(&mut subscription), ["lagged Some(1)", "end"]);
 }

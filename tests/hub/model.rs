@@ -630,7 +630,8 @@ impl World {
     fn publish(&mut self, several: &[Draft]) {
         let now = Instant::now();
         let first = self.model.log.len() + 1;
-        let all = (first..).zip(several).map(|(data, draft)| publication(*draft, data));
+        let all: Vec<_> =
+            (first..).zip(several).map(|(data, draft)| publication(*draft, data)).collect();
         let ended = |model: &Model| several.iter().position(|it| model.ends[it.topic].is_some());
         if ended(&self.model).is_some() {
             // The hub looks whether the topic has expired.
@@ -638,10 +639,12 @@ impl World {
         }
         let expected = ended(&self.model);
         let draft = several[0];
-        let only_key = draft.key.filter(|_| several.len() == 1);
-        let retracted = only_key.filter(|_| draft.is_tombstone && draft.ttl.is_none());
-        let ids = if let Some(key) = retracted {
-            let key = KEYS[key];
+        let is_plain = all.len() == 1 && draft.ttl.is_none();
+        let ids = if is_plain && draft.key.is_none() {
+            let publish = self.hub.publish(TOPICS[draft.topic], Event::new(first));
+            publish.now_or_never().unwrap().map(|published| vec![published.id])
+        } else if is_plain && draft.is_tombstone {
+            let key = KEYS[draft.key.unwrap()];
             let retract = self.hub.retract(TOPICS[draft.topic], key, Event::new(first));
             retract.now_or_never().unwrap().map(|published| vec![published.id])
         } else {

@@ -100,3 +100,29 @@ async fn an_entry_can_be_sent_on_unchanged() {
     let id = hub.publish("a", Event::new("x").with_type("t")).await.unwrap().id;
     assert_eq!(ready_bytes(&mut body), format!("id: {id}\nevent: t\ndata: x\n\n"));
 }
+
+#[tokio::test]
+async fn publishing_without_waiting_keeps_the_order_and_returns_rejected_publications() {
+    let hub = Hub::new();
+    let mut subscription = subscribe(&hub, topics(&["a"]));
+    for n in 0..3 {
+        hub.try_publish(Publication::new("a", Event::new(n))).unwrap();
+    }
+    assert_eq!(ready(&mut subscription), ["0", "1", "2"]);
+    let error = hub.try_publish(Publication::new("a\n", "x")).unwrap_err();
+    assert!(error.is_invalid_topic() && error.into_publications().len() == 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_is_finished_until_its_name_is_free() {
+    let hub = Hub::builder().finished_ttl(Duration::from_secs(10)).build();
+    assert!(!hub.is_finished("job").unwrap());
+    hub.publish("job", "half").await.unwrap();
+    assert!(!hub.is_finished("job").unwrap());
+    hub.finish("job", Event::new("done")).await.unwrap();
+    assert!(hub.is_finished("job").unwrap() && !hub.is_finished("other").unwrap());
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert!(!hub.is_finished("job").unwrap());
+    hub.publish("job", "again").await.unwrap();
+    assert!(hub.is_finished("a\n").is_err());
+}

@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Wake, Waker},
+    time::Duration,
 };
 
 use tower_sse::{EndReason, Hub, hub::Selection};
@@ -149,4 +150,49 @@ async fn a_waker_that_panics_keeps_no_other_reader_from_being_woken() {
     }
     assert_eq!(hub.publish("a", "1").await.unwrap().woken, 3);
     assert_eq!(woken.0.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn the_hook_of_the_first_reader_sees_its_session() {
+    #[derive(Clone)]
+    struct User(u32);
+    let slot: Arc<Mutex<Option<Hub>>> = Arc::default();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (hooked, found) = (slot.clone(), seen.clone());
+    let hub = Hub::builder()
+        .on_first_reader(move |topic| {
+            let hub = hooked.lock().unwrap().clone().unwrap();
+            let users = hub.sessions(|it| it.extensions().get::<User>().map(|user| user.0));
+            found.lock().unwrap().push((topic.to_string(), users));
+        })
+        .build();
+    *slot.lock().unwrap() = Some(hub.clone());
+    let handler = hub
+        .handler(|connect| async move { connect.accept().extension(User(7)).topics(["a"]) });
+    let _response = call(&handler, get("/")).await;
+    assert_eq!(*seen.lock().unwrap(), [("a".to_owned(), vec![7])]);
+    slot.lock().unwrap().take();
+}
+
+#[tokio::test]
+async fn a_full_hub_turns_clients_away_for_now() {
+    let hub = Hub::builder().max_named_topics(1).build();
+    let reader = subscribe(&hub, topics(&["a"]));
+    assert!(hub.subscribe(topics(&["b"])).await.unwrap_err().is_full());
+    let handler = hub
+        .handler(|connect| async move { connect.accept().topics(["b"]) })
+        .retry_after(Duration::from_secs(7)..=Duration::from_secs(7));
+
+    let refused = call(&handler, get("/")).await;
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "7");
+
+    let mut browser = get("/");
+    browser.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
+    let later = call(&handler, browser).await;
+    assert_eq!(later.status(), 200);
+    assert_eq!(ready_bytes(&mut later.into_body()), "retry: 7000\n\nend");
+
+    drop(reader);
+    assert_eq!(call(&handler, get("/")).await.status(), 200);
 }

@@ -165,6 +165,46 @@ async fn keep_alives_update_the_id_of_a_quiet_reader() {
 }
 
 #[tokio::test]
+async fn a_useless_id_gets_the_gap_and_then_the_newest_events() {
+    let hub = Hub::new();
+    let other = hub.publish("other", "x").await.unwrap().id;
+    let mut own = None;
+    for n in 0..5 {
+        own = Some(hub.publish("a.1", Event::new(n)).await.unwrap().id);
+        hub.publish("a.2", Event::new(n + 10)).await.unwrap();
+    }
+    let foreign = Hub::new().publish("a.1", "x").await.unwrap().id;
+    let newest = || topics(&["a.1", "a.2"]).last(2);
+    let by_pattern = || Selection::default().patterns(["a.*"]).unwrap().last(2);
+    for (id, reason) in [
+        (other.as_str(), GapReason::OtherTopic),
+        (foreign.as_str(), GapReason::OtherEpoch),
+        ("nonsense", GapReason::Unknown),
+    ] {
+        for selection in [newest(), by_pattern()] {
+            let mut resumed = resume(&hub, selection.clone(), id);
+            let Resumption::Gap(gap) = resumed.resumption() else { panic!("no gap: {id}") };
+            assert_eq!(gap.reason, reason);
+            assert_eq!(ready(&mut resumed), ["3", "13", "4", "14"], "{reason}");
+
+            let mut body = resume(&hub, selection.clone(), id).into_body().without_greeting();
+            let text = ready_bytes(&mut body);
+            assert!(text.starts_with("event: gap\n"), "{text}");
+            let found = text.lines().filter_map(|it| it.strip_prefix("data: "));
+            assert_eq!(found.skip(1).collect::<Vec<_>>(), ["3", "13", "4", "14"], "{text}");
+            // The client resumes from there without a gap.
+            let mut again = resume(&hub, selection, last_id(&text));
+            assert_eq!(*again.resumption(), Resumption::Complete);
+            assert_eq!(ready(&mut again), [""; 0]);
+        }
+    }
+    // After a useful ID everything is read.
+    let mut resumed = resume(&hub, newest(), own.unwrap());
+    assert_eq!(*resumed.resumption(), Resumption::Complete);
+    assert_eq!(ready(&mut resumed), ["14"]);
+}
+
+#[tokio::test]
 async fn an_id_of_another_topic_is_recognized_whatever_the_number_of_topics() {
     for number in [4096, 4097, 20_000] {
         let hub = Hub::new();

@@ -10,7 +10,9 @@ use crate::hub::{
     backend::Position,
     gap::{Gap, GapReason, Lagging},
     node::Node,
-    window::{Group, Head, ReadLimit, ReadRange, ReaderKey, Record, RecordBatch, Seq, TopicKey},
+    window::{
+        Group, Head, ReadLimit, ReadRange, ReaderKey, Record, RecordBatch, Seq, TopicKey, Window,
+    },
 };
 
 /// A reader's place in the window.
@@ -279,11 +281,20 @@ impl Cursor {
         gone > self.progress.at.max(self.progress.known_gap_end)
     }
 
+    /// Returns whether records that the reader has neither read nor been told of were removed while
+    /// they were young: the reader is too slow for the history. Records that are only too old are no
+    /// lag, since they are not given to any reader.
+    pub(super) fn has_lagged(&self, window: &Window, too_old_until: Seq) -> bool {
+        let lost = self.group.lost_until();
+        lost > window.aged_until().max(too_old_until) && self.has_missed(lost)
+    }
+
     /// Returns the gap that the reader has just fallen into. It is not reported again, and ends the
-    /// reader if the hub evicts.
+    /// reader if the hub evicts and the records were not only too old.
     #[cold]
     fn report_lag(&mut self, node: &Node, gone: Seq, too_old: Option<Instant>) -> Gap {
         let at = self.progress.at;
+        let too_old_until = too_old.map_or(0, |too_old| self.group.too_old_until(too_old));
         // Under the lock, the numbers of published and of retained records belong together.
         let mut window = node.lock();
         window.lagged += 1;
@@ -296,11 +307,12 @@ impl Cursor {
             group.appended().filter(|_| is_exact)?.checked_sub(read)?.checked_sub(kept)
         };
         let missed = missed();
+        let is_evicted = node.lagging == Lagging::Evict && self.has_lagged(&window, too_old_until);
         drop(window);
         let first = group.first_after(at, head, too_old);
         self.progress.known_gap_end = gone;
         self.progress.counted = None;
-        self.is_over = node.lagging == Lagging::Evict;
+        self.is_over = is_evicted;
         new_gap(GapReason::Trimmed, first, missed)
     }
 

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use http::Extensions;
-use tokio::time::Instant;
 
 use super::{
     cursor::{Cursor, Newest, Progress, ReadPhase, new_gap},
@@ -57,9 +56,10 @@ pub(super) async fn open(
     node.check_limits(&selection)?;
     let joined = Joined::new(node, selection.set)?;
     if let Some(session) = session {
-        // `Hub::disconnect` sees the reader from here on.
+        // `Hub::disconnect` sees the reader from here on, and so do the hooks.
         let _none = joined.group.set_session(joined.reader, session);
     }
+    joined.node.run_presence_hooks();
     let parsed = last.map(|last| joined.node.ids().parse(&last));
     if let (Some(engine), Some(position)) = (joined.node.engine(), parsed.and_then(|it| it.position())) {
         // Another node may be ahead of this one.
@@ -111,28 +111,21 @@ async fn ask_engine(reader: &mut ReaderHandle, engine: Arc<Engine>, start: Start
 
 impl Joined {
     fn new(node: Arc<Node>, set: TopicSet) -> Result<Self, SubscribeError> {
-        let hash = node.hash(&set);
-        let now = Instant::now();
-        let joined = {
-            let mut window = node.lock();
-            window.maintain(now);
-            window.join(set, hash, now)
-        };
-        let (group, reader) = joined.map_err(SubscribeError::too_many_named_topics)?;
+        let (group, reader) = node.join(set).map_err(SubscribeError::too_many_named_topics)?;
         // From here on, dropping it removes the reader again.
-        let this = Self { node, group, reader, is_started: false };
-        this.node.run_presence_hooks();
-        Ok(this)
+        Ok(Self { node, group, reader, is_started: false })
     }
 
     /// Returns whether the reader needs records that were published before one of its patterns was
     /// added.
     fn needs_history(&self, last: Option<ParsedId>, start: StartAt) -> bool {
         let Some(last) = last else { return start != StartAt::Now && self.group.lacks(0) };
-        let place = last.position().map(|position| self.node.lock().place_of(position));
-        match place {
-            // An ID that turns out to be of no use is answered with the state.
-            Some(Place::At(at)) if start != StartAt::State => self.group.lacks(at),
+        let window = self.node.lock();
+        match last.position().map(|position| window.place_of(position)) {
+            // A reader with an ID of another topic starts as a new one does.
+            Some(Place::At(at)) if owner_of(&window, &self.group, last, at) != Owner::Other => {
+                self.group.lacks(at)
+            }
             _ => self.group.lacks(0),
         }
     }
@@ -233,18 +226,13 @@ fn resumed(
     head: Head,
     gone: Seq,
 ) -> Start {
-    let owner = |at: Seq| match last {
-        ParsedId::Event(_, tag) => window.owner_of(group, at, tag),
-        ParsedId::ReaderPosition(_, tag) if tag != group.tag => Owner::Other,
-        _ => Owner::Group,
-    };
     let (at, gap) = match last.position().map(|position| (position, window.place_of(position))) {
         None if last == ParsedId::OtherEpoch => (None, Some(GapReason::OtherEpoch)),
         None => (None, Some(GapReason::Unknown)),
         // This hub has not issued such a position, or has lost it.
         Some((_, Place::Ahead | Place::Mismatch)) => (None, Some(GapReason::Unknown)),
         Some((position, Place::At(seq))) => {
-            let reason = match owner(seq) {
+            let reason = match owner_of(window, group, last, seq) {
                 Owner::Other => Some(GapReason::OtherTopic),
                 Owner::Unknown => Some(GapReason::Trimmed),
                 Owner::Group => (gone > seq).then_some(GapReason::Trimmed),
@@ -257,13 +245,21 @@ fn resumed(
     };
     // The client may have none of the events. So it starts as a new one does, if the selection says
     // how: the state, for example, is more useful to it than the history.
-    let is_of_no_use = gap.is_some_and(|reason| reason != GapReason::Trimmed);
-    if is_of_no_use && start == StartAt::State {
-        let phase = ReadPhase::State { at: 0, to: head };
-        return Start { at: head, phase, gap, is_complete: false };
+    let is_useless = gap.is_some_and(|reason| reason != GapReason::Trimmed);
+    if is_useless && matches!(start, StartAt::State | StartAt::Last(_)) {
+        return Start { gap, ..new_start(window, group, start, head) };
     }
     let at = at.unwrap_or_default();
     Start { at, phase: ReadPhase::Live, gap, is_complete: gap.is_none() }
+}
+
+/// Returns whether the client's last event, at this place, belongs to the group.
+fn owner_of(window: &Window, group: &Group, last: ParsedId, at: Seq) -> Owner {
+    match last {
+        ParsedId::Event(_, tag) => window.owner_of(group, at, tag),
+        ParsedId::ReaderPosition(_, tag) if tag != group.tag => Owner::Other,
+        _ => Owner::Group,
+    }
 }
 
 impl Drop for Joined {

@@ -159,11 +159,13 @@ impl ReaderHandle {
         if group.is_cut(self.cursor.reader) {
             return Some(AbortReason::Revoked);
         }
-        let too_old = self.node.too_old().map_or(0, |too_old| group.too_old_until(too_old));
-        let gone = group.lost_until().max(too_old);
-        let has_lagged =
-            self.cursor.is_over || (!self.cursor.is_state() && self.cursor.has_missed(gone));
-        (self.node.lagging == Lagging::Evict && has_lagged).then_some(AbortReason::Evicted)
+        if self.node.lagging != Lagging::Evict {
+            return None;
+        }
+        let too_old_until = self.node.too_old().map_or(0, |too_old| group.too_old_until(too_old));
+        let has_lagged = || self.cursor.has_lagged(&self.node.lock(), too_old_until);
+        let has_missed = || !self.cursor.is_state() && self.cursor.has_missed(group.lost_until());
+        (self.cursor.is_over || (has_missed() && has_lagged())).then_some(AbortReason::Evicted)
     }
 
     /// Returns whether the reader has nothing to read, now and later: all of its topics have ended.

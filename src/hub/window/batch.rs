@@ -54,6 +54,7 @@ pub(in crate::hub) struct RecordBatch {
 /// What a batch has up to a border between segments.
 #[derive(Clone, Copy)]
 struct Border {
+    is_end_of_chunk: bool,
     more: usize,
     bytes: usize,
     end: Seq,
@@ -65,9 +66,14 @@ impl RecordBatch {
         Self { end: after, ..Self::default() }
     }
 
-    /// Remembers that the batch may end here.
-    pub(super) fn set_border(&mut self) {
+    /// Remembers that the batch may end here, at the border of a segment. At the first border at which
+    /// chunks end, it ends if it cannot take all.
+    pub(super) fn set_border(&mut self, is_end_of_chunk: bool) {
+        if self.border.is_some_and(|border| border.is_end_of_chunk) {
+            return;
+        }
         self.border = Some(Border {
+            is_end_of_chunk,
             more: self.more.len(),
             bytes: self.bytes,
             end: self.end,
@@ -77,7 +83,7 @@ impl RecordBatch {
 
     /// Ends the batch at the last border, if there is one within it.
     pub(super) fn cut_at_border(&mut self) {
-        if let Some(Border { more, bytes, end, end_position }) = self.border.take() {
+        if let Some(Border { more, bytes, end, end_position, .. }) = self.border.take() {
             self.more.truncate(more);
             (self.bytes, self.end, self.end_position) = (bytes, end, end_position);
         }

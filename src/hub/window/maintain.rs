@@ -111,6 +111,8 @@ impl Window {
                 return;
             }
             let oldest = oldest.clone();
+            // Set before the record is trimmed, and so before its coverage is raised.
+            self.aged_until = self.aged_until.max(oldest.seq);
             *steps = steps.saturating_sub(self.trim(&oldest));
         }
     }

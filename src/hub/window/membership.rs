@@ -12,7 +12,7 @@ use super::{
     presence::ReaderPresence,
     steps::visit,
 };
-use crate::hub::{selection::TopicSet, topic::Topic};
+use crate::hub::{pattern::Pattern, selection::TopicSet, topic::Topic};
 
 /// The error of a reader that names too many new topics.
 #[derive(Clone, Copy, Debug)]
@@ -21,19 +21,55 @@ pub(in crate::hub) struct TooManyNamedTopics {
     pub(in crate::hub) max: usize,
 }
 
+/// The most patterns that are added in one step, and the most topics and patterns that a group
+/// leaves in one step. A pattern of many segments takes 3 µs.
+const MAX_PATTERNS: usize = 128;
+
 impl Window {
+    /// Returns the first patterns of a selection in steps, each to be
+    /// [reserved](Self::reserve_patterns) on its own. [`join`](Self::join) adds the rest.
+    pub(in crate::hub) fn first_patterns(set: &TopicSet) -> impl Iterator<Item = &[Pattern]> {
+        let patterns = &set.patterns;
+        patterns[..patterns.len().saturating_sub(MAX_PATTERNS)].chunks(MAX_PATTERNS)
+    }
+
+    /// Adds patterns before a reader joins, and keeps them until they are
+    /// [released](Self::release_patterns): with many patterns, joining is not one step.
+    pub(in crate::hub) fn reserve_patterns(
+        &mut self,
+        patterns: &[Pattern],
+        reserved: &mut Vec<Arc<Source>>,
+    ) {
+        for pattern in patterns {
+            let state = self.patterns.get_or_insert(pattern, self.head);
+            state.reserved += 1;
+            reserved.push(state.source.clone());
+        }
+    }
+
+    /// Ends a reservation. Some patterns may have no group, and are removed.
+    pub(in crate::hub) fn release_patterns(&mut self, reserved: &[Arc<Source>]) {
+        for source in reserved {
+            let Origin::Pattern { pattern, key, .. } = &source.origin else { continue };
+            if let Some(state) = self.patterns.by_key.get_mut(key) {
+                state.reserved -= 1;
+            }
+            self.patterns.remove_if_unused(pattern, *key);
+        }
+    }
+
     /// Adds a reader, and its group if it is the first one of its selection. `hash` is a hash of the
-    /// selection.
+    /// selection. `reserved` has the first of its patterns, or none.
     pub(in crate::hub) fn join(
         &mut self,
-        set: TopicSet,
+        set: &Arc<TopicSet>,
         hash: u64,
+        reserved: &[Arc<Source>],
         now: Instant,
     ) -> Result<(Arc<Group>, ReaderKey), TooManyNamedTopics> {
-        let set = Arc::new(set);
         let group = match self.groups.by_set.get(&(hash, set.clone())) {
             Some(group) => group.clone(),
-            None => self.add_group(&set, hash, now)?,
+            None => self.add_group(set, hash, reserved, now)?,
         };
         let reader = group.add_reader();
         self.counters.add_reader();
@@ -44,6 +80,7 @@ impl Window {
         &mut self,
         set: &Arc<TopicSet>,
         hash: u64,
+        reserved: &[Arc<Source>],
         now: Instant,
     ) -> Result<Arc<Group>, TooManyNamedTopics> {
         let max = self.bounds.named_topics;
@@ -56,7 +93,8 @@ impl Window {
             let key = self.topic_or_insert(name, now);
             sources.push(self.topics.by_key[key].source.clone());
         }
-        for pattern in &set.patterns {
+        sources.extend_from_slice(reserved);
+        for pattern in &set.patterns[reserved.len()..] {
             visit(1);
             sources.push(self.patterns.get_or_insert(pattern, self.head).source.clone());
         }
@@ -88,23 +126,36 @@ impl Window {
         Ok(group)
     }
 
-    /// Removes a reader that may be the last one of its group, and then the group. Returns values to
+    /// Removes a reader that may be the last one of its group, and then the group. Returns whether
+    /// the group has [topics and patterns to leave](Self::leave_sources) in more steps, and values to
     /// be dropped after the lock is released.
     pub(in crate::hub) fn leave(
         &mut self,
         group: &Arc<Group>,
         key: ReaderKey,
-    ) -> impl Sized + use<> {
+    ) -> (bool, impl Sized + use<>) {
         self.counters.remove_reader();
         let (is_last, gone) = group.remove_reader(key);
-        (gone, is_last.then(|| self.remove_group(group)))
+        let removed = is_last.then(|| {
+            let in_table = self.groups.by_set.remove(&(group.hash, group.set.clone()));
+            group.disarm();
+            (in_table, self.leave_sources(group, 0))
+        });
+        let has_more = is_last && group.sources.len() > MAX_PATTERNS;
+        (has_more, (gone, removed))
     }
 
-    fn remove_group(&mut self, group: &Arc<Group>) -> impl Sized + use<> {
+    /// Removes a group that has no readers from some of its topics and patterns, in the given step.
+    /// Returns the next step, or `None` after the last, and values to be dropped after the lock is
+    /// released.
+    pub(in crate::hub) fn leave_sources(
+        &mut self,
+        group: &Group,
+        step: usize,
+    ) -> (Option<usize>, impl Sized + use<>) {
         let mut gone: Vec<Arc<Source>> = Vec::new();
-        let in_table = self.groups.by_set.remove(&(group.hash, group.set.clone()));
-        group.disarm();
-        for source in &group.sources {
+        let from = step * MAX_PATTERNS;
+        for source in group.sources.iter().skip(from).take(MAX_PATTERNS) {
             visit(1);
             match &source.origin {
                 Origin::Topic { name, key, .. } => {
@@ -119,16 +170,16 @@ impl Window {
                 Origin::Pattern { pattern, key, .. } => {
                     let Some(state) = self.patterns.by_key.get_mut(key) else { continue };
                     state.groups.remove(&group.number);
-                    if state.groups.is_empty() {
+                    if self.patterns.remove_if_unused(pattern, *key) {
                         // Its feed may be long, so it is dropped without the lock.
                         gone.push(source.clone());
-                        self.patterns.remove(pattern);
                         self.unswept = self.topics.by_key.slots();
                     }
                 }
             }
         }
-        (gone, in_table)
+        let has_more = from + MAX_PATTERNS < group.sources.len();
+        (has_more.then_some(step + 1), gone)
     }
 
     /// Returns some of the groups that select a topic, by its name or by a pattern, after those with

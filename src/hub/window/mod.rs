@@ -126,6 +126,9 @@ pub(super) struct Window {
     unswept: usize,
     /// The slot of the topic table that is looked at next for that.
     next_swept: usize,
+    /// The newest place at which a record was trimmed that was too old by then. All records up to
+    /// it are too old.
+    aged_until: Seq,
     /// The topics that have records or are named by a reader.
     topics: TopicTable,
     /// The topics that readers name.
@@ -213,6 +216,7 @@ impl Window {
             uncounted_until: 0,
             unswept: 0,
             next_swept: 0,
+            aged_until: 0,
             topics: TopicTable::default(),
             named_topics: 0,
             patterns: PatternTable::default(),

@@ -172,8 +172,8 @@ fn visit_aligned(
         }
         match records.border() {
             Border::None => {}
-            Border::Segment => batch.set_border(),
-            Border::Chunk => return false,
+            Border::Segment => batch.set_border(false),
+            Border::Chunk => batch.set_border(true),
         }
     }
     true

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{
     Window,
     keys::TopicKey,
-    record::{Record, RecordKind},
+    record::{Record, RecordKind, Seq},
     steps::visit,
 };
 
@@ -20,6 +20,9 @@ impl Window {
             self.drop_topic_if_unused(record.topic_key);
             return visited;
         }
+        if self.is_aged(record) {
+            self.aged_until = self.aged_until.max(record.seq);
+        }
         let topic = &self.topics.by_key[record.topic_key];
         topic.source.raise_coverage(record.seq);
         for source in self.patterns.sources(&topic.patterns) {
@@ -28,6 +31,19 @@ impl Window {
         let visited = self.remove(record);
         self.drop_topic_if_unused(record.topic_key);
         visited
+    }
+
+    /// Returns whether a record was too old when the newest one was published.
+    fn is_aged(&self, record: &Record) -> bool {
+        self.head_time.zip(self.bounds.max_age()).is_some_and(|(now, max_age)| {
+            now.saturating_duration_since(record.published_at) >= max_age
+        })
+    }
+
+    /// Returns the place up to which records are too old, as far as that was found when they were
+    /// trimmed.
+    pub(in crate::hub) fn aged_until(&self) -> Seq {
+        self.aged_until
     }
 
     /// Removes a record that readers are not told of: a newer record of its key has superseded it,

@@ -85,6 +85,8 @@ pub(super) struct PatternState {
     pub(super) source: Arc<Source>,
     /// The groups that select it, by their numbers. It exists as long as it has some.
     pub(super) groups: BTreeMap<u64, Arc<Group>>,
+    /// How many readers that are about to join keep it. See `Window::reserve_patterns`.
+    pub(super) reserved: usize,
 }
 
 /// The groups of readers.
@@ -160,11 +162,22 @@ impl PatternTable {
             let filled = tokio::sync::OnceCell::new();
             let pattern = pattern.clone();
             let origin = Origin::Pattern { pattern, key, since: head, trimmed: AtomicU64::new(0), filled };
-            PatternState { source: Arc::new(Source::new(origin, head)), groups: BTreeMap::new() }
+            let source = Arc::new(Source::new(origin, head));
+            PatternState { source, groups: BTreeMap::new(), reserved: 0 }
         })
     }
 
-    pub(super) fn remove(&mut self, pattern: &Pattern) {
+    /// Removes a pattern that no group selects and no reader keeps. Returns whether it did.
+    pub(super) fn remove_if_unused(&mut self, pattern: &Pattern, key: PatternKey) -> bool {
+        let is_used = |state: &PatternState| !state.groups.is_empty() || state.reserved > 0;
+        let is_unused = self.by_key.get(&key).is_some_and(|state| !is_used(state));
+        if is_unused {
+            self.remove(pattern);
+        }
+        is_unused
+    }
+
+    fn remove(&mut self, pattern: &Pattern) {
         if let Some(key) = self.index.get(pattern) {
             self.index.remove(pattern);
             self.by_key.remove(&key);
