@@ -35,7 +35,7 @@ async fn a_reader_that_resumes_gets_one_gap_for_all_events_that_are_too_old() {
         publish(&hub, "t", "new");
         for _ in 0..20 {
             text.push_str(&ready_bytes(&mut body));
-            let _ = hub.stats();
+            let _removes_some = hub.stats();
         }
         assert_eq!(text.matches("event: gap").count(), 1, "{text}");
         assert!(text.contains(r#""reason":"trimmed","first":null"#), "{text}");

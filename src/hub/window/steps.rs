@@ -5,9 +5,9 @@ use std::cell::Cell;
 
 #[cfg(test)]
 thread_local! {
-    /// What was visited since this thread took the lock last.
+    /// The visits since this thread took the lock last.
     static VISITED: Cell<usize> = const { Cell::new(0) };
-    /// The most that was visited under one hold.
+    /// The most visits under one hold.
     static MOST: Cell<usize> = const { Cell::new(0) };
 }
 

@@ -1,4 +1,4 @@
-//! What is visited under one hold of the lock stays bounded, however many topics, readers, patterns
+//! The work under one hold of the lock stays bounded, however many topics, readers, patterns
 //! and records there are. Counted, not timed.
 
 use std::{
