@@ -156,3 +156,22 @@ async fn r37_204_after_loss() {
     hub.publish_all((0..1000).map(|n| Publication::new("a", Event::new(n)))).await.unwrap();
     println!("{:?}", ready(&mut s).len());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r43_gaps_of_one_batch() {
+    let hub = Hub::builder().history(History::events(100)).total_history(History::events(100)).lagging(tower_sse::hub::Lagging::Skip).build();
+    let mut s = subscribe(&hub, topics(&["a"]));
+    let h = hub.clone();
+    let task = tokio::spawn(async move {
+        for _ in 0..20 {
+            h.publish_all((0..20_000).map(|n| Publication::new("a", Event::new(n)))).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let mut lags = 0;
+    while let Ok(Some(next)) = tokio::time::timeout(Duration::from_secs(1), s.next()).await {
+        lags += usize::from(next.is_err());
+    }
+    task.await.unwrap();
+    assert!(lags <= 20, "{lags} gaps for 20 batches");
+}
