@@ -4,7 +4,10 @@ use std::{
     collections::hash_map::RandomState,
     fmt,
     hash::BuildHasher,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::Waker,
     time::Duration,
 };
@@ -42,6 +45,8 @@ type WindowGuard<'a> = MutexGuard<'a, Window>;
 pub(super) struct Node {
     /// The state of the hub. See [`window`](super::window) for the rules that hold under this lock.
     window: Mutex<Window>,
+    /// How many threads wait for that lock.
+    waiting: AtomicUsize,
     /// Held by a publisher from its first record to its last, so that no other event comes between
     /// the events of a batch. Readers never take it. It is taken before the window's lock.
     publishing: Mutex<()>,
@@ -109,6 +114,7 @@ impl Node {
         let window = Window::new(ids.clone(), counters.clone(), bounds, hooks.track_presence());
         Self {
             window: Mutex::new(window),
+            waiting: AtomicUsize::new(0),
             publishing: Mutex::new(()),
             counters,
             chunks: Mutex::default(),
@@ -125,9 +131,30 @@ impl Node {
         }
     }
 
+    /// Lets threads that wait for the window's lock take it, between two steps of the same work. The
+    /// lock alone would not: this thread takes it again before a waiting one has woken up.
+    fn let_others_in(&self) {
+        const MAX_YIELDS: usize = 1000;
+        let waiting = self.waiting.load(Relaxed);
+        let mut yields = 0;
+        while waiting > 0 && self.waiting.load(Relaxed) >= waiting && yields < MAX_YIELDS {
+            std::thread::yield_now();
+            yields += 1;
+        }
+    }
+
     pub(super) fn lock(&self) -> WindowGuard<'_> {
         // No application code runs under this lock, so nothing panics there. Poison is ignored.
-        let guard = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = match self.window.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.waiting.fetch_add(1, Relaxed);
+                let guard = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+                self.waiting.fetch_sub(1, Relaxed);
+                guard
+            }
+        };
         start_hold();
         #[cfg(tower_sse_hold)]
         let guard = WindowGuard::new(guard);
@@ -273,6 +300,8 @@ impl Node {
             if drafts.len() == 0 {
                 break self.commit(window, now);
             }
+            drop(window);
+            self.let_others_in();
         };
         drop(publishing);
         let count = records.len();
@@ -304,9 +333,11 @@ impl Node {
         let mut is_within = window.maintain(now);
         drop(window);
         while has_more {
+            self.let_others_in();
             has_more = self.lock().commit(&mut wakes.armed);
         }
         while !is_within {
+            self.let_others_in();
             is_within = self.lock().maintain(now);
         }
         wakes

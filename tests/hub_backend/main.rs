@@ -6,7 +6,7 @@ mod broken;
 mod hub;
 mod memory;
 mod model;
-mod review;
+mod second_reading;
 
 use tower_sse::hub::backend::{Backend, MemoryBackend, testing::Subject};
 
