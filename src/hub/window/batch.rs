@@ -47,6 +47,8 @@ pub(in crate::hub) struct RecordBatch {
     pub(in crate::hub) end_position: Position,
     /// Some records were left out, since they are too old or not for readers.
     pub(in crate::hub) has_skipped: bool,
+    /// Some records after the last one of the batch were left out.
+    pub(in crate::hub) ends_with_skipped: bool,
     /// The last border between segments in the batch.
     border: Option<Border>,
 }

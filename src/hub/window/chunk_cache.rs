@@ -55,7 +55,7 @@ impl JoinedChunk {
     pub(in crate::hub) fn join(batch: &RecordBatch, is_state: bool) -> Option<Self> {
         let first = batch.first.as_ref()?;
         let (events, end, end_position) = (batch.len(), batch.end, batch.end_position);
-        let is_past_id = false;
+        let is_past_id = batch.ends_with_skipped;
         // One record is shared as it is.
         if batch.more.is_empty() {
             let (bytes, last_id) = if is_state {
@@ -94,7 +94,7 @@ impl JoinedChunk {
             bytes: bytes.freeze(),
             events: entries.len(),
             last_id: (!is_state).then(|| kept_id(last)),
-            is_past_id: false,
+            is_past_id: batch.ends_with_skipped,
             end: batch.end,
             end_position: batch.end_position,
         })
