@@ -262,3 +262,61 @@ async fn readers_are_told_when_the_log_is_another_or_has_lost_its_end() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_end_of_a_topic_is_found_in_the_log_when_the_window_has_dropped_it() {
+    let log = MemoryBackend::default();
+    let hub = node(&log, 4).await;
+    for n in 0..10 {
+        hub.publish("job", Event::new(n)).await.unwrap();
+    }
+    let done = hub.finish("job", None).await.unwrap().id;
+    let mut last = None;
+    for n in 0..20 {
+        last = Some(hub.publish("other", Event::new(n)).await.unwrap().id);
+    }
+    let mut expected = numbers(0..10);
+    expected.push("end".to_owned());
+    let mut job = hub.subscribe(topics(&["job"]).from_start()).await.unwrap();
+    assert_eq!(read(&mut job, 11).await, expected);
+    let mut body = hub.subscribe(topics(&["job"]).from_start()).await.unwrap().into_body();
+    let (mut text, mut parser) = (Vec::new(), EventParser::new());
+    while let Some(chunk) = timeout(PATIENCE, body.next_chunk()).await.expect("it ends") {
+        parser.push(chunk.unwrap());
+        while let Some(event) = parser.next_event() {
+            text.push(event.unwrap().data().to_owned());
+        }
+    }
+    assert_eq!(text, numbers(0..10));
+    let mut after = hub.resume(topics(&["job"]), done).await.unwrap();
+    assert_eq!(read(&mut after, 1).await, ["end"]);
+    // An ID of another topic is recognized before the window as well.
+    let first = hub.resume(topics(&["other"]), job.position()).await.unwrap();
+    let Resumption::Gap(gap) = first.resumption() else { panic!("{:?}", first.resumption()) };
+    assert_eq!(gap.reason, GapReason::OtherTopic);
+    let own = hub.resume(topics(&["other"]), last.unwrap()).await.unwrap();
+    assert_eq!(*own.resumption(), Resumption::Complete);
+}
+
+#[tokio::test]
+async fn a_replay_passes_filters_and_one_refused_event_keeps_no_other_from_being_published() {
+    let log = MemoryBackend::default();
+    let hub = node(&log, 4).await;
+    let first = hub.publish("a", Event::new(0)).await.unwrap().id;
+    hub.finish("ended", None).await.unwrap();
+    for n in 1..600 {
+        hub.try_publish(Publication::new("a", Event::new(n))).unwrap();
+        if n % 100 == 0 {
+            assert!(hub.try_publish(Publication::new("ended", "late")).is_err());
+        }
+    }
+    let is_late = |number: usize| number > 590;
+    let late = move |data: &str| data.parse().is_ok_and(is_late);
+    let open = || async {
+        let resumed = hub.resume(topics(&["a"]), &first).await.unwrap();
+        assert_eq!(*resumed.resumption(), Resumption::Complete);
+        resumed.filter(move |entry| late(entry.event().data()))
+    };
+    assert_eq!(read(&mut open().await, 9).await, numbers(591..600));
+    assert_eq!(read_body(&mut open().await.into_body(), "599").await.0, numbers(591..600));
+}

@@ -14,9 +14,6 @@ use crate::hub::{
     window::Record,
 };
 
-/// How many entries a page has at most.
-const ENTRIES_PER_PAGE: NonZeroUsize = NonZeroUsize::new(256).expect("it is not 0");
-
 /// Some of the entries after a position.
 pub(in crate::hub) struct Page {
     /// The entries.
@@ -28,26 +25,38 @@ pub(in crate::hub) struct Page {
     pub(in crate::hub) located: Option<Located>,
 }
 
-/// Reads the wanted entries after a position, up to another one. Waits while the backend cannot be
+/// The entries of a page.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::hub) struct PageRange {
+    /// The position after which they lie.
+    pub(in crate::hub) after: Position,
+    /// The position of the last one.
+    pub(in crate::hub) upto: Position,
+    /// How many there are at most.
+    pub(in crate::hub) most: NonZeroUsize,
+    /// The entry at `after` is located.
+    pub(in crate::hub) must_locate: bool,
+}
+
+/// Reads the wanted entries of a range. Waits while the backend cannot be
 /// reached.
 pub(in crate::hub) async fn fetch_page(
     node: Arc<Node>,
     engine: Arc<Engine>,
     wanted: Arc<Wanted>,
-    after: Position,
-    upto: Position,
-    locate: bool,
+    range: PageRange,
 ) -> Page {
+    let PageRange { after, upto, most, must_locate } = range;
     let mut backoff = Backoff::new();
     loop {
         let backend = engine.backend.clone();
         let read = match after < upto {
-            true => backend.read_page(after, upto, wanted.clone(), ENTRIES_PER_PAGE).await,
+            true => backend.read_page(after, upto, wanted.clone(), most).await,
             // The log is shorter than it was, or another one.
             false => Ok(Batch::new(Vec::new())),
         };
         if let Ok(batch) = read {
-            let located = match locate {
+            let located = match must_locate {
                 true => engine.backend.clone().locate_entry(after).await.map(Some),
                 false => Ok(None),
             };
@@ -86,5 +95,5 @@ fn records(node: &Node, wanted: &Wanted, entries: Vec<LogEntry>) -> Vec<Arc<Reco
         let at = entry.at;
         Some(Arc::new(node.record(draft(entry)?, at, now)))
     });
-    records.filter(|record| record.is_given()).collect()
+    records.collect()
 }

@@ -10,7 +10,7 @@ pub(super) mod shared;
 mod tail;
 
 pub(super) use self::{
-    fetch::{Page, fetch_page, fetch_state},
+    fetch::{Page, PageRange, fetch_page, fetch_state},
     publish::{append, publish_queued},
     tail::{follow, open},
 };

@@ -1,6 +1,6 @@
 //! Publishing on a backend: entries are appended to the log, and come back by the tail.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -88,11 +88,27 @@ pub(in crate::hub) async fn publish_queued(
         if received.await.is_none_or(|count| count == 0) {
             return;
         }
-        let together = append(&node, &engine, entries.clone()).await;
-        if let Err((_, fault)) = &together {
-            trace::not_published(&format!("{fault:?}"), entries.len());
+        if append_queued(&node, &engine, &entries).await.is_some() {
+            // One of them is refused, which must not keep the others from being published.
+            for entry in &entries {
+                if let Some(fault) = append_queued(&node, &engine, slice::from_ref(entry)).await {
+                    trace::not_published(&format!("{fault:?}"), 1);
+                }
+            }
         }
         entries.clear();
+    }
+}
+
+/// Appends entries of a queue. Repeats that while the backend cannot be reached: meanwhile the queue
+/// fills, and `Hub::try_publish` reports that. Returns why the entries are refused, if they are.
+async fn append_queued(node: &Node, engine: &Engine, entries: &[Outgoing]) -> Option<PublishFault> {
+    loop {
+        let appended = engine.until_stopped(append(node, engine, entries.to_vec())).await?;
+        match appended.err()?.1 {
+            PublishFault::Backend(error) if error.fault() != Fault::Refused => {}
+            fault => return Some(fault),
+        }
     }
 }
 

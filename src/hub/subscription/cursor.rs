@@ -357,9 +357,13 @@ impl Cursor {
             counted.map(|((read, superseded), events)| (read + events as u64, superseded));
     }
 
-    /// Records that the reader was given everything up to a position, which the backend has returned.
-    pub(super) fn set_position(&mut self, position: Position) {
-        self.progress.position = position;
+    /// Records that the reader was given everything up to a record of the backend, which is in no feed.
+    pub(super) fn replayed(&mut self, record: &Record) {
+        self.progress.position = record.position;
+        if record.is_end() {
+            // The window does not have the end of the topic any more.
+            self.group.set_finished(&record.topic);
+        }
     }
 
     /// Goes on in the window after a place, when everything up to there was read from the backend.

@@ -84,13 +84,14 @@ pub(super) async fn open(
 /// started.
 async fn ask_engine(reader: &mut ReaderHandle, engine: Arc<Engine>, start: StartAt) {
     let node = reader.node().clone();
-    let head = node.counters.head();
     let group = reader.cursor().group.clone();
     if reader.cursor().is_state() {
         if group.coverage() > 0 {
             let wanted = Arc::new(group.wanted());
-            let state = fetch_state(node.clone(), engine.clone(), wanted, head.position).await;
-            reader.set_replay(Replay::of_state((node, engine), &group, state, head));
+            // Up to where the reader starts: later entries are read from the window.
+            let to = Head { seq: reader.cursor().at(), position: reader.cursor().position() };
+            let state = fetch_state(node.clone(), engine.clone(), wanted, to.position).await;
+            reader.set_replay(Replay::of_state((node, engine), &group, state, to));
         }
         return;
     }
@@ -98,7 +99,7 @@ async fn ask_engine(reader: &mut ReaderHandle, engine: Arc<Engine>, start: Start
     if gap.reason != GapReason::Trimmed {
         return;
     }
-    let after = reader.cursor().position();
+    let (after, head) = (reader.cursor().position(), node.counters.head());
     let mut replay = Replay::new((node, engine), &group, after, head, true);
     let located = replay.start().await;
     reader.set_resumption(match located {
@@ -239,8 +240,11 @@ fn resumed(
             };
             (Some(Head { seq, position }), reason)
         }
+        // The place is not known, so only living topics tell whose event it is.
         Some((position, Place::Before)) => {
-            (Some(Head { seq: 0, position }), Some(GapReason::Trimmed))
+            let is_foreign = owner_of(window, group, last, 0) == Owner::Other;
+            let reason = if is_foreign { GapReason::OtherTopic } else { GapReason::Trimmed };
+            (Some(Head { seq: 0, position }), Some(reason))
         }
     };
     // The client may have none of the events. So it starts as a new one does, if the selection says

@@ -33,6 +33,8 @@ use crate::{
 const RECORDS_PER_LOOK: usize = 32;
 /// A reader with a backlog uses up a unit of tokio's budget for this many entries.
 const ENTRIES_PER_BUDGET: u8 = 16;
+/// How many entries of a replay a filter leaves out before the reader lets other tasks run.
+const LEFT_OUT_AT_ONCE: usize = 256;
 /// How many looks without an entry a reader takes before it lets other tasks run.
 const EMPTY_LOOKS: usize = 8;
 
@@ -168,11 +170,14 @@ impl ReaderHandle {
 
     /// Returns whether the reader has nothing to read, now and later: all of its topics have ended.
     pub(super) fn is_exhausted(&self) -> bool {
-        let at = self.cursor.at();
-        !matches!(self.resumption, Resumption::Gap(_))
+        let (at, too_old) = (self.cursor.at(), self.node.too_old());
+        self.replay.is_none()
+            && !matches!(self.resumption, Resumption::Gap(_))
             && !self.cursor.is_state()
             && self.cursor.group.is_finished(self.node.counters.head().seq)
-            && self.cursor.group.first_after(at, Seq::MAX, self.node.too_old()).is_none()
+            && self.cursor.group.first_after(at, Seq::MAX, too_old).is_none()
+            // There are not too many records to have looked at all.
+            && self.cursor.group.count_after(at, Seq::MAX, too_old).is_some()
     }
 
     /// Returns whether nothing more will be published.
@@ -205,7 +210,7 @@ impl ReaderHandle {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Entry, Lagged>>> {
-        let mut looks = 0;
+        let (mut looks, mut left_out) = (0, 0);
         if self.given >= ENTRIES_PER_BUDGET {
             // A reader with a long backlog never waits, so it lets other tasks run.
             ready!(pin!(consume_budget()).poll(cx));
@@ -225,6 +230,11 @@ impl ReaderHandle {
                 match ready!(self.poll_replay(cx)) {
                     ReplayStep::Record(record) => {
                         let Some(entry) = self.pass_or_panic(Entry::new(record, is_state)) else {
+                            left_out += 1;
+                            if left_out == LEFT_OUT_AT_ONCE {
+                                cx.waker().wake_by_ref();
+                                return Poll::Pending;
+                            }
                             continue;
                         };
                         self.given += 1;
@@ -431,9 +441,9 @@ impl ReaderHandle {
             match ready!(replay.poll_next(cx)) {
                 Replayed::Record(record) => {
                     if !replay.is_state {
-                        self.cursor.set_position(record.position);
+                        self.cursor.replayed(&record);
                     }
-                    if record.is_young(self.node.too_old()) {
+                    if record.is_given() && record.is_young(self.node.too_old()) {
                         return Poll::Ready(ReplayStep::Record(record));
                     }
                 }
@@ -466,11 +476,13 @@ impl ReaderHandle {
         let mut batch = RecordBatch::of(&first);
         // Records of the same page are joined, as many as fit.
         while let Some(next) = self.replay.as_ref().and_then(|replay| replay.peek()).cloned() {
-            if !batch.try_keep(&next) {
+            let is_left_out = !next.is_given() || !next.is_young(self.node.too_old());
+            if !is_left_out && !batch.try_keep(&next) {
                 break;
             }
-            if let Poll::Ready(ReplayStep::Gap(_) | ReplayStep::Done) = self.poll_replay(cx) {
-                break;
+            self.replay.as_mut().and_then(|replay| replay.take());
+            if !is_state {
+                self.cursor.replayed(&next);
             }
         }
         let to = Head { seq: self.cursor.at(), position: self.cursor.position() };
@@ -499,7 +511,15 @@ impl ReaderHandle {
             if let Some(is_state) = self.replay.as_ref().map(|replay| replay.is_state) {
                 match ready!(self.poll_replayed_chunk(is_state, cx)) {
                     Some(delivery) => return Poll::Ready(delivery),
-                    None => continue,
+                    // A filter may leave out all records of many pages.
+                    None if looks == EMPTY_LOOKS => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    None => {
+                        looks += 1;
+                        continue;
+                    }
                 }
             }
             let limit = Cursor::limit(&self.node, usize::MAX);

@@ -3,6 +3,7 @@
 
 use std::{
     future::Future,
+    num::NonZeroUsize,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -13,7 +14,7 @@ use crate::{
     exclusive::Exclusive,
     hub::{
         backend::{Located, Position, Wanted},
-        engine::{Page, fetch_page, shared::Engine},
+        engine::{Page, PageRange, fetch_page, shared::Engine},
         node::Node,
         window::{Group, Head, Record},
     },
@@ -33,10 +34,26 @@ pub(super) struct Replay {
     upto: Head,
     /// The next page. `None` if it was not asked for yet.
     next: Option<NextPage>,
+    /// How many entries the next page has at most.
+    most: NonZeroUsize,
     /// The entry after which the replay started must be located, to prove that nothing is missing.
     must_locate: bool,
     /// The records are the state, which the reader is given without IDs.
     pub(super) is_state: bool,
+}
+
+/// How many entries the first page has. The next ones fit the size of the entries.
+const FIRST_PAGE: NonZeroUsize = NonZeroUsize::new(16).expect("it is not 0");
+/// The most entries of a page.
+const MAX_PAGE: usize = 256;
+/// How large a page should be, in bytes.
+const PAGE_BYTES: usize = 256 << 10;
+
+/// Returns how many entries the next page has, if they are as large as these.
+fn next_page(records: &[Arc<Record>]) -> NonZeroUsize {
+    let bytes: usize = records.iter().map(|record| record.bytes.len()).sum();
+    let fit = PAGE_BYTES.saturating_mul(records.len()).checked_div(bytes).unwrap_or(MAX_PAGE);
+    NonZeroUsize::new(fit.min(MAX_PAGE)).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// A page that is being read.
@@ -62,7 +79,17 @@ impl Replay {
     ) -> Self {
         let wanted = Arc::new(group.wanted());
         let records = Vec::new().into_iter();
-        Self { source, wanted, records, at: after, upto, next: None, must_locate, is_state: false }
+        Self {
+            source,
+            wanted,
+            records,
+            at: after,
+            upto,
+            next: None,
+            most: FIRST_PAGE,
+            must_locate,
+            is_state: false,
+        }
     }
 
     /// Creates the replay of a state that was read already.
@@ -91,6 +118,11 @@ impl Replay {
         }
     }
 
+    /// Takes the record that was peeked at.
+    pub(super) fn take(&mut self) -> Option<Arc<Record>> {
+        self.records.next()
+    }
+
     /// Returns the record that comes next, without taking it.
     pub(super) fn peek(&self) -> Option<&Arc<Record>> {
         self.records.as_slice().first()
@@ -112,12 +144,14 @@ impl Replay {
         let next = self.next.get_or_insert_with(|| {
             let (node, engine) = (node.clone(), engine.clone());
             let (after, upto) = (self.at, self.upto.position);
-            let page = fetch_page(node, engine, self.wanted.clone(), after, upto, self.must_locate);
+            let range = PageRange { after, upto, most: self.most, must_locate: self.must_locate };
+            let page = fetch_page(node, engine, self.wanted.clone(), range);
             Exclusive::new(Box::pin(page))
         });
         let page = ready!(next.get_mut().as_mut().poll(cx));
         self.next = None;
         self.must_locate = false;
+        self.most = next_page(&page.records);
         self.records = page.records.into_iter();
         // A backend that makes no progress would be asked again and again.
         self.at = if page.end > self.at { page.end } else { self.upto.position };

@@ -248,8 +248,18 @@ impl Feed {
     /// Removes the records up to a place that [`prepend`](Self::prepend) has added.
     pub(super) fn undo_prepend(&self, upto: Seq) {
         let view = self.view();
-        let later = view.segments.iter().filter(|segment| segment.first() > upto);
-        self.set_view(View { segments: later.cloned().collect() });
+        let (earlier, later): (Vec<_>, Vec<_>) =
+            view.segments.iter().partition(|segment| segment.first() <= upto);
+        let later = later.into_iter().cloned();
+        // A segment of both kinds of records may have come of two that were joined.
+        let mixed = earlier.last().and_then(|segment| {
+            let records = segment.written().filter(|it| it.seq > upto && !it.is_removed());
+            let records: Vec<_> = records.cloned().collect();
+            let rest = Segment::new(segment.number, records.len() + MIN_SEGMENT);
+            rest.push_all(&records);
+            (!records.is_empty()).then(|| Arc::new(rest))
+        });
+        self.set_view(View { segments: mixed.into_iter().chain(later).collect() });
     }
 
     /// Sets the place after which the feed is complete, when records were prepended.

@@ -503,6 +503,18 @@ impl Group {
         Some(readers.stop_waiting(key))
     }
 
+    /// Records that a topic has ended at a place before the window.
+    pub(in crate::hub) fn set_finished(&self, topic: &Topic) {
+        let is_topic = |source: &&Arc<Source>| match &source.origin {
+            Origin::Topic { name, .. } => name == topic,
+            Origin::Pattern { .. } => false,
+        };
+        if let Some(source) = self.sources.iter().find(is_topic).filter(|it| it.end().is_none()) {
+            // Each reader is after this place.
+            source.set_end(1);
+        }
+    }
+
     /// Returns what a backend is asked for.
     pub(in crate::hub) fn wanted(&self) -> Wanted {
         Wanted::from_parts(self.set.names.clone(), self.set.patterns.clone())

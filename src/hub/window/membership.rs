@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{
     Window,
     group::{Group, Origin, Source},
-    keys::ReaderKey,
+    keys::{PatternKey, ReaderKey},
     limits::MAX_STEPS,
     presence::ReaderPresence,
     steps::visit,
@@ -190,24 +190,23 @@ impl Window {
         from: GroupsFrom,
         found: &mut Vec<Arc<Group>>,
     ) -> Option<GroupsFrom> {
-        let GroupsFrom { source, number } = from;
-        let patterns = self.patterns.index.matches(topic);
-        let groups = match source {
-            0 => self.topics.by_name.get(topic).map(|key| &self.topics.by_key[*key].groups),
-            source => {
-                let key = patterns.get(source - 1)?;
-                self.patterns.by_key.get(key).map(|pattern| &pattern.groups)
-            }
+        let GroupsFrom { pattern, number } = from;
+        let groups = if pattern == PatternKey::default() {
+            self.topics.by_name.get(topic).map(|key| &self.topics.by_key[*key].groups)
+        } else {
+            self.patterns.by_key.get(&pattern).map(|pattern| &pattern.groups)
         };
         let some = groups.into_iter().flat_map(|groups| groups.from(number).take(MAX_STEPS));
         let before = found.len();
         found.extend(some.cloned());
         visit(found.len() - before);
         let last = found.last().filter(|_| found.len() - before == MAX_STEPS);
-        Some(match last {
-            Some(group) => GroupsFrom { source, number: group.number + 1 },
-            None => GroupsFrom { source: source + 1, number: 0 },
-        })
+        if let Some(group) = last {
+            return Some(GroupsFrom { pattern, number: group.number + 1 });
+        }
+        // The keys of patterns are sorted, and do not change when others are removed.
+        let mut later = self.patterns.index.matches(topic).into_iter().filter(|key| *key > pattern);
+        later.next().map(|pattern| GroupsFrom { pattern, number: 0 })
     }
 
     /// Returns some of all groups, after a given one.
@@ -224,8 +223,9 @@ impl Window {
 /// Where [`Window::groups_of`] continues.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::hub) struct GroupsFrom {
-    /// 0 for the groups that name the topic, then one more for each pattern that matches.
-    source: usize,
+    /// The pattern whose groups are returned. The default, which no pattern has, stands for the groups
+    /// that name the topic.
+    pattern: PatternKey,
     /// The number of the group.
     number: u64,
 }

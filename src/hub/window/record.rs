@@ -130,6 +130,11 @@ impl Record {
         self.topic_key
     }
 
+    /// Returns whether the record is the last one of its topic.
+    pub(in crate::hub) fn is_end(&self) -> bool {
+        self.kind == RecordKind::End
+    }
+
     /// Returns whether readers are given this record: a topic may end without an event.
     pub(in crate::hub) fn is_given(&self) -> bool {
         !self.bytes.is_empty()
