@@ -197,7 +197,9 @@ impl HubBuilder {
     ///
     /// The node's tasks run on the runtime that this is called on, and end with the last handle of
     /// the hub. Hooks, [`Hub::readers`], [`Hub::sessions`], [`Hub::disconnect`] and [`Hub::stats`] are
-    /// about this node alone. [`Selection::last`](super::Selection::last) gives what the node has in
+    /// about this node alone. A node counts the age of an event from when it has received it, so set
+    /// the longest age in the backend as well. The state that a reader starts with is that of the
+    /// node's memory, or of the backend if the node has dropped something. [`Selection::last`](super::Selection::last) gives what the node has in
     /// memory.
     ///
     /// ```

@@ -245,6 +245,10 @@ impl Hub {
     /// what it asks for, and ends as well. A browser that reconnects although it has everything gets
     /// a 204, after which it stays away.
     ///
+    /// An end without an event takes the place of one event in the history. Over a
+    /// [backend](super::HubBuilder::open), a node knows that a topic has ended as long as the end is
+    /// in its memory or a reader has come to it.
+    ///
     /// Nothing can be published on a topic that has ended. It is forgotten with its last event,
     /// which the bounds of the history or
     /// [`HubBuilder::finished_ttl`](super::HubBuilder::finished_ttl) remove, if no reader names it.

@@ -262,8 +262,14 @@ impl Node {
         let mut drafts = drafts.into_iter();
         let wakes = loop {
             let mut window = self.lock();
-            let some = drafts.by_ref().take(MAX_APPENDS);
-            records.extend(some.map(|draft| window.append(draft, None, room, now)));
+            window.start_step();
+            // An event may be in the feeds of many patterns.
+            for draft in drafts.by_ref().take(MAX_APPENDS) {
+                records.push(window.append(draft, None, room, now));
+                if window.is_step_full() {
+                    break;
+                }
+            }
             if drafts.len() == 0 {
                 break self.commit(window, now);
             }
@@ -294,9 +300,12 @@ impl Node {
     /// Shows the appended records to readers, and removes what exceeds the bounds.
     fn commit(&self, mut window: WindowGuard<'_>, now: Instant) -> Wakes {
         let mut wakes = window.take_spare_wakes();
-        window.commit(&mut wakes.armed);
+        let mut has_more = window.commit(&mut wakes.armed);
         let mut is_within = window.maintain(now);
         drop(window);
+        while has_more {
+            has_more = self.lock().commit(&mut wakes.armed);
+        }
         while !is_within {
             is_within = self.lock().maintain(now);
         }

@@ -126,6 +126,8 @@ impl Selection {
     /// [`Gap`](super::Gap) of the reason [`Trimmed`](super::GapReason::Trimmed). A resumed
     /// subscription continues after its last event ID, as usual.
     ///
+    /// A topic begins anew when it is published on after all of its events were removed.
+    ///
     /// With patterns, all topics that no longer exist count as well, because the hub does not know
     /// which of them the patterns would have matched.
     #[must_use]

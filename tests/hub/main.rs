@@ -151,3 +151,4 @@ fn last_id(text: &str) -> String {
     let id = text.lines().rev().find_map(|line| line.strip_prefix("id: "));
     id.unwrap().to_owned()
 }
+mod review;

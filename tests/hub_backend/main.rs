@@ -6,6 +6,7 @@ mod broken;
 mod hub;
 mod memory;
 mod model;
+mod review;
 
 use tower_sse::hub::backend::{Backend, MemoryBackend, testing::Subject};
 

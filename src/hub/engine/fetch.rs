@@ -39,13 +39,18 @@ pub(in crate::hub) struct PageRange {
 }
 
 /// Reads the wanted entries of a range. Waits while the backend cannot be
-/// reached.
+/// reached. Returns `None` if the last handle of the hub was dropped.
 pub(in crate::hub) async fn fetch_page(
     node: Arc<Node>,
     engine: Arc<Engine>,
     wanted: Arc<Wanted>,
     range: PageRange,
-) -> Page {
+) -> Option<Page> {
+    let page = read_page(&node, &engine, &wanted, range);
+    engine.until_stopped(page).await
+}
+
+async fn read_page(node: &Node, engine: &Engine, wanted: &Arc<Wanted>, range: PageRange) -> Page {
     let PageRange { after, upto, most, must_locate } = range;
     let mut backoff = Backoff::new();
     loop {
@@ -62,7 +67,7 @@ pub(in crate::hub) async fn fetch_page(
             };
             if let Ok(located) = located {
                 let end = batch.end().unwrap_or(upto);
-                let records = records(&node, &wanted, batch.entries);
+                let records = records(node, wanted, batch.entries);
                 return Page { records, end, located };
             }
         }
@@ -70,21 +75,26 @@ pub(in crate::hub) async fn fetch_page(
     }
 }
 
-/// Reads the newest entry of each key. Waits while the backend cannot be reached.
+/// Reads the newest entry of each key. Waits while the backend cannot be reached. Returns `None` if the
+/// last handle of the hub was dropped.
 pub(in crate::hub) async fn fetch_state(
     node: Arc<Node>,
     engine: Arc<Engine>,
     wanted: Arc<Wanted>,
     upto: Position,
-) -> Vec<Arc<Record>> {
-    let mut backoff = Backoff::new();
-    loop {
-        if let Ok(mut entries) = engine.backend.clone().read_state(wanted.clone(), upto).await {
-            entries.sort_unstable_by_key(|entry| entry.at);
-            return records(&node, &wanted, entries);
+) -> Option<Vec<Arc<Record>>> {
+    let state = async {
+        let mut backoff = Backoff::new();
+        loop {
+            if let Ok(entries) = engine.backend.clone().read_state(wanted.clone(), upto).await {
+                return entries;
+            }
+            backoff.wait().await;
         }
-        backoff.wait().await;
-    }
+    };
+    let mut entries = engine.until_stopped(state).await?;
+    entries.sort_unstable_by_key(|entry| entry.at);
+    Some(records(&node, &wanted, entries))
 }
 
 /// Makes records of entries. They are in no feed. A backend may return entries that are not wanted.

@@ -85,8 +85,10 @@ pub(in crate::hub) async fn publish_queued(
     let mut entries = Vec::new();
     loop {
         let received = engine.until_stopped(queue.recv_many(&mut entries, ENTRIES_PER_APPEND));
-        if received.await.is_none_or(|count| count == 0) {
-            return;
+        match received.await {
+            Some(0) => return,
+            Some(_) => {}
+            None => return publish_rest(&engine, queue, entries).await,
         }
         if append_queued(&node, &engine, &entries).await.is_some() {
             // One of them is refused, which must not keep the others from being published.
@@ -96,7 +98,31 @@ pub(in crate::hub) async fn publish_queued(
                 }
             }
         }
+        if engine.is_stopped() {
+            // They may not be appended yet. The backend recognizes those that are.
+            return publish_rest(&engine, queue, entries).await;
+        }
         entries.clear();
+    }
+}
+
+/// Appends the entries that are left in the queue when the last handle of the hub was dropped. The
+/// window does not follow the log any more, so nothing is waited for.
+async fn publish_rest(
+    engine: &Engine,
+    mut queue: mpsc::Receiver<Outgoing>,
+    mut entries: Vec<Outgoing>,
+) {
+    while let Ok(entry) = queue.try_recv() {
+        entries.push(entry);
+    }
+    if entries.is_empty() {
+        return;
+    }
+    let count = entries.len();
+    let deadline = Instant::now() + engine.publish_timeout;
+    if let Err(error) = append_until(engine, &entries.into(), deadline).await {
+        trace::not_published(&error.to_string(), count);
     }
 }
 

@@ -104,12 +104,17 @@ impl Engine {
         self.stop.notify_waiters();
     }
 
+    /// Returns whether the last handle of the hub was dropped.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(SeqCst)
+    }
+
     /// Runs a future until it is done or the node's tasks are to end.
     pub(super) async fn until_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let (mut stopped, mut future) = (pin!(self.stop.notified()), pin!(future));
         // From here on, a notification is not missed.
         stopped.as_mut().enable();
-        if self.is_stopped.load(SeqCst) {
+        if self.is_stopped() {
             return None;
         }
         poll_fn(|cx| match stopped.as_mut().poll(cx) {

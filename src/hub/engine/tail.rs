@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How many entries are appended to the window in one step.
-const ENTRIES_PER_STEP: usize = 256;
+const ENTRIES_PER_STEP: usize = 64;
 
 /// Asks the backend for the bounds of its log, which it makes if needed.
 pub(in crate::hub) async fn open(engine: &Engine) -> Result<Bounds, BackendError> {
@@ -46,7 +46,7 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    async fn run(&self, upto: Position, ready: oneshot::Sender<()>) {
+    async fn run(&self, mut upto: Position, ready: oneshot::Sender<()>) {
         let mut ready = Some(ready);
         let mut at = Position::START;
         let mut backoff = Backoff::new();
@@ -55,6 +55,8 @@ impl Follower<'_> {
             if failed.fault() == Fault::Lost {
                 // All readers get a gap.
                 at = self.begin_again().await;
+                // The node is at the end of the log, which may be shorter than it was.
+                upto = at;
             } else {
                 backoff.wait().await;
             }

@@ -205,7 +205,9 @@ impl Cursor {
                 return step;
             }
         }
-        if node.engine().is_some() && self.has_missed(self.group.lost_until()) {
+        // The newest events of each topic are those in the window.
+        let may_replay = node.engine().is_some() && self.is_live();
+        if may_replay && self.has_missed(self.group.lost_until()) {
             return ReadStep::Replay(head);
         }
         if let Some(gap) = self.check_gap(node, head, too_old) {
@@ -408,11 +410,11 @@ impl Newest {
     /// Removes the records from a batch that are not among the newest of their topics.
     fn filter(&mut self, node: &Node, batch: &mut RecordBatch) {
         let Self { number, to, firsts } = self;
-        let mut window = None;
         let mut is_new = |record: &Arc<Record>| {
             let first = firsts.entry(record.topic_key()).or_insert_with(|| {
-                let window = window.get_or_insert_with(|| node.lock());
-                window.newest_of(record.topic_key(), *number, *to)
+                // Only the source is looked up under the lock.
+                let source = node.lock().source_of(record.topic_key());
+                source?.nth_newest(*number, *to)
             });
             record.seq > *to || first.is_some_and(|first| first <= record.seq)
         };

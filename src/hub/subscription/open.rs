@@ -72,7 +72,7 @@ pub(super) async fn open(
     }
     let mut reader = joined.start(parsed, selection.start);
     if let Some(engine) = reader.node().engine().cloned() {
-        ask_engine(&mut reader, engine, selection.start).await;
+        ask_engine(&mut reader, engine, selection.start, parsed.is_some()).await;
     }
     if let Resumption::Gap(gap) = reader.resumption() {
         Node::record_gap(gap.reason.as_str(), gap);
@@ -82,7 +82,12 @@ pub(super) async fn open(
 
 /// Reads the entries that the window does not have from the backend, and corrects how the reader has
 /// started.
-async fn ask_engine(reader: &mut ReaderHandle, engine: Arc<Engine>, start: StartAt) {
+async fn ask_engine(
+    reader: &mut ReaderHandle,
+    engine: Arc<Engine>,
+    start: StartAt,
+    is_resumed: bool,
+) {
     let node = reader.node().clone();
     let group = reader.cursor().group.clone();
     if reader.cursor().is_state() {
@@ -90,20 +95,28 @@ async fn ask_engine(reader: &mut ReaderHandle, engine: Arc<Engine>, start: Start
             let wanted = Arc::new(group.wanted());
             // Up to where the reader starts: later entries are read from the window.
             let to = Head { seq: reader.cursor().at(), position: reader.cursor().position() };
-            let state = fetch_state(node.clone(), engine.clone(), wanted, to.position).await;
+            let state = fetch_state(node.clone(), engine.clone(), wanted, to.position);
+            let Some(state) = reader.until_cut(state).await.flatten() else { return };
             reader.set_replay(Replay::of_state((node, engine), &group, state, to));
         }
         return;
     }
-    let Resumption::Gap(gap) = reader.resumption() else { return };
-    if gap.reason != GapReason::Trimmed {
+    let is_trimmed = match reader.resumption() {
+        Resumption::Gap(gap) => gap.reason == GapReason::Trimmed,
+        // The window may not have the beginning of a topic that it has dropped before.
+        Resumption::New => start == StartAt::Start && group.coverage() > 0,
+        Resumption::Complete => false,
+    };
+    if !is_trimmed {
         return;
     }
-    let (after, head) = (reader.cursor().position(), node.counters.head());
+    let is_new = !is_resumed && start == StartAt::Start;
+    let after = if is_new { Position::START } else { reader.cursor().position() };
+    let head = node.counters.head();
     let mut replay = Replay::new((node, engine), &group, after, head, true);
-    let located = replay.start().await;
+    let Some(located) = reader.until_cut(replay.start()).await else { return };
     reader.set_resumption(match located {
-        None if start == StartAt::Start && after == Position::START => Resumption::New,
+        None if is_new => Resumption::New,
         None => Resumption::Complete,
         Some(located) => Resumption::Gap(new_gap(reason_of(located), replay.peek().cloned(), None)),
     });
@@ -158,14 +171,22 @@ impl Joined {
     /// Starts the reader.
     fn start(mut self, last: Option<ParsedId>, start: StartAt) -> ReaderHandle {
         let too_old = self.node.too_old();
+        // This may look at many records, so it is done without the lock. Later records follow anyway.
+        let newest = match start {
+            StartAt::Last(number) => {
+                let to = self.node.counters.head().seq;
+                Some((self.group.newest(number, to).unwrap_or(1), to))
+            }
+            StartAt::Now | StartAt::State | StartAt::Start => None,
+        };
         let (cursor, resumption) = {
             let mut window = self.node.lock();
             let head = self.node.counters.head();
             let too_old_until = too_old.map_or(0, |it| self.group.too_old_until(it));
             let gone = self.group.coverage().max(too_old_until).min(head.seq);
             let start = match last {
-                None => new_start(&window, &self.group, start, head),
-                Some(last) => resumed(&window, &self.group, last, start, head, gone),
+                None => new_start(&window, &self.group, start, newest, head),
+                Some(last) => resumed(&window, &self.group, last, (start, newest), head, gone),
             };
             // Records that were gone before the start are reported here, and not again.
             let known = self.group.lost_until().max(too_old_until).min(head.seq);
@@ -196,7 +217,13 @@ impl Joined {
 }
 
 /// Returns where a reader starts that has no last event ID.
-fn new_start(window: &Window, group: &Group, start: StartAt, head: Head) -> Start {
+fn new_start(
+    window: &Window,
+    group: &Group,
+    start: StartAt,
+    newest: Option<(Seq, Seq)>,
+    head: Head,
+) -> Start {
     let (at, phase, gap) = match start {
         StartAt::Now => (head, ReadPhase::Live, None),
         StartAt::State => (head, ReadPhase::State { at: 0, to: head }, None),
@@ -209,8 +236,8 @@ fn new_start(window: &Window, group: &Group, start: StartAt, head: Head) -> Star
             (window.head_at(group.began_at()), ReadPhase::Live, gap)
         }
         StartAt::Last(number) => {
-            let first = group.newest(number, head.seq).unwrap_or(1);
-            let newest = Newest { number, to: head.seq, firsts: BTreeMap::new() };
+            let (first, to) = newest.unwrap_or((1, head.seq));
+            let newest = Newest { number, to, firsts: BTreeMap::new() };
             let at = window.head_at(first.saturating_sub(1).min(head.seq));
             (at, ReadPhase::Newest(Box::new(newest)), None)
         }
@@ -223,7 +250,7 @@ fn resumed(
     window: &Window,
     group: &Group,
     last: ParsedId,
-    start: StartAt,
+    (start, newest): (StartAt, Option<(Seq, Seq)>),
     head: Head,
     gone: Seq,
 ) -> Start {
@@ -251,7 +278,7 @@ fn resumed(
     // how: the state, for example, is more useful to it than the history.
     let is_useless = gap.is_some_and(|reason| reason != GapReason::Trimmed);
     if is_useless && matches!(start, StartAt::State | StartAt::Last(_)) {
-        return Start { gap, ..new_start(window, group, start, head) };
+        return Start { gap, ..new_start(window, group, start, newest, head) };
     }
     let at = at.unwrap_or_default();
     Start { at, phase: ReadPhase::Live, gap, is_complete: gap.is_none() }

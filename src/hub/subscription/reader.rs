@@ -1,7 +1,7 @@
 //! A reader of the window: a cursor that waits, and leaves the window when it is dropped.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -165,7 +165,10 @@ impl ReaderHandle {
         let too_old_until = self.node.too_old().map_or(0, |too_old| group.too_old_until(too_old));
         let has_lagged = || self.cursor.has_lagged(&self.node.lock(), too_old_until);
         let has_missed = || !self.cursor.is_state() && self.cursor.has_missed(group.lost_until());
-        (self.cursor.is_over || (has_missed() && has_lagged())).then_some(AbortReason::Evicted)
+        // Over a backend, a reader that lacks records of the window reads them there.
+        let is_log = self.node.engine().is_none();
+        let is_evicted = self.cursor.is_over || (is_log && has_missed() && has_lagged());
+        is_evicted.then_some(AbortReason::Evicted)
     }
 
     /// Returns whether the reader has nothing to read, now and later: all of its topics have ended.
@@ -424,6 +427,18 @@ impl ReaderHandle {
         }
     }
 
+    /// Runs a future until it is done, or `Hub::disconnect` has ended the reader.
+    pub(super) async fn until_cut<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if self.poll_revoked(cx) {
+                return Poll::Ready(None);
+            }
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+
     /// Sets what is read from the backend first.
     pub(super) fn set_replay(&mut self, replay: Replay) {
         self.replay = Some(Box::new(replay));
@@ -452,6 +467,12 @@ impl ReaderHandle {
                     self.node.lock().lagged += 1;
                     self.cursor.is_over = self.node.lagging == Lagging::Evict;
                     return Poll::Ready(ReplayStep::Gap(new_gap(reason_of(located), first, None)));
+                }
+                Replayed::Stopped => {
+                    // The client resumes after the last event that it has got.
+                    self.cursor.is_over = true;
+                    self.replay = None;
+                    return Poll::Ready(ReplayStep::Done);
                 }
                 Replayed::Done(upto) => {
                     self.cursor.end_replay(upto);

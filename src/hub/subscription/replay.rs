@@ -38,6 +38,8 @@ pub(super) struct Replay {
     most: NonZeroUsize,
     /// The entry after which the replay started must be located, to prove that nothing is missing.
     must_locate: bool,
+    /// The last handle of the hub was dropped.
+    is_stopped: bool,
     /// The records are the state, which the reader is given without IDs.
     pub(super) is_state: bool,
 }
@@ -57,7 +59,7 @@ fn next_page(records: &[Arc<Record>]) -> NonZeroUsize {
 }
 
 /// A page that is being read.
-type NextPage = Exclusive<Pin<Box<dyn Future<Output = Page> + Send>>>;
+type NextPage = Exclusive<Pin<Box<dyn Future<Output = Option<Page>> + Send>>>;
 
 /// What a replay gives.
 pub(super) enum Replayed {
@@ -67,6 +69,8 @@ pub(super) enum Replayed {
     Gap(Located),
     /// The window takes over here.
     Done(Head),
+    /// The last handle of the hub was dropped, so nothing more is read.
+    Stopped,
 }
 
 impl Replay {
@@ -88,6 +92,7 @@ impl Replay {
             next: None,
             most: FIRST_PAGE,
             must_locate,
+            is_stopped: false,
             is_state: false,
         }
     }
@@ -114,6 +119,9 @@ impl Replay {
             }
             if let Some(located) = ready!(self.poll_page(cx)) {
                 return Poll::Ready(Replayed::Gap(located));
+            }
+            if self.is_stopped {
+                return Poll::Ready(Replayed::Stopped);
             }
         }
     }
@@ -148,7 +156,11 @@ impl Replay {
             let page = fetch_page(node, engine, self.wanted.clone(), range);
             Exclusive::new(Box::pin(page))
         });
-        let page = ready!(next.get_mut().as_mut().poll(cx));
+        let Some(page) = ready!(next.get_mut().as_mut().poll(cx)) else {
+            self.next = None;
+            self.is_stopped = true;
+            return Poll::Ready(None);
+        };
         self.next = None;
         self.must_locate = false;
         self.most = next_page(&page.records);

@@ -89,14 +89,16 @@ impl Window {
     }
 
     /// Shows readers all records that were appended, and adds the groups that wait for them to
-    /// `armed`. The caller wakes them after it has released the lock.
-    pub(in crate::hub) fn commit(&mut self, armed: &mut Vec<Armed>) {
+    /// `armed`. The caller wakes them after it has released the lock. Returns whether there may be more
+    /// groups: then the caller commits again, in another step.
+    pub(in crate::hub) fn commit(&mut self, armed: &mut Vec<Armed>) -> bool {
         // Before the groups are taken: a reader that arms its group later sees the head.
         self.counters.set_head(self.head, self.head_position);
         let mut touched = mem::take(&mut self.touched);
         touched.dedup();
-        visit(touched.len());
-        for touched in touched.drain(..) {
+        let from = touched.len().saturating_sub(MAX_STEPS);
+        visit(touched.len() - from);
+        for touched in touched.drain(from..) {
             let source = match touched {
                 Touched::Topic(key) => self.topics.by_key.get(key).map(|it| &it.source),
                 Touched::Pattern(key) => self.patterns.by_key.get(&key).map(|it| &it.source),
@@ -106,6 +108,18 @@ impl Window {
         // The capacity is kept, unless a large batch has made it large.
         touched.shrink_to(MAX_STEPS);
         self.touched = touched;
+        from > 0
+    }
+
+    /// Returns whether a step of appending is long enough: the caller then releases the lock for a
+    /// moment.
+    pub(in crate::hub) fn is_step_full(&self) -> bool {
+        self.touched.len() - self.touched_before >= MAX_STEPS
+    }
+
+    /// Starts a step of appending.
+    pub(in crate::hub) fn start_step(&mut self) {
+        self.touched_before = self.touched.len();
     }
 
     /// Makes a record that is in no feed.

@@ -163,6 +163,11 @@ impl Source {
         Some(self.end.load(Acquire)).filter(|end| *end > 0)
     }
 
+    /// Forgets that the topic has ended, because the log is another one.
+    pub(super) fn reset_end(&self) {
+        self.end.store(0, Release);
+    }
+
     pub(super) fn set_end(&self, end: Seq) {
         self.end.store(end, Release);
     }

@@ -175,6 +175,7 @@ impl Window {
         if topics < self.topics.by_key.slots() {
             for (_, topic) in self.topics.by_key.some(topics, MAX_STEPS) {
                 topic.source.raise_coverage(upto);
+                topic.source.reset_end();
             }
             return Some(LoseStep { topics: topics + MAX_STEPS, ..step });
         }

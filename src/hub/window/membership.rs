@@ -84,7 +84,12 @@ impl Window {
         now: Instant,
     ) -> Result<Arc<Group>, TooManyNamedTopics> {
         let max = self.bounds.named_topics;
-        if self.named_topics + set.names.len() > max {
+        let is_named = |name: &Topic| {
+            let key = self.topics.by_name.get(name);
+            key.is_some_and(|key| !self.topics.by_key[*key].groups.is_empty())
+        };
+        let new = set.names.iter().filter(|name| !is_named(name)).count();
+        if self.named_topics + new > max {
             return Err(TooManyNamedTopics { max });
         }
         let mut sources = Vec::with_capacity(set.names.len() + set.patterns.len());

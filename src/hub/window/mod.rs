@@ -143,6 +143,8 @@ pub(super) struct Window {
     overfull: Vec<TopicKey>,
     /// The sources that got records since the last commit.
     touched: Vec<Touched>,
+    /// How many of these there were when the present step of appending has begun.
+    touched_before: usize,
     /// The presence changes that hooks have yet to be called for.
     pub(super) presence: PresenceQueue,
     /// Empty vectors, kept for their capacity.
@@ -224,6 +226,7 @@ impl Window {
             expiry: BTreeMap::new(),
             overfull: Vec::new(),
             touched: Vec::new(),
+            touched_before: 0,
             presence: PresenceQueue::new(tracks_presence),
             spare: Wakes::default(),
             lagged: 0,

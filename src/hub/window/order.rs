@@ -60,6 +60,13 @@ impl RetainedOrder {
         block.slots.iter().flatten().next()
     }
 
+    /// Returns the last record that is not after a place.
+    pub(super) fn at_or_before(&self, seq: Seq) -> Option<&Arc<Record>> {
+        let (block, _) = place(seq);
+        let mut blocks = self.blocks.range(..=block).rev().take(2);
+        blocks.find_map(|(_, block)| block.slots.iter().flatten().rfind(|it| it.seq <= seq))
+    }
+
     /// Returns the record at a place.
     pub(super) fn get(&self, seq: Seq) -> Option<&Arc<Record>> {
         let (block, slot) = place(seq);

@@ -10,7 +10,7 @@ use super::{
     group::{Group, Origin, Source},
     keys::TopicKey,
     limits::MAX_STEPS,
-    record::{Record, Seq},
+    record::Seq,
     steps::visit,
 };
 use crate::hub::{backend::Position, ids::Tag};
@@ -74,7 +74,7 @@ impl Window {
         if self.counters.is_log() {
             return Head { seq, position: Position::new(seq) };
         }
-        let position = self.order.get(seq).map(|record| record.position);
+        let position = self.order.at_or_before(seq).map(|record| record.position);
         Head { seq, position: position.unwrap_or(Position::START) }
     }
 
@@ -152,10 +152,16 @@ impl Window {
         (self.head - after).checked_sub(kept)
     }
 
-    /// Returns the sources of topics, for those of the keys that exist.
-    pub(in crate::hub) fn newest_of(&self, key: TopicKey, n: usize, to: Seq) -> Option<Seq> {
-        let topic = self.topics.by_key.get(key)?;
-        topic.source.feed.view().newest_first(to).take(n).last().map(|record| record.seq)
+    /// Returns the source of a topic.
+    pub(in crate::hub) fn source_of(&self, key: TopicKey) -> Option<Arc<Source>> {
+        self.topics.by_key.get(key).map(|topic| topic.source.clone())
+    }
+}
+
+impl Source {
+    /// Returns the place of the nth newest record up to a place, or of the oldest.
+    pub(in crate::hub) fn nth_newest(&self, n: usize, to: Seq) -> Option<Seq> {
+        self.feed.view().newest_first(to).take(n).last().map(|record| record.seq)
     }
 }
 
@@ -183,10 +189,7 @@ impl Group {
         if !self.set.patterns.is_empty() {
             return None;
         }
-        let nth = self.sources.iter().filter_map(|source| {
-            let view = source.feed.view();
-            view.newest_first(to).take(n).last().map(|record: &Arc<Record>| record.seq)
-        });
+        let nth = self.sources.iter().filter_map(|source| source.nth_newest(n, to));
         Some(nth.min().unwrap_or(to + 1))
     }
 }

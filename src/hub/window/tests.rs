@@ -162,3 +162,30 @@ fn trimming_a_shared_topic_does_not_visit_the_groups_of_its_readers() {
         drop(readers);
     }
 }
+
+#[test]
+fn r25_review_commit_of_large_batch() {
+    let _rt = paused();
+    let _g = _rt.enter();
+    let hub = Hub::builder().history(History::events(10)).total_history(History::events(1_000_000)).build();
+    let batch: Vec<_> = (0..100_000).map(|n| Publication::new(format!("t.{n}"), "x")).collect();
+    start_hold();
+    take_most();
+    poll_to_end(hub.publish_all(batch)).unwrap();
+    println!("large batch: {}", take_most());
+    let patterns: Vec<String> = (0..PATTERNS).map(|n| format!("{}.>", "*.".repeat(n % 8).trim_end_matches('.')).trim_start_matches('.').to_owned()).collect();
+    let _ = patterns;
+    let readers: Vec<_> = (0..PATTERNS).map(|n| {
+        // 2^10 patterns that match the same topic of 10 segments
+        let p: Vec<&str> = (0..10).map(|b| if n >> b & 1 == 1 { "*" } else { "s" }).collect();
+        subscribe(&hub, Selection::default().patterns([p.join(".")]).unwrap())
+    }).collect();
+    let topic = ["s"; 10].join(".");
+    let batch: Vec<_> = (0..256).map(|_| Publication::new(topic.clone(), "x")).collect();
+    let at = std::time::Instant::now();
+    poll_to_end(hub.publish_all(batch)).unwrap();
+    println!("256 events, 1000 patterns: {} visited, {:?}", take_most(), at.elapsed());
+    drop(readers);
+    println!("leave: {}", take_most());
+    panic!("see above");
+}
