@@ -418,14 +418,14 @@ impl Newest {
             });
             record.seq > *to || first.is_some_and(|first| first <= record.seq)
         };
-        let last = batch.records().last().map(|record| record.seq);
+        let last = batch.last_seq();
         let first = batch.first.take();
         let kept = first.into_iter().chain(std::mem::take(&mut batch.more)).filter(&mut is_new);
         let mut kept = kept.collect::<Vec<_>>().into_iter();
         batch.has_skipped = true;
         batch.first = kept.next();
         batch.more = kept.collect();
-        batch.ends_with_skipped |= batch.records().last().map(|record| record.seq) != last;
+        batch.is_past_last = batch.last_seq() != last;
     }
 }
 

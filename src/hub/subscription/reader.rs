@@ -655,8 +655,7 @@ fn transformed(
     } else {
         JoinedChunk::join(&kept, range.is_state)
     };
-    let last = |batch: &RecordBatch| batch.records().last().map(|record| record.seq);
-    let is_past_id = last(&kept) != last(batch);
+    let is_past_id = batch.is_past_last || kept.last_seq() != batch.last_seq();
     Ok(chunk.map(|chunk| JoinedChunk { is_past_id, ..chunk }))
 }
 

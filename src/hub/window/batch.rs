@@ -47,8 +47,9 @@ pub(in crate::hub) struct RecordBatch {
     pub(in crate::hub) end_position: Position,
     /// Some records were left out, since they are too old or not for readers.
     pub(in crate::hub) has_skipped: bool,
-    /// Some records after the last one of the batch were left out.
-    pub(in crate::hub) ends_with_skipped: bool,
+    /// Records after the last one were left out, although readers are given them: a reader that
+    /// resumes after the last one would be given them.
+    pub(in crate::hub) is_past_last: bool,
     /// The last border between segments in the batch.
     border: Option<Border>,
 }
@@ -125,6 +126,11 @@ impl RecordBatch {
     /// Adds a record of another batch.
     pub(in crate::hub) fn keep(&mut self, record: &Arc<Record>) {
         self.push(record, usize::MAX);
+    }
+
+    /// Returns the place of the last record.
+    pub(in crate::hub) fn last_seq(&self) -> Option<Seq> {
+        self.records().last().map(|record| record.seq)
     }
 
     pub(in crate::hub) fn len(&self) -> usize {

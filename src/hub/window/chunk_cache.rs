@@ -28,7 +28,7 @@ pub(in crate::hub) struct JoinedChunk {
     /// The last event ID in `bytes`. Readers may keep it without a copy. `None` if the events
     /// belong to the state, where they have no ID.
     pub(in crate::hub) last_id: Option<Bytes>,
-    /// A filter has left out records after the one with the last ID.
+    /// Records after the one with the last ID were left out.
     pub(in crate::hub) is_past_id: bool,
     /// The place of a reader that was given this chunk.
     pub(in crate::hub) end: Seq,
@@ -55,7 +55,7 @@ impl JoinedChunk {
     pub(in crate::hub) fn join(batch: &RecordBatch, is_state: bool) -> Option<Self> {
         let first = batch.first.as_ref()?;
         let (events, end, end_position) = (batch.len(), batch.end, batch.end_position);
-        let is_past_id = batch.ends_with_skipped;
+        let is_past_id = batch.is_past_last;
         // One record is shared as it is.
         if batch.more.is_empty() {
             let (bytes, last_id) = if is_state {
@@ -94,7 +94,7 @@ impl JoinedChunk {
             bytes: bytes.freeze(),
             events: entries.len(),
             last_id: (!is_state).then(|| kept_id(last)),
-            is_past_id: batch.ends_with_skipped,
+            is_past_id: false,
             end: batch.end,
             end_position: batch.end_position,
         })

@@ -27,11 +27,9 @@ impl Group {
         let mut batch = RecordBatch::new(range.after);
         let take = |batch: &mut RecordBatch, record: &Arc<Record>| {
             if !Self::gives(record, range.is_state, limit.too_old) {
-                (batch.has_skipped, batch.ends_with_skipped) = (true, true);
+                batch.has_skipped = true;
             } else if !batch.push(record, limit.records) {
                 return false;
-            } else {
-                batch.ends_with_skipped = false;
             }
             (batch.end, batch.end_position) = (record.seq, record.position);
             true
