@@ -132,6 +132,8 @@ struct CachedChunk {
     chunk: JoinedChunk,
     /// Its records. A chunk is given to readers only while none of them is removed.
     records: Box<[Arc<Record>]>,
+    /// Some of the records have a time to live.
+    may_expire: bool,
     /// The number of removals when the records were last found not to be removed.
     removals: u64,
 }
@@ -156,7 +158,9 @@ impl ChunkCache {
         let is_retained =
             cached.removals == removals || cached.records.iter().all(|record| !record.is_removed());
         // The first record is the oldest, but any record may have a time to live of its own.
-        let is_young = || cached.records.iter().all(|record| record.is_young(too_old));
+        let may_be_old = too_old.is_some() || cached.may_expire;
+        let is_young =
+            || !may_be_old || cached.records.iter().all(|record| record.is_young(too_old));
         if !is_retained || !is_young() {
             self.chunks.swap_remove(index);
             self.next = self.next.min(self.chunks.len());
@@ -177,8 +181,9 @@ impl ChunkCache {
         removals: u64,
     ) -> impl Sized + use<> {
         let records = batch.records().cloned().collect();
+        let may_expire = batch.records().any(|record| record.expires_at.is_some());
         let ReadRange { after, is_state, .. } = range;
-        let cached = CachedChunk { group, after, is_state, chunk, records, removals };
+        let cached = CachedChunk { group, after, is_state, chunk, records, may_expire, removals };
         let old = if self.chunks.len() < CACHED_CHUNKS {
             self.chunks.push(cached);
             None
