@@ -98,8 +98,10 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Returns [`PublishError`] if the topic is invalid, the event already has an ID, or it exceeds
-    /// the history's size. Nothing is published in that case.
+    /// Returns [`PublishError`] if the topic is invalid or has [ended](Self::finish), the event already
+    /// has an ID, or it exceeds the history's size. Nothing is published in that case. Over a backend
+    /// also if it [cannot be reached](PublishError::is_unavailable), or if it
+    /// [is not known](PublishError::is_unknown) whether it has the event.
     ///
     /// # Cancel safety
     ///
@@ -153,7 +155,9 @@ impl Hub {
     /// # Errors
     ///
     /// As [`publish`](Self::publish). The error has the index of the rejected publication, and
-    /// returns all publications.
+    /// returns all publications. If another node ends one of the topics at the same time, the error
+    /// says that the topic [has ended](PublishError::is_finished), and the events on other topics may
+    /// have been published.
     ///
     /// # Cancel safety
     ///

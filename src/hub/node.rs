@@ -155,7 +155,6 @@ impl Node {
                 guard
             }
         };
-        start_hold();
         #[cfg(tower_sse_hold)]
         let guard = WindowGuard::new(guard);
         start_hold();

@@ -38,8 +38,8 @@ pub(in crate::hub) struct PageRange {
     pub(in crate::hub) must_locate: bool,
 }
 
-/// Reads the wanted entries of a range. Waits while the backend cannot be
-/// reached. Returns `None` if the last handle of the hub was dropped.
+/// Reads the wanted entries of a range. Waits while the backend cannot be reached. Returns `None` if
+/// the last handle of the hub was dropped.
 pub(in crate::hub) async fn fetch_page(
     node: Arc<Node>,
     engine: Arc<Engine>,

@@ -251,7 +251,7 @@ impl ReaderHandle {
                     ReplayStep::Done => continue,
                 }
             }
-            // As does one that finds nothing in many records.
+            // A reader that finds nothing in many records lets other tasks run.
             if looks == EMPTY_LOOKS {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

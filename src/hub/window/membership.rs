@@ -187,8 +187,8 @@ impl Window {
         (has_more.then_some(step + 1), gone)
     }
 
-    /// Returns some of the groups that select a topic, by its name or by a pattern, after those with
-    /// the number `after` of the given step. Returns the next step, or `None` after the last.
+    /// Returns some of the groups that select a topic, by its name or by a pattern, beginning at
+    /// `from`. Returns where the next ones begin, or `None` after the last.
     pub(in crate::hub) fn groups_of(
         &self,
         topic: &Topic,

@@ -61,7 +61,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc, task::Waker, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, task::Waker, time::Duration};
 
 use tokio::time::Instant;
 
@@ -138,7 +138,7 @@ pub(super) struct Window {
     /// The groups of readers.
     groups: GroupTable,
     /// What expires, and when.
-    expiry: BTreeMap<(Instant, Expiring), ()>,
+    expiry: BTreeSet<(Instant, Expiring)>,
     /// Topics that exceed their bounds, with records still to be trimmed.
     overfull: Vec<TopicKey>,
     /// The sources that got records since the last commit.
@@ -176,8 +176,8 @@ enum Touched {
 enum Expiring {
     /// A record.
     Record(Seq),
-    /// A topic, by its key and the number of records published when it was created. Another topic
-    /// may have the key later.
+    /// A topic, by its key. Another topic may have the key later: its time is looked at when the
+    /// entry is due.
     Topic(TopicKey),
 }
 
@@ -223,7 +223,7 @@ impl Window {
             named_topics: 0,
             patterns: PatternTable::default(),
             groups: GroupTable::default(),
-            expiry: BTreeMap::new(),
+            expiry: BTreeSet::new(),
             overfull: Vec::new(),
             touched: Vec::new(),
             touched_before: 0,

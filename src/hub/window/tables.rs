@@ -49,7 +49,7 @@ pub(super) struct TopicState {
     pub(super) bytes: usize,
     /// The current record of each publication key.
     pub(super) keys: BTreeMap<Arc<str>, Arc<Record>>,
-    /// The groups that name it, by their numbers. It exists at least as long as it has some.
+    /// The groups that name it. It exists at least as long as it has some.
     pub(super) groups: GroupList,
     /// The patterns that match it, in the table of this version. Patterns that were removed since
     /// are skipped. Patterns that were added since are found at its next record.
@@ -78,7 +78,7 @@ pub(super) struct PatternTable {
 pub(super) struct PatternState {
     /// The records of all topics that match, as readers find them.
     pub(super) source: Arc<Source>,
-    /// The groups that select it, by their numbers. It exists as long as it has some.
+    /// The groups that select it. It exists as long as it has some.
     pub(super) groups: GroupList,
     /// How many readers that are about to join keep it. See `Window::reserve_patterns`.
     pub(super) reserved: usize,
@@ -162,15 +162,9 @@ impl PatternTable {
         let is_used = |state: &PatternState| !state.groups.is_empty() || state.reserved > 0;
         let is_unused = self.by_key.get(&key).is_some_and(|state| !is_used(state));
         if is_unused {
-            self.remove(pattern);
-        }
-        is_unused
-    }
-
-    fn remove(&mut self, pattern: &Pattern) {
-        if let Some(key) = self.index.get(pattern) {
             self.index.remove(pattern);
             self.by_key.remove(&key);
         }
+        is_unused
     }
 }
