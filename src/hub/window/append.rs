@@ -73,7 +73,7 @@ impl Window {
             topic.source.set_end(record.seq);
         }
         if let Some(at) = record.expires_at {
-            self.expiry.insert((at, Expiring::Record(record.seq)));
+            self.expiry.insert((at, Expiring::Record(record.seq)), ());
         }
         // The new record is in place before the old one goes, so the topic is never without
         // records, and is not dropped in between.

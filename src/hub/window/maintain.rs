@@ -120,7 +120,7 @@ impl Window {
     /// Removes records and topics whose time to live is over.
     fn expire(&mut self, now: Instant, steps: &mut usize) {
         while *steps > 0 {
-            let Some(&(at, expiring)) = self.expiry.first() else { return };
+            let Some((&(at, expiring), ())) = self.expiry.first_key_value() else { return };
             if at > now {
                 return;
             }
@@ -232,7 +232,7 @@ impl Window {
         }
         if let Some(at) = self.topic_expiry(key) {
             self.topics.by_key[key].is_in_expiry = true;
-            self.expiry.insert((at, Expiring::Topic(key)));
+            self.expiry.insert((at, Expiring::Topic(key)), ());
         }
     }
 

@@ -61,7 +61,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc, task::Waker, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, task::Waker, time::Duration};
 
 use tokio::time::Instant;
 
@@ -138,7 +138,7 @@ pub(super) struct Window {
     /// The groups of readers.
     groups: GroupTable,
     /// What expires, and when.
-    expiry: BTreeSet<(Instant, Expiring)>,
+    expiry: BTreeMap<(Instant, Expiring), ()>,
     /// Topics that exceed their bounds, with records still to be trimmed.
     overfull: Vec<TopicKey>,
     /// The sources that got records since the last commit.
@@ -223,7 +223,7 @@ impl Window {
             named_topics: 0,
             patterns: PatternTable::default(),
             groups: GroupTable::default(),
-            expiry: BTreeSet::new(),
+            expiry: BTreeMap::new(),
             overfull: Vec::new(),
             touched: Vec::new(),
             touched_before: 0,
