@@ -6,7 +6,7 @@
 //! ```text
 //! cargo bench --bench cost --all-features                    bytes an idle stream
 //! cargo bench --bench cost --all-features -- events 100000 governed
-//! cargo bench --bench cost --all-features -- encode 100000     or parse, wake, or fan-out
+//! cargo bench --bench cost --all-features -- encode 100000     or parse, source, wake, or fan-out
 //! ```
 
 use std::{
@@ -22,8 +22,11 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
-use http::Request;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt as _, stream};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{Full, StreamBody};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
@@ -31,8 +34,8 @@ use metrics::{
 use tokio::sync::broadcast;
 use tower::Service as _;
 use tower_sse::{
-    EncodedEvent, Event, EventBody, EventChannelHandler, EventParser, EventType, Farewell,
-    Shutdown, event_channel_handler,
+    BoxError, EncodedEvent, Event, EventBody, EventChannelHandler, EventParser, EventSource,
+    EventType, Farewell, Shutdown, event_channel_handler,
 };
 
 const TICK: EventType = EventType::from_static("tick");
@@ -78,10 +81,11 @@ fn main() {
         }
         ["encode", count] => encode(count.parse().expect("a number")),
         ["parse", count] => parse(count.parse().expect("a number")),
+        ["source", count] => source(count.parse().expect("a number")),
         ["wake", count] => wake(count.parse().expect("a number")),
         #[cfg(feature = "hub")]
         ["fan-out", count] => fan_out(count.parse().expect("a number")),
-        _ => panic!("cost [events COUNT plain|governed] [encode|parse|wake|fan-out COUNT]"),
+        _ => panic!("cost [events COUNT plain|governed] [encode|parse|source|wake|fan-out COUNT]"),
     }
 }
 
@@ -152,13 +156,18 @@ fn encode(events: u64) {
     }
 }
 
-/// Parses this number of events, in chunks of a hundred.
-fn parse(events: u64) {
+/// A chunk of a hundred events.
+fn hundred_events() -> Bytes {
     let mut chunk = BytesMut::new();
     for id in 0..100 {
         Event::new("x".repeat(160)).with_type(&TICK).with_id(id).encode_to(&mut chunk);
     }
-    let chunk = chunk.freeze();
+    chunk.freeze()
+}
+
+/// Parses this number of events, in chunks of a hundred.
+fn parse(events: u64) {
+    let chunk = hundred_events();
     let mut parser = EventParser::new();
     let mut parsed = 0;
     while parsed < events {
@@ -166,6 +175,26 @@ fn parse(events: u64) {
         while let Some(event) = parser.next_event() {
             black_box(event.expect("it is one"));
             parsed += 1;
+        }
+    }
+}
+
+/// Reads this number of events from an event source, in chunks of a hundred.
+fn source(events: u64) {
+    let service = tower::service_fn(|_: Request<Full<Bytes>>| async {
+        let frames =
+            stream::repeat(hundred_events()).map(|chunk| Ok::<_, BoxError>(Frame::data(chunk)));
+        Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(StreamBody::new(frames))
+    });
+    let mut source = EventSource::get(service, "/");
+    let mut context = Context::from_waker(Waker::noop());
+    let mut read = 0;
+    while read < events {
+        if let Poll::Ready(event) = pin!(source.next_event()).poll(&mut context) {
+            black_box(event.expect("no end").expect("an event"));
+            read += 1;
         }
     }
 }
