@@ -10,9 +10,12 @@
 //! {"event":"message","data":"…","id":"…"}       the id is the last event ID
 //! {"comment":"…"}                               with --comments
 //! {"reconnecting":{"attempt":2,"delay_ms":1000,"cause":"…"}}
-//! {"error":"…"}
+//! {"error":"…"}                                 with "body" if the server has refused the request
 //! {"closed":true}                               the end without an error
 //! ```
+//!
+//! A request that is not safe to repeat, for example a POST, is sent again only until a response was
+//! opened, unless `--resilient` is given.
 //!
 //! If no header can carry the last event ID, a warning appears on standard error.
 //!
@@ -67,6 +70,9 @@ struct Args {
     /// Reconnects exactly as the standard prescribes
     #[arg(long)]
     standard: bool,
+    /// Reconnects after every failure that may pass, whatever the method
+    #[arg(long, conflicts_with_all = ["standard", "no_reconnect"])]
+    resilient: bool,
     /// Prints comments too
     #[arg(long)]
     comments: bool,
@@ -94,8 +100,13 @@ enum Line<'a> {
         delay_ms: u128,
         cause: String,
     },
-    Error(String),
     Closed(bool),
+    #[serde(untagged)]
+    Error {
+        error: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        body: Option<&'a str>,
+    },
     #[serde(untagged)]
     Event {
         event: &'a str,
@@ -130,11 +141,15 @@ impl Output {
         if self.comments { self.line(&Line::Comment(text)) } else { Ok(()) }
     }
 
-    fn error(&self, error: &dyn Error) -> io::Result<()> {
+    fn error(&self, error: &dyn Error, body: Option<&[u8]>) -> io::Result<()> {
+        let error = with_causes(error);
+        // The message has the start of the body, on one line.
+        let body =
+            body.and_then(|body| std::str::from_utf8(body).ok()).filter(|text| !text.is_empty());
         if self.raw {
-            eprintln!("{}", with_causes(error));
+            eprintln!("{error}");
         }
-        self.line(&Line::Error(with_causes(error)))
+        self.line(&Line::Error { error, body })
     }
 
     fn line(&self, line: &Line<'_>) -> io::Result<()> {
@@ -166,7 +181,7 @@ async fn main() -> Result<ExitCode, BoxError> {
         "-" => read_stdin(&args, output).map(|()| ExitCode::SUCCESS),
         _ => match source(&args) {
             Ok(source) => read(source, output).await,
-            Err(error) => output.error(&*error).map(|()| ExitCode::FAILURE),
+            Err(error) => output.error(&*error, None).map(|()| ExitCode::FAILURE),
         },
     };
     match read {
@@ -185,12 +200,13 @@ fn source(args: &Args) -> Result<EventSource, BoxError> {
     for (name, value) in &args.header {
         request.headers_mut().append(name, value.clone());
     }
-    let policy = match args {
-        Args { no_reconnect: true, .. } => Reconnection::never(),
-        Args { standard: true, .. } => Reconnection::standard(),
-        _ => Reconnection::resilient(),
+    let mut source = EventSource::send(request);
+    source = match args {
+        Args { no_reconnect: true, .. } => source.reconnection(Reconnection::never()),
+        Args { standard: true, .. } => source.reconnection(Reconnection::standard()),
+        Args { resilient: true, .. } => source.reconnection(Reconnection::resilient()),
+        _ => source,
     };
-    let mut source = EventSource::send(request).reconnection(policy);
     if let Some(id) = &args.last_event_id {
         source = source.with_last_event_id(id);
     }
@@ -214,7 +230,7 @@ async fn read(source: EventSource, mut output: Output) -> io::Result<ExitCode> {
             None => break,
             Some(Ok(update)) => tell(update, &updates, &mut output)?,
             Some(Err(error)) => {
-                output.error(&error)?;
+                output.error(&error, error.body().map(|body| &body[..]))?;
                 if error.is_fatal() {
                     return Ok(ExitCode::FAILURE);
                 }
@@ -263,7 +279,7 @@ fn read_stdin(args: &Args, mut output: Output) -> io::Result<()> {
                 Ok(Parsed::Event(event)) => output.event(&event, parser.last_event_id())?,
                 Ok(Parsed::Comment(text)) => output.comment(text.as_str())?,
                 Ok(_) => {}
-                Err(error) => output.error(&error)?,
+                Err(error) => output.error(&error, None)?,
             }
         }
         match io::stdin().lock().read(&mut chunk)? {

@@ -101,12 +101,14 @@
 mod admission;
 pub mod body;
 mod catch_panic;
+mod chain;
 pub mod channel;
 pub mod client;
 pub mod connect;
 mod delay_range;
 pub mod encode;
 pub mod event;
+mod excerpt;
 mod exclusive;
 pub mod handler;
 mod headers;

@@ -1,4 +1,4 @@
-//! Spans, logs and metrics of a server's streams.
+//! Spans, logs and metrics of a server's streams, and of event sources.
 //!
 //! Spans and logs need the feature `tracing`, metrics the feature `metrics`. They go through the
 //! facade crates of these names to the subscriber and the recorder that the application has
@@ -17,7 +17,21 @@
 //! | `events`, `bytes` | passed to the server, as in [`StreamEnd`](crate::StreamEnd) |
 //! | `duration` | of the stream, in seconds |
 //!
+//! Each attempt of an [`EventSource`](crate::EventSource) has a span `event_source_attempt` at level
+//! `INFO`, a child of the span in which the source is polled. The service is polled in it. It lasts
+//! until the response is an open stream or is refused, or until the attempt fails.
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `attempt` | the number of the attempt, counted from 1 over the life of the source |
+//! | `method`, `url` | of the request, without the query |
+//! | `last_event_id` | the last event ID, if the request has one |
+//! | `status` | of the last response |
+//! | `outcome` | `opened` or `failed` |
+//!
 //! # Logs
+//!
+//! All spans and logs have the target `tower_sse`.
 //!
 //! | level | message | when | fields |
 //! |---|---|---|---|
@@ -31,6 +45,8 @@
 //! | `ERROR` | `… panicked` | application code panicked, for example a hook | `panic` |
 //! | `ERROR` | `handler failed after its event stream had ended` | the error could not end the stream any more | `error` |
 //! | `WARN` | `… is off: the event stream is polled outside of a tokio runtime` | a setting needs a runtime and has no effect | |
+//! | `DEBUG` | `event source opened` | a source has opened a connection | |
+//! | `WARN`, then `DEBUG` | `event source reconnects` | a source sends its request again after a delay: a warning at the first failure since a connection was open | `attempt` (its number), `delay` (in seconds), `cause` (with its sources), `url` (without the query) |
 //!
 //! # Metrics
 //!
@@ -45,6 +61,10 @@
 //! | `tower_sse_event_bytes` | histogram | | encoded length of each sent event |
 //! | `tower_sse_events_dropped_total` | counter | | events dropped by dropping and sliding buffers |
 //! | `tower_sse_send_wait_seconds` | histogram | | waiting time of each send that had to wait |
+//! | `tower_sse_client_connected` | gauge | | open connections of event sources |
+//! | `tower_sse_client_events_total` | counter | | events received by event sources |
+//! | `tower_sse_client_reconnects_total` | counter | | losses and failures after which an event source sends its request again |
+//! | `tower_sse_client_open_seconds` | histogram | | duration of each connection of an event source |
 //! | `tower_sse_hub_published_total` | counter | | events published in hubs |
 //! | `tower_sse_hub_gaps_total` | counter | `reason` | gaps of hub readers |
 //!
@@ -54,8 +74,8 @@
 //! | `reason` of a gap | for a reader that resumed, as in `hub::GapReason`: `trimmed`, `other_epoch`, `unknown`, `other_topic`; for a reader that was too slow: `lagged` |
 //! | `by` | `on_connect`, `max_streams`, `max_streams_per`, `shutdown`, `last_event_id` (an invalid ID) |
 //!
-//! Streams and hubs look up their metrics when they are created, so install the recorder before the
-//! server starts.
+//! Streams, hubs and event sources look up their metrics when they are created, so install the recorder before
+//! they are.
 
 /// Registers the unit and the description of each metric, for recorders that show them, for example
 /// as `# HELP` lines of Prometheus. Call it once, after the recorder is installed.

@@ -2,14 +2,14 @@
 
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderMap, Response, response};
+use http::{HeaderMap, Response, Uri, response};
 
 use super::{
     redirect::{self, ReconnectTo, RedirectError},
     request::RequestTemplate,
     transport::{BoxFuture, Transport},
 };
-use crate::{BoxError, stream::BoxChunks};
+use crate::{BoxError, stream::BoxChunks, trace::AttemptSpan};
 
 /// The steps of an attempt. A redirect leads back from `Call` to `Ready`.
 enum Step {
@@ -33,6 +33,7 @@ pub(super) struct PendingAttempt {
     reconnect_to: ReconnectTo,
     /// The request that later attempts start from, if a redirect changed it.
     next_request: Option<RequestTemplate>,
+    pub(super) span: AttemptSpan,
 }
 
 /// Why an attempt got no response.
@@ -48,6 +49,7 @@ impl PendingAttempt {
         request: RequestTemplate,
         headers: Option<BoxFuture<HeaderMap>>,
         reconnect_to: ReconnectTo,
+        span: AttemptSpan,
     ) -> Self {
         Self {
             step: headers.map_or(Step::Ready, Step::Headers),
@@ -56,7 +58,13 @@ impl PendingAttempt {
             is_permanent: true,
             reconnect_to,
             next_request: None,
+            span,
         }
+    }
+
+    /// Returns the URL of the request that was sent last.
+    pub(super) fn url(&self) -> &Uri {
+        &self.request.head.uri
     }
 
     /// Polls for the response. After [`redirect`](Self::redirect) it is the one of the next
@@ -66,28 +74,39 @@ impl PendingAttempt {
         transport: &mut dyn Transport,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<BoxChunks>, AttemptError>> {
-        loop {
-            match &mut self.step {
-                Step::Headers(headers) => {
-                    let headers = ready!(headers.as_mut().poll(cx));
-                    self.request.set_headers(headers.map_err(AttemptError::Headers)?);
-                    self.step = Step::Ready;
-                }
-                Step::Ready => {
-                    ready!(transport.poll_ready(cx)).map_err(AttemptError::Connect)?;
-                    self.step = Step::Call(transport.call(self.request.to_http()));
-                }
-                Step::Call(response) => {
-                    return response.as_mut().poll(cx).map_err(AttemptError::Connect);
+        let Self { step, request, span, .. } = self;
+        span.enter(|| {
+            loop {
+                match step {
+                    Step::Headers(headers) => {
+                        let headers = ready!(headers.as_mut().poll(cx));
+                        request.set_headers(headers.map_err(AttemptError::Headers)?);
+                        *step = Step::Ready;
+                    }
+                    Step::Ready => {
+                        ready!(transport.poll_ready(cx)).map_err(AttemptError::Connect)?;
+                        *step = Step::Call(transport.call(request.to_http()));
+                    }
+                    Step::Call(response) => {
+                        let response = ready!(response.as_mut().poll(cx));
+                        let response = response.map_err(AttemptError::Connect)?;
+                        span.responded(response.status().as_u16());
+                        return Poll::Ready(Ok(response));
+                    }
                 }
             }
-        }
+        })
     }
 
     /// Follows the redirect of a response: the next poll sends the new request.
     pub(super) fn redirect(&mut self, head: &response::Parts) -> Result<(), RedirectError> {
+        let url = self.request.head.uri.clone();
         redirect::follow(&mut self.request, head)?;
         redirect::follow(&mut self.base_request, head)?;
+        if !self.request.has_origin_of(&url) {
+            // The headers of this attempt are for its origin only.
+            self.request = self.base_request.clone();
+        }
         self.is_permanent &= redirect::is_permanent(head.status);
         let is_remembered = match self.reconnect_to {
             ReconnectTo::Original => false,

@@ -2,11 +2,13 @@
 //! [core](super::core) what happened; the core decides.
 
 use std::{
+    mem,
     task::{Context, Poll, ready},
     time::SystemTime,
 };
 
-use http::{HeaderMap, Response, response};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, Uri, response};
 use tokio::time::Instant;
 
 use super::{
@@ -14,18 +16,26 @@ use super::{
     core::{Action, Core, Loss, Next, ResponseAction},
     error::{EventSourceError, SourceErrorKind},
     redirect::ReconnectTo,
-    request::RequestTemplate,
+    refused::{PendingRefusal, WithoutQuery},
+    request::{RequestTemplate, http_url, is_path},
     transport::{BoxFuture, Transport},
-    update::{Attempt, Opened, ReadyState, Update, UpdateResult},
+    update::{Attempt, Opened, ReadyState, Reconnecting, Update, UpdateResult},
 };
 use crate::{
+    event::EventId,
     exclusive::Exclusive,
-    stream::{BoxChunks, StepLimit},
+    metrics::{ClientMetrics, ConnectionMetrics},
+    stream::{BoxChunks, StepLimit, Unexpected},
     timer::LazyTimer,
+    trace::{self, AttemptSpan},
 };
 
 /// The application's header provider, of any type.
 pub(super) type HeaderProvider = Box<dyn FnMut(Attempt) -> BoxFuture<HeaderMap> + Send>;
+
+/// Returns the application's request for an attempt after a connection was open, or `None` if there
+/// is to be no other attempt.
+pub(super) type ResumeRequest = Box<dyn FnMut(Attempt) -> Option<Request<Bytes>> + Send>;
 
 /// Which updates a poll returns. Errors that are items are always among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +48,21 @@ pub(super) enum UpdateFilter {
 
 /// The I/O that belongs to the current state of the core.
 enum Io {
-    /// In all other states.
+    /// In all other states, and after a body has ended.
     None,
     /// While the core is attempting.
     Attempt(Box<PendingAttempt>),
-    /// While the core is open.
-    Body(BoxChunks),
+    /// While the core has a refused response.
+    Refused(Box<(PendingRefusal, BoxChunks)>),
+    /// While the core is open, or reads the rest of the body.
+    Body(OpenBody),
+}
+
+/// The body of an open connection.
+struct OpenBody {
+    chunks: BoxChunks,
+    /// Records the end of the connection when it is dropped.
+    _metrics: ConnectionMetrics,
 }
 
 pub(super) struct Driver {
@@ -51,14 +70,24 @@ pub(super) struct Driver {
     pub(super) reconnect_to: ReconnectTo,
     /// `None` if the application has not set a provider, and once the source is closed.
     pub(super) provider: Option<Exclusive<HeaderProvider>>,
+    /// `None` if a lost connection is made again with the same request, and once the source is
+    /// closed.
+    pub(super) resume: Option<Exclusive<ResumeRequest>>,
+    /// The head of the response that was opened last.
+    pub(super) head: Option<Box<response::Parts>>,
     /// `None` once the source is closed.
     transport: Option<Exclusive<Box<dyn Transport>>>,
     /// The request that the next attempt starts from. A redirect may change it, see
     /// [`ReconnectTo`].
     base_request: RequestTemplate,
+    /// The URL of the application's request. Only its origin gets the headers of the provider.
+    url: Uri,
     io: Exclusive<Io>,
     /// The timer for the core's deadline. There is one at a time.
     timer: LazyTimer,
+    metrics: ClientMetrics,
+    /// Whether a loss was logged as a warning since a connection was last opened.
+    has_warned: bool,
 }
 
 impl Driver {
@@ -74,26 +103,35 @@ impl Driver {
             core,
             reconnect_to: ReconnectTo::Original,
             provider: None,
+            resume: None,
+            head: None,
             transport: Some(Exclusive::new(transport)),
+            url: base_request.head.uri.clone(),
             base_request,
             io: Exclusive::new(Io::None),
             timer: LazyTimer::default(),
+            metrics: ClientMetrics::new(),
+            has_warned: false,
         }
     }
 
-    /// Closes the connection in any state. Drops the service and the header provider too.
+    /// Closes the connection in any state. Drops the service and the code of the application too.
     pub(super) fn close(&mut self) {
         // The core is closed first: a drop of the application's code may panic.
         self.core.handle_close();
         *self.io.get_mut() = Io::None;
         self.transport = None;
         self.provider = None;
+        self.resume = None;
     }
 
     /// Drops the connection and begins the next attempt at the next poll.
     pub(super) fn reconnect(&mut self) {
         self.core.handle_reconnect();
         *self.io.get_mut() = Io::None;
+        if let Some(Some(Ok(request))) = self.resume_request(self.core.attempts() + 1) {
+            self.set_request(request);
+        }
     }
 
     pub(super) fn ready_state(&self) -> ReadyState {
@@ -130,12 +168,19 @@ impl Driver {
                         UpdateFilter::Events => self.core.next_event(),
                         UpdateFilter::All => self.core.next_update(),
                     };
-                    if update.is_some() {
-                        return Poll::Ready(update);
+                    match update {
+                        Some(_) => {
+                            self.metrics.received(matches!(update, Some(Ok(Update::Event(_)))));
+                            return Poll::Ready(update);
+                        }
+                        // The last event is not returned.
+                        None if self.ready_state() == ReadyState::Closed => None,
+                        None => ready!(self.poll_body(cx)),
                     }
-                    ready!(self.poll_body(cx))
                 }
+                Action::Drain => ready!(self.poll_rest(cx)),
                 Action::PollAttempt => ready!(self.poll_attempt(cx)),
+                Action::PollRefusal => ready!(self.poll_refusal(cx)),
                 Action::Wait => ready!(self.poll_timer(cx)),
                 Action::Connect => self.begin(),
                 Action::Fail(error) => self.follow(Next::Fail(error)),
@@ -159,11 +204,20 @@ impl Driver {
         let mut request = self.base_request.clone();
         let last_event_id = self.core.parser.last_event_id().cloned();
         let is_sent = request.set_last_event_id(last_event_id.as_ref());
-        let headers = self.provider.as_mut().map(|provider| {
-            let last_event_id = last_event_id.clone().filter(|_| is_sent);
-            provider.get_mut()(Attempt { number, last_event_id })
-        });
-        let attempt = PendingAttempt::new(request, headers, self.reconnect_to);
+        let sent_id = last_event_id.clone().filter(|_| is_sent);
+        let span = {
+            let head = &request.head;
+            let id = sent_id.as_ref().map(EventId::as_str);
+            AttemptSpan::new(number, head.method.as_str(), &WithoutQuery(&head.uri), id)
+        };
+        // A redirect may have led to another origin, which must not get the headers.
+        let is_own_origin = request.has_origin_of(&self.url);
+        let headers = self
+            .provider
+            .as_mut()
+            .filter(|_| is_own_origin)
+            .map(|provider| provider.get_mut()(Attempt { number, last_event_id: sent_id }));
+        let attempt = PendingAttempt::new(request, headers, self.reconnect_to, span);
         *self.io.get_mut() = Io::Attempt(Box::new(attempt));
         last_event_id.filter(|_| !is_sent).map(|id| Ok(Update::LastEventIdOmitted(id)))
     }
@@ -184,22 +238,75 @@ impl Driver {
 
     fn respond(&mut self, response: Response<BoxChunks>) -> Option<UpdateResult> {
         let (head, body) = response.into_parts();
-        match self.core.handle_response(&head, Instant::now(), SystemTime::now()) {
+        match self.core.handle_response(&head, Instant::now()) {
             ResponseAction::Open => Some(Ok(Update::Opened(self.open(head, body)))),
             ResponseAction::Redirect => self.redirect(&head),
+            ResponseAction::Refuse(reason) => self.refuse(reason, head, body),
             ResponseAction::Drop(next) => self.follow(next),
         }
     }
 
     fn open(&mut self, head: response::Parts, body: BoxChunks) -> Opened {
         if let Io::Attempt(attempt) = self.io.get_mut() {
+            attempt.span.opened();
             if let Some(request) = attempt.take_next_request() {
                 self.base_request = request;
             }
         }
         self.core.handle_open(Instant::now());
-        *self.io.get_mut() = Io::Body(body);
-        Opened { status: head.status, headers: head.headers, attempt: self.core.attempts() }
+        *self.io.get_mut() = Io::Body(OpenBody { chunks: body, _metrics: self.metrics.opened() });
+        self.has_warned = false;
+        let headers = head.headers.clone();
+        let opened = Opened { status: head.status, headers, attempt: self.core.attempts() };
+        self.head = Some(Box::new(head));
+        opened
+    }
+
+    /// Begins to read the body of a response that is not an event stream: it says why.
+    fn refuse(
+        &mut self,
+        reason: Unexpected,
+        head: response::Parts,
+        body: BoxChunks,
+    ) -> Option<UpdateResult> {
+        let Io::Attempt(attempt) = self.io.get_mut() else { return self.follow(Next::End) };
+        let url = attempt.url().clone();
+        let refusal = PendingRefusal::new(reason, head, url, self.core.redirects());
+        *self.io.get_mut() = Io::Refused(Box::new((refusal, body)));
+        self.core.handle_refusal(Instant::now());
+        None
+    }
+
+    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<Option<UpdateResult>> {
+        let Io::Refused(refused) = self.io.get_mut() else {
+            return Poll::Ready(self.follow(Next::End));
+        };
+        let deadline = self.core.poll_timeout();
+        let (refusal, body) = &mut **refused;
+        let is_complete = match body.as_mut().poll_chunk(cx) {
+            Poll::Ready(Some(Ok(chunk))) => {
+                let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+                if refusal.handle_chunk(&chunk) && !is_late {
+                    return Poll::Ready(None);
+                }
+                false
+            }
+            Poll::Ready(Some(Err(_))) => false,
+            Poll::Ready(None) => true,
+            Poll::Pending => {
+                let fired = deadline.and_then(|deadline| self.timer.poll_at(deadline, cx));
+                if fired == Some(Poll::Pending) {
+                    return Poll::Pending;
+                }
+                false
+            }
+        };
+        let Io::Refused(refused) = mem::replace(self.io.get_mut(), Io::None) else {
+            return Poll::Ready(self.follow(Next::End));
+        };
+        let refused = refused.0.finish(is_complete);
+        let next = self.core.handle_refused(refused, Instant::now(), SystemTime::now());
+        Poll::Ready(self.follow(next))
     }
 
     fn redirect(&mut self, head: &response::Parts) -> Option<UpdateResult> {
@@ -210,9 +317,10 @@ impl Driver {
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<UpdateResult>> {
         let Io::Body(body) = self.io.get_mut() else {
-            return Poll::Ready(self.follow(Next::End));
+            // The body has ended, and its unfinished event was returned.
+            return Poll::Ready(self.lose(Loss::retryable(SourceErrorKind::Ended)));
         };
-        match body.as_mut().poll_chunk(cx) {
+        match body.chunks.as_mut().poll_chunk(cx) {
             Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => {
                 self.core.handle_silence(Instant::now);
                 // The body is ready and will be polled again, so a pending timer is progress too.
@@ -228,7 +336,13 @@ impl Driver {
             Poll::Ready(Some(Err(error))) => {
                 Poll::Ready(self.lose(Loss::retryable(SourceErrorKind::Body(error))))
             }
-            Poll::Ready(None) => Poll::Ready(self.lose(Loss::retryable(SourceErrorKind::Ended))),
+            Poll::Ready(None) => {
+                // The connection is dropped before the event is returned.
+                *self.io.get_mut() = Io::None;
+                let unfinished = self.core.handle_body_end();
+                self.metrics.received(matches!(unfinished, Some(Ok(Update::Event(_)))));
+                Poll::Ready(unfinished)
+            }
             Poll::Pending => {
                 self.core.handle_silence(Instant::now);
                 self.poll_timer(cx)
@@ -255,12 +369,37 @@ impl Driver {
         self.follow(next)
     }
 
+    /// Reads the rest of the body after the last event, and ends the source.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<UpdateResult>> {
+        if let Io::Body(body) = self.io.get_mut() {
+            match body.chunks.as_mut().poll_chunk(cx) {
+                Poll::Ready(Some(Ok(chunk))) if self.core.handle_rest(&chunk, Instant::now()) => {
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {
+                    let deadline = self.core.poll_timeout();
+                    let fired = deadline.and_then(|deadline| self.timer.poll_at(deadline, cx));
+                    // Without a timer nothing is waited for.
+                    if fired == Some(Poll::Pending) {
+                        return Poll::Pending;
+                    }
+                }
+                _ => {}
+            }
+        }
+        let next = self.core.end();
+        Poll::Ready(self.follow(next))
+    }
+
     /// Does what the core has decided after a loss. Drops the connection before the loss is
     /// reported, so that an application that reacts to it finds the old connection closed.
     fn follow(&mut self, next: Next) -> Option<UpdateResult> {
+        if let Io::Attempt(attempt) = self.io.get_mut() {
+            attempt.span.failed();
+        }
         *self.io.get_mut() = Io::None;
         match next {
-            Next::Reconnect(reconnecting) => Some(Ok(Update::Reconnecting(reconnecting))),
+            Next::Reconnect(reconnecting) => self.report(reconnecting),
             Next::Fail(error) => {
                 self.close();
                 Some(Err(error))
@@ -271,6 +410,57 @@ impl Driver {
             }
         }
     }
+
+    /// Reports and logs that the next attempt follows, unless the application wants none.
+    fn report(&mut self, reconnecting: Reconnecting) -> Option<UpdateResult> {
+        match self.resume_request(reconnecting.attempt) {
+            None => {}
+            Some(Some(Ok(request))) => self.set_request(request),
+            Some(Some(Err(error))) => {
+                let next = self.core.fail(error);
+                return self.follow(next);
+            }
+            Some(None) => {
+                let is_end = reconnecting.cause.is_end();
+                let next = match is_end {
+                    true => self.core.end(),
+                    false => self.core.fail(reconnecting.cause),
+                };
+                return self.follow(next);
+            }
+        }
+        let Reconnecting { attempt, delay, ref cause } = reconnecting;
+        let is_first = !mem::replace(&mut self.has_warned, true);
+        trace::reconnecting(is_first, attempt, delay, cause, &WithoutQuery(&self.url));
+        self.metrics.reconnects();
+        Some(Ok(Update::Reconnecting(reconnecting)))
+    }
+
+    /// Asks the application for the request of an attempt after a connection was open. `None` if the
+    /// request stays the same, `Some(None)` if the application wants no other attempt.
+    fn resume_request(
+        &mut self,
+        number: u64,
+    ) -> Option<Option<Result<RequestTemplate, EventSourceError>>> {
+        let last_event_id = self.core.parser.last_event_id().cloned();
+        let resume = self.resume.as_mut().filter(|_| self.core.has_opened())?;
+        let request = resume.get_mut()(Attempt { number, last_event_id });
+        Some(request.map(|request| Ok(RequestTemplate::new(checked(request)?).0)))
+    }
+
+    fn set_request(&mut self, request: RequestTemplate) {
+        self.url = request.head.uri.clone();
+        self.base_request = request;
+    }
+}
+
+/// Refuses a URI that no service can ever answer: the source would try it again and again.
+pub(super) fn checked(mut request: Request<Bytes>) -> Result<Request<Bytes>, EventSourceError> {
+    if !is_path(request.uri()) {
+        let url = http_url(request.uri().clone());
+        *request.uri_mut() = url.map_err(|error| SourceErrorKind::InvalidUri(error.into()))?;
+    }
+    Ok(request)
 }
 
 /// Closes the core if a poll panics, so that code that has panicked is not called again.

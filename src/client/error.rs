@@ -2,17 +2,21 @@
 
 use std::{error::Error, fmt, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::redirect::RedirectError;
-use crate::{BoxError, parse::EventTooLarge, stream::Unexpected};
+use super::{cause, redirect::RedirectError, refused::RefusedResponse};
+use crate::{BoxError, chain::write_chain, parse::EventTooLarge};
 
 /// The error of an [`EventSource`](super::EventSource), and the cause of a reconnect.
 ///
 /// The stream returns two kinds of errors. If an event is too large, the stream continues with the
 /// next event. An error that is [fatal](Self::is_fatal) is the last item. The source recovers from
 /// all other errors: they only appear as the cause of a [`Reconnecting`](super::Reconnecting)
-/// update.
+/// update, and in the log.
+///
+/// If a server has refused the request, the message has its words: see [`refused`](Self::refused).
+/// `{:#}` also shows the sources of the error, for example why a connection could not be made.
 pub struct EventSourceError {
     kind: Box<SourceErrorKind>,
     /// Whether the source has ended with this error.
@@ -30,8 +34,8 @@ pub(super) enum SourceErrorKind {
     Connect(BoxError),
     /// The header provider failed.
     Headers(BoxError),
-    /// The response is not an event stream. Its headers are kept for the application.
-    Response(Unexpected, HeaderMap),
+    /// The response is not an event stream.
+    Refused(RefusedResponse),
     /// A redirect could not be followed.
     Redirect(RedirectError),
     /// No response head arrived within this time.
@@ -44,10 +48,23 @@ pub(super) enum SourceErrorKind {
     Ended,
     /// An event is too large. This is never the cause of a loss.
     TooLarge(EventTooLarge),
-    /// The policy allows no further attempt: the number of failed attempts, and the last error.
-    GaveUp(u32, EventSourceError),
+    /// The policy allows no further attempt.
+    GaveUp(GaveUp),
+    /// The source has ended before the last event.
+    Incomplete,
     /// A timer is needed, and there is no runtime for it.
     NoRuntime,
+}
+
+/// Why the policy allows no further attempt.
+#[derive(Debug)]
+pub(super) struct GaveUp {
+    /// The number of attempts in a row that gave no event.
+    pub(super) failures: u32,
+    /// The delay that the server has asked for.
+    pub(super) retry_after: Option<Duration>,
+    /// The last error.
+    pub(super) last: EventSourceError,
 }
 
 impl From<SourceErrorKind> for EventSourceError {
@@ -73,7 +90,14 @@ impl EventSourceError {
     /// [idle timeout](super::EventSource::idle_timeout).
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(*self.kind, SourceErrorKind::HeaderTimeout(_) | SourceErrorKind::IdleTimeout(_))
+        matches!(
+            *self.last().kind,
+            SourceErrorKind::HeaderTimeout(_) | SourceErrorKind::IdleTimeout(_)
+        )
+    }
+
+    pub(super) fn is_header_timeout(&self) -> bool {
+        matches!(*self.kind, SourceErrorKind::HeaderTimeout(_))
     }
 
     /// Returns whether the body ended without an error.
@@ -98,24 +122,80 @@ impl EventSourceError {
         }
     }
 
+    /// Returns whether the source has ended before an event that is
+    /// [required](super::EventSource::required): the answer was cut off.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        matches!(*self.kind, SourceErrorKind::Incomplete)
+    }
+
+    /// Returns whether the source gave up: see [`attempts`](super::Reconnection::attempts) and
+    /// [`give_up_after`](super::Reconnection::give_up_after). The other methods of this error are
+    /// about the last failure.
+    #[must_use]
+    pub fn has_given_up(&self) -> bool {
+        matches!(*self.kind, SourceErrorKind::GaveUp(_))
+    }
+
+    /// Returns whether the certificate of the server was refused.
+    ///
+    /// Recognized are the errors of rustls and of OpenSSL. Another attempt hardly helps, so all
+    /// policies but [`standard`](super::Reconnection::standard) end the source with this error.
+    #[must_use]
+    pub fn is_certificate(&self) -> bool {
+        self.is_connect(cause::is_certificate)
+    }
+
+    /// Returns whether the host of the URL has no address.
+    ///
+    /// Recognized are the errors of hyper-util, which reqwest uses too, and of the standard
+    /// library. A computer without a network has this error for every host, so no policy but
+    /// [`never`](super::Reconnection::never) ends the source with it.
+    #[must_use]
+    pub fn is_unknown_host(&self) -> bool {
+        self.is_connect(cause::is_unknown_host)
+    }
+
+    fn is_connect(&self, is_cause: fn(&(dyn Error + 'static)) -> bool) -> bool {
+        match &*self.last().kind {
+            SourceErrorKind::Connect(error) => is_cause(&**error),
+            _ => false,
+        }
+    }
+
+    /// Returns the response that is not an event stream, with the start of its body.
+    #[must_use]
+    pub fn refused(&self) -> Option<&RefusedResponse> {
+        match &*self.last().kind {
+            SourceErrorKind::Refused(refused) => Some(refused),
+            _ => None,
+        }
+    }
+
     /// Returns the status of a response that is not an event stream.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
-        match &*self.kind {
-            SourceErrorKind::Response(Unexpected::Status(status), _) => Some(*status),
-            SourceErrorKind::Response(..) => Some(StatusCode::OK),
-            SourceErrorKind::GaveUp(_, last) => last.status(),
-            _ => None,
-        }
+        self.refused().map(RefusedResponse::status)
     }
 
     /// Returns the headers of a response that is not an event stream.
     #[must_use]
     pub fn headers(&self) -> Option<&HeaderMap> {
+        self.refused().map(RefusedResponse::headers)
+    }
+
+    /// Returns the start of the body of a response that is not an event stream: see
+    /// [`RefusedResponse::body`].
+    #[must_use]
+    pub fn body(&self) -> Option<&Bytes> {
+        self.refused().map(RefusedResponse::body)
+    }
+
+    /// Returns the last error before the source gave up, or this error.
+    fn last(&self) -> &Self {
         match &*self.kind {
-            SourceErrorKind::Response(_, headers) => Some(headers),
-            SourceErrorKind::GaveUp(_, last) => last.headers(),
-            _ => None,
+            SourceErrorKind::GaveUp(gave_up) => gave_up.last.last(),
+            _ => self,
         }
     }
 }
@@ -123,27 +203,46 @@ impl EventSourceError {
 impl fmt::Display for EventSourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.kind {
-            SourceErrorKind::InvalidUri(_) => f.write_str("invalid URI"),
+            SourceErrorKind::InvalidUri(_) => f.write_str("invalid URI")?,
             #[cfg(feature = "hyper-client")]
             SourceErrorKind::Roots(_) => {
-                f.write_str("no root certificates could be read from the system")
+                f.write_str("no root certificates could be read from the system")?;
             }
-            SourceErrorKind::Connect(_) => f.write_str("the request failed"),
-            SourceErrorKind::Headers(_) => f.write_str("the header provider failed"),
-            SourceErrorKind::Response(reason, _) => write!(f, "not an event stream: {reason}"),
-            SourceErrorKind::Redirect(error) => error.fmt(f),
-            SourceErrorKind::HeaderTimeout(time) => write!(f, "no response head within {time:?}"),
-            SourceErrorKind::IdleTimeout(time) => write!(f, "no bytes received for {time:?}"),
-            SourceErrorKind::Body(_) => f.write_str("the connection was lost"),
-            SourceErrorKind::Ended => f.write_str("the stream ended"),
-            SourceErrorKind::TooLarge(error) => error.fmt(f),
-            SourceErrorKind::GaveUp(attempts, _) => {
-                write!(f, "gave up after {attempts} failed attempts since the last connection")
+            SourceErrorKind::Connect(_) => f.write_str("the request failed")?,
+            SourceErrorKind::Headers(_) => f.write_str("the header provider failed")?,
+            SourceErrorKind::Refused(refused) => write!(f, "not an event stream: {refused}")?,
+            SourceErrorKind::Redirect(error) => error.fmt(f)?,
+            SourceErrorKind::HeaderTimeout(time) => write!(f, "no response head within {time:?}")?,
+            SourceErrorKind::IdleTimeout(time) => write!(f, "no bytes received for {time:?}")?,
+            SourceErrorKind::Body(_) => f.write_str("the connection was lost")?,
+            SourceErrorKind::Ended => f.write_str("the stream ended")?,
+            SourceErrorKind::Incomplete => {
+                f.write_str("the stream ended before its last event: it was cut off")?;
             }
+            SourceErrorKind::TooLarge(error) => error.fmt(f)?,
+            // The last error has its own sources.
+            SourceErrorKind::GaveUp(gave_up) => return gave_up.fmt(f),
             SourceErrorKind::NoRuntime => {
-                f.write_str("an event source needs a tokio runtime with its timer enabled")
+                f.write_str("an event source needs a tokio runtime with its timer enabled")?;
             }
         }
+        write_chain(f, self)
+    }
+}
+
+impl fmt::Display for GaveUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("gave up")?;
+        match self.failures {
+            0 => {}
+            1 => f.write_str(" after 1 attempt without an event")?,
+            failures => write!(f, " after {failures} attempts without an event")?,
+        }
+        if let Some(delay) = self.retry_after {
+            write!(f, "; the server asks for a delay of {delay:?}")?;
+        }
+        f.write_str(": ")?;
+        self.last.fmt(f)
     }
 }
 
@@ -162,7 +261,8 @@ impl Error for EventSourceError {
             | SourceErrorKind::Connect(error)
             | SourceErrorKind::Headers(error)
             | SourceErrorKind::Body(error) => Some(&**error),
-            SourceErrorKind::GaveUp(_, last) => Some(last),
+            // The message has the last error already.
+            SourceErrorKind::GaveUp(gave_up) => gave_up.last.source(),
             _ => None,
         }
     }

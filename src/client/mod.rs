@@ -78,6 +78,7 @@
 //! [`max_line_bytes`](EventSource::max_line_bytes) change this.
 
 mod attempt;
+mod cause;
 mod core;
 mod driver;
 mod error;
@@ -85,6 +86,7 @@ mod error;
 mod hyper_client;
 mod policy;
 mod redirect;
+mod refused;
 mod request;
 mod retry_after;
 mod source;
@@ -95,6 +97,8 @@ pub use self::{
     error::EventSourceError,
     policy::Reconnection,
     redirect::ReconnectTo,
+    refused::RefusedResponse,
+    retry_after::retry_after,
     source::{EventSource, Updates},
     transport::HttpService,
     update::{Attempt, Opened, ReadyState, Reconnecting, Update},

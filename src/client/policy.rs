@@ -2,7 +2,10 @@
 
 use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 
-use http::StatusCode;
+use http::Method;
+
+use super::refused::RefusedResponse;
+use crate::delay_range::DelayRange;
 
 /// The delay after the second failure, if the first failure has no delay.
 pub(super) const GROWS_FROM: Duration = Duration::from_millis(100);
@@ -10,11 +13,26 @@ pub(super) const GROWS_FROM: Duration = Duration::from_millis(100);
 /// The default of the shortest delay.
 const FLOOR: Duration = Duration::from_millis(100);
 
+/// How long a source without a limit of the caller waits for a server that asks it to.
+const MAX_SERVER_DELAY: Duration = Duration::from_secs(60 * 60);
+
+/// Until when the presets for a single answer go on without a connection.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
+
 /// How an [`EventSource`](super::EventSource) reconnects.
 ///
-/// There are three presets: [`resilient`](Self::resilient) is the default,
-/// [`standard`](Self::standard) does exactly what the standard says, and [`never`](Self::never)
-/// reads one connection. Each part of a preset can be changed.
+/// The presets differ in the failures after which the request is sent again:
+///
+/// | preset | sends the request again | default for |
+/// |---|---|---|
+/// | [`resilient`](Self::resilient) | after every failure that may pass | safe methods, for example GET |
+/// | [`standard`](Self::standard) | as the standard says | |
+/// | [`until_event`](Self::until_event) | until the first event | |
+/// | [`until_opened`](Self::until_opened) | until a response was opened | other methods, for example POST |
+/// | [`never`](Self::never) | never | |
+///
+/// The [table of failures](super#failures) shows each preset for each kind of failure. Each part of
+/// a preset can be changed:
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,7 +41,7 @@ const FLOOR: Duration = Duration::from_millis(100);
 /// let patient = Reconnection::resilient()
 ///     .base(Duration::from_millis(500))
 ///     .cap(Duration::from_secs(30))
-///     .stop_on(|status| status == 401 || status == 404)
+///     .stop_on(|refused| refused.status() == 401 || refused.status() == 404)
 ///     .give_up_after(Duration::from_secs(600));
 /// # let _ = patient;
 /// ```
@@ -35,16 +53,16 @@ const FLOOR: Duration = Duration::from_millis(100);
 /// anything between zero and the full delay.
 ///
 /// A server can set a minimum: its reconnection time (`retry`), which also replaces the base, and
-/// its `Retry-After`. Jitter is then added to the minimum, so that clients that got the same
-/// minimum do not come back together. No delay is below the floor.
+/// its `Retry-After` or `retry-after-ms`, after which the delay does not grow. Jitter is then added
+/// to the minimum, so that clients that got the same minimum do not come back together; it is at
+/// most the cap. No delay is below the floor.
 ///
 /// The delay starts from the base again after a connection that did one of the following:
 ///
+/// - It lasted longer than the delay before it (and longer than 100 ms), with events or without. If
+///   a proxy cuts each connection after 30 s, a source waits only for the base each time.
 /// - It ended without an error after at least one event. This does not count as a failure, so the
 ///   delay does not grow either.
-/// - It received an event, was cut, and lasted longer than the delay before it (and longer than 100
-///   ms). If a proxy cuts each connection after 30 s, a source waits only for the base each time.
-/// - It lasted for [`reset_after`](Self::reset_after), with or without events.
 ///
 /// A server that sends one event and disconnects at once is backed off like one that never answers.
 #[derive(Clone)]
@@ -59,27 +77,47 @@ pub struct Reconnection {
     floor: Option<Duration>,
     /// The limit of the reconnection time and of `Retry-After`.
     max_server_delay: Duration,
-    pub(super) reset_after: Duration,
+    /// Whether a `Retry-After` above its limit ends the source. Else it counts as the limit.
+    gives_up_on_long_delay: bool,
     /// `None` is no limit.
     attempts: Option<u32>,
     /// `None` is no limit.
     give_up_after: Option<Duration>,
-    /// Whether a lost connection is made again at all.
-    pub(super) reconnects: bool,
+    pub(super) retries: Retries,
+    /// Whether a refused certificate ends the source.
+    pub(super) stops_on_certificate: bool,
     stop_on: StopOn,
 }
 
-type StopOn = Arc<dyn Fn(StatusCode) -> bool + Send + Sync>;
+type StopOn = Arc<dyn Fn(&RefusedResponse) -> bool + Send + Sync>;
+
+/// How far a source may have come for its request to be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retries {
+    Never,
+    /// Not after a response was opened, nor if the server may be at work on one.
+    UntilOpened,
+    /// Not after an event was received.
+    UntilEvent,
+    Always,
+}
 
 impl Reconnection {
-    /// Reconnects as long as it may help.
+    /// Reconnects as long as it may help. This is the default for requests whose method is
+    /// [safe](https://www.rfc-editor.org/rfc/rfc9110#name-safe-methods), for example GET.
     ///
-    /// The delay starts at 1 s and doubles up to 60 s, with full jitter and a floor of 100 ms.
-    /// [`reset_after`](Self::reset_after) is 60 s. A server's reconnection time and `Retry-After`
-    /// count up to an hour. The number of attempts is not limited.
+    /// | failure | then |
+    /// |---|---|
+    /// | no connection, no response head, or the header provider failed | the request is sent again |
+    /// | status 408, 429 or 5xx | the request is sent again |
+    /// | the connection is lost or silent, or the stream ends | the request is sent again, with the last event ID |
+    /// | a certificate that was refused | an error |
+    /// | any other status, a content type or encoding that is not accepted, an invalid redirect | an error |
+    /// | status 204 | the end |
     ///
-    /// These statuses end the source: 4xx except 408 and 429, and all others that are neither 200
-    /// nor 5xx.
+    /// The delay starts at 1 s and doubles up to 60 s, with full jitter and a floor of 100 ms. A
+    /// server's reconnection time and `Retry-After` count up to an hour. The number of attempts is
+    /// not limited.
     #[must_use]
     pub fn resilient() -> Self {
         Self {
@@ -88,20 +126,29 @@ impl Reconnection {
             cap: Duration::from_secs(60),
             jitter: 1.0,
             floor: None,
-            max_server_delay: Duration::from_secs(60 * 60),
-            reset_after: Duration::from_secs(60),
+            max_server_delay: MAX_SERVER_DELAY,
+            gives_up_on_long_delay: false,
             attempts: None,
             give_up_after: None,
-            reconnects: true,
-            stop_on: Arc::new(|status| !is_temporary(status)),
+            retries: Retries::Always,
+            stops_on_certificate: true,
+            stop_on: Arc::new(|refused| !refused.is_temporary()),
         }
     }
 
-    /// Reconnects exactly as the standard says.
+    /// Reconnects exactly as the
+    /// [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model)
+    /// says.
+    ///
+    /// | failure | then |
+    /// |---|---|
+    /// | no connection, also because of a certificate; no response head; the header provider failed | the request is sent again |
+    /// | the connection is lost or silent, or the stream ends | the request is sent again, with the last event ID |
+    /// | any status but 200, a content type or encoding that is not accepted, an invalid redirect | an error |
+    /// | status 204 | the end |
     ///
     /// The delay is 3 s, or the server's reconnection time, and never grows. It is at least 100 ms,
-    /// which the standard allows. Any status but 200 ends the source; a network error and the end
-    /// of a stream do not.
+    /// which the standard allows. The number of attempts is not limited.
     #[must_use]
     pub fn standard() -> Self {
         Self {
@@ -110,15 +157,76 @@ impl Reconnection {
             cap: Duration::MAX,
             jitter: 0.0,
             max_server_delay: Duration::MAX,
+            stops_on_certificate: false,
             stop_on: Arc::new(|_| true),
             ..Self::resilient()
         }
     }
 
-    /// Reads one connection to its end and never reconnects.
+    /// Sends the request again until the first event was received.
+    ///
+    /// This is for an answer that cannot be resumed, but may be asked for twice if nothing of it
+    /// was read: for example, that of a language model. A server that charges for an answer may
+    /// charge for one that was lost before its first event.
+    ///
+    /// | failure | then |
+    /// |---|---|
+    /// | before the first event: each that [`resilient`](Self::resilient) retries | the request is sent again |
+    /// | after the first event: the connection is lost or silent | an error, with its cause |
+    /// | after the first event: the stream ends | the end |
+    /// | a certificate that was refused | an error |
+    /// | any other status, a content type or encoding that is not accepted, an invalid redirect | an error |
+    /// | status 204 | the end |
+    ///
+    /// The delays are those of [`resilient`](Self::resilient).
+    /// [`give_up_after`](Self::give_up_after) is two minutes.
+    #[must_use]
+    pub fn until_event() -> Self {
+        Self {
+            retries: Retries::UntilEvent,
+            give_up_after: Some(GIVE_UP_AFTER),
+            ..Self::resilient()
+        }
+    }
+
+    /// Sends the request again until a response was opened. This is the default for requests whose
+    /// method is not [safe](https://www.rfc-editor.org/rfc/rfc9110#name-safe-methods), for example
+    /// POST: once the server has begun to answer, the request might have its effect twice.
+    ///
+    /// | failure | then |
+    /// |---|---|
+    /// | no connection, one that is reset before the response head (a pooled one that was closed and `REFUSED_STREAM` among them), or the header provider failed | the request is sent again |
+    /// | status 408, 429 or 5xx | the request is sent again |
+    /// | no response head within the header timeout: the server may be at work on the answer | an error |
+    /// | the open connection is lost or silent | an error, with its cause |
+    /// | the stream ends | the end |
+    /// | a certificate that was refused | an error |
+    /// | any other status, a content type or encoding that is not accepted, an invalid redirect | an error |
+    /// | status 204 | the end |
+    ///
+    /// The delays are those of [`resilient`](Self::resilient).
+    /// [`give_up_after`](Self::give_up_after) is two minutes.
+    #[must_use]
+    pub fn until_opened() -> Self {
+        Self { retries: Retries::UntilOpened, ..Self::until_event() }
+    }
+
+    /// Sends the request once.
+    ///
+    /// | failure | then |
+    /// |---|---|
+    /// | every failure before the stream is open | an error |
+    /// | the connection is lost or silent | an error, with its cause |
+    /// | the stream ends | the end |
+    /// | status 204 | the end |
     #[must_use]
     pub fn never() -> Self {
-        Self { reconnects: false, ..Self::resilient() }
+        Self { retries: Retries::Never, ..Self::resilient() }
+    }
+
+    /// Returns the default for a method.
+    pub(super) fn default_for(method: &Method) -> Self {
+        if method.is_safe() { Self::resilient() } else { Self::until_opened() }
     }
 
     /// Sets the delay after the first failure. A server's reconnection time replaces it.
@@ -164,56 +272,100 @@ impl Reconnection {
         self
     }
 
-    /// Sets the longest delay that a server can ask for. A longer one counts as this one.
+    /// Sets the longest delay that a server can ask for.
+    ///
+    /// A longer reconnection time counts as this one. After a longer `Retry-After` the source gives
+    /// up at once: the server would refuse an earlier attempt. Defaults to an hour, and then a
+    /// longer `Retry-After` counts as an hour too.
     #[must_use]
     pub fn max_server_delay(mut self, max: Duration) -> Self {
         self.max_server_delay = max;
+        self.gives_up_on_long_delay = true;
         self
     }
 
-    /// Sets how long a connection must last for the delay to start from the base again, even if it
-    /// received no event, or was shorter than the delay before it.
-    #[must_use]
-    pub fn reset_after(mut self, duration: Duration) -> Self {
-        self.reset_after = duration;
-        self
-    }
-
-    /// Gives up after this number of failed attempts in a row. Defaults to no limit.
+    /// Gives up after this number of attempts in a row that gave no event: they failed, or their
+    /// connection was lost before its first event. Defaults to no limit.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
         self
     }
 
-    /// Gives up when there was no connection for this long, since one was lost or since the first
-    /// attempt. Defaults to no limit.
+    /// Gives up when there was no connection for this long, all in all, since the last event or
+    /// since the first attempt. The time in which a connection is open does not count, but it
+    /// starts the count anew only if it gives an event. Defaults to no limit, or to two minutes for
+    /// [`until_opened`](Self::until_opened) and [`until_event`](Self::until_event).
     ///
-    /// An attempt is not cut short. An attempt that would begin after the limit is not made.
+    /// An attempt is not cut short. An attempt that would begin after the limit is not made: if the
+    /// server asks for a longer delay, the source gives up at once.
     #[must_use]
     pub fn give_up_after(mut self, duration: Duration) -> Self {
         self.give_up_after = Some(duration);
         self
     }
 
-    /// Sets which statuses end the source. Replaces the statuses of the preset.
+    /// Sets which refused responses end the source. Replaces the rule of the preset.
     ///
     /// The function is called for each status except 200, followed redirects, and 204, which always
-    /// ends the source.
+    /// ends the source. It sees status, headers and the start of the body. For example, to stop if
+    /// the server says that another attempt is useless:
+    ///
+    /// ```
+    /// use tower_sse::Reconnection;
+    ///
+    /// let policy = Reconnection::until_event().stop_on(|refused| {
+    ///     let is_useless = refused.headers().get("x-should-retry").is_some_and(|v| v == "false");
+    ///     let body = String::from_utf8_lossy(refused.body());
+    ///     !refused.is_temporary() || is_useless || body.contains("insufficient_quota")
+    /// });
+    /// # let _ = policy;
+    /// ```
     #[must_use]
-    pub fn stop_on(mut self, stop_on: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> Self {
+    pub fn stop_on(
+        mut self,
+        stop_on: impl Fn(&RefusedResponse) -> bool + Send + Sync + 'static,
+    ) -> Self {
         self.stop_on = Arc::new(stop_on);
         self
     }
 
-    pub(super) fn stops_on(&self, status: StatusCode) -> bool {
-        (self.stop_on)(status)
+    /// Draws the delay after this number of failures in a row, which is at least 1, for a loop of an
+    /// application. `retry_after` is the delay that the server has asked for: see
+    /// [`retry_after`](super::retry_after()).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::Reconnection;
+    ///
+    /// let policy = Reconnection::resilient().jitter(0.0);
+    /// assert_eq!(policy.delay(3, None), Duration::from_secs(4));
+    /// assert_eq!(policy.delay(3, Some(Duration::from_secs(9))), Duration::from_secs(9));
+    /// ```
+    #[must_use]
+    pub fn delay(&self, failures: u32, retry_after: Option<Duration>) -> Duration {
+        let range = self.delay_range(failures.saturating_sub(1), None, retry_after);
+        DelayRange::from(range).draw()
     }
 
-    /// Returns whether no further attempt is made, after this number of failed attempts in a row
-    /// and after this time without a connection, the next delay included.
-    pub(super) fn gives_up(&self, failures: u32, waited: Duration) -> bool {
-        self.attempts.is_some_and(|max| failures >= max.max(1))
+    pub(super) fn stops_on(&self, refused: &RefusedResponse) -> bool {
+        (self.stop_on)(refused)
+    }
+
+    /// Returns whether no further attempt is made, after this number of attempts in a row without
+    /// an event and after this time without a connection, the next delay included.
+    pub(super) fn gives_up(
+        &self,
+        failures: u32,
+        waited: Duration,
+        retry_after: Option<Duration>,
+    ) -> bool {
+        let asks_for_too_much = retry_after.is_some_and(|delay| {
+            self.gives_up_on_long_delay && delay > self.max_server_delay
+                || self.give_up_after.is_some_and(|max| delay > max)
+        });
+        asks_for_too_much
+            || self.attempts.is_some_and(|max| failures >= max.max(1))
             || self.give_up_after.is_some_and(|max| waited > max)
     }
 
@@ -232,13 +384,18 @@ impl Reconnection {
         // `None` is less than any time.
         let server_min = reconnection_time.max(retry_after);
         let minimum = server_min.unwrap_or_default().max(floor);
+        let with_jitter = minimum.saturating_add(scale(minimum, self.jitter).min(self.cap));
+        if retry_after.is_some_and(|delay| !delay.is_zero()) {
+            // The server knows when it can be asked again.
+            return minimum..=with_jitter;
+        }
         let min = minimum.max(scale(grown, 1.0 - self.jitter));
         // Without a server's minimum, the floor never extends the range.
         if server_min.is_none() {
             let max = grown.max(floor);
             return min.min(max)..=max;
         }
-        min..=grown.max(scale(minimum, 1.0 + self.jitter))
+        min..=grown.max(with_jitter)
     }
 
     /// Returns the floor, or its default.
@@ -257,13 +414,6 @@ impl Reconnection {
         // The cap limits growth only; a larger base is kept.
         scale(base, power).min(self.cap.max(base))
     }
-}
-
-/// Returns whether a later attempt may get another status: after 5xx, 408 (request timeout) and 429
-/// (too many requests).
-fn is_temporary(status: StatusCode) -> bool {
-    let temporary = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
-    status.is_server_error() || temporary.contains(&status)
 }
 
 fn scale(duration: Duration, by: f64) -> Duration {
@@ -287,7 +437,7 @@ impl fmt::Debug for Reconnection {
             .field("cap", &self.cap)
             .field("jitter", &self.jitter)
             .field("floor", &self.effective_floor())
-            .field("reset_after", &self.reset_after)
+            .field("retries", &self.retries)
             .field("attempts", &self.attempts)
             .field("give_up_after", &self.give_up_after)
             .finish_non_exhaustive()
@@ -317,10 +467,14 @@ mod tests {
         assert_eq!(policy.delay_range(2, server_delay, None), 5000 * MS..=20_000 * MS);
         assert_eq!(policy.delay_range(0, None, server_delay), 5000 * MS..=10_000 * MS);
         assert_eq!(policy.delay_range(0, server_delay, Some(8000 * MS)), 8000 * MS..=16_000 * MS);
-        // Above the cap too.
-        assert_eq!(policy.delay_range(3, Some(90_000 * MS), None), 90_000 * MS..=180_000 * MS);
+        // Jitter is at most the cap.
+        assert_eq!(policy.delay_range(3, Some(90_000 * MS), None), 90_000 * MS..=150_000 * MS);
         let hour = 3_600_000 * MS;
-        assert_eq!(policy.delay_range(0, Some(Duration::MAX), None), hour..=hour * 2);
+        assert_eq!(policy.delay_range(0, Some(Duration::MAX), None), hour..=hour + 60_000 * MS);
+        assert_eq!(policy.delay_range(0, None, Some(hour)), hour..=hour + 60_000 * MS);
+        // After a `Retry-After` the delay does not grow, unless it is no time at all.
+        assert_eq!(policy.delay_range(4, None, Some(1000 * MS)), 1000 * MS..=2000 * MS);
+        assert_eq!(policy.delay_range(4, None, Some(Duration::ZERO)), 100 * MS..=16_000 * MS);
         // Half of the delay is random.
         let half = policy.jitter(0.5);
         assert_eq!(half.delay_range(0, None, None), 500 * MS..=1000 * MS);

@@ -1,22 +1,58 @@
-//! `Retry-After`, in both of its forms
-//! ([RFC 9110, 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#field.retry-after)).
+//! The delay that a server asks for in its headers.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, header::RETRY_AFTER};
 
+/// The header in which servers of language models ask for a delay in milliseconds.
+pub(super) const RETRY_AFTER_MS: &str = "retry-after-ms";
+
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// Returns the delay of a `Retry-After` header: its number of seconds, or the time until its date.
-/// A date in the past is a delay of zero. An invalid header is ignored.
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+/// Returns the delay that the headers of a response ask for.
+///
+/// `retry-after-ms` is a number of milliseconds; servers of language models send it. Without it,
+/// `Retry-After` is a number of seconds or a date
+/// ([RFC 9110, 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#field.retry-after)). A date in the past
+/// is a delay of zero. An invalid header is ignored.
+///
+/// An [`EventSource`](super::EventSource) applies it by itself. The function is for loops of an
+/// application, together with [`Reconnection::delay`](super::Reconnection::delay).
+///
+/// ```
+/// use std::time::Duration;
+/// use http::Response;
+/// use tower_sse::client::retry_after;
+///
+/// let response = Response::builder().header("retry-after", "30").body(())?;
+/// assert_eq!(retry_after(response.headers()), Some(Duration::from_secs(30)));
+/// # Ok::<(), http::Error>(())
+/// ```
+#[must_use]
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    retry_after_at(headers, SystemTime::now())
+}
+
+/// Returns the delay by this clock, with which a date is compared.
+pub(super) fn retry_after_at(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    if let Some(delay) = text(RETRY_AFTER_MS).and_then(milliseconds) {
+        return Some(delay);
+    }
+    let value = text(RETRY_AFTER.as_str())?;
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let date = UNIX_EPOCH.checked_add(Duration::from_secs(http_date(value)?))?;
     Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// Parses a number of milliseconds, which may have a fraction.
+fn milliseconds(value: &str) -> Option<Duration> {
+    let number = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let milliseconds: f64 = value.parse().ok().filter(|_| number)?;
+    Some(Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or(Duration::MAX))
 }
 
 /// Parses a date in one of the three formats of HTTP, as seconds since 1970:
@@ -107,7 +143,7 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(784_111_700);
         let read = |value: &'static str| {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
-            retry_after(&headers, now).map(|time| time.as_secs())
+            retry_after_at(&headers, now).map(|time| time.as_secs())
         };
         assert_eq!(read("120"), Some(120));
         assert_eq!(read("0"), Some(0));
@@ -116,6 +152,30 @@ mod tests {
         assert_eq!(read("Sun, 06 Nov 1993 08:49:37 GMT"), Some(0));
         assert_eq!(read("-1"), None);
         assert_eq!(read("later"), None);
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+        assert_eq!(retry_after_at(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn milliseconds_come_first_if_they_are_valid() {
+        for (milliseconds, expected) in [
+            ("250", 250),
+            ("0", 0),
+            ("1500.5", 1500),
+            ("-1", 3000),
+            ("1e3", 3000),
+            ("inf", 3000),
+            ("", 3000),
+            ("soon", 3000),
+        ] {
+            let mut headers = HeaderMap::from_iter([(RETRY_AFTER, "3".parse().unwrap())]);
+            headers.insert(RETRY_AFTER_MS, milliseconds.parse().unwrap());
+            let delay = retry_after(&headers).unwrap();
+            assert_eq!(delay.as_millis(), expected, "{milliseconds}");
+        }
+        let huge = HeaderMap::from_iter([(
+            http::HeaderName::from_static(RETRY_AFTER_MS),
+            "9".repeat(400).parse().unwrap(),
+        )]);
+        assert_eq!(retry_after(&huge), Some(Duration::MAX));
     }
 }

@@ -10,14 +10,14 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderMap, Request, Uri};
+use http::{HeaderMap, HeaderValue, Request, Uri, response};
 
 use super::{
-    driver::{Driver, UpdateFilter},
+    driver::{Driver, UpdateFilter, checked},
     error::{EventSourceError, SourceErrorKind},
     policy::Reconnection,
     redirect::ReconnectTo,
-    request::{RequestTemplate, http_url, is_path},
+    request::RequestTemplate,
     transport::HttpService,
     update::{Attempt, ReadyState, Update, UpdateResult},
 };
@@ -31,8 +31,8 @@ use crate::{
 /// service.
 ///
 /// It is a [`Stream`] of events. Its own [`next_event`](Self::next_event) needs no extension trait.
-/// Nothing is sent before the first poll. Recovered failures are reported only through
-/// [`updates`](Self::updates).
+/// Nothing is sent before the first poll. Recovered failures are reported through
+/// [`updates`](Self::updates), and in the log: the first one since the source was open as a warning.
 ///
 /// The stream ends after a fatal error, after [`close`](Self::close), and after a panic of the
 /// service, of a body or of the header provider; the panic is passed on to the caller. From then on
@@ -52,8 +52,8 @@ impl EventSource {
     /// The service need not be `Clone`, because attempts are made one after the other.
     ///
     /// The URI must be an http or https URL with a host, or a path. A path is for a service in the
-    /// same process. Any other URI (`localhost:8080`, `ftp://…`) is an error, returned as the first
-    /// item. A user and a password in the URI are removed: set `Authorization` instead.
+    /// same process. Any other URI (`localhost:8080`, `ftp://…`, port 99999) is an error, returned as
+    /// the first item. A user and a password in the URI are removed: set `Authorization` instead.
     pub fn get<S, B, U>(service: S, uri: U) -> Self
     where
         S: HttpService<B>,
@@ -64,7 +64,12 @@ impl EventSource {
     }
 
     /// Creates a source that sends a request with a service. The request may have any method,
-    /// headers and extensions, and a body of bytes, which is sent again at each attempt.
+    /// headers and extensions, and a body of bytes.
+    ///
+    /// A request whose method is safe, for example GET, is sent again whenever the connection is
+    /// lost: [`Reconnection::resilient`]. Any other request is sent again only until a response was
+    /// opened: [`Reconnection::until_opened`]. A loss after that is an error. So a server does not do
+    /// its work twice, unless [`reconnection`](Self::reconnection) allows it.
     ///
     /// `Accept` and `Cache-Control` are set if the request does not have them. If the request has a
     /// `Last-Event-ID`, the source starts with it. The URI must be one that [`get`](Self::get)
@@ -82,19 +87,23 @@ impl EventSource {
         request: Result<Request<Bytes>, EventSourceError>,
     ) -> Self {
         let mut last_event_id = None;
+        let mut reconnection = Reconnection::resilient();
         let request = request.and_then(checked).map(|request| {
+            reconnection = Reconnection::default_for(request.method());
             let (request, id) = RequestTemplate::new(request);
             last_event_id = id;
             request
         });
         let source = Self { driver: Box::new(Driver::new(service.into_transport(), request)) };
+        let source = source.reconnection(reconnection);
         match last_event_id {
             Some(id) => source.with_last_event_id(id),
             None => source,
         }
     }
 
-    /// Sets when a lost connection is made again. Defaults to [`Reconnection::resilient`].
+    /// Sets when the request is sent again. Defaults to [`Reconnection::resilient`] for requests
+    /// whose method is safe, for example GET, and to [`Reconnection::until_opened`] for others.
     pub fn reconnection(mut self, reconnection: Reconnection) -> Self {
         self.driver.core.backoff.policy = reconnection;
         self
@@ -115,8 +124,9 @@ impl EventSource {
     /// Sets a provider of headers, which is called for each attempt, for example to send a token
     /// that expires.
     ///
-    /// Its headers replace those of the request with the same name, for that attempt only. An error
-    /// of the provider is a failed attempt, and is retried like one.
+    /// Its headers replace those of the request with the same name, for that attempt only. They are
+    /// sent to the origin of the source's URL only, not to another one that a redirect leads to. An
+    /// error of the provider is a failed attempt, and is retried like one.
     ///
     /// ```
     /// use http::{HeaderMap, header::AUTHORIZATION};
@@ -141,6 +151,132 @@ impl EventSource {
         self
     }
 
+    /// Sets the request of each attempt after a connection was open, instead of the first request.
+    ///
+    /// This is for servers whose streams are resumed in another way than they are begun: for
+    /// example, of the Model Context Protocol, where a POST starts the work and a GET with the last
+    /// event ID reads on. The source adds the last event ID, `Accept` and `Cache-Control`. If the
+    /// function returns `None`, there is no other attempt: a loss is an error, and the end of the
+    /// stream is the end.
+    ///
+    /// With this, a loss of an open connection is followed by another attempt under every policy but
+    /// [`never`](Reconnection::never).
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_sse::EventSource;
+    ///
+    /// # fn call(call: Request<String>) -> EventSource {
+    /// # let service = tower_sse::event_channel_handler::<_, _, http_body_util::Full<bytes::Bytes>>(|_, _| async { Ok(()) });
+    /// EventSource::request(service, call).reconnect_with(|attempt| {
+    ///     // Without an ID the stream cannot be resumed.
+    ///     attempt.last_event_id.as_ref()?;
+    ///     Request::get("https://tools.example/mcp").body("").ok()
+    /// })
+    /// # }
+    /// ```
+    pub fn reconnect_with<F, T>(mut self, mut request: F) -> Self
+    where
+        F: FnMut(Attempt) -> Option<Request<T>> + Send + 'static,
+        T: Into<Bytes>,
+    {
+        self.driver.core.resumes = true;
+        self.driver.resume = Some(Exclusive::new(Box::new(move |attempt| {
+            request(attempt).map(|request| request.map(Into::into))
+        })));
+        self
+    }
+
+    /// Accepts responses whose content type is not `text/event-stream`, if the function returns
+    /// `true`. It gets the last content type of the response, or `None` if there is none.
+    ///
+    /// ```
+    /// # use tower_sse::EventSource;
+    /// # fn with(source: EventSource) -> EventSource {
+    /// source.accept_content_type(|content_type| {
+    ///     content_type.is_none_or(|value| value.as_bytes().starts_with(b"text/plain"))
+    /// })
+    /// # }
+    /// ```
+    pub fn accept_content_type(
+        mut self,
+        accepts: impl Fn(Option<&HeaderValue>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.driver.core.accept_content_type = Some(Box::new(accepts));
+        self
+    }
+
+    /// Ends the source at the first event for which the function returns `true`.
+    ///
+    /// The event is not returned, unless the source is [`inclusive`](Self::inclusive). If this, or
+    /// one of [`until_data`](Self::until_data) and [`until_type`](Self::until_type), is called
+    /// several times, the source ends at the first event that one of them matches.
+    ///
+    /// After the last event, the rest of the body is read for at most 50 ms and 4 KiB before the
+    /// source ends, so that an HTTP client can use the connection again. If the source is dropped
+    /// before it has ended, its connection is closed.
+    pub fn until(mut self, is_last: impl FnMut(&Event) -> bool + Send + 'static) -> Self {
+        self.driver.core.end_rule.add(is_last);
+        self
+    }
+
+    /// Ends the source at the first event with this data. White space around it does not count.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use http::Request;
+    /// use http_body_util::Full;
+    /// use tower_sse::{Event, EventSource, event_channel_handler};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
+    /// let model = event_channel_handler(|_: Request<Full<bytes::Bytes>>, events| async move {
+    ///     events.send(Event::new("Hi")).await?;
+    ///     events.send(Event::new("[DONE]")).await?;
+    ///     Ok(())
+    /// });
+    /// let mut tokens = EventSource::request(model, Request::post("/chat").body("Hello")?)
+    ///     .until_data("[DONE]")
+    ///     .required(); // an earlier end is an error
+    /// assert_eq!(tokens.next_event().await.unwrap()?.data(), "Hi");
+    /// assert!(tokens.next_event().await.is_none());
+    /// assert!(tokens.is_reached());
+    /// # Ok(()) }
+    /// ```
+    pub fn until_data(mut self, sentinel: impl AsRef<str>) -> Self {
+        self.driver.core.end_rule.add_data(sentinel.as_ref());
+        self
+    }
+
+    /// Ends the source at the first event of this type.
+    pub fn until_type(mut self, event_type: impl Into<String>) -> Self {
+        self.driver.core.end_rule.add_type(event_type.into());
+        self
+    }
+
+    /// Also returns the event at which the source ends.
+    pub fn inclusive(mut self) -> Self {
+        self.driver.core.end_rule.is_inclusive = true;
+        self
+    }
+
+    /// Makes an end of the source before the last event an error: the answer was cut off. It has no
+    /// effect without [`until`](Self::until), [`until_data`](Self::until_data) or
+    /// [`until_type`](Self::until_type), and after [`close`](Self::close).
+    pub fn required(mut self) -> Self {
+        self.driver.core.end_rule.is_required = true;
+        self
+    }
+
+    /// Also returns the event that is incomplete when a body ends, which the standard discards.
+    ///
+    /// Some servers leave out the blank line after their last event. The event is returned only if
+    /// the body ends without an error. If the source reconnects after that, the server may send the
+    /// event again: its ID is not the last event ID.
+    pub fn with_unfinished(mut self) -> Self {
+        self.driver.core.with_unfinished = true;
+        self
+    }
+
     /// Sets how long a connection may be silent before it counts as lost and is made again.
     ///
     /// Defaults to no timeout, and zero is no timeout either. Comments count as bytes, so three
@@ -154,9 +290,9 @@ impl EventSource {
     }
 
     /// Sets how long an attempt may take until its response head has arrived. The header provider
-    /// and redirects are part of that time.
+    /// and redirects are part of that time, and so is the body of a refused response.
     ///
-    /// Defaults to no timeout, and zero is no timeout either.
+    /// Defaults to 30 s. Zero is no timeout.
     ///
     /// Interim responses (1xx) are handled by the transport. A server that sends them without end
     /// can delay this timeout.
@@ -199,6 +335,28 @@ impl EventSource {
     #[must_use]
     pub fn reconnection_time(&self) -> Option<Duration> {
         self.driver.core.parser.reconnection_time()
+    }
+
+    /// Returns the head of the response that was opened last: its status, headers and extensions.
+    /// `None` before a connection was open.
+    #[must_use]
+    pub fn head(&self) -> Option<&response::Parts> {
+        self.driver.head.as_deref()
+    }
+
+    /// Returns whether the event was read at which the source was to end: see
+    /// [`until`](Self::until). If the source has ended and it was not, the answer was cut off.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.driver.core.end_rule.is_reached()
+    }
+
+    /// Returns the event that was incomplete when the source ended, which the standard discards.
+    ///
+    /// Call it after the source has ended. See also [`with_unfinished`](Self::with_unfinished).
+    #[must_use]
+    pub fn unfinished(&self) -> Option<Event> {
+        self.driver.core.parser.unfinished()
     }
 
     /// Returns the state of the connection.
@@ -285,18 +443,6 @@ where
     Ok(request)
 }
 
-/// Refuses a URI that no service can ever answer: the source would try it again and again.
-fn checked(mut request: Request<Bytes>) -> Result<Request<Bytes>, EventSourceError> {
-    if !is_path(request.uri()) {
-        *request.uri_mut() = http_url(request.uri().clone()).ok_or_else(invalid_uri)?;
-    }
-    Ok(request)
-}
-
-pub(super) fn invalid_uri() -> EventSourceError {
-    SourceErrorKind::InvalidUri("expected an http or https URL with a host".into()).into()
-}
-
 impl Stream for EventSource {
     type Item = Result<Event, EventSourceError>;
 
@@ -332,6 +478,18 @@ impl Updates {
     pub fn get_mut(&mut self) -> &mut EventSource {
         &mut self.source
     }
+
+    /// Returns the source. No update is lost.
+    #[must_use]
+    pub fn into_inner(self) -> EventSource {
+        self.source
+    }
+
+    /// Returns the head of the response that was opened last: see [`EventSource::head`].
+    #[must_use]
+    pub fn head(&self) -> Option<&response::Parts> {
+        self.source.head()
+    }
 }
 
 impl Stream for Updates {
@@ -339,5 +497,14 @@ impl Stream for Updates {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.source.poll_update(cx)
+    }
+}
+
+#[cfg(feature = "json")]
+impl<T> crate::stream::Json<EventSource, T> {
+    /// Returns the head of the response that was opened last: see [`EventSource::head`].
+    #[must_use]
+    pub fn head(&self) -> Option<&response::Parts> {
+        self.get_ref().head()
     }
 }

@@ -1,6 +1,6 @@
 //! `Update`: the reports of an event source, and the values in them.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use http::{HeaderMap, StatusCode};
 
@@ -32,7 +32,7 @@ pub enum Update {
 pub(super) type UpdateResult = Result<Update, EventSourceError>;
 
 /// A connection that was opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Opened {
     /// The status of the response, which is 200.
@@ -41,6 +41,17 @@ pub struct Opened {
     pub headers: HeaderMap,
     /// The number of the attempt, counted from 1 over the life of the source.
     pub attempt: u64,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values of headers are omitted: they may be cookies.
+        f.debug_struct("Opened")
+            .field("status", &self.status)
+            .field("header_names", &self.headers.keys().collect::<Vec<_>>())
+            .field("attempt", &self.attempt)
+            .finish()
+    }
 }
 
 /// A connection that was lost or could not be opened, and the attempt that follows.

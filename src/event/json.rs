@@ -56,6 +56,16 @@ enum JsonAction {
     Deserialize,
 }
 
+impl JsonError {
+    /// Returns the offset in the data at which the error was found, in bytes.
+    pub(crate) fn offset(&self, data: &str) -> usize {
+        // Lines and columns count from 1. A column counts bytes.
+        let (line, column) = (self.source.line(), self.source.column());
+        let lines = data.split_inclusive('\n').take(line.saturating_sub(1));
+        lines.map(str::len).sum::<usize>().saturating_add(column.saturating_sub(1)).min(data.len())
+    }
+}
+
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.action {

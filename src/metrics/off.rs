@@ -42,6 +42,27 @@ impl WaitTimer {
     pub(crate) fn start(&mut self) {}
 }
 
+pub(crate) struct ClientMetrics;
+
+impl ClientMetrics {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn opened(&self) -> ConnectionMetrics {
+        ConnectionMetrics
+    }
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn received(&self, _: bool) {}
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn reconnects(&self) {}
+}
+
+pub(crate) struct ConnectionMetrics;
+
 #[cfg(feature = "hub")]
 pub(crate) struct HubMetrics;
 

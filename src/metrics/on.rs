@@ -17,6 +17,10 @@ const BYTES: &str = "tower_sse_bytes_total";
 const EVENT_BYTES: &str = "tower_sse_event_bytes";
 const DROPPED: &str = "tower_sse_events_dropped_total";
 const SEND_WAIT: &str = "tower_sse_send_wait_seconds";
+const CLIENT_CONNECTED: &str = "tower_sse_client_connected";
+const CLIENT_EVENTS: &str = "tower_sse_client_events_total";
+const CLIENT_RECONNECTS: &str = "tower_sse_client_reconnects_total";
+const CLIENT_OPEN: &str = "tower_sse_client_open_seconds";
 #[cfg(feature = "hub")]
 const PUBLISHED: &str = "tower_sse_hub_published_total";
 #[cfg(feature = "hub")]
@@ -136,6 +140,58 @@ pub(crate) fn gap(reason: &'static str) {
     counter!(GAPS, "reason" => reason).increment(1);
 }
 
+/// The metrics of one event source, looked up once.
+pub(crate) struct ClientMetrics {
+    connected: Gauge,
+    events: Counter,
+    reconnects: Counter,
+    open: Histogram,
+}
+
+impl ClientMetrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            connected: gauge!(CLIENT_CONNECTED),
+            events: counter!(CLIENT_EVENTS),
+            reconnects: counter!(CLIENT_RECONNECTS),
+            open: histogram!(CLIENT_OPEN),
+        }
+    }
+
+    /// Records that a connection was opened, and that it has ended when the returned value is
+    /// dropped.
+    pub(crate) fn opened(&self) -> ConnectionMetrics {
+        self.connected.increment(1);
+        let (connected, open) = (self.connected.clone(), self.open.clone());
+        ConnectionMetrics { connected, open, since: Instant::now() }
+    }
+
+    #[inline]
+    pub(crate) fn received(&self, is_event: bool) {
+        if is_event {
+            self.events.increment(1);
+        }
+    }
+
+    pub(crate) fn reconnects(&self) {
+        self.reconnects.increment(1);
+    }
+}
+
+/// The metrics of an open connection of an event source.
+pub(crate) struct ConnectionMetrics {
+    connected: Gauge,
+    open: Histogram,
+    since: Instant,
+}
+
+impl Drop for ConnectionMetrics {
+    fn drop(&mut self) {
+        self.connected.decrement(1);
+        self.open.record(self.since.elapsed());
+    }
+}
+
 /// Registers the unit and the description of each metric.
 pub(crate) fn describe() {
     describe_gauge!(OPEN, Unit::Count, "Number of open event streams");
@@ -151,6 +207,14 @@ pub(crate) fn describe() {
     describe_histogram!(EVENT_BYTES, Unit::Bytes, "Encoded length of sent events");
     describe_counter!(DROPPED, Unit::Count, "Events dropped by dropping and sliding buffers");
     describe_histogram!(SEND_WAIT, Unit::Seconds, "Waiting time of sends that had to wait");
+    describe_gauge!(CLIENT_CONNECTED, Unit::Count, "Open connections of event sources");
+    describe_counter!(CLIENT_EVENTS, Unit::Count, "Events received by event sources");
+    describe_counter!(
+        CLIENT_RECONNECTS,
+        Unit::Count,
+        "Losses and failures after which an event source connects again"
+    );
+    describe_histogram!(CLIENT_OPEN, Unit::Seconds, "Duration of the connections of event sources");
     #[cfg(feature = "hub")]
     {
         describe_counter!(PUBLISHED, Unit::Count, "Events published in hubs");

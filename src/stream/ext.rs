@@ -4,7 +4,6 @@ use futures_core::Stream;
 
 #[cfg(feature = "json")]
 use super::json::Json;
-use super::until::UntilData;
 use crate::event::Event;
 
 /// Adaptors for streams of events.
@@ -16,31 +15,10 @@ pub trait EventStreamExt: Stream<Item = Result<Event, Self::Error>> + Sized {
     /// The error of the stream's items.
     type Error;
 
-    /// Ends the stream at the first event whose data equals `sentinel`.
-    ///
-    /// That event is not returned, and the connection is closed at once.
-    ///
-    /// ```
-    /// use futures_util::StreamExt;
-    /// use http_body_util::Full;
-    /// use tower_sse::{EventStream, EventStreamExt};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
-    /// let body = Full::<bytes::Bytes>::from("data: Hel\n\ndata: lo\n\ndata: [DONE]\n\n");
-    /// let mut tokens = EventStream::new(body).until_data("[DONE]");
-    /// let mut text = String::new();
-    /// while let Some(event) = tokens.next().await {
-    ///     text.push_str(event?.data());
-    /// }
-    /// assert_eq!(text, "Hello");
-    /// assert!(tokens.is_reached());
-    /// # Ok(()) }
-    /// ```
-    fn until_data(self, sentinel: impl Into<String>) -> UntilData<Self> {
-        UntilData::new(self, sentinel.into())
-    }
-
     /// Deserializes the data of each event from JSON into a value of type `T`.
+    ///
+    /// Events without data, or with only white space, are skipped. See [`Json`] for the type of the
+    /// last event, and for events that are errors.
     ///
     /// ```
     /// use futures_util::StreamExt;

@@ -24,25 +24,30 @@
 //! # Streams that end with a sentinel
 //!
 //! Many streams end with a special event, for example those of language models, whose last event
-//! has the data `[DONE]`. [`EventStreamExt::until_data`] ends any stream of events there.
-//! `EventStreamExt::json` (feature `json`) reads the data of each event as JSON.
+//! has the data `[DONE]`. [`EventStream::until_data`], [`until_type`](EventStream::until_type) and
+//! [`until`](EventStream::until) end a stream there, and [`required`](EventStream::required) makes
+//! an earlier end an error. `EventStreamExt::json` (feature `json`) reads the data of each event as
+//! JSON.
 
 mod chunks;
+mod drain;
+mod end_rule;
 mod error;
 mod event_stream;
 mod ext;
 #[cfg(feature = "json")]
 mod json;
 mod response;
-mod until;
 
 #[cfg(feature = "json")]
 pub use self::json::{Json, JsonItemError};
 pub use self::{
     chunks::ByteStream, error::EventStreamError, event_stream::EventStream, ext::EventStreamExt,
-    response::UnexpectedResponse, until::UntilData,
+    response::UnexpectedResponse,
 };
 pub(crate) use self::{
     chunks::{BoxChunks, StepLimit, box_chunks},
+    drain::Drain,
+    end_rule::{EndRule, Verdict},
     response::{Unexpected, check},
 };

@@ -24,14 +24,22 @@ pub(crate) enum Unexpected {
 ///
 /// The status must be 200 and the content type `text/event-stream`, in any case and with any
 /// parameters. The standard leaves it to fetch to decode the body. Here nothing does, so a body
-/// with a content encoding is an error too.
-pub(crate) fn check(status: StatusCode, headers: &HeaderMap) -> Result<(), Unexpected> {
+/// with a content encoding is an error too. `accepts` decides about other content types, and about a
+/// response that has none.
+pub(crate) fn check(
+    status: StatusCode,
+    headers: &HeaderMap,
+    accepts: impl FnOnce(Option<&HeaderValue>) -> bool,
+) -> Result<(), Unexpected> {
     if status != StatusCode::OK {
         return Err(Unexpected::Status(status));
     }
     let content_types = headers.get_all(CONTENT_TYPE);
     if !is_event_stream(content_types.iter().map(HeaderValue::as_bytes)) {
-        return Err(Unexpected::ContentType(content_types.iter().next_back().cloned()));
+        let last = content_types.iter().next_back();
+        if !accepts(last) {
+            return Err(Unexpected::ContentType(last.cloned()));
+        }
     }
     let encoding = headers.get_all(CONTENT_ENCODING).iter().find(|value| is_encoded(value));
     encoding.map_or(Ok(()), |encoding| Err(Unexpected::Encoding(encoding.clone())))
@@ -65,7 +73,11 @@ fn is_encoded(value: &HeaderValue) -> bool {
 impl fmt::Display for Unexpected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Status(status) => write!(f, "the status is {status}, not 200"),
+            Self::Status(status) => match status.canonical_reason() {
+                Some(reason) => write!(f, "the status is {} {reason}, not 200", status.as_str()),
+                // `Display` of a status would write `<unknown status code>`.
+                None => write!(f, "the status is {}, not 200", status.as_str()),
+            },
             Self::ContentType(None) => {
                 f.write_str("the content type is missing, not text/event-stream")
             }
@@ -93,6 +105,12 @@ impl<B> UnexpectedResponse<B> {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.response.status()
+    }
+
+    /// Returns the headers of the response.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.response.headers()
     }
 
     /// Returns the response. Nothing of its body has been read.
@@ -165,7 +183,11 @@ mod tests {
             for value in values {
                 headers.append(name, HeaderValue::from_static(value));
             }
-            assert_eq!(check(StatusCode::OK, &headers).is_ok(), is_fine, "{name} {values:?}");
+            assert_eq!(
+                check(StatusCode::OK, &headers, |_| false).is_ok(),
+                is_fine,
+                "{name} {values:?}"
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Without the feature `tracing`: the same items, which do nothing.
 
-use std::error::Error;
+use std::{error::Error, fmt::Display, time::Duration};
 
 use http::request;
 
@@ -42,3 +42,28 @@ pub(crate) fn not_published(_: &str, _: usize) {}
 pub(crate) fn panicked(_: &'static str, _: &str) {}
 
 pub(crate) fn no_runtime(_: &'static str) {}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AttemptSpan;
+
+impl AttemptSpan {
+    pub(crate) fn new(_: u64, _: &str, _: &dyn Display, _: Option<&str>) -> Self {
+        Self
+    }
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
+        f()
+    }
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn responded(&self, _: u16) {}
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn opened(&self) {}
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn failed(&self) {}
+}
+
+pub(crate) fn reconnecting(_: bool, _: u64, _: Duration, _: &dyn Display, _: &dyn Display) {}

@@ -1,11 +1,14 @@
 //! With the feature `tracing`: spans and events.
 
-use std::error::Error;
+use std::{error::Error, fmt::Display, time::Duration};
 
 use http::request;
 use tracing::field::Empty;
 
 use super::Summary;
+
+/// The target of all spans and logs.
+const TARGET: &str = "tower_sse";
 
 type DynError = dyn Error + Send + Sync + 'static;
 
@@ -28,6 +31,7 @@ impl Span {
     /// tokens.
     pub(crate) fn of_request(request: &request::Parts, last_event_id: Option<&str>) -> Self {
         let span = tracing::info_span!(
+            target: TARGET,
             "event_stream",
             method = request.method.as_str(),
             path = request.uri.path(),
@@ -43,6 +47,7 @@ impl Span {
     /// Opens the span of a stream whose request is unknown.
     pub(crate) fn without_request() -> Self {
         Self::opened(tracing::info_span!(
+            target: TARGET,
             "event_stream",
             reason = Empty,
             events = Empty,
@@ -55,7 +60,7 @@ impl Span {
         // If our span is disabled, the handler stays in the request's span.
         let is_own = !span.is_disabled();
         let span = if is_own { span } else { tracing::Span::current() };
-        tracing::debug!(parent: &span, "event stream opened");
+        tracing::debug!(target: TARGET, parent: &span, "event stream opened");
         let is_recorded = !span.is_disabled();
         Self(is_recorded.then(|| Box::new(OpenSpan { span, is_own })))
     }
@@ -85,43 +90,102 @@ impl Span {
         }
         if let Some(error) = end.error {
             let error = error as &(dyn Error + 'static);
-            tracing::error!(parent: parent, error, reason, events, bytes, dropped, duration, "event stream failed");
+            tracing::error!(target: TARGET, parent: parent, error, reason, events, bytes, dropped, duration, "event stream failed");
         } else if end.evicted {
-            tracing::warn!(parent: parent, reason, events, bytes, dropped, duration, "event stream ended");
+            tracing::warn!(target: TARGET, parent: parent, reason, events, bytes, dropped, duration, "event stream ended");
         } else {
-            tracing::debug!(parent: parent, reason, events, bytes, dropped, duration, "event stream ended");
+            tracing::debug!(target: TARGET, parent: parent, reason, events, bytes, dropped, duration, "event stream ended");
         }
     }
 }
 
 pub(crate) fn failed_after_the_end(error: &DynError) {
     let error = error as &(dyn Error + 'static);
-    tracing::error!(error, "handler failed after its event stream had ended");
+    tracing::error!(target: TARGET, error, "handler failed after its event stream had ended");
 }
 
 pub(crate) fn on_connect_failed(error: &DynError) {
     let error = error as &(dyn Error + 'static);
-    tracing::error!(error, "on_connect failed: answered with 500");
+    tracing::error!(target: TARGET, error, "on_connect failed: answered with 500");
 }
 
 pub(crate) fn refused(by: &'static str) {
-    tracing::debug!(by, "event stream refused");
+    tracing::debug!(target: TARGET, by, "event stream refused");
 }
 
 #[cfg(feature = "hub")]
 pub(crate) fn gap(reason: &'static str, missed: Option<u64>) {
-    tracing::debug!(reason, missed, "hub reader has a gap");
+    tracing::debug!(target: TARGET, reason, missed, "hub reader has a gap");
 }
 
 #[cfg(feature = "hub")]
 pub(crate) fn not_published(error: &str, events: usize) {
-    tracing::error!(error, events, "queued events were not published");
+    tracing::error!(target: TARGET, error, events, "queued events were not published");
 }
 
 pub(crate) fn panicked(place: &'static str, message: &str) {
-    tracing::error!(panic = message, "{place} panicked");
+    tracing::error!(target: TARGET, panic = message, "{place} panicked");
 }
 
 pub(crate) fn no_runtime(setting: &'static str) {
-    tracing::warn!("{setting} is off: the event stream is polled outside of a tokio runtime");
+    tracing::warn!(target: TARGET, "{setting} is off: the event stream is polled outside of a tokio runtime");
+}
+
+/// The span of an attempt of an event source. The service is polled in it.
+#[derive(Clone, Debug)]
+pub(crate) struct AttemptSpan(tracing::Span);
+
+impl AttemptSpan {
+    pub(crate) fn new(
+        attempt: u64,
+        method: &str,
+        url: &dyn Display,
+        last_event_id: Option<&str>,
+    ) -> Self {
+        Self(tracing::info_span!(
+            target: TARGET,
+            "event_source_attempt",
+            attempt,
+            method,
+            url = %url,
+            last_event_id,
+            status = Empty,
+            outcome = Empty,
+        ))
+    }
+
+    pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
+        self.0.in_scope(f)
+    }
+
+    /// Records the status of a response. A redirect is followed by another one.
+    pub(crate) fn responded(&self, status: u16) {
+        self.0.record("status", status);
+    }
+
+    pub(crate) fn opened(&self) {
+        self.0.record("outcome", "opened");
+        tracing::debug!(target: TARGET, parent: &self.0, "event source opened");
+    }
+
+    pub(crate) fn failed(&self) {
+        self.0.record("outcome", "failed");
+    }
+}
+
+/// Logs that an event source connects again after a delay: as a warning at the first failure since
+/// it was open, then at debug level.
+pub(crate) fn reconnecting(
+    is_first: bool,
+    attempt: u64,
+    delay: Duration,
+    cause: &dyn Display,
+    url: &dyn Display,
+) {
+    let delay = delay.as_secs_f64();
+    if is_first {
+        tracing::warn!(target: TARGET, attempt, delay, cause = %format_args!("{cause:#}"), url = %url, "event source reconnects");
+    } else {
+        tracing::debug!(target: TARGET, attempt, delay, cause = %format_args!("{cause:#}"), url = %url, "event source reconnects");
+    }
 }

@@ -30,7 +30,8 @@ async fn a_request_is_sent_again_unchanged() {
         .header("last-event-id", "7")
         .body(r#"{"stream":true}"#)
         .unwrap();
-    let mut source = EventSource::request(mock.clone(), request);
+    let mut source =
+        EventSource::request(mock.clone(), request).reconnection(Reconnection::resilient());
     assert_eq!(source.last_event_id().unwrap(), &"7");
     source.next_event().await.unwrap().unwrap();
     source.next_event().await.unwrap().unwrap();

@@ -31,7 +31,7 @@ async fn the_policy_decides_whether_a_status_is_fatal() {
         assert_eq!(fate(status, Reconnection::resilient()).await, "again", "{status}");
         assert_eq!(fate(status, Reconnection::standard()).await, "fatal:", "{status}");
     }
-    let only_401 = || Reconnection::resilient().stop_on(|status| status == 401);
+    let only_401 = || Reconnection::resilient().stop_on(|refused| refused.status() == 401);
     assert_eq!(fate(401, only_401()).await, "fatal:");
     assert_eq!(fate(404, only_401()).await, "again");
 }
@@ -73,7 +73,10 @@ async fn only_an_event_stream_without_content_encoding_is_read() {
         ),
     ] {
         let mock = Mock::new([Answer::Status(200, headers)]);
-        assert_eq!(reported(mock.source()).await, [format!("fatal: not an event stream: {error}")]);
+        assert_eq!(
+            reported(mock.source()).await,
+            [format!("fatal: not an event stream: {error} (http://server/events)")]
+        );
     }
     for content_type in
         ["TEXT/EVENT-STREAM", "text/event-stream;charset=UTF-8", "text/event-stream ; a=b"]

@@ -24,10 +24,10 @@ use tower_sse::{
     InvalidEventType, InvalidFieldName, InvalidLastEventId, KeepAlive, LastEventId, Parsed,
     ReconnectTo, Reconnection, Refusal, ResponseHead, SendError, Shutdown, ShutdownIo,
     ShutdownTimeout, SseLayer, SseService, StreamEnd, UnexpectedResponse, Update, Updates,
-    client::{Attempt, Opened, ReadyState, Reconnecting},
+    client::{Attempt, Opened, ReadyState, Reconnecting, RefusedResponse},
     handler::HandlerFuture,
     layer::{OriginalUri, ResponseFuture, SseBody},
-    stream::{ByteStream, UntilData},
+    stream::ByteStream,
 };
 
 /// Neither `Send` nor `Sync`.
@@ -161,8 +161,6 @@ yes!(UnexpectedResponse<Local>: Error, Unpin);
 
 yes!(UnexpectedResponse<Full<Bytes>>: Send, Sync, Unpin, Error);
 
-yes!(UntilData<EventSource>: Send, Sync, Unpin, Stream);
-
 yes!(ByteStream<EventSource>: Send, Sync, Unpin);
 
 yes!(EventSource: Send, Sync, Unpin, Stream);
@@ -180,6 +178,8 @@ yes!(Updates: Send, Sync, Unpin, Stream);
 yes!(Opened: Send, Sync, Unpin, Clone);
 
 yes!(Reconnecting: Send, Sync, Unpin);
+
+yes!(RefusedResponse: Send, Sync, Unpin);
 
 yes!(Attempt: Send, Sync, Unpin, Clone);
 

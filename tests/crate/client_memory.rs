@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 use http::{Request, Response};
 use http_body_util::Full;
 use tower_sse::{
-    BoxError, EventParser, EventSource, EventStream, EventStreamExt as _, Reconnection, Update,
+    BoxError, EventParser, EventSource, EventStream, Reconnection, Update,
 };
 
 use crate::heap;

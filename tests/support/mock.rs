@@ -143,7 +143,8 @@ impl tower::Service<Request<Full<Bytes>>> for Mock {
     }
 }
 
-/// Returns the updates of a source in short form, until it has ended or waits for more than a day.
+/// Returns the updates of a source in short form, until it has ended, waits for more than a day, or
+/// got no answer within the default header timeout: the script has come to its end.
 pub(crate) async fn reported(source: EventSource) -> Vec<String> {
     let mut updates = source.updates();
     let mut reported = Vec::new();
@@ -157,6 +158,11 @@ pub(crate) async fn reported(source: EventSource) -> Vec<String> {
                 format!("block, id {id}, retry {:?}", block.retry().map(|time| time.as_millis()))
             }
             Ok(Update::Comment(text)) => format!("comment{}", text.as_str()),
+            Ok(Update::Reconnecting(again))
+                if again.cause.to_string() == "no response head within 30s" =>
+            {
+                break;
+            }
             Ok(Update::Reconnecting(again)) => {
                 format!("again {} in {}: {}", again.attempt, again.delay.as_millis(), again.cause)
             }

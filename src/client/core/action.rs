@@ -6,6 +6,7 @@ use crate::client::{
     error::{EventSourceError, SourceErrorKind},
     update::Reconnecting,
 };
+use crate::stream::Unexpected;
 
 /// The next action of the driver.
 #[derive(Debug)]
@@ -16,8 +17,12 @@ pub(in crate::client) enum Action {
     Wait,
     /// Poll the attempt that was begun.
     PollAttempt,
+    /// Read the body of a response that is not an event stream.
+    PollRefusal,
     /// Take the next update from the core. If it has none, read the body.
     Read,
+    /// Read the rest of the body after the last event.
+    Drain,
     /// Return this error. It is the last item.
     Fail(EventSourceError),
     /// Return the end.
@@ -31,6 +36,8 @@ pub(in crate::client) enum ResponseAction {
     Open,
     /// Follow the redirect.
     Redirect,
+    /// Read the start of the body: it is not an event stream.
+    Refuse(Unexpected),
     /// Drop the response.
     Drop(Next),
 }

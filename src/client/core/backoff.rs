@@ -13,12 +13,15 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::client) struct Backoff {
     pub(in crate::client) policy: Reconnection,
-    /// The number of attempts that failed since a connection was last open.
+    /// The number of attempts in a row that gave no event.
     failures: u32,
     /// The number of times the delay has grown since it last started from the base.
     growth: u32,
     /// The delay before the last attempt.
     delay: Duration,
+    /// How long there was no connection since the last event, without the time since
+    /// `disconnected_since`.
+    disconnected: Duration,
     /// When the last connection was lost, or when the first attempt began. `None` while a
     /// connection is open.
     disconnected_since: Option<Instant>,
@@ -45,6 +48,7 @@ impl Backoff {
             failures: 0,
             growth: 0,
             delay: Duration::ZERO,
+            disconnected: Duration::ZERO,
             disconnected_since: None,
         }
     }
@@ -57,9 +61,15 @@ impl Backoff {
         self.disconnected_since.get_or_insert(now);
     }
 
-    pub(super) fn handle_open(&mut self) {
-        self.failures = 0;
+    pub(super) fn handle_open(&mut self, now: Instant) {
+        self.disconnected = self.disconnected_by(now);
         self.disconnected_since = None;
+    }
+
+    /// Handles the first event of a connection: from here on, the limits of the policy count anew.
+    pub(super) fn handle_event(&mut self) {
+        self.failures = 0;
+        self.disconnected = Duration::ZERO;
     }
 
     /// Handles a request of the application to connect again: the delay starts from the base.
@@ -77,7 +87,7 @@ impl Backoff {
         self.failures += 1;
         self.draw_delay(server_delays);
         self.growth = self.growth.saturating_add(1);
-        self.delay_unless_given_up(now)
+        self.delay_unless_given_up(server_delays, now)
     }
 
     /// Handles the loss of an open connection. Returns the delay before the next attempt, or `None`
@@ -88,25 +98,22 @@ impl Backoff {
         server_delays: ServerDelays,
         now: Instant,
     ) -> Option<Duration> {
-        if self.was_healthy(lost) {
+        if !lost.has_dispatched {
+            self.failures += 1;
+        }
+        // A stream that ends well after an event is no failure, so the delay does not grow.
+        let is_answer = lost.ended_well && lost.has_dispatched;
+        // Without a delay a connection still has to last for a while: a server that disconnects at
+        // once must not be asked again without a pause. A connection that has lasted longer than
+        // its delay bounds the rate of attempts by itself.
+        if is_answer || lost.lasted > self.delay.max(GROWS_FROM) {
             self.growth = 0;
         }
         self.draw_delay(server_delays);
-        // A stream that ends well after an event is no failure, so the delay does not grow.
-        if !(lost.ended_well && lost.has_dispatched) {
+        if !is_answer {
             self.growth = self.growth.saturating_add(1);
         }
-        self.delay_unless_given_up(now)
-    }
-
-    /// Returns whether the lost connection was worth the delay before it, so that the delay starts
-    /// from the base again.
-    fn was_healthy(&self, lost: LostConnection) -> bool {
-        // Without a delay a connection still has to last for a while: a server that sends one event
-        // and disconnects must not be asked again without a pause.
-        let outlasted_delay = lost.lasted > self.delay.max(GROWS_FROM);
-        lost.lasted >= self.policy.reset_after
-            || lost.has_dispatched && (lost.ended_well || outlasted_delay)
+        self.delay_unless_given_up(server_delays, now)
     }
 
     fn draw_delay(&mut self, (reconnection_time, retry_after): ServerDelays) {
@@ -114,9 +121,19 @@ impl Backoff {
         self.delay = DelayRange::from(range).draw();
     }
 
-    fn delay_unless_given_up(&mut self, now: Instant) -> Option<Duration> {
-        let disconnected_since = *self.disconnected_since.get_or_insert(now);
-        let waited = now.duration_since(disconnected_since).saturating_add(self.delay);
-        (!self.policy.gives_up(self.failures, waited)).then_some(self.delay)
+    fn delay_unless_given_up(
+        &mut self,
+        (_, retry_after): ServerDelays,
+        now: Instant,
+    ) -> Option<Duration> {
+        self.disconnected_since.get_or_insert(now);
+        let waited = self.disconnected_by(now).saturating_add(self.delay);
+        (!self.policy.gives_up(self.failures, waited, retry_after)).then_some(self.delay)
+    }
+
+    /// Returns how long there was no connection since the last event.
+    fn disconnected_by(&self, now: Instant) -> Duration {
+        let current = self.disconnected_since.map(|since| now.duration_since(since));
+        self.disconnected.saturating_add(current.unwrap_or_default())
     }
 }

@@ -6,16 +6,19 @@
 //! if any.
 //!
 //! ```text
-//! Due ──handle_attempt──▶ Attempting ──handle_open──▶ Open
-//!  ▲                          │                        │
-//!  │                          └──────────┬─────────────┘
-//!  │                           handle_loss, handle_timeout
-//!  │                                     ▼
-//!  └──────────handle_timeout────────── Waiting
+//! Due ──handle_attempt──▶ Attempting ──handle_open──▶ Open ──last event──▶ Draining ──▶ Closed
+//!  ▲                       │    │                      │
+//!  │         handle_response    │                      │
+//!  │                       ▼    │                      │
+//!  │                   Refused  │                      │
+//!  │                       └────┴──────┬───────────────┘
+//!  │               handle_refused, handle_loss, handle_timeout
+//!  │                                   ▼
+//!  └─────────handle_timeout───────── Waiting
 //! ```
 //!
-//! `handle_reconnect` leads from each of these states to `Due`, `handle_close` to `Closed`. A loss
-//! that is fatal leads to `Closed` as well. `Closed` is never left.
+//! `handle_reconnect` leads from each of these states but the last two to `Due`, `handle_close` to
+//! `Closed`. A loss that is fatal leads to `Closed` as well. `Closed` is never left.
 
 mod action;
 mod backoff;
@@ -26,26 +29,35 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{StatusCode, response};
+use http::{HeaderValue, StatusCode, response};
 use tokio::time::Instant;
 
 pub(super) use self::action::{Action, Loss, Next, ResponseAction};
 use self::backoff::{Backoff, LostConnection};
 use super::{
-    error::{EventSourceError, SourceErrorKind},
+    error::{EventSourceError, GaveUp, SourceErrorKind},
+    policy::Retries,
     redirect::{self, RedirectError},
-    retry_after::retry_after,
+    refused::RefusedResponse,
     update::{ReadyState, Reconnecting, Update, UpdateResult},
 };
 use crate::{
     event::Event,
     parse::{EventParser, EventTooLarge, Parsed},
-    stream::{Unexpected, check},
+    stream::{Drain, EndRule, Verdict, check},
     timer::saturating_add,
 };
 
+/// How long an attempt may take until its response head has arrived, by default.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the body of a refused response is read, if the header timeout is not earlier.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Decides about a content type other than `text/event-stream`.
+type AcceptContentType = Box<dyn Fn(Option<&HeaderValue>) -> bool + Send + Sync>;
+
 /// The life of an event source, over all of its connections.
-#[derive(Debug)]
 pub(super) struct Core {
     /// The policy, and the failures that it applies to.
     pub(super) backoff: Backoff,
@@ -55,9 +67,28 @@ pub(super) struct Core {
     pub(super) idle_timeout: Option<Duration>,
     /// The parser outlives connections, because the last event ID and the reconnection time do.
     pub(super) parser: EventParser,
+    /// `None` if no other content type is accepted.
+    pub(super) accept_content_type: Option<AcceptContentType>,
+    pub(super) end_rule: EndRule,
+    /// Whether the unfinished event at the end of a body is returned.
+    pub(super) with_unfinished: bool,
+    /// Whether the application has another request for attempts after a connection was open.
+    pub(super) resumes: bool,
     state: ConnectionState,
     /// The number of attempts that were begun.
     attempts: u64,
+    progress: Progress,
+}
+
+/// How far the source has come, over all of its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    /// No connection was open.
+    None,
+    /// A connection was open.
+    Opened,
+    /// An event was received.
+    Event,
 }
 
 /// The state of the connection.
@@ -76,8 +107,12 @@ enum ConnectionState {
         /// The number of redirects that this attempt has followed.
         redirects: u32,
     },
+    /// The response is not an event stream, and the start of its body is read until this time.
+    Refused(Instant),
     /// The response is an event stream, and its body is read.
     Open(OpenConnection),
+    /// The last event was received, and the rest of the body is read within these limits.
+    Draining(Drain),
     /// The source was closed or has failed.
     Closed,
 }
@@ -98,11 +133,16 @@ impl Core {
     pub(super) fn new() -> Self {
         Self {
             backoff: Backoff::new(),
-            header_timeout: None,
+            header_timeout: Some(HEADER_TIMEOUT),
             idle_timeout: None,
             parser: EventParser::new(),
+            accept_content_type: None,
+            end_rule: EndRule::default(),
+            with_unfinished: false,
+            resumes: false,
             state: ConnectionState::Due,
             attempts: 0,
+            progress: Progress::None,
         }
     }
 
@@ -118,11 +158,25 @@ impl Core {
     pub(super) fn ready_state(&self) -> ReadyState {
         match self.state {
             ConnectionState::Open(_) => ReadyState::Open,
-            ConnectionState::Closed => ReadyState::Closed,
+            ConnectionState::Draining(_) | ConnectionState::Closed => ReadyState::Closed,
             ConnectionState::Invalid(_)
             | ConnectionState::Due
             | ConnectionState::Waiting(_)
-            | ConnectionState::Attempting { .. } => ReadyState::Connecting,
+            | ConnectionState::Attempting { .. }
+            | ConnectionState::Refused(_) => ReadyState::Connecting,
+        }
+    }
+
+    /// Returns whether a connection was open before.
+    pub(super) fn has_opened(&self) -> bool {
+        self.progress >= Progress::Opened
+    }
+
+    /// Returns the number of redirects that the attempt has followed.
+    pub(super) fn redirects(&self) -> u32 {
+        match self.state {
+            ConnectionState::Attempting { redirects, .. } => redirects,
+            _ => 0,
         }
     }
 
@@ -134,6 +188,8 @@ impl Core {
             ConnectionState::Due => Action::Connect,
             ConnectionState::Waiting(_) => Action::Wait,
             ConnectionState::Attempting { .. } => Action::PollAttempt,
+            ConnectionState::Refused(_) => Action::PollRefusal,
+            ConnectionState::Draining(_) => Action::Drain,
             ConnectionState::Closed => Action::End,
             ConnectionState::Invalid(_) => {
                 match mem::replace(&mut self.state, ConnectionState::Closed) {
@@ -148,7 +204,8 @@ impl Core {
     /// happens before. A deadline too far away to represent never comes.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
-            ConnectionState::Waiting(until) => Some(until),
+            ConnectionState::Waiting(until) | ConnectionState::Refused(until) => Some(until),
+            ConnectionState::Draining(drain) => Some(drain.deadline),
             ConnectionState::Attempting { began, .. } => began.checked_add(self.header_timeout?),
             ConnectionState::Open(open) => open.silent_since?.checked_add(self.idle_timeout?),
             ConnectionState::Invalid(_) | ConnectionState::Due | ConnectionState::Closed => None,
@@ -163,11 +220,12 @@ impl Core {
                 SourceErrorKind::HeaderTimeout(self.header_timeout?)
             }
             ConnectionState::Open(_) => SourceErrorKind::IdleTimeout(self.idle_timeout?),
-            // No other state but `Waiting` has a deadline.
-            _ => {
+            ConnectionState::Waiting(_) => {
                 self.state = ConnectionState::Due;
                 return None;
             }
+            // The driver ends the other states with a deadline.
+            _ => return None,
         };
         Some(self.handle_loss(Loss::retryable(kind), now))
     }
@@ -186,12 +244,11 @@ impl Core {
         self.attempts
     }
 
-    /// Handles a response head. `date` is the time that a date in `Retry-After` is compared with.
+    /// Handles a response head.
     pub(super) fn handle_response(
         &mut self,
         head: &response::Parts,
         now: Instant,
-        date: SystemTime,
     ) -> ResponseAction {
         if redirect::is_redirect(head.status) {
             return self.handle_redirect(now);
@@ -199,17 +256,35 @@ impl Core {
         if head.status == StatusCode::NO_CONTENT {
             return ResponseAction::Drop(self.end());
         }
-        let Err(reason) = check(head.status, &head.headers) else { return ResponseAction::Open };
-        let is_fatal = match reason {
-            Unexpected::Status(status) => self.backoff.policy.stops_on(status),
-            Unexpected::ContentType(_) | Unexpected::Encoding(_) => true,
+        let accepts = |content_type: Option<&HeaderValue>| {
+            self.accept_content_type.as_ref().is_some_and(|accepts| accepts(content_type))
         };
-        let loss = Loss {
-            cause: SourceErrorKind::Response(reason, head.headers.clone()).into(),
-            retry_after: retry_after(&head.headers, date),
-            is_fatal,
-        };
-        ResponseAction::Drop(self.handle_loss(loss, now))
+        match check(head.status, &head.headers, accepts) {
+            Ok(()) => ResponseAction::Open,
+            Err(reason) => ResponseAction::Refuse(reason),
+        }
+    }
+
+    /// Handles the begin of the body of a refused response, which is read until the deadline.
+    pub(super) fn handle_refusal(&mut self, now: Instant) {
+        let limit = saturating_add(now, REFUSAL_TIMEOUT);
+        let deadline = self.poll_timeout().map_or(limit, |deadline| deadline.min(limit));
+        self.state = ConnectionState::Refused(deadline);
+    }
+
+    /// Handles a refused response whose body was read. `date` is the time that a date in
+    /// `Retry-After` is compared with.
+    pub(super) fn handle_refused(
+        &mut self,
+        refused: RefusedResponse,
+        now: Instant,
+        date: SystemTime,
+    ) -> Next {
+        // A content type or an encoding that is not accepted would not be at the next attempt.
+        let is_fatal = !refused.has_unexpected_status() || self.backoff.policy.stops_on(&refused);
+        let retry_after = refused.retry_after_at(date);
+        let cause = SourceErrorKind::Refused(refused).into();
+        self.handle_loss(Loss { cause, retry_after, is_fatal }, now)
     }
 
     fn handle_redirect(&mut self, now: Instant) -> ResponseAction {
@@ -227,7 +302,8 @@ impl Core {
 
     /// Handles a connection that is open.
     pub(super) fn handle_open(&mut self, now: Instant) {
-        self.backoff.handle_open();
+        self.backoff.handle_open(now);
+        self.progress = self.progress.max(Progress::Opened);
         self.state = ConnectionState::Open(OpenConnection {
             opened: now,
             has_dispatched: false,
@@ -257,32 +333,65 @@ impl Core {
         }
     }
 
-    /// Returns the next event of the bytes that were handled, or `None` if more are needed.
+    /// Returns the next event of the bytes that were handled. `None` if more bytes are needed, and
+    /// after a last event that is not returned.
     #[inline]
     pub(super) fn next_event(&mut self) -> Option<UpdateResult> {
         let event = self.parser.next_event()?;
-        Some(self.handle_event(event))
+        self.handle_event(event)
     }
 
-    /// Returns the next update of the bytes that were handled, or `None` if more are needed.
+    /// Returns the next update of the bytes that were handled. `None` if more bytes are needed, and
+    /// after a last event that is not returned.
     pub(super) fn next_update(&mut self) -> Option<UpdateResult> {
         loop {
             match self.parser.next_item()? {
-                Ok(Parsed::Event(event)) => return Some(self.handle_event(Ok(event))),
+                Ok(Parsed::Event(event)) => return self.handle_event(Ok(event)),
                 Ok(Parsed::Comment(text)) => return Some(Ok(Update::Comment(text))),
                 Ok(Parsed::Block(block)) => return Some(Ok(Update::Block(block))),
                 Ok(Parsed::Field { .. }) => {}
-                Err(error) => return Some(self.handle_event(Err(error))),
+                Err(error) => return self.handle_event(Err(error)),
             }
         }
     }
 
-    #[inline]
-    fn handle_event(&mut self, event: Result<Event, EventTooLarge>) -> UpdateResult {
-        if let ConnectionState::Open(open) = &mut self.state {
-            open.has_dispatched = true;
+    /// Handles the end of a body. Returns the unfinished event, if it is wanted and is not the last
+    /// event, or is to be returned as the last event.
+    pub(super) fn handle_body_end(&mut self) -> Option<UpdateResult> {
+        if !self.with_unfinished {
+            return None;
         }
-        event.map(Update::Event).map_err(|error| SourceErrorKind::TooLarge(error).into())
+        let event = self.parser.unfinished()?;
+        self.parser.reset();
+        self.handle_event(Ok(event))
+    }
+
+    #[inline]
+    fn handle_event(&mut self, event: Result<Event, EventTooLarge>) -> Option<UpdateResult> {
+        if let ConnectionState::Open(open) = &mut self.state {
+            if !open.has_dispatched {
+                open.has_dispatched = true;
+                self.progress = Progress::Event;
+                self.backoff.handle_event();
+            }
+        }
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => return Some(Err(SourceErrorKind::TooLarge(error).into())),
+        };
+        let verdict = self.end_rule.check(&event);
+        if verdict != Verdict::Continue {
+            self.state = ConnectionState::Draining(Drain::new(Instant::now()));
+        }
+        (verdict != Verdict::Omit).then_some(Ok(Update::Event(event)))
+    }
+
+    /// Handles a chunk of the body after the last event. Returns whether more may be read.
+    pub(super) fn handle_rest(&mut self, chunk: &Bytes, now: Instant) -> bool {
+        match &mut self.state {
+            ConnectionState::Draining(drain) => drain.handle_chunk(chunk) && now < drain.deadline,
+            _ => false,
+        }
     }
 
     /// Handles a connection that was lost or could not be opened.
@@ -291,11 +400,13 @@ impl Core {
             ConnectionState::Open(open) => Some(open),
             _ => None,
         };
-        if loss.is_fatal {
+        let is_certificate =
+            self.backoff.policy.stops_on_certificate && loss.cause.is_certificate();
+        if loss.is_fatal || is_certificate {
             return self.fail(loss.cause);
         }
         let ended_well = open.is_some() && loss.cause.is_end();
-        if !self.backoff.policy.reconnects {
+        if !self.is_retried(&loss.cause) {
             return if ended_well { self.end() } else { self.fail(loss.cause) };
         }
         let reconnection_time = self.parser.reconnection_time();
@@ -310,16 +421,32 @@ impl Core {
         };
         let Some(delay) = delay else {
             let failures = self.backoff.failures();
-            return self.fail(SourceErrorKind::GaveUp(failures, loss.cause).into());
+            let gave_up = GaveUp { failures, retry_after: loss.retry_after, last: loss.cause };
+            return self.fail(SourceErrorKind::GaveUp(gave_up).into());
         };
         self.state = ConnectionState::Waiting(saturating_add(now, delay));
         Next::Reconnect(Reconnecting { attempt: self.attempts + 1, delay, cause: loss.cause })
     }
 
+    /// Returns whether the policy allows another attempt after this loss.
+    fn is_retried(&self, cause: &EventSourceError) -> bool {
+        // The application has another request, for which the limits of the first do not count.
+        let resumes = self.resumes && self.has_opened();
+        match self.backoff.policy.retries {
+            Retries::Never => false,
+            Retries::UntilOpened => resumes || !self.has_opened() && !cause.is_header_timeout(),
+            Retries::UntilEvent => resumes || self.progress < Progress::Event,
+            Retries::Always => true,
+        }
+    }
+
     /// Handles a request of the application to connect again at once. A source that has ended, or
     /// whose request is invalid, stays as it is.
     pub(super) fn handle_reconnect(&mut self) {
-        if matches!(self.state, ConnectionState::Invalid(_) | ConnectionState::Closed) {
+        if matches!(
+            self.state,
+            ConnectionState::Invalid(_) | ConnectionState::Draining(_) | ConnectionState::Closed
+        ) {
             return;
         }
         self.state = ConnectionState::Due;
@@ -333,12 +460,16 @@ impl Core {
         self.state = ConnectionState::Closed;
     }
 
-    fn fail(&mut self, error: EventSourceError) -> Next {
+    pub(super) fn fail(&mut self, error: EventSourceError) -> Next {
         self.handle_close();
         Next::Fail(error.fatal())
     }
 
-    fn end(&mut self) -> Next {
+    /// Ends the source without a failure. It is an error if the last event is missing.
+    pub(super) fn end(&mut self) -> Next {
+        if self.end_rule.is_missing() {
+            return self.fail(SourceErrorKind::Incomplete.into());
+        }
         self.handle_close();
         Next::End
     }

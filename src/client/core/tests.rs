@@ -3,7 +3,7 @@
 use http::Response;
 
 use super::*;
-use crate::client::policy::Reconnection;
+use crate::client::{policy::Reconnection, refused::PendingRefusal};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -23,12 +23,14 @@ fn head(status: u16) -> response::Parts {
 
 /// The states of a core, and how to get there from the start. The last loss of each is at the
 /// time zero.
-const STATES: [(&str, ReadyState); 6] = [
+const STATES: [(&str, ReadyState); 8] = [
     ("invalid", ReadyState::Connecting),
     ("due", ReadyState::Connecting),
     ("waiting", ReadyState::Connecting),
     ("attempting", ReadyState::Connecting),
+    ("refused", ReadyState::Connecting),
     ("open", ReadyState::Open),
+    ("draining", ReadyState::Closed),
     ("closed", ReadyState::Closed),
 ];
 
@@ -39,9 +41,18 @@ fn core_in(state: &str, zero: Instant) -> Core {
         "due" => {}
         "waiting" => drop(core.handle_loss(Loss::retryable(SourceErrorKind::Ended), zero)),
         "attempting" => drop(core.handle_attempt(zero)),
+        "refused" => {
+            core.handle_attempt(zero);
+            core.handle_refusal(zero);
+        }
         "open" => {
             core.handle_attempt(zero);
             core.handle_open(zero);
+        }
+        "draining" => {
+            core.handle_attempt(zero);
+            core.handle_open(zero);
+            core.state = ConnectionState::Draining(Drain::new(zero));
         }
         _ => core.handle_close(),
     }
@@ -54,7 +65,9 @@ fn action(core: &mut Core) -> &'static str {
         Action::Connect => "connect",
         Action::Wait => "wait",
         Action::PollAttempt => "poll attempt",
+        Action::PollRefusal => "poll refusal",
         Action::Read => "read",
+        Action::Drain => "drain",
         Action::Fail(_) => "fail",
         Action::End => "end",
     }
@@ -78,8 +91,10 @@ fn each_state_has_its_action_and_its_deadline() {
         ("connect", None),
         ("wait", Some(SECOND)),
         ("poll attempt", Some(10 * SECOND)),
+        ("poll refusal", Some(5 * SECOND)),
         // Only a silent connection has a deadline.
         ("read", None),
+        ("drain", Some(SECOND / 20)),
         ("end", None),
     ]) {
         let mut core = core_in(state, zero);
@@ -100,6 +115,7 @@ fn reconnect_and_close_lead_from_each_state_to_one() {
         core.handle_reconnect();
         let expected = match state {
             "invalid" => "fail",
+            "draining" => "drain",
             "closed" => "end",
             _ => "connect",
         };
@@ -172,13 +188,16 @@ fn deadlines_that_cannot_be_represented_never_come() {
 #[test]
 fn a_response_opens_redirects_ends_or_is_a_loss() {
     let zero = Instant::now();
-    let respond = |core: &mut Core, status| match core.handle_response(
-        &head(status),
-        zero,
-        SystemTime::UNIX_EPOCH,
-    ) {
+    let respond = |core: &mut Core, status| match core.handle_response(&head(status), zero) {
         ResponseAction::Open => "open".into(),
         ResponseAction::Redirect => "redirect".into(),
+        ResponseAction::Refuse(reason) => {
+            core.handle_refusal(zero);
+            assert_eq!(action(core), "poll refusal");
+            let url = "http://server/".parse().unwrap();
+            let refused = PendingRefusal::new(reason, head(status), url, 0).finish(true);
+            next(&core.handle_refused(refused, zero, SystemTime::UNIX_EPOCH))
+        }
         ResponseAction::Drop(dropped) => next(&dropped),
     };
     for (status, expected, then) in [
@@ -187,10 +206,15 @@ fn a_response_opens_redirects_ends_or_is_a_loss() {
         (307, "redirect", "poll attempt"),
         (
             503,
-            "attempt 2 in 1s: not an event stream: the status is 503 Service Unavailable, not 200",
+            "attempt 2 in 1s: not an event stream: the status is 503 Service Unavailable, not 200 \
+             (http://server/)",
             "wait",
         ),
-        (404, "fail: not an event stream: the status is 404 Not Found, not 200", "end"),
+        (
+            404,
+            "fail: not an event stream: the status is 404 Not Found, not 200 (http://server/)",
+            "end",
+        ),
     ] {
         let mut core = core_in("attempting", zero);
         assert_eq!(respond(&mut core, status), expected);
@@ -229,9 +253,14 @@ fn a_loss_is_retried_unless_it_is_fatal_or_the_policy_forbids_it() {
             "waiting",
             twice,
             ended(),
-            "fail: gave up after 2 failed attempts since the last connection",
+            "fail: gave up after 2 attempts without an event: the stream ended",
         ),
-        ("open", brief, ended(), "fail: gave up after 0 failed attempts since the last connection"),
+        (
+            "open",
+            brief,
+            ended(),
+            "fail: gave up after 1 attempt without an event: the stream ended",
+        ),
     ] {
         let mut core = core_in(state, zero);
         core.backoff.policy = policy;
@@ -255,8 +284,8 @@ fn the_delay_starts_again_after_a_healthy_connection() {
         ("data\n\n", 0, SourceErrorKind::Body("cut".into()), 8),
         ("data\n\n", 5, SourceErrorKind::Body("cut".into()), 1),
         (":\n\n", 0, SourceErrorKind::Ended, 8),
-        (":\n\n", 59, SourceErrorKind::Ended, 8),
-        (":\n\n", 60, SourceErrorKind::Ended, 1),
+        (":\n\n", 4, SourceErrorKind::Ended, 8),
+        (":\n\n", 5, SourceErrorKind::Ended, 1),
     ] {
         let zero = Instant::now();
         let mut core = core();
