@@ -1,11 +1,12 @@
 //! A chat with any endpoint in OpenAI's format. `OPENAI_API_KEY` and `OPENAI_MODEL` are read from
 //! the environment. Ctrl-C stops an answer, also on the server, and Ctrl-D ends the chat.
 //! `cargo run --example chat --features full -- --url http://127.0.0.1:8080/v1/chat/completions`
+use std::{env::var, io, io::Write as _, process::ExitCode, time::Duration};
+
 use clap::{Command, arg};
 use futures_util::StreamExt as _;
 use http::Request;
 use serde_json::{Value, json};
-use std::{env::var, io, io::Write as _, process::ExitCode, time::Duration};
 use tower_sse::{BoxError, EventSource, EventStreamExt as _, Reconnection};
 
 #[tokio::main]

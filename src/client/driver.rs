@@ -384,7 +384,7 @@ impl Driver {
                         return Poll::Pending;
                     }
                 }
-                _ => {}
+                Poll::Ready(_) => {}
             }
         }
         let next = self.core.end();

@@ -35,7 +35,7 @@ pub(super) enum SourceErrorKind {
     /// The header provider failed.
     Headers(BoxError),
     /// The response is not an event stream.
-    Refused(RefusedResponse),
+    Refused(Box<RefusedResponse>),
     /// A redirect could not be followed.
     Redirect(RedirectError),
     /// No response head arrived within this time.

@@ -480,7 +480,6 @@ impl Updates {
     }
 
     /// Returns the source. No update is lost.
-    #[must_use]
     pub fn into_inner(self) -> EventSource {
         self.source
     }

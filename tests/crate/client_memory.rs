@@ -12,9 +12,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Request, Response};
 use http_body_util::Full;
-use tower_sse::{
-    BoxError, EventParser, EventSource, EventStream, Reconnection, Update,
-};
+use tower_sse::{BoxError, EventParser, EventSource, EventStream, Reconnection, Update};
 
 use crate::heap;
 

@@ -283,7 +283,7 @@ impl Core {
         // A content type or an encoding that is not accepted would not be at the next attempt.
         let is_fatal = !refused.has_unexpected_status() || self.backoff.policy.stops_on(&refused);
         let retry_after = refused.retry_after_at(date);
-        let cause = SourceErrorKind::Refused(refused).into();
+        let cause = SourceErrorKind::Refused(Box::new(refused)).into();
         self.handle_loss(Loss { cause, retry_after, is_fatal }, now)
     }
 
