@@ -1,12 +1,7 @@
 //! Servers on real sockets that misbehave. The source handles each with bounded memory and a clear
 //! item or error. Time limits are generous: the tests check results, not speed.
 
-use std::{
-    collections::VecDeque,
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -14,117 +9,14 @@ use http_body_util::Full;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     time::{sleep, timeout},
 };
 use tower_sse::{EventSource, Reconnection, Update, Updates};
 
+use crate::support::socket::{Act, read_request, server, status, stream};
+
 const LIMIT: Duration = Duration::from_secs(20);
-
-const HEAD: &str =
-    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
-
-/// The behavior of the server on one connection, after it has read the head of a request.
-enum Act {
-    /// Writes, and closes.
-    Writes(String),
-    /// Writes, and resets the connection.
-    Resets(String),
-    /// Writes, and is then silent.
-    Holds(String),
-    /// Writes the bytes one by one, with a pause after each.
-    Drips(String, Duration),
-    /// Writes a head and then a gibibyte of `x`, until the client is gone. Counts the bytes.
-    Floods(String),
-    /// Writes these bytes and closes.
-    Bytes(Vec<u8>),
-}
-
-fn stream(text: &str) -> String {
-    format!("{HEAD}{text}")
-}
-
-fn status(line: &str) -> String {
-    format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-}
-
-#[derive(Clone, Default)]
-struct Seen {
-    heads: Arc<Mutex<Vec<String>>>,
-    flooded: Arc<Mutex<u64>>,
-}
-
-impl Seen {
-    fn paths(&self) -> Vec<String> {
-        let heads = self.heads.lock().unwrap();
-        heads.iter().map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect()
-    }
-}
-
-/// Starts a server that plays one act for each connection, and then repeats the last one.
-async fn server(acts: impl IntoIterator<Item = Act>) -> (String, Seen) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/events", listener.local_addr().unwrap());
-    let mut acts: VecDeque<_> = acts.into_iter().map(Arc::new).collect();
-    let seen = Seen::default();
-    let reported = seen.clone();
-    tokio::spawn(async move {
-        loop {
-            let (socket, _) = listener.accept().await.unwrap();
-            let act = acts[0].clone();
-            if acts.len() > 1 {
-                acts.pop_front();
-            }
-            tokio::spawn(play(socket, act, reported.clone()));
-        }
-    });
-    (url, seen)
-}
-
-async fn read_head(socket: &mut TcpStream) -> io::Result<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        if socket.read_buf(&mut head).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(String::from_utf8(head).unwrap())
-}
-
-async fn play(mut socket: TcpStream, act: Arc<Act>, seen: Seen) -> io::Result<()> {
-    let head = read_head(&mut socket).await?;
-    seen.heads.lock().unwrap().push(head);
-    match &*act {
-        Act::Writes(text) => socket.write_all(text.as_bytes()).await,
-        Act::Bytes(bytes) => socket.write_all(bytes).await,
-        Act::Resets(text) => {
-            socket.write_all(text.as_bytes()).await?;
-            // The client reads the bytes before the reset discards them.
-            sleep(Duration::from_millis(200)).await;
-            socket.set_zero_linger()
-        }
-        Act::Holds(text) => {
-            socket.write_all(text.as_bytes()).await?;
-            socket.read_buf(&mut Vec::new()).await.map(drop)
-        }
-        Act::Drips(text, pause) => {
-            for byte in text.as_bytes() {
-                socket.write_all(&[*byte]).await?;
-                sleep(*pause).await;
-            }
-            Ok(())
-        }
-        Act::Floods(text) => {
-            socket.write_all(text.as_bytes()).await?;
-            let line = vec![b'x'; 1 << 20];
-            for _ in 0..1024 {
-                socket.write_all(&line).await?;
-                *seen.flooded.lock().unwrap() += line.len() as u64;
-            }
-            Ok(())
-        }
-    }
-}
 
 /// A policy with a short and constant delay.
 fn quick() -> Reconnection {
@@ -190,7 +82,7 @@ async fn a_reset_in_the_middle_of_an_event_is_a_lost_connection() {
         reported,
         ["opened", "event a", "again: the connection was lost", "opened", "event b"]
     );
-    assert!(seen.heads.lock().unwrap()[1].contains("last-event-id: 1\r\n"));
+    assert!(seen.heads()[1].contains("last-event-id: 1\r\n"));
 }
 
 #[tokio::test]
@@ -202,7 +94,7 @@ async fn a_server_that_ends_after_each_event_is_resumed_each_time() {
         let event = timeout(LIMIT, source.next_event()).await.unwrap().unwrap().unwrap();
         assert_eq!(event.data(), n.to_string());
     }
-    let heads = seen.heads.lock().unwrap();
+    let heads = seen.heads();
     for (n, head) in heads.iter().enumerate().skip(1) {
         assert!(head.contains(&format!("last-event-id: {}\r\n", n - 1)), "{head}");
     }
@@ -317,7 +209,7 @@ async fn a_gibibyte_without_a_line_end_is_an_error_and_takes_bounded_memory() {
     // The source reads on for the next event, until the application reconnects.
     let reading = timeout(Duration::from_millis(100), updates.next()).await;
     assert!(reading.is_err(), "{reading:?}");
-    assert!(*seen.flooded.lock().unwrap() > 1 << 20);
+    assert!(seen.flooded() > 1 << 20);
     updates.get_mut().reconnect();
     assert_eq!(next(&mut updates).await, "opened");
     assert_eq!(next(&mut updates).await, "event x");
@@ -325,7 +217,7 @@ async fn a_gibibyte_without_a_line_end_is_an_error_and_takes_bounded_memory() {
 
 #[tokio::test]
 async fn invalid_utf_8_is_replaced() {
-    let mut bytes = HEAD.as_bytes().to_vec();
+    let mut bytes = stream("").into_bytes();
     bytes.extend_from_slice(b"data: a\xff\xf0\x9f\x98b\n\nevent: \xc3\ndata: c\n\n");
     let (url, _) = server([Act::Bytes(bytes)]).await;
     let reported = reported(source(&url), 3).await;
@@ -380,7 +272,7 @@ async fn a_gzip_encoding_that_was_not_requested_is_fatal() {
     let (url, seen) = server([Act::Bytes(bytes)]).await;
     let error = "fatal: not an event stream: the content encoding is \"gzip\": decode the body before it is read (…/events)";
     assert_eq!(reported(source(&url), 2).await, [error, "end"]);
-    assert!(!seen.heads.lock().unwrap()[0].to_lowercase().contains("accept-encoding"));
+    assert!(!seen.heads()[0].to_lowercase().contains("accept-encoding"));
 }
 
 #[tokio::test]
@@ -389,7 +281,7 @@ async fn dropping_a_source_closes_its_connection_at_once() {
     let mut source = source(&format!("http://{}/", listener.local_addr().unwrap()));
     let serving = tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
-        read_head(&mut socket).await.unwrap();
+        read_request(&mut socket).await.unwrap();
         socket.write_all(stream("data: x\n\n").as_bytes()).await.unwrap();
         // The server sees the end or a reset, and no other bytes.
         timeout(LIMIT, socket.read_buf(&mut Vec::new())).await.unwrap().unwrap_or(0)

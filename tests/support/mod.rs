@@ -10,6 +10,7 @@ pub(crate) mod log;
 pub(crate) mod meter;
 pub(crate) mod mock;
 pub(crate) mod process;
+pub(crate) mod socket;
 pub(crate) mod waker;
 
 use std::{
