@@ -28,24 +28,92 @@
 //! - A source sends `Accept: text/event-stream`, `Cache-Control: no-cache` and, once it has one,
 //!   `Last-Event-ID`, [if a header can carry it](Update::LastEventIdOmitted).
 //! - It reads a response if the status is 200 and the content type is `text/event-stream`. If there
-//!   are several content types, the last valid one counts. Any other content type is fatal, and so
-//!   is a content encoding that no layer has decoded.
+//!   are several content types, the last valid one counts. Any other content type is fatal, unless
+//!   [`accept_content_type`](EventSource::accept_content_type) accepts it, and so is a content
+//!   encoding that no layer has decoded.
 //! - A status of 204 ends the source without an error: the server wants no further request.
 //! - It follows redirects (301, 302, 303, 307, 308) as browsers do, at most 20 in a row. After 301
 //!   and 302, a POST becomes a GET; after 303, every method but GET and HEAD does.
 //! - If a redirect leads to another origin (another scheme, host or port), the source does not send
-//!   `Authorization`, `Proxy-Authorization`, `Host` and cookies there. It sends all other headers.
+//!   `Authorization`, `Proxy-Authorization`, `Host`, cookies and the headers of the
+//!   [header provider](EventSource::headers) there. It sends all other headers.
 //!   A redirect from `https` to `http` is followed too. [`ReconnectTo`] decides where the next
 //!   attempt begins.
 //! - A `Location` may be relative, as in RFC 3986. Spaces, tabs, bytes that are not ASCII, and too
 //!   few or too many slashes are accepted, as in browsers. Unlike in browsers, backslashes, `%2e`
 //!   and host names that are not ASCII have no special meaning. A `Location` that is missing or not
 //!   a URL is fatal, and so are several different ones.
-//! - [`Reconnection`] decides about all other failures. It is
-//!   [`resilient`](Reconnection::resilient) by default.
+//! - [`Reconnection`] decides about all other failures. The default is
+//!   [`resilient`](Reconnection::resilient) for methods that are safe, for example GET, and
+//!   [`until_opened`](Reconnection::until_opened) for all others: see the
+//!   [table of failures](#failures).
+//! - A response head must arrive within [30 s](EventSource::header_timeout). An open connection may
+//!   be silent [without a limit](EventSource::idle_timeout).
+//! - Each failure that is followed by another attempt is logged: see [`telemetry`](crate::telemetry).
 //!
 //! The last event ID and the reconnection time survive each reconnect. An incomplete block sets no
 //! ID and is not an event. An event without an ID does not clear the ID before it.
+//!
+//! # What the server said
+//!
+//! If a response is not an event stream, the error has its status, its headers, its URL after
+//! redirects, and the first 64 KiB of its body: see [`EventSourceError::refused`]. The message of
+//! the error shows the start of the body, so `{error:#}` is a good line for a log.
+//!
+//! ```
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower_sse::EventSource;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
+//! let service = tower::service_fn(|_: Request<Full<bytes::Bytes>>| async {
+//!     Response::builder().status(400).body(Full::<bytes::Bytes>::from("max_tokens is too large"))
+//! });
+//! let mut source = EventSource::get(service, "/chat");
+//! let error = source.next_event().await.unwrap().unwrap_err();
+//! assert_eq!(error.status().unwrap(), 400);
+//! assert_eq!(error.body().unwrap(), "max_tokens is too large");
+//! assert_eq!(
+//!     error.to_string(),
+//!     "not an event stream: the status is 400 Bad Request, not 200 (/chat): max_tokens is too large"
+//! );
+//! # Ok(()) }
+//! ```
+//!
+//! # Answers that are not resumed
+//!
+//! The answer of a language model, or of a tool, is read once. It ends with a special event, and its
+//! request must not be sent twice without need:
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "hyper-client", feature = "json"))]
+//! # mod example {
+//! use futures_util::StreamExt;
+//! use http::Request;
+//! use tower_sse::{EventSource, EventStreamExt, Reconnection};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Token {
+//!     text: String,
+//! }
+//!
+//! async fn ask() -> Result<(), tower_sse::BoxError> {
+//!     let request = Request::post("https://models.example/chat")
+//!         .header("content-type", "application/json")
+//!         .body(r#"{"stream": true}"#)?;
+//!     let mut tokens = EventSource::send(request)
+//!         .reconnection(Reconnection::until_event().attempts(4)) // not after the first token
+//!         .until_data("[DONE]")
+//!         .required() // an earlier end is an error
+//!         .json::<Token>()
+//!         .fail_on("error"); // an event of this type is an error
+//!     while let Some(token) = tokens.next().await {
+//!         print!("{}", token?.text);
+//!     }
+//!     Ok(())
+//! }
+//! # }
+//! ```
 //!
 //! # Changes of the connection
 //!
@@ -76,6 +144,32 @@
 //! A source holds at most one event and one chunk in memory. An event may have 16 MiB by default;
 //! [`max_event_bytes`](EventSource::max_event_bytes) and
 //! [`max_line_bytes`](EventSource::max_line_bytes) change this.
+//!
+//! # Over reqwest
+//!
+//! A reqwest client becomes a service in six lines. The source follows redirects itself, and the
+//! URL is left out of reqwest's errors, because it may contain tokens:
+//!
+//! ```no_run
+//! use http::{Request, Response};
+//! use reqwest::{Body, Client, Error, redirect::Policy};
+//! use tower::service_fn;
+//! use tower_sse::{BoxError, EventSource};
+//!
+//! fn over_reqwest(url: &str) -> Result<EventSource, BoxError> {
+//!     let client = Client::builder().redirect(Policy::none()).build()?;
+//!     let service = service_fn(move |request: Request<Body>| {
+//!         let client = client.clone();
+//!         async move {
+//!             let response = client.execute(request.try_into()?).await;
+//!             Ok::<_, Error>(Response::from(response.map_err(Error::without_url)?))
+//!         }
+//!     });
+//!     Ok(EventSource::get(service, url))
+//! }
+//! ```
+//!
+#![doc = include_str!("../../docs/failures.md")]
 
 mod attempt;
 mod cause;

@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Starts a server for `localhost` with a self-signed certificate. Returns its port and the
 /// certificate.
-async fn tls_server(protocols: &[&[u8]]) -> (u16, String) {
+pub(crate) async fn tls_server(protocols: &[&[u8]]) -> (u16, String) {
     let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
     let mut config = ServerConfig::builder_with_provider(ring::default_provider().into())

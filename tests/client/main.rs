@@ -7,6 +7,8 @@
 mod closing;
 mod delays;
 #[cfg(feature = "hyper-client")]
+mod failures;
+#[cfg(feature = "hyper-client")]
 mod hyper_client;
 mod misbehaving;
 mod redirects;

@@ -1,6 +1,7 @@
 //! The examples, as processes: each is started on a port of its own and talked to over a socket.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod chat;
 #[cfg(feature = "hyper-client")]
 mod contract_service;
 mod demo;
