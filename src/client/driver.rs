@@ -191,7 +191,8 @@ impl Driver {
                 }
             };
             match update {
-                Some(Err(_)) => return Poll::Ready(update),
+                // An event that comes at the end of a body, or an error.
+                Some(Ok(Update::Event(_)) | Err(_)) => return Poll::Ready(update),
                 Some(_) if filter == UpdateFilter::All => return Poll::Ready(update),
                 _ => {}
             }

@@ -7,14 +7,20 @@
 mod closing;
 mod delays;
 #[cfg(feature = "hyper-client")]
+mod ends;
+#[cfg(feature = "hyper-client")]
 mod failures;
 #[cfg(feature = "hyper-client")]
 mod hyper_client;
+#[cfg(feature = "hyper-client")]
+mod limits;
 mod misbehaving;
 mod redirects;
 mod requests;
 mod responses;
 mod resuming;
+#[cfg(feature = "hyper-client")]
+mod said;
 #[path = "../support/mod.rs"]
 mod support;
 mod timeouts;
