@@ -15,12 +15,15 @@ mod hyper_client;
 #[cfg(feature = "hyper-client")]
 mod limits;
 mod misbehaving;
+mod over_reqwest;
 mod redirects;
 mod requests;
 mod responses;
 mod resuming;
 #[cfg(feature = "hyper-client")]
 mod said;
+#[cfg(feature = "hyper-client")]
+mod servers;
 #[path = "../support/mod.rs"]
 mod support;
 mod timeouts;
