@@ -271,6 +271,7 @@ impl Driver {
         body: BoxChunks,
     ) -> Option<UpdateResult> {
         let Io::Attempt(attempt) = self.io.get_mut() else { return self.follow(Next::End) };
+        attempt.span.failed();
         let url = attempt.url().clone();
         let refusal = PendingRefusal::new(reason, head, url, self.core.redirects());
         *self.io.get_mut() = Io::Refused(Box::new((refusal, body)));

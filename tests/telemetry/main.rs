@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[cfg(all(feature = "tracing", feature = "metrics"))]
+mod client;
 mod ends;
 #[cfg(feature = "tracing")]
 mod logs;
