@@ -70,7 +70,7 @@ struct Args {
     /// Reconnects exactly as the standard prescribes
     #[arg(long)]
     standard: bool,
-    /// Reconnects after every failure that may pass, whatever the method
+    /// Reconnects after every failure that may pass, also if the method is not safe
     #[arg(long, conflicts_with_all = ["standard", "no_reconnect"])]
     resilient: bool,
     /// Prints comments too

@@ -180,7 +180,7 @@ impl PendingRefusal {
         chunk.len() <= room
     }
 
-    /// Handles the end of what is read of the body.
+    /// Handles the end of the body, or of the time to read it.
     pub(super) fn finish(self, is_complete: bool) -> RefusedResponse {
         RefusedResponse {
             reason: self.reason,

@@ -188,7 +188,7 @@ impl EventSource {
     }
 
     /// Accepts responses whose content type is not `text/event-stream`, if the function returns
-    /// `true`. It gets the last content type of the response, or `None` if there is none.
+    /// `true`. It gets the last content type of the response, or `None` without one.
     ///
     /// ```
     /// # use tower_sse::EventSource;

@@ -21,13 +21,13 @@ pub(crate) struct EndRule {
 
 /// The meaning of an event for the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum EndMatch {
     /// The stream goes on.
-    Continue,
+    NotLast,
     /// This is the last event. It is returned.
     Last,
     /// This is the last event. It is not returned.
-    Omit,
+    Omitted,
 }
 
 impl EndRule {
@@ -55,13 +55,13 @@ impl EndRule {
     }
 
     #[inline]
-    pub(crate) fn check(&mut self, event: &Event) -> Verdict {
-        let Some(is_last) = &mut self.is_last else { return Verdict::Continue };
+    pub(crate) fn check(&mut self, event: &Event) -> EndMatch {
+        let Some(is_last) = &mut self.is_last else { return EndMatch::NotLast };
         if !is_last.get_mut()(event) {
-            return Verdict::Continue;
+            return EndMatch::NotLast;
         }
         self.is_reached = true;
-        if self.is_inclusive { Verdict::Last } else { Verdict::Omit }
+        if self.is_inclusive { EndMatch::Last } else { EndMatch::Omitted }
     }
 
     /// Returns whether the last event was read.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     chunks::{ByteStream, StepLimit, poll_chunk},
     drain::Drain,
-    end_rule::{EndRule, Verdict},
+    end_rule::{EndMatch, EndRule},
     error::{EventStreamError, StreamErrorKind},
     response::{UnexpectedResponse, check},
 };
@@ -58,7 +58,7 @@ pub struct EventStream<B> {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     /// Events are read.
-    Reading,
+    Events,
     /// The last event was read, and the rest of the body is read within these limits.
     Draining(Drain),
     /// The end or an error was returned.
@@ -77,7 +77,7 @@ impl<B> EventStream<B> {
             idle_timeout: None,
             silent_since: None,
             timer: LazyTimer::default(),
-            phase: Phase::Reading,
+            phase: Phase::Events,
         }
     }
 
@@ -296,7 +296,7 @@ where
         loop {
             ready!(limit.poll_step(cx));
             match self.phase {
-                Phase::Reading => {}
+                Phase::Events => {}
                 Phase::Draining(drain) => {
                     ready!(self.poll_drain(drain, cx));
                     continue;
@@ -344,11 +344,11 @@ where
             Ok(event) => event,
             Err(error) => return Some(Err(StreamErrorKind::TooLarge(error).into())),
         };
-        let verdict = self.end_rule.check(&event);
-        if verdict != Verdict::Continue {
+        let end = self.end_rule.check(&event);
+        if end != EndMatch::NotLast {
             self.phase = Phase::Draining(Drain::new(Instant::now()));
         }
-        (verdict != Verdict::Omit).then_some(Ok(event))
+        (end != EndMatch::Omitted).then_some(Ok(event))
     }
 
     /// Reads the rest of the body after the last event, and ends the stream.

@@ -48,6 +48,6 @@ pub use self::{
 pub(crate) use self::{
     chunks::{BoxChunks, StepLimit, box_chunks},
     drain::Drain,
-    end_rule::{EndRule, Verdict},
+    end_rule::{EndMatch, EndRule},
     response::{Unexpected, check},
 };

@@ -249,7 +249,7 @@ async fn an_answer_that_was_begun_is_not_asked_for_again() {
     assert_eq!(seen.requests(), 1);
 }
 
-/// The policies are of the source, so its adaptors and its updates have them too.
+/// A source has the policy, so its adaptors and its updates have it too.
 #[cfg(feature = "json")]
 #[tokio::test]
 async fn the_policies_work_with_json_and_ends() {

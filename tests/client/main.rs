@@ -15,6 +15,7 @@ mod hyper_client;
 #[cfg(feature = "hyper-client")]
 mod limits;
 mod misbehaving;
+mod one_response;
 mod over_reqwest;
 mod redirects;
 mod requests;

@@ -160,6 +160,7 @@ async fn chat_reads_each_form_of_a_complete_answer() {
     };
     let hello = |name, act| Row { stdout: "Hello \n", ..row(name, act) };
     let [finished, done] = [FINISHED.trim_end(), DONE.trim_end()];
+    let last = FINISHED.replace("{}", r#"{"content":"lo "}"#);
     check([
         hello("a chunked body", chunked(&answer(), Duration::ZERO)),
         hello("CRLF", Act::Writes(stream(&answer().replace('\n', "\r\n")))),
@@ -169,6 +170,7 @@ async fn chat_reads_each_form_of_a_complete_answer() {
         row("no [DONE]", after_token(FINISHED)),
         row("no [DONE], no blank line", after_token(&format!("{finished}\n"))),
         row("no [DONE], no line end", after_token(finished)),
+        hello("no [DONE], no blank line after a token", after_token(last.trim_end())),
         row("no line end after [DONE]", after_token(&format!("{FINISHED}{done}"))),
         row("no finish_reason, no line end after [DONE]", after_token(done)),
         row("no space before [DONE]", after_token("data:[DONE]\n\n")),
@@ -216,6 +218,8 @@ async fn chat_waits_as_long_as_a_rate_limit_says() {
         "429 Too Many Requests\r\nretry-after: 1",
         r#"{"error":{"message":"Rate limit reached"}}"#,
     );
+    // The build of the example does not count.
+    executable("chat");
     let started = Instant::now();
     check([Row {
         name: "429",
@@ -309,7 +313,7 @@ async fn chat_never_asks_again_after_the_first_token() {
     check([
         row("a reset", Act::Resets(stream(&token("Hel"))), &["reset"]),
         row("an end", after_token(""), &["cut off"]),
-        row("an end in an event", after_token("data: {\"choices\":[{\"del"), &["cut off"]),
+        row("an end in an event", after_token("data: {\"choices\":[{\"del"), &["[{\"del: EOF"]),
         row(
             "an event with the type error",
             after_token(&format!("event: error\ndata: {{\"message\":\"overloaded\"}}\n\n{DONE}")),

@@ -10,7 +10,10 @@ use tokio::time::timeout;
 
 use crate::{
     harness::{Answer, Harness},
-    support::process::{PATIENCE, executable},
+    support::{
+        process::{PATIENCE, executable},
+        socket::{Act, refusal, server, stream},
+    },
 };
 
 /// Runs `sse_cat` to its end. Returns the lines of its output, and whether it succeeded.
@@ -68,7 +71,8 @@ async fn sse_cat_prints_events_with_the_last_event_id_and_reconnects() {
     assert!((100..=1000).contains(&delay));
     let (attempt, _, cause) = again(&lines[5]);
     assert_eq!(attempt, 3);
-    assert_eq!(cause, "not an event stream: the status is 503 Service Unavailable, not 200");
+    let refused = "not an event stream: the status is 503 Service Unavailable, not 200";
+    assert_eq!(cause, format!("{refused} ({})", harness.url("/")));
     let expected = [
         r#"{"opened":{"status":200,"attempt":3}}"#,
         r#"{"event":"message","data":"d","id":"1"}"#,
@@ -114,8 +118,11 @@ async fn sse_cat_sends_method_headers_body_and_last_event_id() {
 async fn sse_cat_exits_with_an_error_at_a_fatal_error() {
     let harness = Harness::start([Answer::Status(200, &[("content-type", "text/html")])]).await;
     let (lines, ended_well) = cat(&[&harness.url("/")], b"").await;
-    let error = r#"{"error":"not an event stream: the content type is \"text/html\", not text/event-stream"}"#;
-    assert_eq!((lines, ended_well), (vec![error.to_owned()], false));
+    let error = format!(
+        r#"{{"error":"not an event stream: the content type is \"text/html\", not text/event-stream ({})"}}"#,
+        harness.url("/")
+    );
+    assert_eq!((lines, ended_well), (vec![error], false));
 
     let (lines, ended_well) = cat(&["http://", "--no-reconnect"], b"").await;
     assert!(lines.len() == 1 && lines[0].starts_with(r#"{"error":""#) && !ended_well, "{lines:?}");
@@ -128,6 +135,38 @@ async fn sse_cat_exits_with_an_error_at_a_fatal_error() {
     let harness = Harness::start([Answer::Status(500, &[])]).await;
     let (lines, ended_well) = cat(&[&harness.url("/"), "--standard"], b"").await;
     assert!(lines[0].contains("500 Internal Server Error") && !ended_well, "{lines:?}");
+}
+
+#[tokio::test]
+async fn sse_cat_prints_the_words_of_a_server_that_refuses() {
+    let body = format!("{{\"error\": \"{}\"}}", "x".repeat(2000));
+    let (url, _) = server([Act::Writes(refusal("400 Bad Request", &body))]).await;
+    let (lines, ended_well, errors) = cat_with_errors(&[&url], b"").await;
+    assert!(!ended_well && errors.is_empty());
+    let line: Value = serde_json::from_str(&lines[0]).unwrap();
+    let start = "not an event stream: the status is 400 Bad Request, not 200 (";
+    let error = line["error"].as_str().unwrap();
+    assert!(error.starts_with(start) && error.ends_with("xxx…"), "{error}");
+    assert_eq!(line["body"], body);
+    // With `--raw` the message goes to standard error.
+    let (lines, _, errors) = cat_with_errors(&[&url, "--raw"], b"").await;
+    assert!(lines.is_empty() && errors.contains("400 Bad Request"), "{errors}");
+    assert!(errors.contains(r#"{"error": "xxx"#), "{errors}");
+}
+
+#[tokio::test]
+async fn sse_cat_repeats_a_post_after_it_was_answered_only_with_a_flag() {
+    let acts = || [Act::Writes(stream("retry: 1\ndata: a\n\n")), Act::Holds(stream("data: b\n\n"))];
+    let (url, seen) = server(acts()).await;
+    let (lines, ended_well) = cat(&[&url, "--body", "{}"], b"").await;
+    assert_eq!(lines, [OPENED, r#"{"event":"message","data":"a","id":""}"#, CLOSED]);
+    assert!(ended_well);
+    assert_eq!(seen.methods(), ["POST"]);
+    let (url, seen) = server(acts()).await;
+    let args = [&*url, "--body", "{}", "--resilient", "--raw", "--max-events", "2"];
+    let (lines, _) = cat(&args, b"").await;
+    assert_eq!(lines, ["a", "b"]);
+    assert_eq!(seen.methods(), ["POST", "POST"]);
 }
 
 #[tokio::test]

@@ -140,7 +140,7 @@ async fn the_unfinished_event_is_returned_at_the_end_if_it_is_wanted() {
     let mut events = EventStream::new(text("data: [DONE]")).with_unfinished().until_data("[DONE]");
     assert!(events.next().await.is_none());
     assert!(events.is_reached());
-    // What a failed body has left may be a half of an event.
+    // A failed body may have left half an event.
     let cut = body(["data: ha"], stream::iter([Err(std::io::Error::other("reset"))]));
     let cut = all(EventStream::new(cut).with_unfinished()).await;
     assert_eq!(cut, ["the body of the event stream failed: reset"]);

@@ -44,7 +44,7 @@ use super::{
 use crate::{
     event::Event,
     parse::{EventParser, EventTooLarge, Parsed},
-    stream::{Drain, EndRule, Verdict, check},
+    stream::{Drain, EndMatch, EndRule, check},
     timer::saturating_add,
 };
 
@@ -379,11 +379,11 @@ impl Core {
             Ok(event) => event,
             Err(error) => return Some(Err(SourceErrorKind::TooLarge(error).into())),
         };
-        let verdict = self.end_rule.check(&event);
-        if verdict != Verdict::Continue {
+        let end = self.end_rule.check(&event);
+        if end != EndMatch::NotLast {
             self.state = ConnectionState::Draining(Drain::new(Instant::now()));
         }
-        (verdict != Verdict::Omit).then_some(Ok(Update::Event(event)))
+        (end != EndMatch::Omitted).then_some(Ok(Update::Event(event)))
     }
 
     /// Handles a chunk of the body after the last event. Returns whether more may be read.
