@@ -129,6 +129,10 @@ impl Driver {
     pub(super) fn reconnect(&mut self) {
         self.core.handle_reconnect();
         *self.io.get_mut() = Io::None;
+        if self.ready_state() != ReadyState::Connecting {
+            return;
+        }
+        // Without another request the application wants the first one again: it has asked for it.
         if let Some(Some(Ok(request))) = self.resume_request(self.core.attempts() + 1) {
             self.set_request(request);
         }

@@ -62,6 +62,8 @@ async fn source(phase: &str, failure: &str) -> EventSource {
             let mut warm = EventSource::new(url.clone()).until_data("[DONE]");
             assert!(timeout(LIMIT, warm.next_event()).await.unwrap().is_none());
             assert_eq!(seen.connections(), 1);
+            // The client puts the connection back in a task of its own.
+            tokio::time::sleep(Duration::from_millis(50)).await;
             return EventSource::new(url);
         }
         ("before the head", "the connection is reset") => Act::Resets(String::new()),

@@ -43,6 +43,8 @@ async fn a_connection_is_used_again_after_the_last_event_of_a_response() {
             assert_eq!(event.unwrap().data(), "a");
         }
         assert!(events.is_reached());
+        // The client puts the connection back in a task of its own.
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!((seen.requests(), seen.connections()), (4, 1));
 }
