@@ -1,6 +1,5 @@
-//! A chat with any endpoint in OpenAI's format. `OPENAI_API_KEY` and `OPENAI_MODEL` are read from
-//! the environment. Ctrl-C stops an answer, also on the server, and Ctrl-D ends the chat.
-//! `cargo run --example chat --features full -- --url http://127.0.0.1:8080/v1/chat/completions`
+//! A chat with any endpoint in OpenAI's format. Ctrl-C stops an answer, and Ctrl-D ends the chat.
+//! `OPENAI_API_KEY=… OPENAI_MODEL=… cargo run --example chat --features full -- --url URL`
 use std::{env::var, io, io::Write as _, process::ExitCode, time::Duration};
 
 use clap::{Command, arg};
@@ -24,8 +23,9 @@ async fn main() -> io::Result<ExitCode> {
             answer = ask(url, &mut messages) => answer,
             _ = tokio::signal::ctrl_c() => Err("stopped".into()),
         };
-        println!();
+        writeln!(io::stdout())?;
         let is_ok = answer.inspect_err(|error| eprintln!("{error:#}")).is_ok();
+        messages.truncate(messages.len() - usize::from(!is_ok));
         if once.is_some() {
             return Ok(ExitCode::from(u8::from(!is_ok)));
         }
@@ -39,22 +39,22 @@ async fn ask(url: &str, messages: &mut Vec<Value>) -> Result<(), BoxError> {
     let request = Request::post(url).header("content-type", "application/json");
     let request = request.header("authorization", key).body(body.to_string())?;
     let source = EventSource::send(request).reconnection(Reconnection::until_event().attempts(4));
-    let source = source.idle_timeout(Duration::from_secs(60)).with_unfinished();
+    let (mut answer, mut is_complete, minute) = (String::new(), false, Duration::from_secs(60));
+    let source = source.header_timeout(5 * minute).idle_timeout(minute).with_unfinished();
     let mut chunks = source.until_data("[DONE]").json::<Value>().fail_on("error");
-    let (mut answer, mut is_complete) = (String::new(), false);
     while let Some(chunk) = chunks.next().await.transpose()? {
-        chunk.get("error").map_or(Ok(()), |error| Err(error.to_string()))?;
+        chunk["error"].is_null().then_some(()).ok_or_else(|| chunk["error"].to_string())?;
         let choice = &chunk["choices"][0];
         let text = choice["delta"]["content"].as_str().unwrap_or_default();
-        print!("{text}");
+        write!(io::stdout(), "{text}")?;
         io::stdout().flush()?;
         answer += text;
         is_complete |= choice["finish_reason"].is_string();
         if chunk["usage"].is_object() {
-            eprint!("\n{}", chunk["usage"]);
+            eprintln!("\n{}", chunk["usage"]);
         }
     }
-    messages.push(json!({"role": "assistant", "content": answer}));
-    is_complete |= chunks.get_ref().is_reached();
-    is_complete.then_some(()).ok_or("the answer was cut off".into())
+    let message = json!({"role": "assistant", "content": answer});
+    let is_complete = is_complete || chunks.get_ref().is_reached();
+    is_complete.then(|| messages.push(message)).ok_or("the answer was cut off".into())
 }

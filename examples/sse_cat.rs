@@ -14,13 +14,14 @@
 //! {"closed":true}                               the end without an error
 //! ```
 //!
-//! A request that is not safe to repeat, for example a POST, is sent again only until a response was
+//! A request whose method is not safe, for example a POST, is sent again only until a response is
 //! opened, unless `--resilient` is given.
 //!
 //! If no header can carry the last event ID, a warning appears on standard error.
 //!
 //! The exit status is 0 after an end without an error (a 204, `--max-events`, or the end of the
-//! stream with `--no-reconnect`), and 1 after a fatal error. Standard input yields events only.
+//! stream with `--no-reconnect`), and 1 after a fatal error. For
+//! standard input, no line about a connection appears.
 
 use std::{
     error::Error,
@@ -70,7 +71,7 @@ struct Args {
     /// Reconnects exactly as the standard prescribes
     #[arg(long)]
     standard: bool,
-    /// Reconnects after every failure that may pass, also if the method is not safe
+    /// Reconnects after every temporary failure, also if the method is not safe
     #[arg(long, conflicts_with_all = ["standard", "no_reconnect"])]
     resilient: bool,
     /// Prints comments too

@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-/// The start of a text on one line: control characters and runs of white space are one space, and
-/// the end is left out if the text is longer than `max` characters.
+/// The start of a text on one line: each run of white space and control characters becomes one
+/// space, and the end is left out if the text is longer than `max` characters.
 ///
-/// A text from a server may then neither flood a log nor control a terminal.
+/// A text from a server can then neither flood a log nor control a terminal.
 pub(crate) struct Excerpt<'a> {
     text: &'a str,
     max: usize,

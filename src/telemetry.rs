@@ -27,7 +27,7 @@
 //! | `method`, `url` | of the request, without the query |
 //! | `last_event_id` | the last event ID, if the request has one |
 //! | `status` | of the last response |
-//! | `outcome` | `opened` or `failed` |
+//! | `outcome` | `opened` or `failed`; empty if the source was dropped or closed before |
 //!
 //! # Logs
 //!
@@ -45,8 +45,9 @@
 //! | `ERROR` | `… panicked` | application code panicked, for example a hook | `panic` |
 //! | `ERROR` | `handler failed after its event stream had ended` | the error could not end the stream any more | `error` |
 //! | `WARN` | `… is off: the event stream is polled outside of a tokio runtime` | a setting needs a runtime and has no effect | |
+//! | `ERROR` | `queued events were not published` | the engine of a hub did not take events of `try_publish` | `error`, `events` |
 //! | `DEBUG` | `event source opened` | a source has opened a connection | |
-//! | `WARN`, then `DEBUG` | `event source reconnects` | a source sends its request again after a delay: a warning at the first failure since a connection was open | `attempt` (its number), `delay` (in seconds), `cause` (with its sources), `url` (without the query) |
+//! | `WARN`, then `DEBUG` | `event source reconnects` | a source reconnects after a delay: a warning for the first time after each open connection | `attempt` (its number), `delay` (in seconds), `cause` (with its sources), `url` (without the query) |
 //!
 //! # Metrics
 //!
@@ -62,7 +63,7 @@
 //! | `tower_sse_events_dropped_total` | counter | | events dropped by dropping and sliding buffers |
 //! | `tower_sse_send_wait_seconds` | histogram | | waiting time of each send that had to wait |
 //! | `tower_sse_client_connected` | gauge | | open connections of event sources |
-//! | `tower_sse_client_events_total` | counter | | events received by event sources |
+//! | `tower_sse_client_events_total` | counter | | events returned by event sources |
 //! | `tower_sse_client_reconnects_total` | counter | | losses and failures after which an event source sends its request again |
 //! | `tower_sse_client_open_seconds` | histogram | | duration of each connection of an event source |
 //! | `tower_sse_hub_published_total` | counter | | events published in hubs |
@@ -74,8 +75,8 @@
 //! | `reason` of a gap | for a reader that resumed, as in `hub::GapReason`: `trimmed`, `other_epoch`, `unknown`, `other_topic`; for a reader that was too slow: `lagged` |
 //! | `by` | `on_connect`, `max_streams`, `max_streams_per`, `shutdown`, `last_event_id` (an invalid ID) |
 //!
-//! Streams, hubs and event sources look up their metrics when they are created, so install the recorder before
-//! they are.
+//! Streams, hubs and event sources look up their metrics when they are created, so install the
+//! recorder before you create them.
 
 /// Registers the unit and the description of each metric, for recorders that show them, for example
 /// as `# HELP` lines of Prometheus. Call it once, after the recorder is installed.

@@ -1,5 +1,5 @@
-//! The I/O of an event source. The driver polls the service, the body and the timer, and tells the
-//! [core](super::core) what happened; the core decides.
+//! The I/O of an event source. The driver polls the service, the body and the timer, and reports to
+//! the [core](super::core), which decides.
 
 use std::{
     mem,
@@ -33,11 +33,11 @@ use crate::{
 /// The application's header provider, of any type.
 pub(super) type HeaderProvider = Box<dyn FnMut(Attempt) -> BoxFuture<HeaderMap> + Send>;
 
-/// Returns the application's request for an attempt after a connection was open, or `None` if there
-/// is to be no other attempt.
+/// Returns the application's request for an attempt after the first open connection, or `None` if
+/// there is to be no other attempt.
 pub(super) type ResumeRequest = Box<dyn FnMut(Attempt) -> Option<Request<Bytes>> + Send>;
 
-/// Which updates a poll returns. Errors that are items are always among them.
+/// Which updates a poll returns. Every poll also returns errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UpdateFilter {
     /// Events only. The parser then creates nothing else.
@@ -70,8 +70,7 @@ pub(super) struct Driver {
     pub(super) reconnect_to: ReconnectTo,
     /// `None` if the application has not set a provider, and once the source is closed.
     pub(super) provider: Option<Exclusive<HeaderProvider>>,
-    /// `None` if a lost connection is made again with the same request, and once the source is
-    /// closed.
+    /// `None` if the source reconnects with the same request, and once the source is closed.
     pub(super) resume: Option<Exclusive<ResumeRequest>>,
     /// The head of the response that was opened last.
     pub(super) head: Option<Box<response::Parts>>,
@@ -132,7 +131,7 @@ impl Driver {
         if self.ready_state() != ReadyState::Connecting {
             return;
         }
-        // Without another request the application wants the first one again: it has asked for it.
+        // Without another request the current one is sent again: the application has asked for it.
         if let Some(Some(Ok(request))) = self.resume_request(self.core.attempts() + 1) {
             self.set_request(request);
         }
@@ -177,7 +176,7 @@ impl Driver {
                             self.metrics.received(matches!(update, Some(Ok(Update::Event(_)))));
                             return Poll::Ready(update);
                         }
-                        // The last event is not returned.
+                        // The last event was read and is omitted.
                         None if self.ready_state() == ReadyState::Closed => None,
                         None => ready!(self.poll_body(cx)),
                     }
@@ -267,7 +266,7 @@ impl Driver {
         opened
     }
 
-    /// Begins to read the body of a response that is not an event stream: it says why.
+    /// Begins to read the body of a response that is not an event stream: the body says why.
     fn refuse(
         &mut self,
         reason: Unexpected,
@@ -329,7 +328,7 @@ impl Driver {
         match body.chunks.as_mut().poll_chunk(cx) {
             Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => {
                 self.core.handle_silence(Instant::now);
-                // The body is ready and will be polled again, so a pending timer is progress too.
+                // The body is ready and is polled again, so this step counts as progress.
                 match self.poll_timer(cx) {
                     Poll::Pending => Poll::Ready(None),
                     ready @ Poll::Ready(_) => ready,
@@ -385,7 +384,7 @@ impl Driver {
                 Poll::Pending => {
                     let deadline = self.core.poll_timeout();
                     let fired = deadline.and_then(|deadline| self.timer.poll_at(deadline, cx));
-                    // Without a timer nothing is waited for.
+                    // Without a timer, do not wait.
                     if fired == Some(Poll::Pending) {
                         return Poll::Pending;
                     }
@@ -442,8 +441,8 @@ impl Driver {
         Some(Ok(Update::Reconnecting(reconnecting)))
     }
 
-    /// Asks the application for the request of an attempt after a connection was open. `None` if the
-    /// request stays the same, `Some(None)` if the application wants no other attempt.
+    /// Asks the application for the request of an attempt after the first open connection. `None` if
+    /// the request stays the same, `Some(None)` if the application wants no other attempt.
     fn resume_request(
         &mut self,
         number: u64,

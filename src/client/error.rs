@@ -15,7 +15,8 @@ use crate::{BoxError, chain::write_chain, parse::EventTooLarge};
 /// all other errors: they only appear as the cause of a [`Reconnecting`](super::Reconnecting)
 /// update, and in the log.
 ///
-/// If a server has refused the request, the message has its words: see [`refused`](Self::refused).
+/// If a server has refused the request, the message shows the start of the response body: see
+/// [`refused`](Self::refused).
 /// `{:#}` also shows the sources of the error, for example why a connection could not be made.
 pub struct EventSourceError {
     kind: Box<SourceErrorKind>,
@@ -103,7 +104,7 @@ impl EventSourceError {
     /// Returns whether the body ended without an error.
     #[must_use]
     pub fn is_end(&self) -> bool {
-        matches!(*self.kind, SourceErrorKind::Ended)
+        matches!(*self.last().kind, SourceErrorKind::Ended)
     }
 
     /// Returns whether a redirect could not be followed: there were too many, or the `Location` is
@@ -129,9 +130,10 @@ impl EventSourceError {
         matches!(*self.kind, SourceErrorKind::Incomplete)
     }
 
-    /// Returns whether the source gave up: see [`attempts`](super::Reconnection::attempts) and
-    /// [`give_up_after`](super::Reconnection::give_up_after). The other methods of this error are
-    /// about the last failure.
+    /// Returns whether the source gave up: see [`attempts`](super::Reconnection::attempts),
+    /// [`give_up_after`](super::Reconnection::give_up_after) and
+    /// [`max_server_delay`](super::Reconnection::max_server_delay). The other methods of this error
+    /// describe the last failure.
     #[must_use]
     pub fn has_given_up(&self) -> bool {
         matches!(*self.kind, SourceErrorKind::GaveUp(_))
@@ -139,7 +141,7 @@ impl EventSourceError {
 
     /// Returns whether the certificate of the server was refused.
     ///
-    /// Recognized are the errors of rustls and of OpenSSL. Another attempt hardly helps, so all
+    /// This recognizes the errors of rustls and of OpenSSL. Another attempt rarely helps, so all
     /// policies but [`standard`](super::Reconnection::standard) end the source with this error.
     #[must_use]
     pub fn is_certificate(&self) -> bool {
@@ -148,7 +150,7 @@ impl EventSourceError {
 
     /// Returns whether the host of the URL has no address.
     ///
-    /// Recognized are the errors of hyper-util, which reqwest uses too, and of the standard
+    /// This recognizes the errors of hyper-util, which reqwest uses too, and of the standard
     /// library. A computer without a network has this error for every host, so no policy but
     /// [`never`](super::Reconnection::never) ends the source with it.
     #[must_use]

@@ -31,34 +31,37 @@
 //!   are several content types, the last valid one counts. Any other content type is fatal, unless
 //!   [`accept_content_type`](EventSource::accept_content_type) accepts it, and so is a content
 //!   encoding that no layer has decoded.
-//! - A status of 204 ends the source without an error: the server wants no further request.
+//! - A status of 204 ends the source without an error, unless an event is
+//!   [`required`](EventSource::required): the server wants no further request.
 //! - It follows redirects (301, 302, 303, 307, 308) as browsers do, at most 20 in a row. After 301
 //!   and 302, a POST becomes a GET; after 303, every method but GET and HEAD does.
-//! - If a redirect leads to another origin (another scheme, host or port), the source does not send
-//!   `Authorization`, `Proxy-Authorization`, `Host`, cookies and the headers of the
-//!   [header provider](EventSource::headers) there. It sends all other headers.
+//! - If a redirect leads to another origin (another scheme, host or port), the source sends none
+//!   of these there: `Authorization`, `Proxy-Authorization`, `Host`, cookies, and the headers of the
+//!   [header provider](EventSource::headers). It sends all other headers.
 //!   A redirect from `https` to `http` is followed too. [`ReconnectTo`] decides where the next
 //!   attempt begins.
 //! - A `Location` may be relative, as in RFC 3986. Spaces, tabs, bytes that are not ASCII, and too
-//!   few or too many slashes are accepted, as in browsers. Unlike in browsers, backslashes, `%2e`
-//!   and host names that are not ASCII have no special meaning. A `Location` that is missing or not
-//!   a URL is fatal, and so are several different ones.
+//!   few or too many slashes are accepted, as in browsers. Unlike in browsers, backslashes and `%2e`
+//!   have no special meaning, and a host name that is not ASCII is invalid. A `Location` that is
+//!   missing or not an http or https URL is fatal, and so are several different ones.
 //! - [`Reconnection`] decides about all other failures. The default is
 //!   [`resilient`](Reconnection::resilient) for methods that are safe, for example GET, and
 //!   [`until_opened`](Reconnection::until_opened) for all others: see the
 //!   [table of failures](#failures).
 //! - A response head must arrive within [30 s](EventSource::header_timeout). An open connection may
 //!   be silent [without a limit](EventSource::idle_timeout).
-//! - Each failure that is followed by another attempt is logged: see [`telemetry`](crate::telemetry).
+//! - Each failure that is followed by another attempt is logged, with the feature `tracing`: see
+//!   [`telemetry`](crate::telemetry).
 //!
 //! The last event ID and the reconnection time survive each reconnect. An incomplete block sets no
 //! ID and is not an event. An event without an ID does not clear the ID before it.
 //!
-//! # What the server said
+//! # Refused responses
 //!
 //! If a response is not an event stream, the error has its status, its headers, its URL after
-//! redirects, and the first 64 KiB of its body: see [`EventSourceError::refused`]. The message of
-//! the error shows the start of the body, so `{error:#}` is a good line for a log.
+//! redirects, and the first 64 KiB of its body: see [`EventSourceError::refused`]. The message
+//! `{error}` shows the start of the body. `{error:#}` also shows the sources of the error, which is
+//! best for logs.
 //!
 //! ```
 //! use http::{Request, Response};
@@ -82,12 +85,13 @@
 //!
 //! # Answers that are not resumed
 //!
-//! The answer of a language model, or of a tool, is read once. It ends with a special event, and its
+//! The answer of a language model, or of a tool, is read once. It ends with a final event, and its
 //! request must not be sent twice without need:
 //!
 //! ```no_run
 //! # #[cfg(all(feature = "hyper-client", feature = "json"))]
 //! # mod example {
+//! use std::time::Duration;
 //! use futures_util::StreamExt;
 //! use http::Request;
 //! use tower_sse::{EventSource, EventStreamExt, Reconnection};
@@ -102,7 +106,8 @@
 //!         .header("content-type", "application/json")
 //!         .body(r#"{"stream": true}"#)?;
 //!     let mut tokens = EventSource::send(request)
-//!         .reconnection(Reconnection::until_event().attempts(4)) // not after the first token
+//!         .reconnection(Reconnection::until_event().attempts(4)) // never after the first event
+//!         .header_timeout(Duration::from_secs(300)) // for a model that thinks first
 //!         .until_data("[DONE]")
 //!         .required() // an earlier end is an error
 //!         .json::<Token>()
@@ -113,6 +118,23 @@
 //!     Ok(())
 //! }
 //! # }
+//! ```
+//!
+//! # Errors that are not the end
+//!
+//! An event that is too large is an error, and the source continues after it. A loop that reads for
+//! a long time should end only at an error that is [fatal](EventSourceError::is_fatal):
+//!
+//! ```
+//! # async fn read(mut source: tower_sse::EventSource) -> Result<(), tower_sse::BoxError> {
+//! while let Some(event) = source.next_event().await {
+//!     match event {
+//!         Ok(event) => println!("{}", event.data()),
+//!         Err(error) if error.is_fatal() => return Err(error.into()),
+//!         Err(error) => eprintln!("{error:#}"),
+//!     }
+//! }
+//! # Ok(()) }
 //! ```
 //!
 //! # Changes of the connection
@@ -138,16 +160,18 @@
 //!
 //! # Time and memory
 //!
-//! Delays and timeouts need a tokio runtime whose timer is enabled. Without one, the first delay or
-//! timeout is a fatal error.
+//! Delays and timeouts need a tokio runtime whose timer is enabled. Without one, the first response
+//! that is not there at once is a fatal error, unless the
+//! [header timeout](EventSource::header_timeout) is disabled, and so is the first delay.
 //!
-//! A source holds at most one event and one chunk in memory. An event may have 16 MiB by default;
+//! A source holds at most one event and one chunk in memory: a slow reader slows the server down. An
+//! event may be up to 16 MiB by default;
 //! [`max_event_bytes`](EventSource::max_event_bytes) and
 //! [`max_line_bytes`](EventSource::max_line_bytes) change this.
 //!
 //! # Over reqwest
 //!
-//! A reqwest client becomes a service in six lines. The source follows redirects itself, and the
+//! A reqwest client becomes a service in a few lines. The source follows redirects itself, and the
 //! URL is left out of reqwest's errors, because it may contain tokens:
 //!
 //! ```no_run

@@ -1,4 +1,4 @@
-//! `Reconnection`: when a lost connection is made again, and when it is not.
+//! `Reconnection`: when a request is sent again, and when it is not.
 
 use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 
@@ -13,10 +13,10 @@ pub(super) const GROWS_FROM: Duration = Duration::from_millis(100);
 /// The default of the shortest delay.
 const FLOOR: Duration = Duration::from_millis(100);
 
-/// How long a source without a limit of the caller waits for a server that asks it to.
+/// The longest delay that a server can ask for, if the caller sets no limit.
 const MAX_SERVER_DELAY: Duration = Duration::from_secs(60 * 60);
 
-/// Until when the presets for a single answer go on without a connection.
+/// How long the presets for a single answer try to connect.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 
 /// How an [`EventSource`](super::EventSource) reconnects.
@@ -25,10 +25,10 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 ///
 /// | preset | sends the request again | default for |
 /// |---|---|---|
-/// | [`resilient`](Self::resilient) | after every failure that may pass | safe methods, for example GET |
+/// | [`resilient`](Self::resilient) | after every temporary failure | safe methods, for example GET |
 /// | [`standard`](Self::standard) | as the standard says | |
-/// | [`until_event`](Self::until_event) | until the first event | |
-/// | [`until_opened`](Self::until_opened) | until a response was opened | other methods, for example POST |
+/// | [`until_event`](Self::until_event) | until an event has been received | |
+/// | [`until_opened`](Self::until_opened) | until a response has been opened | other methods, for example POST |
 /// | [`never`](Self::never) | never | |
 ///
 /// The [table of failures](super#failures) shows each preset for each kind of failure. Each part of
@@ -41,7 +41,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 /// let patient = Reconnection::resilient()
 ///     .base(Duration::from_millis(500))
 ///     .cap(Duration::from_secs(30))
-///     .stop_on(|refused| refused.status() == 401 || refused.status() == 404)
+///     .stop_on(|refused| !refused.is_temporary() && refused.status() != 401)
 ///     .give_up_after(Duration::from_secs(600));
 /// # let _ = patient;
 /// ```
@@ -50,21 +50,21 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 ///
 /// The delay after the first failure is the base. Each further failure in a row multiplies it by
 /// the factor, up to the cap. Then jitter is subtracted at random: with a jitter of 1, the delay is
-/// anything between zero and the full delay.
+/// anything between the floor and the full delay.
 ///
 /// A server can set a minimum: its reconnection time (`retry`), which also replaces the base, and
-/// its `Retry-After` or `retry-after-ms`, after which the delay does not grow. Jitter is then added
-/// to the minimum, so that clients that got the same minimum do not come back together; it is at
-/// most the cap. No delay is below the floor.
+/// its `Retry-After` or `retry-after-ms`, which is not multiplied. Jitter is then added to the
+/// minimum, so that clients that got the same minimum do not come back together. The added jitter is
+/// at most the cap. No delay is below the floor.
 ///
 /// The delay starts from the base again after a connection that did one of the following:
 ///
 /// - It lasted longer than the delay before it (and longer than 100 ms), with events or without. If
-///   a proxy cuts each connection after 30 s, a source waits only for the base each time.
-/// - It ended without an error after at least one event. This does not count as a failure, so the
-///   delay does not grow either.
+///   a proxy cuts each connection after 30 s, a source waits only the base delay each time.
+/// - It ended without an error after at least one event. The delay does not grow either then.
 ///
-/// A server that sends one event and disconnects at once is backed off like one that never answers.
+/// If a server sends one event and then resets the connection at once, the delay grows, as after an
+/// attempt without an answer.
 #[derive(Clone)]
 pub struct Reconnection {
     base: Duration,
@@ -77,7 +77,8 @@ pub struct Reconnection {
     floor: Option<Duration>,
     /// The limit of the reconnection time and of `Retry-After`.
     max_server_delay: Duration,
-    /// Whether a `Retry-After` above its limit ends the source. Else it counts as the limit.
+    /// Whether a `Retry-After` above its limit ends the source. Otherwise the delay is cut to the
+    /// limit.
     gives_up_on_long_delay: bool,
     /// `None` is no limit.
     attempts: Option<u32>,
@@ -91,19 +92,19 @@ pub struct Reconnection {
 
 type StopOn = Arc<dyn Fn(&RefusedResponse) -> bool + Send + Sync>;
 
-/// How far a source may have come for its request to be sent again.
+/// The point after which a source no longer sends its request again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retries {
     Never,
-    /// Not after a response was opened, nor if the server may be at work on one.
+    /// Not after a response has been opened, nor after the header timeout.
     UntilOpened,
-    /// Not after an event was received.
+    /// Not after an event has been received, nor after the header timeout.
     UntilEvent,
     Always,
 }
 
 impl Reconnection {
-    /// Reconnects as long as it may help. This is the default for requests whose method is
+    /// Reconnects after every temporary failure. This is the default for requests whose method is
     /// [safe](https://www.rfc-editor.org/rfc/rfc9110#name-safe-methods), for example GET.
     ///
     /// | failure | then |
@@ -116,7 +117,7 @@ impl Reconnection {
     /// | status 204 | the end |
     ///
     /// The delay starts at 1 s and doubles up to 60 s, with full jitter and a floor of 100 ms. A
-    /// server's reconnection time and `Retry-After` count up to an hour. The number of attempts is
+    /// server's reconnection time and `Retry-After` are cut to an hour. The number of attempts is
     /// not limited.
     #[must_use]
     pub fn resilient() -> Self {
@@ -163,16 +164,19 @@ impl Reconnection {
         }
     }
 
-    /// Sends the request again until the first event was received.
+    /// Sends the request again until an event has been received.
     ///
-    /// This is for an answer that cannot be resumed, but may be asked for twice if nothing of it
-    /// was read: for example, that of a language model. A server that charges for an answer may
+    /// Use it for an answer that cannot be resumed, but may be requested again as long as none of it
+    /// has been read: for example, that of a language model. A server that charges for an answer may
     /// charge for one that was lost before its first event.
     ///
     /// | failure | then |
     /// |---|---|
-    /// | before the first event: each that [`resilient`](Self::resilient) retries | the request is sent again |
-    /// | after the first event: the connection is lost or silent | an error, with its cause |
+    /// | no connection, a reset before the response head, or the header provider failed | the request is sent again |
+    /// | status 408, 429 or 5xx | the request is sent again |
+    /// | no response head within the header timeout: the server may be at work on the answer | an error |
+    /// | before the first event: the connection is lost or silent, or the stream ends | the request is sent again |
+    /// | after the first event: the connection is lost or silent | an error |
     /// | after the first event: the stream ends | the end |
     /// | a certificate that was refused | an error |
     /// | any other status, a content type or encoding that is not accepted, an invalid redirect | an error |
@@ -189,16 +193,16 @@ impl Reconnection {
         }
     }
 
-    /// Sends the request again until a response was opened. This is the default for requests whose
+    /// Sends the request again until a response has been opened. This is the default for requests whose
     /// method is not [safe](https://www.rfc-editor.org/rfc/rfc9110#name-safe-methods), for example
     /// POST: once the server has begun to answer, the request might have its effect twice.
     ///
     /// | failure | then |
     /// |---|---|
-    /// | no connection, one that is reset before the response head (a pooled one that was closed and `REFUSED_STREAM` among them), or the header provider failed | the request is sent again |
+    /// | no connection, a reset before the response head (also of a pooled connection, or `REFUSED_STREAM`), or the header provider failed | the request is sent again |
     /// | status 408, 429 or 5xx | the request is sent again |
     /// | no response head within the header timeout: the server may be at work on the answer | an error |
-    /// | the open connection is lost or silent | an error, with its cause |
+    /// | the open connection is lost or silent | an error |
     /// | the stream ends | the end |
     /// | a certificate that was refused | an error |
     /// | any other status, a content type or encoding that is not accepted, an invalid redirect | an error |
@@ -216,7 +220,7 @@ impl Reconnection {
     /// | failure | then |
     /// |---|---|
     /// | every failure before the stream is open | an error |
-    /// | the connection is lost or silent | an error, with its cause |
+    /// | the connection is lost or silent | an error |
     /// | the stream ends | the end |
     /// | status 204 | the end |
     #[must_use]
@@ -231,17 +235,21 @@ impl Reconnection {
 
     /// Sets the delay after the first failure. A server's reconnection time replaces it.
     ///
-    /// With a base of zero, the first reconnect is made at once, and the delay grows from 100 ms.
-    /// There is no [`floor`](Self::floor) then, unless one is set. Note that a stream that ends
-    /// without an error after an event is not a failure: if a server ends each stream after one
-    /// event, the source reconnects without a pause.
+    /// Defaults to 1 s, and to 3 s for [`standard`](Self::standard).
+    ///
+    /// With a base of zero, the first reconnect is made at once, and the delay grows from 100 ms, unless
+    /// the factor is 1.
+    /// There is no [`floor`](Self::floor) then, unless one is set. Note that the
+    /// delay does not grow after a stream that ends without an error after an event: if a server ends
+    /// each stream after one event, the source reconnects without a pause.
     #[must_use]
     pub fn base(mut self, base: Duration) -> Self {
         self.base = base;
         self
     }
 
-    /// Sets the factor that the delay is multiplied by after each failure. It is at least 1.
+    /// Sets the factor that the delay is multiplied by after each failure. Smaller values than 1 count
+    /// as 1. Defaults to 2, and to 1 for [`standard`](Self::standard).
     #[must_use]
     pub fn factor(mut self, factor: f64) -> Self {
         // `f64::max` ignores NaN.
@@ -249,15 +257,16 @@ impl Reconnection {
         self
     }
 
-    /// Sets the longest delay. It does not limit the minimum that a server sets.
+    /// Limits how far the delay grows. A larger base, or a server's delay, is not cut. Defaults to 60
+    /// s, and to no limit for [`standard`](Self::standard).
     #[must_use]
     pub fn cap(mut self, cap: Duration) -> Self {
         self.cap = cap;
         self
     }
 
-    /// Sets the random part of the delay: from 0 (the delay is always the same) to 1 (all of it is
-    /// random).
+    /// Sets the random part of the delay: from 0 (no randomness) to 1 (all of it is random). Defaults to
+    /// 1, and to 0 for [`standard`](Self::standard).
     #[must_use]
     pub fn jitter(mut self, part: f64) -> Self {
         self.jitter = if part.is_nan() { 1.0 } else { part.clamp(0.0, 1.0) };
@@ -274,9 +283,9 @@ impl Reconnection {
 
     /// Sets the longest delay that a server can ask for.
     ///
-    /// A longer reconnection time counts as this one. After a longer `Retry-After` the source gives
-    /// up at once: the server would refuse an earlier attempt. Defaults to an hour, and then a
-    /// longer `Retry-After` counts as an hour too.
+    /// A longer reconnection time is cut to this limit. If you set a limit, the source gives up at once
+    /// after a longer `Retry-After`: the server would refuse an earlier attempt. The default is an hour,
+    /// and cuts both. [`standard`](Self::standard) has no limit.
     #[must_use]
     pub fn max_server_delay(mut self, max: Duration) -> Self {
         self.max_server_delay = max;
@@ -285,16 +294,16 @@ impl Reconnection {
     }
 
     /// Gives up after this number of attempts in a row that gave no event: they failed, or their
-    /// connection was lost before its first event. Defaults to no limit.
+    /// connection was lost before its first event. Zero counts as 1. Defaults to no limit.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
         self
     }
 
-    /// Gives up when there was no connection for this long, all in all, since the last event or
-    /// since the first attempt. The time in which a connection is open does not count, but it
-    /// starts the count anew only if it gives an event. Defaults to no limit, or to two minutes for
+    /// Gives up once the source has had no connection for this long, all in all, since the last event,
+    /// or since the first attempt. The time of attempts counts. The time with an open connection does
+    /// not, and an event resets the count. Defaults to no limit, and to two minutes for
     /// [`until_opened`](Self::until_opened) and [`until_event`](Self::until_event).
     ///
     /// An attempt is not cut short. An attempt that would begin after the limit is not made: if the
@@ -307,8 +316,7 @@ impl Reconnection {
 
     /// Sets which refused responses end the source. Replaces the rule of the preset.
     ///
-    /// The function is called for each status except 200, followed redirects, and 204, which always
-    /// ends the source. It sees status, headers and the start of the body. For example, to stop if
+    /// The function is called for each status except 200, 204, 301, 302, 303, 307 and 308. It sees status, headers and the start of the body. For example, to stop if
     /// the server says that another attempt is useless:
     ///
     /// ```
@@ -330,8 +338,8 @@ impl Reconnection {
         self
     }
 
-    /// Draws the delay after this number of failures in a row, which is at least 1, for a loop of an
-    /// application. `retry_after` is the delay that the server has asked for: see
+    /// Draws the delay after this number of failures in a row, for a retry loop of your own. Zero counts
+    /// as 1. `retry_after` is the delay that the server has asked for: see
     /// [`retry_after`](super::retry_after()).
     ///
     /// ```
@@ -352,8 +360,8 @@ impl Reconnection {
         (self.stop_on)(refused)
     }
 
-    /// Returns whether no further attempt is made, after this number of attempts in a row without
-    /// an event and after this time without a connection, the next delay included.
+    /// Returns whether to give up, after this number of attempts in a row without an event. `waited` is
+    /// the time without a connection, including the next delay.
     pub(super) fn gives_up(
         &self,
         failures: u32,

@@ -44,13 +44,13 @@ const NOT_IN_URL: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// Where a lost connection is made again, if it was reached through redirects.
+/// The URL to reconnect to, if a connection was reached through redirects.
 ///
 /// The default is the original URL, as in browsers: a redirect may lead to another server by then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReconnectTo {
-    /// The URL that the source was created with.
+    /// The URL of the source, or of the request that `reconnect_with` has returned last.
     #[default]
     Original,
     /// The last target that was reached through permanent redirects (301, 308) only. The original

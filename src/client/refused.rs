@@ -1,4 +1,4 @@
-//! A response that is not an event stream: what the server said.
+//! Refused responses: those that are not an event stream.
 
 use std::{
     fmt::{self, Write as _},
@@ -17,7 +17,7 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 /// How many characters of a body a message shows.
 const MAX_SHOWN: usize = 1024;
 
-/// Headers that a message shows. Their values are no secrets, and help to find the cause.
+/// Headers that a message shows. Their values are not secret, and they help to find the cause.
 const SHOWN_HEADERS: [&str; 4] =
     ["retry-after", retry_after::RETRY_AFTER_MS, "x-request-id", "request-id"];
 
@@ -65,8 +65,8 @@ impl RefusedResponse {
         self.redirects
     }
 
-    /// Returns the body, as it was received: at most the first 64 KiB, of which as much as arrived
-    /// within 5 s and within the [header timeout](super::EventSource::header_timeout).
+    /// Returns the start of the body, as received. Reading stops after 64 KiB, 5 s after the head, or
+    /// at the [header timeout](super::EventSource::header_timeout).
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body
@@ -78,8 +78,8 @@ impl RefusedResponse {
         self.is_complete
     }
 
-    /// Returns whether a later attempt may get another answer by the status: it is 408 (request
-    /// timeout), 429 (too many requests) or 5xx.
+    /// Returns whether the status is temporary: 408 (request timeout), 429 (too many requests) or
+    /// 5xx.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         let temporary = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
@@ -136,7 +136,7 @@ impl fmt::Debug for RefusedResponse {
     }
 }
 
-/// Returns the body as text, if it is UTF-8 but for a character that was cut off at its end.
+/// Returns the body as text, if it is UTF-8. A character that is cut off at the end is left out.
 fn text(body: &[u8]) -> Option<&str> {
     match std::str::from_utf8(body) {
         Ok(text) => Some(text),

@@ -17,8 +17,8 @@ const MONTHS: [&str; 12] =
 /// ([RFC 9110, 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#field.retry-after)). A date in the past
 /// is a delay of zero. An invalid header is ignored.
 ///
-/// An [`EventSource`](super::EventSource) applies it by itself. The function is for loops of an
-/// application, together with [`Reconnection::delay`](super::Reconnection::delay).
+/// An [`EventSource`](super::EventSource) applies it by itself. The function is for retry loops of
+/// your own, together with [`Reconnection::delay`](super::Reconnection::delay).
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,7 +34,7 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     retry_after_at(headers, SystemTime::now())
 }
 
-/// Returns the delay by this clock, with which a date is compared.
+/// Like [`retry_after`], with the time that a date is compared with.
 pub(super) fn retry_after_at(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(delay) = text(RETRY_AFTER_MS).and_then(milliseconds) {

@@ -27,16 +27,17 @@ use crate::{
     exclusive::Exclusive,
 };
 
-/// A client of an event stream that reconnects: the `EventSource` of browsers, over any tower
+/// A client of an event stream. It reconnects, as the `EventSource` of browsers does, over any tower
 /// service.
 ///
 /// It is a [`Stream`] of events. Its own [`next_event`](Self::next_event) needs no extension trait.
 /// Nothing is sent before the first poll. Recovered failures are reported through
 /// [`updates`](Self::updates), and in the log: the first one since the source was open as a warning.
 ///
-/// The stream ends after a fatal error, after [`close`](Self::close), and after a panic of the
-/// service, of a body or of the header provider; the panic is passed on to the caller. From then on
-/// it returns `None`. Dropping the source closes the connection at once. Over HTTP/2, this resets
+/// The stream ends after its [last event](Self::until), after a fatal error, after a status of 204,
+/// after [`close`](Self::close), and, if the policy allows no other attempt, with its connection. It
+/// also ends after a panic of the application's code, for example of the service, a body or the
+/// header provider; the panic is passed on to the caller. From then on it returns `None`. Dropping the source closes the connection at once. Over HTTP/2, this resets
 /// the stream.
 ///
 /// See the [module docs](crate::client) for examples and for the defaults.
@@ -46,7 +47,7 @@ pub struct EventSource {
 }
 
 impl EventSource {
-    /// Creates a source that gets a URL with a service: an HTTP client, a stack of layers around
+    /// Creates a source that requests a URL through a service: an HTTP client, a stack of layers around
     /// one, or a server in the same process.
     ///
     /// The service need not be `Clone`, because attempts are made one after the other.
@@ -67,9 +68,10 @@ impl EventSource {
     /// headers and extensions, and a body of bytes.
     ///
     /// A request whose method is safe, for example GET, is sent again whenever the connection is
-    /// lost: [`Reconnection::resilient`]. Any other request is sent again only until a response was
-    /// opened: [`Reconnection::until_opened`]. A loss after that is an error. So a server does not do
-    /// its work twice, unless [`reconnection`](Self::reconnection) allows it.
+    /// lost: [`Reconnection::resilient`]. Any other request is sent again only until a response is
+    /// opened: [`Reconnection::until_opened`]. After that, a loss is an error. Before that, the server
+    /// may have done its work as well, for example if it answers with a 504. Set
+    /// [`Reconnection::never`] to exclude that.
     ///
     /// `Accept` and `Cache-Control` are set if the request does not have them. If the request has a
     /// `Last-Event-ID`, the source starts with it. The URI must be one that [`get`](Self::get)
@@ -109,7 +111,8 @@ impl EventSource {
         self
     }
 
-    /// Sets the last event ID that the first attempt sends, to resume where an earlier source was.
+    /// Sets the last event ID that the first attempt sends, to resume where an earlier source
+    /// ended.
     ///
     /// # Panics
     ///
@@ -121,12 +124,13 @@ impl EventSource {
         self
     }
 
-    /// Sets a provider of headers, which is called for each attempt, for example to send a token
-    /// that expires.
+    /// Sets a provider of headers, which is called for each attempt at the origin of the source's
+    /// URL, for example to send a token that expires.
     ///
     /// Its headers replace those of the request with the same name, for that attempt only. They are
-    /// sent to the origin of the source's URL only, not to another one that a redirect leads to. An
-    /// error of the provider is a failed attempt, and is retried like one.
+    /// not sent to another origin that a redirect leads to. If
+    /// [`reconnect_with`](Self::reconnect_with) has returned a request, its URL counts. An error of
+    /// the provider is a failed attempt, and is retried like one.
     ///
     /// ```
     /// use http::{HeaderMap, header::AUTHORIZATION};
@@ -151,13 +155,13 @@ impl EventSource {
         self
     }
 
-    /// Sets the request of each attempt after a connection was open, instead of the first request.
+    /// Sets a function that creates the request of each attempt after the first open connection.
     ///
-    /// This is for servers whose streams are resumed in another way than they are begun: for
-    /// example, of the Model Context Protocol, where a POST starts the work and a GET with the last
-    /// event ID reads on. The source adds the last event ID, `Accept` and `Cache-Control`. If the
-    /// function returns `None`, there is no other attempt: a loss is an error, and the end of the
-    /// stream is the end.
+    /// Use it if a stream is resumed with another request than it is started with: in the Model
+    /// Context Protocol, a POST starts the work, and a GET with the last event ID resumes the stream.
+    /// The source adds the last event ID, `Accept` and `Cache-Control`, and nothing of the first
+    /// request, so set headers such as `Authorization` again. If the function returns `None`, there
+    /// is no other attempt: a loss is an error, and the end of the stream ends the source.
     ///
     /// With this, a loss of an open connection is followed by another attempt under every policy but
     /// [`never`](Reconnection::never).
@@ -188,7 +192,8 @@ impl EventSource {
     }
 
     /// Accepts responses whose content type is not `text/event-stream`, if the function returns
-    /// `true`. It gets the last content type of the response, or `None` without one.
+    /// `true`. It gets the value of the last `Content-Type` header, or `None` without
+    /// one.
     ///
     /// ```
     /// # use tower_sse::EventSource;
@@ -277,9 +282,10 @@ impl EventSource {
         self
     }
 
-    /// Sets how long a connection may be silent before it counts as lost and is made again.
+    /// Sets how long a connection may be silent before it counts as lost. The policy decides whether
+    /// the source reconnects.
     ///
-    /// Defaults to no timeout, and zero is no timeout either. Comments count as bytes, so three
+    /// Defaults to no timeout. Zero disables the timeout. Comments count as bytes, so three
     /// times the server's keep-alive interval is a good value.
     ///
     /// The time starts when the source is polled and finds nothing to read. The time that the
@@ -292,7 +298,8 @@ impl EventSource {
     /// Sets how long an attempt may take until its response head has arrived. The header provider
     /// and redirects are part of that time, and so is the body of a refused response.
     ///
-    /// Defaults to 30 s. Zero is no timeout.
+    /// Defaults to 30 s. Zero disables the timeout. A model that thinks before it answers may need
+    /// some minutes.
     ///
     /// Interim responses (1xx) are handled by the transport. A server that sends them without end
     /// can delay this timeout.
@@ -301,7 +308,7 @@ impl EventSource {
         self
     }
 
-    /// Sets where a connection that was redirected is made again. Defaults to the original URL.
+    /// Sets the URL to reconnect to after a redirect. Defaults to the original URL.
     pub fn reconnect_to(mut self, reconnect_to: ReconnectTo) -> Self {
         self.driver.reconnect_to = reconnect_to;
         self
@@ -344,8 +351,8 @@ impl EventSource {
         self.driver.head.as_deref()
     }
 
-    /// Returns whether the event was read at which the source was to end: see
-    /// [`until`](Self::until). If the source has ended and it was not, the answer was cut off.
+    /// Returns whether the last event was read: see [`until`](Self::until). If the source has ended
+    /// without it, the answer was cut off.
     #[must_use]
     pub fn is_reached(&self) -> bool {
         self.driver.core.end_rule.is_reached()
@@ -399,8 +406,11 @@ impl EventSource {
         Updates { source: self }
     }
 
-    /// Closes the connection and makes it again at once, from the last event ID on. This is useful,
-    /// for example, after the network has changed. A source that has ended stays ended.
+    /// Closes the connection. The next poll sends the request again, with the last event ID, under
+    /// every policy, also if its method is not safe. This is useful, for example, after the network
+    /// has changed. A source that has ended stays ended.
+    ///
+    /// If [`reconnect_with`](Self::reconnect_with) returns no request, the last one is sent again.
     pub fn reconnect(&mut self) {
         self.driver.reconnect();
     }

@@ -25,7 +25,7 @@ pub enum Update {
     /// The connection was lost or could not be opened. The next attempt is made after a delay.
     Reconnecting(Reconnecting),
     /// This attempt is made without the last event ID, because a header cannot carry it. The ID has
-    /// a control character, or is longer than 8 KiB, which servers refuse.
+    /// a control character, or is longer than 8 KiB: servers refuse such heads.
     LastEventIdOmitted(EventId),
 }
 
@@ -66,14 +66,14 @@ pub struct Reconnecting {
     pub cause: EventSourceError,
 }
 
-/// An attempt that is about to be made, as the [header provider](super::EventSource::headers) sees
-/// it.
+/// An attempt that is about to be made, for the [header provider](super::EventSource::headers) and
+/// for [`reconnect_with`](super::EventSource::reconnect_with).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Attempt {
     /// The number of the attempt, counted from 1 over the life of the source.
     pub number: u64,
-    /// The last event ID that the request carries.
+    /// The last event ID. For the header provider it is missing if the request cannot carry it.
     pub last_event_id: Option<EventId>,
 }
 
@@ -85,6 +85,7 @@ pub enum ReadyState {
     Connecting,
     /// The connection is open, and events are read.
     Open,
-    /// The source was closed or has failed. It makes no further attempt.
+    /// The source has ended, or reads the rest of the body after its last event. It makes no further
+    /// attempt.
     Closed,
 }

@@ -208,7 +208,7 @@ pub(crate) fn describe() {
     describe_counter!(DROPPED, Unit::Count, "Events dropped by dropping and sliding buffers");
     describe_histogram!(SEND_WAIT, Unit::Seconds, "Waiting time of sends that had to wait");
     describe_gauge!(CLIENT_CONNECTED, Unit::Count, "Open connections of event sources");
-    describe_counter!(CLIENT_EVENTS, Unit::Count, "Events received by event sources");
+    describe_counter!(CLIENT_EVENTS, Unit::Count, "Events returned by event sources");
     describe_counter!(
         CLIENT_RECONNECTS,
         Unit::Count,

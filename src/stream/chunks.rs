@@ -1,4 +1,5 @@
-//! The bytes of a body, chunk by chunk, and the loop that reads them. The client uses both too.
+//! The bytes of a body, chunk by chunk, and the step limit of the loop that reads them. The client
+//! uses both too.
 
 use std::{
     pin::Pin,

@@ -1,4 +1,4 @@
-//! The rule by which a stream of events ends before its connection does.
+//! The rule that ends a stream of events before its connection ends.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ pub(crate) struct EndRule {
 /// The meaning of an event for the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndMatch {
-    /// The stream goes on.
+    /// The stream continues.
     NotLast,
     /// This is the last event. It is returned.
     Last,
@@ -43,7 +43,7 @@ impl EndRule {
         self.is_last = Some(Exclusive::new(is_last));
     }
 
-    /// Adds a rule for events with this data. White space around both counts for nothing.
+    /// Adds a rule for events with this data. White space around both does not count.
     pub(crate) fn add_data(&mut self, sentinel: &str) {
         let sentinel = sentinel.trim().to_owned();
         self.add(move |event| event.data().trim() == sentinel);

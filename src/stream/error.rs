@@ -42,7 +42,7 @@ impl EventStreamError {
         }
     }
 
-    /// Returns whether the body failed.
+    /// Returns whether reading the body failed.
     #[must_use]
     pub fn is_body(&self) -> bool {
         matches!(self.kind, StreamErrorKind::Body(_))

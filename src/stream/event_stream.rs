@@ -31,9 +31,9 @@ use crate::{
 /// A [`Stream`] of the events of one body.
 ///
 /// Its own [`next`](Self::next) needs no extension trait. When the body ends or fails, the stream
-/// drops it, and from then on returns `None`.
+/// drops it, returns a last event or error if there is one, and then returns `None`.
 ///
-/// A stream holds at most one event and one chunk in memory. An event may have 16 MiB by default,
+/// A stream holds at most one event and one chunk in memory. An event may be up to 16 MiB by default,
 /// see [`max_event_bytes`](Self::max_event_bytes).
 ///
 /// See the [module docs](crate::stream) for examples.
@@ -48,7 +48,7 @@ pub struct EventStream<B> {
     /// Whether the unfinished event is returned at the end. `false` once it was.
     with_unfinished: bool,
     idle_timeout: Option<Duration>,
-    /// When the current silence began: the first poll after the last bytes that found no bytes.
+    /// When the current silence began: the first poll that found no bytes.
     silent_since: Option<Instant>,
     /// For the idle timeout, or for the rest of the body after the last event.
     timer: LazyTimer,
@@ -167,7 +167,7 @@ impl<B> EventStream<B> {
 
     /// Sets how long the body may be silent. After that, the stream returns an error and ends.
     ///
-    /// Defaults to no timeout, and zero is no timeout either. Comments count as bytes, so three
+    /// Defaults to no timeout. Zero disables the timeout. Comments count as bytes, so three
     /// times the server's keep-alive interval is a good value. The time starts when the stream is
     /// polled and finds nothing to read. It needs a tokio runtime whose timer is enabled.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
@@ -220,8 +220,8 @@ impl<B> EventStream<B> {
         self.head.as_deref()
     }
 
-    /// Returns whether the event was read at which the stream was to end: see
-    /// [`until`](Self::until). If the stream has ended and it was not, the stream was cut off.
+    /// Returns whether the last event was read: see [`until`](Self::until). If the stream has ended
+    /// without it, the stream was cut off.
     #[must_use]
     pub fn is_reached(&self) -> bool {
         self.end_rule.is_reached()
@@ -279,7 +279,8 @@ where
     /// # Errors
     ///
     /// Returns [`EventStreamError`] in place of an event that is too large; the stream continues
-    /// after it. Also returns it if the body fails; the stream ends after it.
+    /// after it. Also returns it, as the last item, if the body fails, if it is silent for the
+    /// [idle timeout](Self::idle_timeout), and if it ends before a [required](Self::required) event.
     ///
     /// # Cancel safety
     ///
@@ -312,7 +313,7 @@ where
             let Some(body) = &mut self.body else { return Poll::Ready(self.end()) };
             match poll_chunk(body.as_mut(), cx) {
                 Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => {
-                    // The body is ready and will be polled again, so a pending timer is progress.
+                    // The body is ready and is polled again, so this step counts as progress.
                     if let Poll::Ready(item) = self.poll_idle(cx) {
                         return Poll::Ready(item);
                     }
@@ -361,7 +362,7 @@ where
                     self.phase = Phase::Draining(drain);
                     return Poll::Ready(());
                 }
-                // Without a timer nothing is waited for.
+                // Without a timer, do not wait.
                 Poll::Pending if self.timer.poll_at(drain.deadline, cx) == Some(Poll::Pending) => {
                     return Poll::Pending;
                 }

@@ -26,7 +26,8 @@ const MAX_SHOWN: usize = 160;
 pin_project! {
     /// The stream that [`EventStreamExt::json`](super::EventStreamExt::json) returns.
     ///
-    /// Events without data, or with only white space, are skipped.
+    /// Events without data, or with only white space, are skipped, unless their type
+    /// [counts as an error](Self::fail_on).
     ///
     /// ```
     /// use futures_util::StreamExt;
@@ -62,11 +63,10 @@ impl<S, T> Json<S, T> {
         Self { stream, failing: Vec::new(), last_event: None, value: PhantomData }
     }
 
-    /// Makes each event of this type an error, [`JsonItemError::Failed`], without a look at its
-    /// data. It can be called for several types.
+    /// Makes each event of this type an error, [`JsonItemError::Failed`], without reading its data. It can be called for several types.
     ///
     /// Servers report a failure in the middle of a stream as an event, often of the type `error`. A
-    /// value type with default fields could otherwise take it for a success. The stream continues
+    /// value type with default fields could otherwise take such an event for a success. The stream continues
     /// after the error.
     pub fn fail_on(mut self, event_type: impl Into<String>) -> Self {
         self.failing.push(event_type.into());
@@ -85,7 +85,7 @@ impl<S, T> Json<S, T> {
         &self.stream
     }
 
-    /// Returns the inner stream of events.
+    /// Returns the inner stream of events, for example to close it.
     ///
     /// An event that is read from it directly is not read as a value.
     #[must_use]
@@ -191,8 +191,8 @@ impl<E: Error> Error for JsonItemError<E> {
     }
 }
 
-/// Returns the piece of the data that a message shows: its start, or the part around the error if
-/// that is further away.
+/// Returns the piece of the data that a message shows: its start, or the part around the error, if
+/// the error is not near the start.
 fn shown<'a>(data: &'a str, error: &JsonError) -> Excerpt<'a> {
     let end = error.offset(data);
     let start = end.saturating_sub(MAX_SHOWN / 2);

@@ -23,8 +23,8 @@ pub(crate) enum Unexpected {
 /// [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model).
 ///
 /// The status must be 200 and the content type `text/event-stream`, in any case and with any
-/// parameters. The standard leaves it to fetch to decode the body. Here nothing does, so a body
-/// with a content encoding is an error too. `accepts` decides about other content types, and about a
+/// parameters. The standard leaves it to fetch to decode the body. This crate does not decode, so a
+/// body with a content encoding is an error too. `accepts` decides about other content types, and about a
 /// response that has none.
 pub(crate) fn check(
     status: StatusCode,

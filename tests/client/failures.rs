@@ -72,6 +72,10 @@ async fn source(phase: &str, failure: &str) -> EventSource {
         (_, "no head within the header timeout") => Act::Holds(String::new()),
         ("before the first event", "silence for the idle timeout") => Act::Holds(stream(":\n\n")),
         (_, "silence for the idle timeout") => Act::Holds(stream("data: first\n\n")),
+        (_, "too many redirects") => {
+            let (url, _) = server([Act::Writes(status("302 Found\r\nlocation: /events"))]).await;
+            return EventSource::new(url);
+        }
         ("before the first event", "the body ends") => Act::Writes(stream(":\n\n")),
         (_, "the body ends") => Act::Writes(stream("data: first\n\n")),
         (_, "an event is too large") => {
@@ -151,7 +155,7 @@ async fn consequence(source: EventSource) -> &'static str {
             Some(Err(error)) if error.is_fatal() => return "error",
             Some(Err(_)) => too_large = true,
             Some(Ok(Update::Event(event))) if too_large && event.data() == "second" => {
-                return "goes on";
+                return "continues";
             }
             Some(Ok(_)) => {}
         }
@@ -194,7 +198,7 @@ async fn each_failure_has_the_consequence_that_the_table_says() {
             std::panic::resume_unwind(error.into_panic());
         }
     }
-    assert_eq!(walked, 28 * 5);
+    assert_eq!(walked, 29 * 5);
 }
 
 #[tokio::test]

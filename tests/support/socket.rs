@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::sleep,
 };
 
@@ -123,10 +123,13 @@ pub(crate) async fn server(acts: impl IntoIterator<Item = Act>) -> (String, Seen
     (url, seen)
 }
 
-/// Returns a URL at which nothing listens.
+/// Returns a URL at which nothing listens. The port stays bound, so that no other test gets it.
 pub(crate) async fn refused_url() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}/events", listener.local_addr().unwrap())
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}/events", socket.local_addr().unwrap());
+    std::mem::forget(socket);
+    url
 }
 
 /// Reads a request with its body.

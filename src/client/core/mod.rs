@@ -8,7 +8,7 @@
 //! ```text
 //! Due ──handle_attempt──▶ Attempting ──handle_open──▶ Open ──last event──▶ Draining ──▶ Closed
 //!  ▲                       │    │                      │
-//!  │         handle_response    │                      │
+//!  │         handle_refusal     │                      │
 //!  │                       ▼    │                      │
 //!  │                   Refused  │                      │
 //!  │                       └────┴──────┬───────────────┘
@@ -17,8 +17,8 @@
 //!  └─────────handle_timeout───────── Waiting
 //! ```
 //!
-//! `handle_reconnect` leads from each of these states but the last two to `Due`, `handle_close` to
-//! `Closed`. A loss that is fatal leads to `Closed` as well. `Closed` is never left.
+//! `handle_reconnect` leads from each of these states to `Due`, except from `Draining` and `Closed`.
+//! `handle_close` leads to `Closed`. A loss that is fatal leads to `Closed` as well. `Closed` is never left.
 
 mod action;
 mod backoff;
@@ -124,8 +124,8 @@ struct OpenConnection {
     opened: Instant,
     /// Whether an event was received, including one that was too large.
     has_dispatched: bool,
-    /// When the current silence began: the first poll after the last bytes that found no bytes.
-    /// `None` if the body was not silent since then.
+    /// When the current silence began: the first poll that found no bytes.
+    /// `None` if bytes have arrived since then.
     silent_since: Option<Instant>,
 }
 
@@ -201,7 +201,7 @@ impl Core {
     }
 
     /// Returns when [`handle_timeout`](Self::handle_timeout) has to be called, if nothing else
-    /// happens before. A deadline too far away to represent never comes.
+    /// happens first. A deadline too far away to represent never comes.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             ConnectionState::Waiting(until) | ConnectionState::Refused(until) => Some(until),
@@ -235,7 +235,7 @@ impl Core {
         self.fail(SourceErrorKind::NoRuntime.into())
     }
 
-    /// Handles the begin of an attempt, and returns its number.
+    /// Handles the start of an attempt, and returns its number.
     pub(super) fn handle_attempt(&mut self, now: Instant) -> u64 {
         self.attempts += 1;
         self.backoff.handle_attempt(now);
@@ -265,7 +265,7 @@ impl Core {
         }
     }
 
-    /// Handles the begin of the body of a refused response, which is read until the deadline.
+    /// Handles the start of the body of a refused response, which is read until the deadline.
     pub(super) fn handle_refusal(&mut self, now: Instant) {
         let limit = saturating_add(now, REFUSAL_TIMEOUT);
         let deadline = self.poll_timeout().map_or(limit, |deadline| deadline.min(limit));
@@ -280,7 +280,7 @@ impl Core {
         now: Instant,
         date: SystemTime,
     ) -> Next {
-        // A content type or an encoding that is not accepted would not be at the next attempt.
+        // A content type or an encoding that is not accepted would not be accepted next time.
         let is_fatal = !refused.has_unexpected_status() || self.backoff.policy.stops_on(&refused);
         let retry_after = refused.retry_after_at(date);
         let cause = SourceErrorKind::Refused(Box::new(refused)).into();
@@ -355,8 +355,8 @@ impl Core {
         }
     }
 
-    /// Handles the end of a body. Returns the unfinished event, if it is wanted and is not the last
-    /// event, or is to be returned as the last event.
+    /// Handles the end of a body. Returns the unfinished event, if the application wants it. A last
+    /// event is returned only if the source is inclusive.
     pub(super) fn handle_body_end(&mut self) -> Option<UpdateResult> {
         if !self.with_unfinished {
             return None;
@@ -430,12 +430,14 @@ impl Core {
 
     /// Returns whether the policy allows another attempt after this loss.
     fn is_retried(&self, cause: &EventSourceError) -> bool {
-        // The application has another request, for which the limits of the first do not count.
+        // A request of `reconnect_with` is not bound by the limits of the first one.
         let resumes = self.resumes && self.has_opened();
         match self.backoff.policy.retries {
             Retries::Never => false,
             Retries::UntilOpened => resumes || !self.has_opened() && !cause.is_header_timeout(),
-            Retries::UntilEvent => resumes || self.progress < Progress::Event,
+            Retries::UntilEvent => {
+                resumes || self.progress < Progress::Event && !cause.is_header_timeout()
+            }
             Retries::Always => true,
         }
     }
