@@ -39,8 +39,8 @@ async fn ask(url: &str, messages: &mut Vec<Value>) -> Result<(), BoxError> {
     let request = Request::post(url).header("content-type", "application/json");
     let request = request.header("authorization", key).body(body.to_string())?;
     let source = EventSource::send(request).reconnection(Reconnection::until_event().attempts(4));
-    let (mut answer, mut is_complete, minute) = (String::new(), false, Duration::from_secs(60));
-    let source = source.header_timeout(5 * minute).idle_timeout(minute).with_unfinished();
+    let (mut answer, mut is_complete, limit) = (String::new(), false, Duration::from_secs(300));
+    let source = source.header_timeout(limit).idle_timeout(limit).with_unfinished();
     let mut chunks = source.until_data("[DONE]").json::<Value>().fail_on("error");
     while let Some(chunk) = chunks.next().await.transpose()? {
         chunk["error"].is_null().then_some(()).ok_or_else(|| chunk["error"].to_string())?;

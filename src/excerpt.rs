@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-/// The start of a text on one line: each run of white space and control characters becomes one
-/// space, and the end is left out if the text is longer than `max` characters.
+/// The start of a text on one line: each run of white space, control characters and characters that
+/// change the direction of text becomes one space, and the end is left out if the text is longer than `max` characters.
 ///
 /// A text from a server can then neither flood a log nor control a terminal.
 pub(crate) struct Excerpt<'a> {
@@ -22,7 +22,7 @@ impl fmt::Display for Excerpt<'_> {
         let mut written = 0;
         let mut is_after_space = false;
         for char in self.text.trim().chars() {
-            let is_space = char.is_whitespace() || char.is_control();
+            let is_space = char.is_whitespace() || char.is_control() || is_direction(char);
             if is_space && is_after_space {
                 continue;
             }
@@ -35,6 +35,11 @@ impl fmt::Display for Excerpt<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns whether a character changes the direction of the text after it.
+fn is_direction(char: char) -> bool {
+    matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -50,6 +55,7 @@ mod tests {
             ("abcdef", 5, "abcde…"),
             ("abcde  ", 5, "abcde"),
             ("äöüß", 2, "äö…"),
+            ("a\u{202e}b\u{9b}c\u{7f}d", 9, "a b c d"),
         ] {
             assert_eq!(Excerpt::new(text, max).to_string().trim(), expected, "{text:?}");
         }

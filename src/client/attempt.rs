@@ -98,8 +98,10 @@ impl PendingAttempt {
         })
     }
 
-    /// Follows the redirect of a response: the next poll sends the new request.
-    pub(super) fn redirect(&mut self, head: &response::Parts) -> Result<(), RedirectError> {
+    /// Follows the redirect of a response: the next poll sends the new request. Returns whether it has
+    /// another method: the server has taken the first request.
+    pub(super) fn redirect(&mut self, head: &response::Parts) -> Result<bool, RedirectError> {
+        let method = self.request.head.method.clone();
         let url = self.request.head.uri.clone();
         redirect::follow(&mut self.request, head)?;
         redirect::follow(&mut self.base_request, head)?;
@@ -117,7 +119,7 @@ impl PendingAttempt {
             self.next_request = Some(self.base_request.clone());
         }
         self.step = Step::Ready;
-        Ok(())
+        Ok(self.request.head.method != method)
     }
 
     /// Takes the request that later attempts start from, if a redirect changed it.

@@ -22,6 +22,15 @@ pub(super) fn is_unknown_host(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
+/// Returns whether the server has answered with something that is not a response: by hyper.
+pub(super) fn is_unreadable(error: &(dyn Error + 'static)) -> bool {
+    any(error, |message| {
+        message.ends_with(" parsed")
+            || message.starts_with("invalid HTTP version parsed")
+            || message == "message head is too large"
+    })
+}
+
 /// Returns whether the predicate is true for one of the messages of the chain.
 fn any(error: &(dyn Error + 'static), predicate: impl Fn(&str) -> bool) -> bool {
     let mut next = Some(error);
@@ -52,7 +61,10 @@ mod tests {
         assert!(is_unknown_host(&inside(
             "failed to lookup address information: Name or service not known"
         )));
+        assert!(is_unreadable(&inside("invalid HTTP header parsed")));
+        assert!(is_unreadable(&inside("message head is too large")));
         let refused = inside("Connection refused (os error 111)");
         assert!(!is_certificate(&refused) && !is_unknown_host(&refused));
+        assert!(!is_unreadable(&refused));
     }
 }

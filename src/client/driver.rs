@@ -4,7 +4,7 @@
 use std::{
     mem,
     task::{Context, Poll, ready},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -79,8 +79,12 @@ pub(super) struct Driver {
     /// The request that the next attempt starts from. A redirect may change it, see
     /// [`ReconnectTo`].
     base_request: RequestTemplate,
-    /// The URL of the application's request. Only its origin gets the headers of the provider.
+    /// The URL of the source. Only its origin gets the headers of the provider.
     url: Uri,
+    /// Whether the service needs URLs with an authority, so that a path is invalid.
+    pub(super) needs_authority: bool,
+    /// Whether the application has asked for a reconnect, which the next attempt has to log.
+    is_asked_to_reconnect: bool,
     io: Exclusive<Io>,
     /// The timer for the core's deadline. There is one at a time.
     timer: LazyTimer,
@@ -111,6 +115,8 @@ impl Driver {
             timer: LazyTimer::default(),
             metrics: ClientMetrics::new(),
             has_warned: false,
+            needs_authority: false,
+            is_asked_to_reconnect: false,
         }
     }
 
@@ -128,13 +134,8 @@ impl Driver {
     pub(super) fn reconnect(&mut self) {
         self.core.handle_reconnect();
         *self.io.get_mut() = Io::None;
-        if self.ready_state() != ReadyState::Connecting {
-            return;
-        }
-        // Without another request the current one is sent again: the application has asked for it.
-        if let Some(Some(Ok(request))) = self.resume_request(self.core.attempts() + 1) {
-            self.set_request(request);
-        }
+        // The code of the application is called by the next poll, which handles its panics.
+        self.is_asked_to_reconnect = self.ready_state() == ReadyState::Connecting;
     }
 
     pub(super) fn ready_state(&self) -> ReadyState {
@@ -204,6 +205,17 @@ impl Driver {
 
     /// Begins an attempt. Returns an update if its request cannot carry the last event ID.
     fn begin(&mut self) -> Option<UpdateResult> {
+        if mem::take(&mut self.is_asked_to_reconnect) && self.core.attempts() > 0 {
+            let attempt = self.core.attempts() + 1;
+            if let Err(next) = self.choose_request(attempt) {
+                let next = next.unwrap_or_else(|| self.core.end());
+                return self.follow(next);
+            }
+            let url = &self.base_request.head.uri;
+            let cause = "the application has asked for it";
+            trace::reconnecting(false, attempt, Duration::ZERO, &cause, &WithoutQuery(url));
+            self.metrics.reconnects();
+        }
         let number = self.core.handle_attempt(Instant::now());
         let mut request = self.base_request.clone();
         let last_event_id = self.core.parser.last_event_id().cloned();
@@ -316,8 +328,15 @@ impl Driver {
 
     fn redirect(&mut self, head: &response::Parts) -> Option<UpdateResult> {
         let Io::Attempt(attempt) = self.io.get_mut() else { return self.follow(Next::End) };
-        let error = attempt.redirect(head).err()?;
-        self.lose(Loss::fatal(SourceErrorKind::Redirect(error)))
+        match attempt.redirect(head) {
+            Ok(is_accepted) => {
+                if is_accepted {
+                    self.core.handle_accepted();
+                }
+                None
+            }
+            Err(error) => self.lose(Loss::fatal(SourceErrorKind::Redirect(error))),
+        }
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<UpdateResult>> {
@@ -418,45 +437,45 @@ impl Driver {
 
     /// Reports and logs that the next attempt follows, unless the application wants none.
     fn report(&mut self, reconnecting: Reconnecting) -> Option<UpdateResult> {
-        match self.resume_request(reconnecting.attempt) {
-            None => {}
-            Some(Some(Ok(request))) => self.set_request(request),
-            Some(Some(Err(error))) => {
-                let next = self.core.fail(error);
-                return self.follow(next);
-            }
-            Some(None) => {
-                let is_end = reconnecting.cause.is_end();
-                let next = match is_end {
-                    true => self.core.end(),
-                    false => self.core.fail(reconnecting.cause),
-                };
-                return self.follow(next);
-            }
+        if let Err(next) = self.choose_request(reconnecting.attempt) {
+            let next = match next {
+                Some(next) => next,
+                None if reconnecting.cause.is_end() => self.core.end(),
+                None => self.core.fail(reconnecting.cause),
+            };
+            return self.follow(next);
         }
         let Reconnecting { attempt, delay, ref cause } = reconnecting;
         let is_first = !mem::replace(&mut self.has_warned, true);
-        trace::reconnecting(is_first, attempt, delay, cause, &WithoutQuery(&self.url));
+        let url = WithoutQuery(&self.base_request.head.uri);
+        trace::reconnecting(is_first, attempt, delay, cause, &url);
         self.metrics.reconnects();
         Some(Ok(Update::Reconnecting(reconnecting)))
     }
 
-    /// Asks the application for the request of an attempt after the first open connection. `None` if
-    /// the request stays the same, `Some(None)` if the application wants no other attempt.
-    fn resume_request(
-        &mut self,
-        number: u64,
-    ) -> Option<Option<Result<RequestTemplate, EventSourceError>>> {
+    /// Asks the application for the request of an attempt after the first open connection, if it has
+    /// one. Returns an error if there is no other attempt: `None` if the application wants none.
+    fn choose_request(&mut self, number: u64) -> Result<(), Option<Next>> {
         let last_event_id = self.core.parser.last_event_id().cloned();
-        let resume = self.resume.as_mut().filter(|_| self.core.has_opened())?;
-        let request = resume.get_mut()(Attempt { number, last_event_id });
-        Some(request.map(|request| Ok(RequestTemplate::new(checked(request)?).0)))
+        let Some(resume) = self.resume.as_mut().filter(|_| self.core.has_opened()) else {
+            return Ok(());
+        };
+        let request = resume.get_mut()(Attempt { number, last_event_id }).ok_or(None)?;
+        let request = match is_path(request.uri()) && self.needs_authority {
+            true => Err(no_host()),
+            false => checked(request),
+        };
+        self.base_request = match request {
+            Ok(request) => RequestTemplate::new(request).0,
+            Err(error) => return Err(Some(self.core.fail(error))),
+        };
+        Ok(())
     }
+}
 
-    fn set_request(&mut self, request: RequestTemplate) {
-        self.url = request.head.uri.clone();
-        self.base_request = request;
-    }
+/// The error of a URI that is only a path.
+pub(super) fn no_host() -> EventSourceError {
+    SourceErrorKind::InvalidUri("expected an http or https URL with a host".into()).into()
 }
 
 /// Refuses a URI that no service can ever answer: the source would try it again and again.

@@ -97,8 +97,10 @@ impl EventSourceError {
         )
     }
 
-    pub(super) fn is_header_timeout(&self) -> bool {
-        matches!(*self.kind, SourceErrorKind::HeaderTimeout(_))
+    /// Returns whether the server has begun to answer, or may be at work on an answer: a timeout, or
+    /// something that is not a response.
+    pub(super) fn may_be_answered(&self) -> bool {
+        self.is_timeout() || self.is_connect(cause::is_unreadable)
     }
 
     /// Returns whether the body ended without an error.

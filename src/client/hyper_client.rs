@@ -2,25 +2,32 @@
 //! certificates of the system.
 
 use std::{
-    future::{Future, pending},
+    future::Future,
     pin::Pin,
-    sync::{Mutex, OnceLock, PoisonError},
-    task::{Context, Poll},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Uri, header::USER_AGENT};
+use http::{
+    HeaderValue, Request, Response, Uri,
+    header::USER_AGENT,
+    uri::{Authority, Scheme},
+};
+use http_body::{Body, Frame};
 use http_body_util::Full;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use pin_project_lite::pin_project;
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tokio::runtime::{self, Handle};
 use tower_service::Service;
 
 use super::{
+    driver::no_host,
     error::{EventSourceError, SourceErrorKind},
     request::is_path,
     source::{EventSource, get_request},
@@ -38,8 +45,9 @@ impl EventSource {
     /// A URL without scheme or host is an error, returned as the first item. A user and a password
     /// in the URL are removed: set `Authorization` instead.
     ///
-    /// Certificates are checked against the root certificates of the system. All sources of a
-    /// runtime share their connections. `User-Agent` is `tower-sse` with its version, unless the
+    /// Certificates are checked against the root certificates of the system. A source uses the connection
+    /// of an earlier source of the same runtime, if that one was read to its end. Sources that are open
+    /// at the same time have connections of their own. `User-Agent` is `tower-sse` with its version, unless the
     /// request has one. To use a proxy or other root certificates, build a client of your own and
     /// pass it to [`EventSource::get`].
     ///
@@ -92,19 +100,23 @@ fn with_hyper(request: Result<Request<Bytes>, EventSourceError>) -> EventSource 
         }
         _ => Ok(request),
     });
-    EventSource::with::<_, Full<Bytes>>(SharedClient, request)
+    EventSource::with_hyper(SharedClient, request)
 }
 
-fn no_host() -> EventSourceError {
-    SourceErrorKind::InvalidUri("expected an http or https URL with a host".into()).into()
-}
-
-/// The client that all sources of a runtime share, so that they share its connections.
+/// The client of all sources of [`EventSource::new`].
 #[derive(Clone, Copy, Debug)]
 struct SharedClient;
 
+impl EventSource {
+    fn with_hyper(client: SharedClient, request: Result<Request<Bytes>, EventSourceError>) -> Self {
+        let mut source = Self::with::<_, Full<Bytes>>(client, request);
+        source.needs_authority();
+        source
+    }
+}
+
 impl Service<Request<Full<Bytes>>> for SharedClient {
-    type Response = <HyperClient as Service<Request<Full<Bytes>>>>::Response;
+    type Response = Response<LeasedBody>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -115,45 +127,12 @@ impl Service<Request<Full<Bytes>>> for SharedClient {
     fn call(&mut self, mut request: Request<Full<Bytes>>) -> Self::Future {
         let user_agent = HeaderValue::from_static(OUR_USER_AGENT);
         request.headers_mut().entry(USER_AGENT).or_insert(user_agent);
-        let client = shared_client();
-        Box::pin(async move { Ok(client?.request(request).await?) })
-    }
-}
-
-/// The clients of all runtimes. A connection is driven by a task of the runtime that it was made
-/// in, so another runtime must not use it.
-static CLIENTS: Mutex<Vec<(runtime::Id, HyperClient)>> = Mutex::new(Vec::new());
-
-/// Returns the client of the present runtime.
-fn shared_client() -> Result<HyperClient, BoxError> {
-    let handle = Handle::try_current()?;
-    let id = handle.id();
-    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, client)) = clients.iter().find(|(runtime, _)| *runtime == id) {
-        return Ok(client.clone());
-    }
-    let client = client(tls().config.clone());
-    clients.push((id, client.clone()));
-    // A runtime that is ending drops the task, and with it the client, at once.
-    drop(clients);
-    let forget = ForgetClient(id);
-    handle.spawn(async move {
-        let _forget = forget;
-        pending::<()>().await;
-    });
-    Ok(client)
-}
-
-/// Drops the client of a runtime when its task is dropped, because the runtime ends.
-struct ForgetClient(runtime::Id);
-
-impl Drop for ForgetClient {
-    fn drop(&mut self) {
-        let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = clients.iter().position(|(runtime, _)| *runtime == self.0);
-        let client = at.map(|at| clients.swap_remove(at));
-        drop(clients);
-        drop(client);
+        let lease = Lease::take(request.uri());
+        Box::pin(async move {
+            let lease = lease?;
+            let response = lease.client.request(request).await?;
+            Ok(response.map(|body| LeasedBody::new(body, lease)))
+        })
     }
 }
 
@@ -162,6 +141,111 @@ fn client(config: ClientConfig) -> HyperClient {
     let connector = connector.enable_http1().enable_http2().build();
     // The timer closes connections that nobody uses.
     Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector)
+}
+
+/// How many clients are kept for later requests.
+const MAX_IDLE: usize = 64;
+
+/// The clients that no request uses, the newest last.
+static IDLE: Mutex<Vec<Lease>> = Mutex::new(Vec::new());
+
+/// A client that one request uses, with its connection.
+///
+/// A request after another one uses the same connection. Requests at the same time have connections of
+/// their own, also over HTTP/2: a stream that is not read would otherwise stop the others, and a server
+/// allows only so many streams for each connection. If a response is not read to its end, its client is
+/// dropped, because the connection may be dead.
+struct Lease {
+    client: HyperClient,
+    /// A connection is driven by a task of the runtime that it was made in, so another runtime must not
+    /// use it.
+    runtime: runtime::Id,
+    scheme: Option<Scheme>,
+    authority: Option<Authority>,
+}
+
+impl Lease {
+    /// Takes an idle client of the present runtime with a connection to this server, or creates one.
+    fn take(uri: &Uri) -> Result<Self, BoxError> {
+        let runtime = Handle::try_current()?.id();
+        let mut idle = idle();
+        let at = idle.iter().rposition(|lease| {
+            lease.runtime == runtime
+                && lease.scheme.as_ref() == uri.scheme()
+                && lease.authority.as_ref() == uri.authority()
+        });
+        if let Some(at) = at {
+            return Ok(idle.remove(at));
+        }
+        drop(idle);
+        let client = client(tls().config.clone());
+        let (scheme, authority) = (uri.scheme().cloned(), uri.authority().cloned());
+        Ok(Self { client, runtime, scheme, authority })
+    }
+
+    /// Keeps the client for a later request. The oldest one makes room.
+    fn put_back(self) {
+        let mut idle = idle();
+        let oldest = (idle.len() == MAX_IDLE).then(|| idle.remove(0));
+        idle.push(self);
+        drop(idle);
+        drop(oldest);
+    }
+}
+
+fn idle() -> MutexGuard<'static, Vec<Lease>> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type HyperBody = <<HyperClient as Service<Request<Full<Bytes>>>>::Response as BodyOf>::Body;
+
+/// The body of a response.
+trait BodyOf {
+    type Body;
+}
+
+impl<B> BodyOf for Response<B> {
+    type Body = B;
+}
+
+pin_project! {
+    /// A body that gives its client back at its end.
+    struct LeasedBody {
+        #[pin]
+        body: HyperBody,
+        // `None` once the client was given back.
+        lease: Option<Lease>,
+    }
+}
+
+impl LeasedBody {
+    fn new(body: HyperBody, lease: Lease) -> Self {
+        if body.is_end_stream() {
+            lease.put_back();
+            return Self { body, lease: None };
+        }
+        Self { body, lease: Some(lease) }
+    }
+}
+
+impl Body for LeasedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        let frame = ready!(this.body.poll_frame(cx));
+        match (&frame, this.lease.take()) {
+            (None, Some(lease)) => lease.put_back(),
+            // A body that has failed has no connection that can be used again.
+            (Some(Ok(_)), lease) => *this.lease = lease,
+            _ => {}
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
 }
 
 /// The configuration of TLS.

@@ -19,6 +19,9 @@ const MAX_SERVER_DELAY: Duration = Duration::from_secs(60 * 60);
 /// How long the presets for a single answer try to connect.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 
+/// How many attempts without an event the presets for a single answer make.
+const ATTEMPTS: u32 = 5;
+
 /// How an [`EventSource`](super::EventSource) reconnects.
 ///
 /// The presets differ in the failures after which the request is sent again:
@@ -83,7 +86,7 @@ pub struct Reconnection {
     /// `None` is no limit.
     attempts: Option<u32>,
     /// `None` is no limit.
-    give_up_after: Option<Duration>,
+    pub(super) give_up_after: Option<Duration>,
     pub(super) retries: Retries,
     /// Whether a refused certificate ends the source.
     pub(super) stops_on_certificate: bool,
@@ -96,9 +99,9 @@ type StopOn = Arc<dyn Fn(&RefusedResponse) -> bool + Send + Sync>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retries {
     Never,
-    /// Not after a response has been opened, nor after the header timeout.
+    /// Not after a response has been opened, nor if the server may have done its work.
     UntilOpened,
-    /// Not after an event has been received, nor after the header timeout.
+    /// Not after an event has been received, nor if the server may have done its work.
     UntilEvent,
     Always,
 }
@@ -174,20 +177,21 @@ impl Reconnection {
     /// |---|---|
     /// | no connection, a reset before the response head, or the header provider failed | the request is sent again |
     /// | status 408, 429 or 5xx | the request is sent again |
-    /// | no response head within the header timeout: the server may be at work on the answer | an error |
-    /// | before the first event: the connection is lost or silent, or the stream ends | the request is sent again |
-    /// | after the first event: the connection is lost or silent | an error |
+    /// | a timeout, a response that cannot be parsed, or a failure after a redirect that makes the request a GET: the server may have done its work | an error |
+    /// | before the first event: the connection is lost, or the stream ends | the request is sent again |
+    /// | after the first event: the connection is lost | an error |
     /// | after the first event: the stream ends | the end |
     /// | a certificate that was refused | an error |
     /// | any other status, a content type or encoding that is not accepted, an invalid redirect | an error |
     /// | status 204 | the end |
     ///
     /// The delays are those of [`resilient`](Self::resilient).
-    /// [`give_up_after`](Self::give_up_after) is two minutes.
+    /// [`attempts`](Self::attempts) is 5, and [`give_up_after`](Self::give_up_after) is two minutes.
     #[must_use]
     pub fn until_event() -> Self {
         Self {
             retries: Retries::UntilEvent,
+            attempts: Some(ATTEMPTS),
             give_up_after: Some(GIVE_UP_AFTER),
             ..Self::resilient()
         }
@@ -201,15 +205,15 @@ impl Reconnection {
     /// |---|---|
     /// | no connection, a reset before the response head (also of a pooled connection, or `REFUSED_STREAM`), or the header provider failed | the request is sent again |
     /// | status 408, 429 or 5xx | the request is sent again |
-    /// | no response head within the header timeout: the server may be at work on the answer | an error |
-    /// | the open connection is lost or silent | an error |
+    /// | a timeout, a response that cannot be parsed, or a failure after a redirect that makes the request a GET: the server may have done its work | an error |
+    /// | the open connection is lost | an error |
     /// | the stream ends | the end |
     /// | a certificate that was refused | an error |
     /// | any other status, a content type or encoding that is not accepted, an invalid redirect | an error |
     /// | status 204 | the end |
     ///
     /// The delays are those of [`resilient`](Self::resilient).
-    /// [`give_up_after`](Self::give_up_after) is two minutes.
+    /// [`attempts`](Self::attempts) is 5, and [`give_up_after`](Self::give_up_after) is two minutes.
     #[must_use]
     pub fn until_opened() -> Self {
         Self { retries: Retries::UntilOpened, ..Self::until_event() }
@@ -294,7 +298,8 @@ impl Reconnection {
     }
 
     /// Gives up after this number of attempts in a row that gave no event: they failed, or their
-    /// connection was lost before its first event. Zero counts as 1. Defaults to no limit.
+    /// connection was lost before its first event. Zero counts as 1. Defaults to no limit, and to 5 for
+    /// [`until_opened`](Self::until_opened) and [`until_event`](Self::until_event).
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
@@ -316,16 +321,15 @@ impl Reconnection {
 
     /// Sets which refused responses end the source. Replaces the rule of the preset.
     ///
-    /// The function is called for each status except 200, 204, 301, 302, 303, 307 and 308. It sees status, headers and the start of the body. For example, to stop if
-    /// the server says that another attempt is useless:
+    /// The function is called for each status except 200, 204, 301, 302, 303, 307 and 308. It sees
+    /// status, headers and the start of the body. For example, to stop if a quota is used up:
     ///
     /// ```
     /// use tower_sse::Reconnection;
     ///
     /// let policy = Reconnection::until_event().stop_on(|refused| {
-    ///     let is_useless = refused.headers().get("x-should-retry").is_some_and(|v| v == "false");
     ///     let body = String::from_utf8_lossy(refused.body());
-    ///     !refused.is_temporary() || is_useless || body.contains("insufficient_quota")
+    ///     !refused.is_temporary() || body.contains("insufficient_quota")
     /// });
     /// # let _ = policy;
     /// ```

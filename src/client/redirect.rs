@@ -14,6 +14,10 @@ use http::{
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use super::request::{RequestTemplate, http_url, origin};
+use crate::excerpt::Excerpt;
+
+/// How many characters of a location a message shows.
+const MAX_SHOWN: usize = 200;
 
 /// How many redirects one attempt follows at most, as in fetch.
 pub(super) const LIMIT: u32 = 20;
@@ -50,7 +54,8 @@ const NOT_IN_URL: &AsciiSet = &CONTROLS
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReconnectTo {
-    /// The URL of the source, or of the request that `reconnect_with` has returned last.
+    /// The URL of the source, or of the request that
+    /// [`reconnect_with`](super::EventSource::reconnect_with) has returned last.
     #[default]
     Original,
     /// The last target that was reached through permanent redirects (301, 308) only. The original
@@ -115,11 +120,8 @@ pub(super) fn follow(
     if locations.any(|other| other.as_bytes().trim_ascii() != location) {
         return Err(RedirectError::ManyLocations(head.status));
     }
-    let target = resolve(&request.head.uri, location).ok_or_else(|| {
-        // The query may contain tokens.
-        let end = location.iter().position(|&byte| byte == b'?').unwrap_or(location.len());
-        RedirectError::BadLocation(String::from_utf8_lossy(&location[..end]).into_owned())
-    })?;
+    let target = resolve(&request.head.uri, location)
+        .ok_or_else(|| RedirectError::BadLocation(shown(&String::from_utf8_lossy(location))))?;
     let becomes_get = match head.status.as_u16() {
         301 | 302 => request.head.method == Method::POST,
         303 => request.head.method != Method::GET && request.head.method != Method::HEAD,
@@ -135,6 +137,18 @@ pub(super) fn follow(
     }
     request.head.uri = target;
     Ok(())
+}
+
+/// Returns a location for a message: its start, without user, query and fragment, which may be
+/// secrets.
+fn shown(location: &str) -> String {
+    let end = location.find(['?', '#']).unwrap_or(location.len());
+    let location = &location[..end];
+    let authority = location.find("//").map_or(0, |slashes| slashes + 2);
+    let path = location[authority..].find('/').map_or(location.len(), |slash| authority + slash);
+    let host = location[..path].rfind('@').map_or(authority, |at| (at + 1).max(authority));
+    let shown = format!("{}{}", &location[..authority], &location[host..]);
+    Excerpt::new(&shown, MAX_SHOWN).to_string()
 }
 
 /// Resolves a reference against a base URL, as in
@@ -281,6 +295,21 @@ mod tests {
         assert_eq!(resolve(&here, b"http:/a").unwrap(), "http://a/");
         // Bytes that are not UTF-8.
         assert_eq!(resolve(&base, b"/\xe4").unwrap(), "http://a/%E4");
+    }
+
+    #[test]
+    fn a_location_is_shown_without_secrets() {
+        for (location, expected) in [
+            ("ftp://user:secret@host/x?token#fragment", "ftp://host/x"),
+            ("http://user:secret@host:99999", "http://host:99999"),
+            ("//user@host/a@b", "//host/a@b"),
+            ("mailto:a@b", "b"),
+            ("/a#access_token=secret", "/a"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(location), expected, "{location}");
+        }
+        assert!(shown(&format!("ftp://{}", "x".repeat(60_000))).len() < 300);
     }
 
     #[test]

@@ -78,12 +78,14 @@ impl RefusedResponse {
         self.is_complete
     }
 
-    /// Returns whether the status is temporary: 408 (request timeout), 429 (too many requests) or
-    /// 5xx.
+    /// Returns whether another attempt may help: the status is 408 (request timeout), 429 (too many
+    /// requests) or 5xx, and the server does not send `x-should-retry: false`, as servers of language
+    /// models do if a quota is used up.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         let temporary = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
-        self.status.is_server_error() || temporary.contains(&self.status)
+        let is_useless = self.headers.get("x-should-retry").is_some_and(|value| value == "false");
+        !is_useless && (self.status.is_server_error() || temporary.contains(&self.status))
     }
 
     /// Returns the delay that the server asks for: see [`retry_after`](super::retry_after()).

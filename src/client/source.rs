@@ -104,6 +104,12 @@ impl EventSource {
         }
     }
 
+    /// Makes a path an invalid URI also for a request of [`reconnect_with`](Self::reconnect_with).
+    #[cfg(feature = "hyper-client")]
+    pub(super) fn needs_authority(&mut self) {
+        self.driver.needs_authority = true;
+    }
+
     /// Sets when the request is sent again. Defaults to [`Reconnection::resilient`] for requests
     /// whose method is safe, for example GET, and to [`Reconnection::until_opened`] for others.
     pub fn reconnection(mut self, reconnection: Reconnection) -> Self {
@@ -128,9 +134,9 @@ impl EventSource {
     /// URL, for example to send a token that expires.
     ///
     /// Its headers replace those of the request with the same name, for that attempt only. They are
-    /// not sent to another origin that a redirect leads to. If
-    /// [`reconnect_with`](Self::reconnect_with) has returned a request, its URL counts. An error of
-    /// the provider is a failed attempt, and is retried like one.
+    /// not sent to another origin, neither by a redirect nor by
+    /// [`reconnect_with`](Self::reconnect_with). An error of the provider is a failed attempt, and is
+    /// retried like one.
     ///
     /// ```
     /// use http::{HeaderMap, header::AUTHORIZATION};
@@ -159,7 +165,7 @@ impl EventSource {
     ///
     /// Use it if a stream is resumed with another request than it is started with: in the Model
     /// Context Protocol, a POST starts the work, and a GET with the last event ID resumes the stream.
-    /// The source adds the last event ID, `Accept` and `Cache-Control`, and nothing of the first
+    /// The source sets the last event ID, `Accept` and `Cache-Control`, and nothing of the first
     /// request, so set headers such as `Authorization` again. If the function returns `None`, there
     /// is no other attempt: a loss is an error, and the end of the stream ends the source.
     ///
@@ -410,7 +416,7 @@ impl EventSource {
     /// every policy, also if its method is not safe. This is useful, for example, after the network
     /// has changed. A source that has ended stays ended.
     ///
-    /// If [`reconnect_with`](Self::reconnect_with) returns no request, the last one is sent again.
+    /// If [`reconnect_with`](Self::reconnect_with) returns no request, the source ends instead.
     pub fn reconnect(&mut self) {
         self.driver.reconnect();
     }

@@ -169,13 +169,13 @@ impl<E: fmt::Display> fmt::Display for JsonItemError<E> {
         match self {
             Self::Stream(error) => error.fmt(f),
             Self::Json(error, event) => {
-                let (event_type, shown) = (event.event_type(), shown(event.data(), error));
+                let (event_type, shown) = (type_of(event), shown(event.data(), error));
                 write!(f, "{error}, in an event of type {event_type:?}: {shown}")?;
                 write_chain(f, error)
             }
             Self::Failed(event) => {
                 let shown = Excerpt::new(event.data(), MAX_SHOWN);
-                write!(f, "the server sent an event of type {:?}: {shown}", event.event_type())
+                write!(f, "the server sent an event of type {:?}: {shown}", type_of(event))
             }
         }
     }
@@ -189,6 +189,11 @@ impl<E: Error> Error for JsonItemError<E> {
             Self::Failed(_) => None,
         }
     }
+}
+
+/// Returns the type of an event, as a message shows it.
+fn type_of(event: &Event) -> String {
+    Excerpt::new(event.event_type().as_str(), MAX_SHOWN).to_string()
 }
 
 /// Returns the piece of the data that a message shows: its start, or the part around the error, if

@@ -7,7 +7,13 @@ use http::{
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 
-use crate::headers::{self, split_unquoted};
+use crate::{
+    excerpt::Excerpt,
+    headers::{self, split_unquoted},
+};
+
+/// How many characters of a header a message shows.
+const MAX_SHOWN: usize = 100;
 
 /// The reason why a response is not an event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,10 +89,12 @@ impl fmt::Display for Unexpected {
             }
             Self::ContentType(Some(value)) => {
                 let value = String::from_utf8_lossy(value.as_bytes());
+                let value = Excerpt::new(&value, MAX_SHOWN).to_string();
                 write!(f, "the content type is {value:?}, not text/event-stream")
             }
             Self::Encoding(value) => {
                 let value = String::from_utf8_lossy(value.as_bytes());
+                let value = Excerpt::new(&value, MAX_SHOWN).to_string();
                 write!(f, "the content encoding is {value:?}: decode the body before it is read")
             }
         }

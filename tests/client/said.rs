@@ -131,7 +131,7 @@ async fn no_debug_output_shows_a_cookie_or_a_token() {
         Act::Writes(refusal(&format!("503 Busy\r\nretry-after-ms: 1\r\n{secret}"), "busy")),
         Act::Writes(refusal(&format!("200 OK\r\ncontent-type: text/event-stream\r\n{secret}"), "")),
         Act::Writes(refusal(
-            &format!("302 Found\r\nlocation: ftp://host/?key=s3cret\r\n{secret}"),
+            &format!("302 Found\r\nlocation: ftp://me:s3cret@host/?key=s3cret#s3cret\r\n{secret}"),
             "",
         )),
     ])

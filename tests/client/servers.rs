@@ -126,6 +126,53 @@ async fn an_explicit_reconnect_resumes_with_the_other_request() {
 }
 
 #[tokio::test]
+async fn an_explicit_reconnect_that_cannot_be_resumed_sends_nothing() {
+    type Resume = fn(Attempt) -> Option<Request<&'static str>>;
+    let resumes: [(Resume, &[&str]); 3] = [
+        (|_| None, &["the stream ended before its last event: it was cut off"]),
+        (|_| Request::get("ftp://server/").body("").ok(), &["invalid URI"]),
+        // A path has no server, unless a service of this process answers.
+        (|_| Request::get("/resume").body("").ok(), &["invalid URI"]),
+    ];
+    for (resume, expected) in resumes {
+        let (url, seen) = server([Act::Holds(stream("data: a\n\n"))]).await;
+        let call = Request::post(url).body("").unwrap();
+        let mut source = EventSource::send(call).reconnect_with(resume).until_data("b").required();
+        timeout(LIMIT, source.next_event()).await.unwrap().unwrap().unwrap();
+        source.reconnect();
+        assert_eq!(all(source).await, expected);
+        assert_eq!(seen.requests(), 1);
+    }
+    let (url, seen) = server([Act::Holds(stream("data: a\n\n"))]).await;
+    let call = Request::post(url).body("").unwrap();
+    let mut source = EventSource::send(call)
+        .reconnect_with(|_| -> Option<Request<&str>> { panic!("on purpose") });
+    timeout(LIMIT, source.next_event()).await.unwrap().unwrap().unwrap();
+    source.reconnect();
+    let polled = std::panic::AssertUnwindSafe(source.next_event());
+    assert!(futures_util::FutureExt::catch_unwind(polled).await.is_err());
+    assert!(all(source).await.is_empty());
+    assert_eq!(seen.requests(), 1);
+}
+
+/// A redirect and another request are the ways to another origin.
+#[tokio::test]
+async fn headers_of_the_provider_do_not_go_to_another_origin_with_another_request() {
+    let (other, seen_by_other) = server([Act::Writes(stream("data: b\n\n"))]).await;
+    let (url, seen) = server([Act::Writes(stream("data: a\n\n"))]).await;
+    let source = EventSource::new(url)
+        .reconnection(quick(Reconnection::resilient()))
+        .reconnect_with(move |_| Request::get(&other).body("").ok())
+        .headers(|_| async {
+            let value = HeaderValue::from_static("secret");
+            Ok(HeaderMap::from_iter([(http::header::AUTHORIZATION, value)]))
+        });
+    assert_eq!(all(source.until_data("b").inclusive()).await, ["a", "b"]);
+    assert!(seen.heads()[0].contains("authorization: secret"));
+    assert!(!seen_by_other.heads()[0].contains("authorization"));
+}
+
+#[tokio::test]
 async fn headers_of_the_provider_go_to_the_origin_of_the_source_only() {
     let (other, seen_by_other) = server([Act::Writes(stream("data: x\n\n"))]).await;
     let moved = |line: &str| Act::Writes(status(&format!("{line}\r\nlocation: {other}")));
@@ -170,15 +217,18 @@ async fn the_own_client_names_itself_unless_the_request_does() {
     assert!(heads[1].contains("user-agent: mine\r\n"), "{}", heads[1]);
 }
 
+/// Reads an answer to its end. The body ends with the last event, so the connection is used again,
+/// however busy the machine is.
+async fn ask(url: String) {
+    let source = EventSource::new(url).reconnection(Reconnection::never());
+    assert_eq!(all(source).await, ["x"]);
+    // The client puts the connection back in a task of its own.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
 #[tokio::test]
 async fn sources_share_the_connections_of_their_runtime_only() {
-    let answer = || chunked("data: [DONE]\n\n", Duration::ZERO);
-    let (url, seen) = server([answer()]).await;
-    let ask = |url: String| async move {
-        assert!(all(EventSource::new(url).until_data("[DONE]")).await.is_empty());
-        // The client puts the connection back in a task of its own.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let (url, seen) = server([chunked("data: x\n\n", Duration::ZERO)]).await;
     for _ in 0..4 {
         ask(url.clone()).await;
     }

@@ -59,6 +59,22 @@ async fn each_reconnect_is_logged_and_the_first_one_is_a_warning() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reconnect_that_the_application_asks_for_is_logged() {
+    let log = Log::start();
+    let mut source =
+        Mock::new([Answer::Stays("data: a\n\n"), Answer::Stays("data: b\n\n")]).source();
+    source.reconnect();
+    for data in ["a", "b"] {
+        assert_eq!(source.next_event().await.unwrap().unwrap().data(), data);
+        source.reconnect();
+    }
+    let line = "DEBUG message=event source reconnects attempt=2 delay=0.0 cause=the application has \
+                asked for it url=http://server/events";
+    let opened = "DEBUG message=event source opened";
+    assert_eq!(log.all_lines(), [opened, line, opened]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_attempt_has_a_span() {
     let log = Log::start();
     let script = [

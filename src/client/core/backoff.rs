@@ -85,7 +85,7 @@ impl Backoff {
         now: Instant,
     ) -> Option<Duration> {
         self.failures += 1;
-        self.draw_delay(server_delays);
+        self.draw_delay(server_delays, now);
         self.growth = self.growth.saturating_add(1);
         self.delay_unless_given_up(server_delays, now)
     }
@@ -109,16 +109,20 @@ impl Backoff {
         if is_answer || lost.lasted > self.delay.max(GROWS_FROM) {
             self.growth = 0;
         }
-        self.draw_delay(server_delays);
+        self.draw_delay(server_delays, now);
         if !is_answer {
             self.growth = self.growth.saturating_add(1);
         }
         self.delay_unless_given_up(server_delays, now)
     }
 
-    fn draw_delay(&mut self, (reconnection_time, retry_after): ServerDelays) {
+    fn draw_delay(&mut self, (reconnection_time, retry_after): ServerDelays, now: Instant) {
         let range = self.policy.delay_range(self.growth, reconnection_time, retry_after);
-        self.delay = DelayRange::from(range).draw();
+        let min = *range.start();
+        // Jitter alone must not be a reason to give up.
+        let left = self.policy.give_up_after.unwrap_or(Duration::MAX);
+        let left = left.saturating_sub(self.disconnected_by(now));
+        self.delay = DelayRange::from(range).draw().min(left.max(min));
     }
 
     fn delay_unless_given_up(

@@ -78,6 +78,9 @@ pub(super) struct Core {
     /// The number of attempts that were begun.
     attempts: u64,
     progress: Progress,
+    /// Whether the server has answered the request of this attempt by a redirect to a page about its
+    /// result: the next request is a GET.
+    is_accepted: bool,
 }
 
 /// How far the source has come, over all of its connections.
@@ -122,7 +125,7 @@ enum ConnectionState {
 struct OpenConnection {
     /// When the connection was opened.
     opened: Instant,
-    /// Whether an event was received, including one that was too large.
+    /// Whether an event was received. One that was too large does not count.
     has_dispatched: bool,
     /// When the current silence began: the first poll that found no bytes.
     /// `None` if bytes have arrived since then.
@@ -143,6 +146,7 @@ impl Core {
             state: ConnectionState::Due,
             attempts: 0,
             progress: Progress::None,
+            is_accepted: false,
         }
     }
 
@@ -239,6 +243,7 @@ impl Core {
     pub(super) fn handle_attempt(&mut self, now: Instant) -> u64 {
         self.attempts += 1;
         self.backoff.handle_attempt(now);
+        self.is_accepted = false;
         self.parser.reset();
         self.state = ConnectionState::Attempting { began: now, redirects: 0 };
         self.attempts
@@ -298,6 +303,12 @@ impl Core {
                 ResponseAction::Drop(self.handle_loss(loss, now))
             }
         }
+    }
+
+    /// Handles a redirect after which a request with another method is sent: the server has taken the
+    /// first one.
+    pub(super) fn handle_accepted(&mut self) {
+        self.is_accepted = true;
     }
 
     /// Handles a connection that is open.
@@ -368,6 +379,14 @@ impl Core {
 
     #[inline]
     fn handle_event(&mut self, event: Result<Event, EventTooLarge>) -> Option<UpdateResult> {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                // The server has answered, but the limits of the policy go on.
+                self.progress = Progress::Event;
+                return Some(Err(SourceErrorKind::TooLarge(error).into()));
+            }
+        };
         if let ConnectionState::Open(open) = &mut self.state {
             if !open.has_dispatched {
                 open.has_dispatched = true;
@@ -375,10 +394,6 @@ impl Core {
                 self.backoff.handle_event();
             }
         }
-        let event = match event {
-            Ok(event) => event,
-            Err(error) => return Some(Err(SourceErrorKind::TooLarge(error).into())),
-        };
         let end = self.end_rule.check(&event);
         if end != EndMatch::NotLast {
             self.state = ConnectionState::Draining(Drain::new(Instant::now()));
@@ -434,12 +449,16 @@ impl Core {
         let resumes = self.resumes && self.has_opened();
         match self.backoff.policy.retries {
             Retries::Never => false,
-            Retries::UntilOpened => resumes || !self.has_opened() && !cause.is_header_timeout(),
-            Retries::UntilEvent => {
-                resumes || self.progress < Progress::Event && !cause.is_header_timeout()
-            }
+            _ if resumes => true,
+            Retries::UntilOpened => !self.has_opened() && !self.may_be_done(cause),
+            Retries::UntilEvent => self.progress < Progress::Event && !self.may_be_done(cause),
             Retries::Always => true,
         }
+    }
+
+    /// Returns whether the server may have done the work of the request.
+    fn may_be_done(&self, cause: &EventSourceError) -> bool {
+        self.is_accepted || cause.may_be_answered()
     }
 
     /// Handles a request of the application to connect again at once. A source that has ended, or
