@@ -47,7 +47,7 @@
 //! | `WARN` | `… is off: the event stream is polled outside of a tokio runtime` | a setting needs a runtime and has no effect | |
 //! | `ERROR` | `queued events were not published` | the engine of a hub did not take events of `try_publish` | `error`, `events` |
 //! | `DEBUG` | `event source opened` | a source has opened a connection | |
-//! | `WARN`, then `DEBUG` | `event source reconnects` | a source reconnects after a delay: a warning for the first time after each open connection | `attempt` (its number), `delay` (in seconds), `cause` (with its sources), `url` (without the query) |
+//! | `WARN`, then `DEBUG` | `event source reconnects` | a source reconnects after a delay: a warning for the first time after each open connection. At `DEBUG` also if the application has called [`reconnect`](crate::EventSource::reconnect) | `attempt` (its number), `delay` (in seconds), `cause` (with its sources), `url` (without the query) |
 //!
 //! # Metrics
 //!
