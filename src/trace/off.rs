@@ -39,6 +39,9 @@ pub(crate) fn gap(_: &'static str, _: Option<u64>) {}
 #[cfg(feature = "hub")]
 pub(crate) fn not_published(_: &str, _: usize) {}
 
+#[cfg(feature = "redis")]
+pub(crate) fn engine_warning(_: &str) {}
+
 pub(crate) fn panicked(_: &'static str, _: &str) {}
 
 pub(crate) fn no_runtime(_: &'static str) {}

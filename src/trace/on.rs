@@ -123,6 +123,11 @@ pub(crate) fn not_published(error: &str, events: usize) {
     tracing::error!(target: TARGET, error, events, "queued events were not published");
 }
 
+#[cfg(feature = "redis")]
+pub(crate) fn engine_warning(warning: &str) {
+    tracing::warn!(target: TARGET, "{warning}");
+}
+
 pub(crate) fn panicked(place: &'static str, message: &str) {
     tracing::error!(target: TARGET, panic = message, "{place} panicked");
 }

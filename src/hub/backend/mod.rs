@@ -215,6 +215,8 @@ mod error;
 mod identity;
 mod memory;
 mod position;
+#[cfg(feature = "redis")]
+mod redis;
 mod state;
 mod store;
 #[cfg(feature = "backend-testing")]
@@ -225,6 +227,9 @@ mod wanted;
 #[cfg(feature = "backend-testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "backend-testing")))]
 pub use self::memory::MemoryFaults;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::{RedisBackend, RedisBuilder, RedisTail};
 pub use self::{
     bounds::{Abilities, Bounds, Located},
     entry::{Batch, EntryKind, EventParts, LogEntry, Outgoing},

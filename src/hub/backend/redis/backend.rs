@@ -1,0 +1,411 @@
+//! `RedisBackend`: the calls of a hub as commands of Redis.
+
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use redis::{Script, Value};
+
+use super::{
+    keys::{Keys, hex, parse_hex},
+    link::Link,
+    message::{self, id, parse_id},
+    options::Options,
+    script,
+    tail::{self, RedisTail},
+};
+use crate::hub::{
+    backend::{
+        bounds::{Abilities, Bounds, Located},
+        entry::{Batch, EntryKind, LogEntry, Outgoing},
+        error::{BackendError, Fault},
+        identity::Identity,
+        position::Position,
+        store::Backend,
+        wanted::Wanted,
+    },
+    topic::Topic,
+};
+
+/// The start of the name of the group whose rest is the identity of a log.
+const GROUP: &str = "tower-sse:";
+/// How many entries one command returns at most. The hub reads pages, and a page is held in memory.
+const MAX_PAGE: usize = 256;
+/// How many topics a read may name to be served from the streams of the topics.
+const MAX_NAMES: usize = 64;
+/// How many commands one write to the server has at most.
+const MAX_COMMANDS: usize = 64;
+/// How many fields an event may have. A script has a limited number of arguments.
+const MAX_FIELDS: usize = 1000;
+/// How long a repeated append is recognized.
+const DEDUP: Duration = Duration::from_secs(120);
+
+/// A [`Backend`] that keeps the log in Redis, from version 7.0 on. A clone is cheap and shares the
+/// connection.
+///
+/// ```no_run
+/// # async fn open() -> Result<(), tower_sse::BoxError> {
+/// use tower_sse::{Hub, hub::backend::RedisBackend};
+///
+/// let backend = RedisBackend::builder("redis://127.0.0.1:6379").log("events").connect().await?;
+/// let hub = Hub::builder().open(backend).await?; // on each node
+/// hub.publish("orders", "paid").await?;
+/// # Ok(()) }
+/// ```
+///
+/// # What is stored
+///
+/// | key | type | contents |
+/// |---|---|---|
+/// | `events` | stream | the log: all entries, in order |
+/// | `{events}:IDENTITY:topic:TOPIC` | stream | the entries of a topic, for readers that name it |
+/// | `{events}:IDENTITY:state:TOPIC` | hash | the ID of the newest entry of each key |
+/// | `{events}:IDENTITY:topics-with-keys` | set | the topics that have keys |
+/// | `{events}:IDENTITY:append:ID` | string | the ID of the entry of an append, for two minutes |
+///
+/// `events` is the name of the [log](crate::hub::backend::RedisBuilder::log). The identity is the name of a consumer group of
+/// the log, so that it goes with the log. An entry has these fields:
+///
+/// | field | value |
+/// |---|---|
+/// | `topic` | the topic |
+/// | `data` | the data |
+/// | `type`, `retry` | of the event, if it has them |
+/// | `key` | the key, if it has one |
+/// | `kind` | `tombstone`, `end` or `control`; an event has none |
+/// | `expires` | when the entry is over, in milliseconds since 1970 by the clock of the server |
+/// | `append` | the ID of the append |
+/// | `.NAME` | a comment (`.:`) or a custom field of the event |
+///
+/// # Other programs
+///
+/// Any client can publish: `XADD events '*' topic orders data '{"n":1}'`. Such an entry reaches all
+/// readers that are connected, and readers that resume while a node has it in memory. It is not in the
+/// stream of its topic and not in the state of keys, so a reader that starts from the start of the topic,
+/// or with the state, does not get it. Any client can listen: `XREAD BLOCK 0 STREAMS events '$'`. An entry
+/// without a valid `topic` is skipped and counted.
+///
+/// # Bounds
+///
+/// The log retains about [`max_entries`](crate::hub::backend::RedisBuilder::max_entries), oldest first, over all topics. The
+/// stream of a topic has as many of its entries, and expires by itself
+/// [`topic_ttl`](crate::hub::backend::RedisBuilder::topic_ttl) after the last one.
+///
+/// # What survives
+///
+/// An acknowledged entry survives what Redis survives. With `appendfsync always` that is a killed process
+/// or machine, with `everysec` all but about the last second, and without persistence nothing but a lost
+/// connection. A replica that is promoted may lack acknowledged entries. If entries are lost, the hub
+/// tells each reader of a gap: see `lost-end` in the [contract](crate::hub::backend#contract). Redis must not evict
+/// keys: [`connect`](crate::hub::backend::RedisBuilder::connect) warns if `maxmemory-policy` is not `noeviction`, and if
+/// nothing is persisted.
+#[derive(Clone)]
+pub struct RedisBackend {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) link: Link,
+    options: Options,
+    /// The log that was found last.
+    log: RwLock<Option<Log>>,
+    bounds: Script,
+    append: Script,
+}
+
+/// A log, until it is deleted.
+#[derive(Clone)]
+struct Log {
+    identity: Identity,
+    keys: Arc<Keys>,
+    /// The name of the group that is the identity.
+    group: Arc<str>,
+}
+
+/// The reply of the script that reads the bounds.
+pub(super) struct Found {
+    log: Log,
+    oldest: Option<Position>,
+    newest: Position,
+    /// Whether no entry was ever removed.
+    is_whole: bool,
+}
+
+impl RedisBackend {
+    pub(super) fn new(link: Link, options: Options) -> Self {
+        let (bounds, append) = (script::bounds(), script::append());
+        Self { shared: Arc::new(Shared { link, options, log: RwLock::default(), bounds, append }) }
+    }
+
+    /// Finds the log, or makes it.
+    pub(super) async fn find(&self) -> Result<Found, BackendError> {
+        let Shared { link, options, bounds, .. } = &*self.shared;
+        let mut call = bounds.key(&options.log);
+        call.arg(format!("{GROUP}{}", hex(Identity::random().as_bytes())));
+        let (group, oldest, newest, length, added): (String, String, String, u64, u64) =
+            link.script(&call, Fault::Unavailable).await?;
+        let identity = group.strip_prefix(GROUP).and_then(parse_hex);
+        let identity = identity.ok_or_else(|| {
+            BackendError::new(Fault::Refused, format!("{group:?} is no identity of a log"))
+        })?;
+        let identity = Identity::new(identity);
+        let keys = Arc::new(Keys::new(&options.log, identity));
+        let log = Log { identity, keys, group: group.into() };
+        *self.shared.log.write().unwrap_or_else(PoisonError::into_inner) = Some(log.clone());
+        let newest = parse_id(&newest).unwrap_or(Position::START);
+        Ok(Found { log, oldest: parse_id(&oldest), newest, is_whole: length == added })
+    }
+
+    /// Returns the log that was found last.
+    async fn log(&self) -> Result<Log, BackendError> {
+        let log = self.shared.log.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match log {
+            Some(log) => Ok(log),
+            None => Ok(self.find().await?.log),
+        }
+    }
+
+    async fn append_to(
+        &self,
+        log: &Log,
+        entries: &[Outgoing],
+    ) -> Result<Vec<Position>, BackendError> {
+        let Shared { link, options, append, .. } = &*self.shared;
+        let mut call = append.key(&log.keys.log);
+        call.key(log.keys.topics_with_keys());
+        call.arg(&*log.group).arg(options.max_entries);
+        call.arg(DEDUP.as_millis() as u64).arg(options.topic_ttl.as_millis() as u64);
+        for entry in entries {
+            let topic = entry.topic.as_str();
+            call.key(log.keys.append(entry.append_id));
+            call.key(log.keys.topic(topic)).key(log.keys.state(topic));
+            let key = entry.key.as_ref().map_or(String::new(), |key| format!("={key}"));
+            let is_tombstone = u8::from(entry.kind == EntryKind::Tombstone);
+            // At least a millisecond, so that an entry with a short time to live is not one without.
+            let ttl = entry.ttl.map(|ttl| ttl.as_millis().clamp(1, MAX_TTL_MILLIS).to_string());
+            let fields = message::fields(entry);
+            call.arg(topic).arg(key).arg(is_tombstone).arg(ttl.unwrap_or_default());
+            call.arg(2 * fields.len());
+            for (name, value) in fields {
+                call.arg(name).arg(value);
+            }
+        }
+        let ids: Vec<String> = link.script(&call, Fault::Unknown).await?;
+        let positions: Option<Vec<_>> = ids.iter().map(|id| parse_id(id)).collect();
+        positions.ok_or_else(|| BackendError::new(Fault::Unknown, "an ID cannot be read"))
+    }
+
+    /// Reads a range of the log.
+    async fn read_log(
+        &self,
+        log: &Log,
+        (after, upto): (Position, Position),
+        wanted: &Wanted,
+        most: usize,
+    ) -> Result<Batch, BackendError> {
+        let mut pipeline = redis::pipe();
+        let range = pipeline.cmd("XRANGE").arg(&log.keys.log).arg(format!("({}", id(after)));
+        range.arg(id(upto)).arg("COUNT").arg(most);
+        pipeline.cmd("TIME");
+        let (entries, time): (Value, Value) = self.shared.link.pipeline(&pipeline).await?;
+        let read = message::read(entries, wanted, message::time(&time).unwrap_or_default());
+        let end = read.last.filter(|_| read.count == most).unwrap_or(upto);
+        Ok(read.batch.with_upto(end))
+    }
+
+    /// Reads a range from the streams of topics.
+    async fn read_topics(
+        &self,
+        log: &Log,
+        (after, upto): (Position, Position),
+        wanted: &Wanted,
+        most: usize,
+    ) -> Result<Batch, BackendError> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("TIME");
+        for topic in wanted.names() {
+            let range = pipeline.cmd("XRANGE").arg(log.keys.topic(topic.as_str()));
+            range.arg(format!("({}", id(after))).arg(id(upto)).arg("COUNT").arg(most);
+        }
+        let mut replies: Vec<Value> = self.shared.link.pipeline(&pipeline).await?;
+        let now = message::time(&replies.remove(0)).unwrap_or_default();
+        let (mut entries, mut end, mut junk) = (Vec::new(), upto, 0);
+        for reply in replies {
+            let read = message::read(reply, wanted, now);
+            // After the last entry of a full page the stream may have others.
+            if let Some(last) = read.last.filter(|_| read.count == most) {
+                end = end.min(last);
+            }
+            entries.extend(read.batch.entries);
+            junk += read.batch.junk;
+        }
+        entries.sort_unstable_by_key(|entry: &LogEntry| entry.at);
+        entries.retain(|entry| entry.at <= end);
+        if entries.len() > most {
+            entries.truncate(most);
+            end = entries[most - 1].at;
+        }
+        Ok(Batch::new(entries).with_upto(end).with_junk(junk))
+    }
+
+    /// Returns the IDs of the newest entries of the keys of some topics.
+    async fn state_ids(
+        &self,
+        log: &Log,
+        topics: &[Topic],
+    ) -> Result<Vec<(Topic, String)>, BackendError> {
+        let mut ids = Vec::new();
+        for topics in topics.chunks(MAX_COMMANDS) {
+            let mut pipeline = redis::pipe();
+            for topic in topics {
+                pipeline.cmd("HVALS").arg(log.keys.state(topic.as_str()));
+            }
+            let replies: Vec<Vec<String>> = self.shared.link.pipeline(&pipeline).await?;
+            for (topic, of_topic) in topics.iter().zip(replies) {
+                ids.extend(of_topic.into_iter().map(|id| (topic.clone(), id)));
+            }
+        }
+        Ok(ids)
+    }
+}
+
+/// A thousand years. A script calculates with numbers of 53 bits.
+const MAX_TTL_MILLIS: u128 = 1000 * 365 * 86_400 * 1000;
+
+impl Backend for RedisBackend {
+    type Tail = RedisTail;
+
+    fn abilities(&self) -> Abilities {
+        let largest = self.shared.options.max_entry_bytes;
+        Abilities::new().with_atomic(true).with_largest(largest).with_dedup(DEDUP)
+    }
+
+    async fn bounds(&self) -> Result<Bounds, BackendError> {
+        let found = self.find().await?;
+        Ok(Bounds::new(found.log.identity, found.oldest, found.newest))
+    }
+
+    async fn append(&self, entries: &[Outgoing]) -> Result<Vec<Position>, BackendError> {
+        let max = self.shared.options.max_entry_bytes;
+        for entry in entries {
+            let (size, fields) = (entry.size(), entry.event.fields.len());
+            if size > max || fields > MAX_FIELDS {
+                return Err(BackendError::new(
+                    Fault::Refused,
+                    format!(
+                        "an entry of {size} bytes and {fields} fields exceeds the limit of {max} bytes and {MAX_FIELDS} fields"
+                    ),
+                ));
+            }
+        }
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let log = self.log().await?;
+        match self.append_to(&log, entries).await {
+            // The log was made again. The entries belong to the new one.
+            Err(error) if error.fault() == Fault::Lost => {
+                let found = self.find().await?;
+                self.append_to(&found.log, entries).await
+            }
+            appended => appended,
+        }
+    }
+
+    async fn tail(&self, after: Position) -> Result<RedisTail, BackendError> {
+        let log = self.find().await?.log;
+        let connection = self.shared.link.connect(tail::BLOCK).await?;
+        Ok(RedisTail::new(log.keys, log.group, connection, after))
+    }
+
+    async fn read(
+        &self,
+        after: Position,
+        upto: Position,
+        wanted: &Wanted,
+        most: NonZeroUsize,
+    ) -> Result<Batch, BackendError> {
+        let log = self.log().await?;
+        let most = most.get().min(MAX_PAGE);
+        let is_of_names = !wanted.is_all() && wanted.patterns().next().is_none();
+        if is_of_names && wanted.names().len() <= MAX_NAMES {
+            return self.read_topics(&log, (after, upto), wanted, most).await;
+        }
+        self.read_log(&log, (after, upto), wanted, most).await
+    }
+
+    async fn locate(&self, at: Position) -> Result<Located, BackendError> {
+        let found = self.find().await?;
+        if at == Position::START {
+            return Ok(if found.is_whole { Located::Kept } else { Located::Trimmed });
+        }
+        // No entry has a fingerprint: an ID contains the time, and is not given again.
+        if at.check() != 0 || at > found.newest {
+            return Ok(Located::Unknown);
+        }
+        if found.oldest.is_none_or(|oldest| at < oldest) {
+            return Ok(Located::Trimmed);
+        }
+        let mut command = redis::cmd("XRANGE");
+        command.arg(&found.log.keys.log).arg(id(at)).arg(id(at));
+        let entries: Value = self.shared.link.query(&command).await?;
+        let is_kept = matches!(entries, Value::Array(entries) if !entries.is_empty());
+        Ok(if is_kept { Located::Kept } else { Located::Unknown })
+    }
+
+    async fn state(&self, wanted: &Wanted, upto: Position) -> Result<Vec<LogEntry>, BackendError> {
+        let log = self.log().await?;
+        let mut topics = wanted.names().to_vec();
+        if wanted.is_all() || wanted.patterns().next().is_some() {
+            let mut command = redis::cmd("SMEMBERS");
+            command.arg(log.keys.topics_with_keys());
+            let names: Vec<String> = self.shared.link.query(&command).await?;
+            let names = names.into_iter().filter(|name| wanted.takes(name));
+            topics.extend(names.filter_map(|name| name.parse::<Topic>().ok()));
+            topics.sort_unstable();
+            topics.dedup();
+        }
+        let mut ids = self.state_ids(&log, &topics).await?;
+        ids.retain(|(_, id)| parse_id(id).is_some_and(|at| at <= upto));
+        let mut state = Vec::new();
+        for ids in ids.chunks(MAX_COMMANDS) {
+            let mut pipeline = redis::pipe();
+            pipeline.cmd("TIME");
+            for (topic, id) in ids {
+                pipeline.cmd("XRANGE").arg(log.keys.topic(topic.as_str())).arg(id).arg(id);
+            }
+            let mut replies: Vec<Value> = self.shared.link.pipeline(&pipeline).await?;
+            let now = message::time(&replies.remove(0)).unwrap_or_default();
+            for reply in replies {
+                state.extend(message::read(reply, wanted, now).batch.entries);
+            }
+        }
+        Ok(state)
+    }
+
+    async fn forget(&self, topics: &[Topic]) -> Result<(), BackendError> {
+        let log = self.log().await?;
+        for topics in topics.chunks(MAX_COMMANDS) {
+            let mut pipeline = redis::pipe();
+            for topic in topics {
+                let topic = topic.as_str();
+                pipeline.cmd("UNLINK").arg(log.keys.topic(topic)).arg(log.keys.state(topic));
+                pipeline.cmd("SREM").arg(log.keys.topics_with_keys()).arg(topic);
+            }
+            let _: Value = self.shared.link.pipeline(&pipeline).await?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RedisBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL is omitted: it may contain a password.
+        f.debug_struct("RedisBackend")
+            .field("log", &self.shared.options.log)
+            .finish_non_exhaustive()
+    }
+}

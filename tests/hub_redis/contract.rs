@@ -1,0 +1,107 @@
+//! The backend in Redis keeps the contract of a backend.
+
+use std::sync::Arc;
+
+use tower_sse::hub::backend::{Position, RedisBackend, testing};
+
+use crate::redis_server::{Redis, Relay};
+
+async fn backend(url: String) -> RedisBackend {
+    RedisBackend::builder(url).connect().await.unwrap()
+}
+
+fn id(at: Position) -> String {
+    format!("{}-{}", at.major(), at.minor())
+}
+
+/// Removes what Redis loses that restarts with older files: everything after a position.
+async fn lose_after(server: &Redis, at: Position) {
+    let keys: Vec<String> = server.run_command(&["KEYS", "*"]).await;
+    for key in keys {
+        let kind: String = server.run_command(&["TYPE", &key]).await;
+        match kind.as_str() {
+            "stream" => {
+                let after = format!("({}", id(at));
+                let lost: redis::Value = server.run_command(&["XRANGE", &key, &after, "+"]).await;
+                for id in ids_of(&lost) {
+                    let _: i64 = server.run_command(&["XDEL", &key, &id]).await;
+                }
+                let newest: redis::Value =
+                    server.run_command(&["XREVRANGE", &key, "+", "-", "COUNT", "1"]).await;
+                let newest = ids_of(&newest).pop().unwrap_or("0-1".into());
+                let length: u64 = server.run_command(&["XLEN", &key]).await;
+                let set = ["XSETID", &key, &newest, "ENTRIESADDED", &length.to_string()];
+                let _: redis::Value =
+                    server.run_command(&[&set[..], &["MAXDELETEDID", "0-0"]].concat()).await;
+            }
+            "string" => {
+                let value: String = server.run_command(&["GET", &key]).await;
+                if is_after(&value, at) {
+                    let _: i64 = server.run_command(&["DEL", &key]).await;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_after(id: &str, at: Position) -> bool {
+    let (milliseconds, number) = id.split_once('-').unwrap();
+    (milliseconds.parse::<u64>().unwrap(), number.parse::<u64>().unwrap()) > at.place()
+}
+
+fn ids_of(entries: &redis::Value) -> Vec<String> {
+    let redis::Value::Array(entries) = entries else { return Vec::new() };
+    let ids = entries.iter().map(|entry| match entry {
+        redis::Value::Array(entry) => redis::from_redis_value_ref(&entry[0]).unwrap(),
+        other => panic!("{other:?} is no entry"),
+    });
+    ids.collect()
+}
+
+async fn subject(server: &Arc<Redis>) -> testing::Subject<RedisBackend> {
+    let _: redis::Value = server.run_command(&["FLUSHALL"]).await;
+    let relay = Arc::new(Relay::to(server.port).await);
+    let first = backend(format!("redis://127.0.0.1:{}", relay.port)).await;
+    let [trim, recreate, lose, kill, run] = [(); 5].map(|()| server.clone());
+    testing::Subject::new(first)
+        .with_node(backend(server.url()).await)
+        .on_trim(move |at| {
+            let server = trim.clone();
+            async move {
+                let _: i64 = server.run_command(&["XTRIM", "events", "MINID", &id(at)]).await;
+            }
+        })
+        .on_recreate(move || {
+            let server = recreate.clone();
+            async move {
+                let _: i64 = server.run_command(&["DEL", "events"]).await;
+            }
+        })
+        .on_lose_end(move |at| {
+            let server = lose.clone();
+            async move { lose_after(&server, at).await }
+        })
+        .on_outage(
+            move || {
+                kill.kill();
+                async {}
+            },
+            move || {
+                let server = run.clone();
+                async move { server.run().await }
+            },
+        )
+        .on_lose_answer(move || {
+            relay.lose_answer();
+            async {}
+        })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_keeps_the_contract() {
+    let server = Redis::start().await;
+    let report = testing::run_all(|| subject(&server)).await;
+    report.assert_kept();
+    assert!(report.kept().eq(testing::PROMISES.iter().copied()), "{report}");
+}

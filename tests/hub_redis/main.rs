@@ -1,0 +1,7 @@
+//! The backend in Redis, over real servers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod contract;
+mod hub;
+#[path = "../support/redis.rs"]
+mod redis_server;
