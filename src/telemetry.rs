@@ -46,6 +46,9 @@
 //! | `ERROR` | `handler failed after its event stream had ended` | the error could not end the stream any more | `error` |
 //! | `WARN` | `… is off: the event stream is polled outside of a tokio runtime` | a setting needs a runtime and has no effect | |
 //! | `ERROR` | `queued events were not published` | the engine of a hub did not take events of `try_publish` | `error`, `events` |
+//! | `WARN`, then `DEBUG` | `the hub's backend does not answer` | a call of the backend has failed: a warning if the one before was answered | `error` |
+//! | `INFO` | `the hub's backend answers again` | | |
+//! | `WARN` | `the hub's log has entries that are not events: they are skipped` | the first time that a node finds one | |
 //! | `DEBUG` | `event source opened` | a source has opened a connection | |
 //! | `WARN`, then `DEBUG` | `event source reconnects` | a source reconnects after a delay: a warning for the first time after each open connection. At `DEBUG` also if the application has called [`reconnect`](crate::EventSource::reconnect) | `attempt` (its number), `delay` (in seconds), `cause` (with its sources), `url` (without the query) |
 //!
@@ -67,6 +70,11 @@
 //! | `tower_sse_client_reconnects_total` | counter | | losses and failures after which an event source sends its request again |
 //! | `tower_sse_client_open_seconds` | histogram | | duration of each connection of an event source |
 //! | `tower_sse_hub_published_total` | counter | | events published in hubs |
+//! | `tower_sse_hub_backend_up` | gauge | | 1 if the hub's backend answers, 0 if not |
+//! | `tower_sse_hub_backend_errors_total` | counter | | calls of the backend that failed |
+//! | `tower_sse_hub_backend_lag_seconds` | histogram | | from the acknowledgement of a publication until its node had it |
+//! | `tower_sse_hub_backend_replays_total` | counter | | pages of older events that were read from the backend |
+//! | `tower_sse_hub_backend_junk_total` | counter | | entries of the log that were skipped, because they are not events |
 //! | `tower_sse_hub_gaps_total` | counter | `reason` | gaps of hub readers |
 //!
 //! | label | values |

@@ -72,6 +72,12 @@ impl<T> Accept<T> {
         self
     }
 
+    /// Returns the extensions of the request.
+    #[cfg(feature = "hub")]
+    pub(crate) fn extensions_mut(&mut self) -> &mut http::Extensions {
+        self.connect.extensions_mut()
+    }
+
     /// Replaces the target.
     pub(crate) fn with_target<U>(self, target: U) -> Accept<U> {
         Accept { connect: self.connect, headers: self.headers, target }

@@ -1,13 +1,15 @@
 //! The handle of a hub: publish, subscribe, disconnect.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, task::Waker};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use http::Extensions;
 use tokio::time::Instant;
 
 use super::{
     backend::{BackendError, EntryKind, EventParts, Fault, Outgoing},
+    disconnect::{CONTROL_TOPIC, disconnect, disconnect_label, for_each_group},
     engine::{append, shared::Engine},
+    health::Health,
     ids::{MAX_EVENT_ID_BYTES, MEMORY_EVENT_ID_BYTES},
     invalid_topic::InvalidTopic,
     node::{Node, TopicFinished},
@@ -477,23 +479,44 @@ impl Hub {
     /// Requests still in `on_connect` are not affected: make `on_connect` refuse them first, as its
     /// last check, or call this again later.
     pub fn disconnect(&self, predicate: impl Fn(&Extensions) -> bool) -> usize {
-        let mut disconnected = 0;
-        self.for_each_group(|group| {
-            let mut from = Some(0);
-            while let Some(index) = from {
-                let mut sessions = Vec::new();
-                from = group.sessions(index, &mut sessions);
-                for (reader, session) in sessions {
-                    if !predicate(&session) {
-                        continue;
-                    }
-                    let Some(waker) = group.cut(reader, &session) else { continue };
-                    disconnected += 1;
-                    waker.into_iter().for_each(Waker::wake);
-                }
-            }
-        });
-        disconnected
+        disconnect(self.node(), predicate)
+    }
+
+    /// Disconnects the readers with this label, on all nodes of the hub. Returns the number of those on
+    /// this node. Unread events are discarded; the end reason is
+    /// [`Revoked`](crate::EndReason::Revoked).
+    ///
+    /// Readers get labels with [`Accept::label`](crate::Accept::label). Over a
+    /// [backend](super::HubBuilder::open) this is an entry of the log, so that a node that cannot be
+    /// reached now disconnects its readers when it reads on. An entry of the kind
+    /// [`Control`](super::backend::EntryKind::Control) has the same effect if another program writes it:
+    /// its data is the label. So only programs that may do this may write to the log.
+    ///
+    /// Requests still in `on_connect` are not affected, and a reader may connect again: make `on_connect`
+    /// refuse it first.
+    ///
+    /// ```
+    /// use tower_sse::Hub;
+    ///
+    /// # async fn sign_out(hub: Hub) -> Result<(), tower_sse::BoxError> {
+    /// let handler = hub.handler(|connect| async move {
+    ///     connect.accept().label("user:7").topics(["orders"])
+    /// });
+    /// # let _: tower_sse::hub::HubHandler<()> = handler;
+    /// hub.disconnect_label("user:7").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Never without a backend. Over a backend, the errors of [`publish`](Self::publish).
+    pub async fn disconnect_label(&self, label: &str) -> Result<usize, PublishError> {
+        let Some(engine) = self.node().engine() else {
+            return Ok(disconnect_label(self.node(), label));
+        };
+        let publication = Publication::new(CONTROL_TOPIC, Event::new(label));
+        let published = self.append_to(engine, vec![publication], EntryKind::Control).await?;
+        Ok(only(published)?.woken)
     }
 
     /// Returns what the closure picks from the sessions of the readers, for example the users who
@@ -514,7 +537,7 @@ impl Hub {
     /// ```
     pub fn sessions<T>(&self, mut pick: impl FnMut(&Session<'_>) -> Option<T>) -> Vec<T> {
         let mut picked = Vec::new();
-        self.for_each_group(|group| {
+        for_each_group(self.node(), |group| {
             let mut from = Some(0);
             while let Some(index) = from {
                 let mut sessions = Vec::new();
@@ -524,19 +547,6 @@ impl Hub {
             }
         });
         picked
-    }
-
-    /// Visits all groups, some thousand under the lock at a time.
-    fn for_each_group(&self, mut visit: impl FnMut(&Arc<Group>)) {
-        let mut last = None;
-        loop {
-            let groups = self.node().lock().all_groups(last.as_ref());
-            groups.iter().for_each(&mut visit);
-            match groups.into_iter().next_back() {
-                Some(group) => last = Some(group),
-                None => return,
-            }
-        }
     }
 
     /// Returns how many readers a topic has, by its name or by a pattern.
@@ -596,6 +606,14 @@ impl Hub {
             lagged: window.lagged,
             gaps: window.gaps,
         }
+    }
+
+    /// Returns how the backend is doing, as this node sees it: for a health check, or for a page of an
+    /// operator. A hub without a backend is always up.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let engine = self.node().engine();
+        engine.map_or_else(Health::of_memory, |engine| engine.health.health())
     }
 
     /// Opens a subscription as the source of a body. Returns `None` if nothing would ever come.

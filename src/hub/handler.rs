@@ -11,7 +11,10 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{handle::Hub, invalid_topic::InvalidTopic, selection::Selection, topic::Topic};
+use super::{
+    disconnect::Labels, handle::Hub, invalid_topic::InvalidTopic, selection::Selection,
+    topic::Topic,
+};
 use crate::{
     admission::{Acceptor, Admitted, HandlerFuture, MakeStream, acceptor_settings},
     body::{BodyOptions, EventBody, body_settings},
@@ -181,6 +184,15 @@ impl Accept {
     /// [`Hub::handler`](super::Hub::handler).
     pub fn subscribe(self, topics: Selection) -> Accept<Selection> {
         self.with_target(topics)
+    }
+}
+
+impl<T> Accept<T> {
+    /// Adds a label, by which [`Hub::disconnect_label`](super::Hub::disconnect_label) ends the stream:
+    /// for example, that of a user or of a session. A stream may have several.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        Labels::add(self.extensions_mut(), label.into());
+        self
     }
 }
 

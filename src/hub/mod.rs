@@ -149,15 +149,18 @@
 //! By default the log is in the memory of this process. A [`Backend`](backend::Backend) keeps it in
 //! another place. Each node follows the whole log and serves its readers from memory, so the nodes
 //! that share a log are one hub: an event that is published on one of them reaches the readers of
-//! all, and a reader resumes on any of them. See [`HubBuilder::open`] and [`backend`].
+//! all, and a reader resumes on any of them. See [`HubBuilder::open`] and [`backend`]. [`Hub::health`]
+//! returns whether the backend answers.
 
 pub mod backend;
 mod builder;
+mod disconnect;
 mod engine;
 mod entry;
 mod gap;
 mod handle;
 mod handler;
+mod health;
 mod history;
 #[cfg(tower_sse_hold)]
 mod hold;
@@ -183,6 +186,7 @@ pub use self::{
     gap::{Gap, GapReason, Lagged, Lagging, Resumption},
     handle::{Hub, Session, Stats},
     handler::{HubFuture, HubHandler},
+    health::Health,
     history::History,
     invalid_topic::InvalidTopic,
     publication::{Publication, PublishError, Published, PublishedAll},

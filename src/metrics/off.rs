@@ -77,6 +77,21 @@ impl HubMetrics {
 }
 
 #[cfg(feature = "hub")]
+pub(crate) fn backend_up(_: bool) {}
+
+#[cfg(feature = "hub")]
+pub(crate) fn backend_failed() {}
+
+#[cfg(feature = "hub")]
+pub(crate) fn backend_lag(_: Duration) {}
+
+#[cfg(feature = "hub")]
+pub(crate) fn backend_replayed() {}
+
+#[cfg(feature = "hub")]
+pub(crate) fn backend_junk(_: u64) {}
+
+#[cfg(feature = "hub")]
 pub(crate) fn gap(_: &'static str) {}
 
 pub(crate) fn refused(_: &'static str) {}

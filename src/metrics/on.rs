@@ -24,6 +24,16 @@ const CLIENT_OPEN: &str = "tower_sse_client_open_seconds";
 #[cfg(feature = "hub")]
 const PUBLISHED: &str = "tower_sse_hub_published_total";
 #[cfg(feature = "hub")]
+const BACKEND_UP: &str = "tower_sse_hub_backend_up";
+#[cfg(feature = "hub")]
+const BACKEND_ERRORS: &str = "tower_sse_hub_backend_errors_total";
+#[cfg(feature = "hub")]
+const BACKEND_LAG: &str = "tower_sse_hub_backend_lag_seconds";
+#[cfg(feature = "hub")]
+const BACKEND_REPLAYS: &str = "tower_sse_hub_backend_replays_total";
+#[cfg(feature = "hub")]
+const BACKEND_JUNK: &str = "tower_sse_hub_backend_junk_total";
+#[cfg(feature = "hub")]
 const GAPS: &str = "tower_sse_hub_gaps_total";
 
 /// The metrics of one stream. They are looked up once, so that an event does not search the
@@ -134,6 +144,36 @@ impl HubMetrics {
     }
 }
 
+/// Records whether the backend of a hub answers.
+#[cfg(feature = "hub")]
+pub(crate) fn backend_up(is_up: bool) {
+    gauge!(BACKEND_UP).set(if is_up { 1.0 } else { 0.0 });
+}
+
+/// Records that a call of a backend has failed.
+#[cfg(feature = "hub")]
+pub(crate) fn backend_failed() {
+    counter!(BACKEND_ERRORS).increment(1);
+}
+
+/// Records how long a publication took from its acknowledgement until its node had it.
+#[cfg(feature = "hub")]
+pub(crate) fn backend_lag(lag: Duration) {
+    histogram!(BACKEND_LAG).record(lag);
+}
+
+/// Records that a page of older events was read from a backend.
+#[cfg(feature = "hub")]
+pub(crate) fn backend_replayed() {
+    counter!(BACKEND_REPLAYS).increment(1);
+}
+
+/// Records entries of a log that were skipped.
+#[cfg(feature = "hub")]
+pub(crate) fn backend_junk(entries: u64) {
+    counter!(BACKEND_JUNK).increment(entries);
+}
+
 /// Records that a reader of a hub may have missed events.
 #[cfg(feature = "hub")]
 pub(crate) fn gap(reason: &'static str) {
@@ -219,5 +259,14 @@ pub(crate) fn describe() {
     {
         describe_counter!(PUBLISHED, Unit::Count, "Events published in hubs");
         describe_counter!(GAPS, Unit::Count, "Gaps of hub readers, by reason");
+        describe_gauge!(BACKEND_UP, Unit::Count, "Whether the hub's backend answers");
+        describe_counter!(BACKEND_ERRORS, Unit::Count, "Calls of the hub's backend that failed");
+        describe_histogram!(
+            BACKEND_LAG,
+            Unit::Seconds,
+            "Time from the acknowledgement of a publication until its node had it"
+        );
+        describe_counter!(BACKEND_REPLAYS, Unit::Count, "Pages of older events that were read");
+        describe_counter!(BACKEND_JUNK, Unit::Count, "Entries of the log that were skipped");
     }
 }

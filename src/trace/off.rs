@@ -39,6 +39,15 @@ pub(crate) fn gap(_: &'static str, _: Option<u64>) {}
 #[cfg(feature = "hub")]
 pub(crate) fn not_published(_: &str, _: usize) {}
 
+#[cfg(feature = "hub")]
+pub(crate) fn backend_failed(_: bool, _: &str) {}
+
+#[cfg(feature = "hub")]
+pub(crate) fn backend_is_up() {}
+
+#[cfg(feature = "hub")]
+pub(crate) fn backend_junk() {}
+
 #[cfg(feature = "redis")]
 pub(crate) fn engine_warning(_: &str) {}
 

@@ -123,6 +123,26 @@ pub(crate) fn not_published(error: &str, events: usize) {
     tracing::error!(target: TARGET, error, events, "queued events were not published");
 }
 
+/// Logs that a call of a hub's backend has failed: as a warning if the one before was answered.
+#[cfg(feature = "hub")]
+pub(crate) fn backend_failed(is_first: bool, error: &str) {
+    if is_first {
+        tracing::warn!(target: TARGET, error, "the hub's backend does not answer");
+    } else {
+        tracing::debug!(target: TARGET, error, "the hub's backend does not answer");
+    }
+}
+
+#[cfg(feature = "hub")]
+pub(crate) fn backend_is_up() {
+    tracing::info!(target: TARGET, "the hub's backend answers again");
+}
+
+#[cfg(feature = "hub")]
+pub(crate) fn backend_junk() {
+    tracing::warn!(target: TARGET, "the hub's log has entries that are not events: they are skipped");
+}
+
 #[cfg(feature = "redis")]
 pub(crate) fn engine_warning(warning: &str) {
     tracing::warn!(target: TARGET, "{warning}");

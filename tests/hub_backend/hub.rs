@@ -320,3 +320,63 @@ async fn a_replay_passes_filters_and_one_refused_event_keeps_no_other_from_being
     assert_eq!(read(&mut open().await, 9).await, numbers(591..600));
     assert_eq!(read_body(&mut open().await.into_body(), "599").await.0, numbers(591..600));
 }
+
+/// Opens the stream of a reader with these labels, at a node.
+async fn labelled(hub: &Hub, labels: &'static [&'static str]) -> EventBody {
+    let handler = hub.handler(move |connect| async move {
+        let accept = connect.accept().topics(["a"])?;
+        Ok(labels.iter().fold(accept, |accept, label| accept.label(*label)))
+    });
+    let request = http::Request::new(());
+    tower::ServiceExt::oneshot(handler, request).await.unwrap().into_body()
+}
+
+#[tokio::test]
+async fn readers_are_disconnected_by_their_label_on_all_nodes() {
+    let log = MemoryBackend::default();
+    let away = log.node();
+    let builder = || Hub::builder().publish_timeout(Duration::from_secs(2));
+    let nodes =
+        [builder().open(log.node()).await.unwrap(), builder().open(away.clone()).await.unwrap()];
+    for hub in [&nodes[0], &Hub::new()] {
+        let mut streams = Vec::new();
+        for labels in [&["user:7"][..], &["tenant:1", "user:7"], &["user:8"], &[]] {
+            streams.push(labelled(hub, labels).await);
+        }
+        assert_eq!(hub.disconnect_label("user:7").await.unwrap(), 2);
+        assert_eq!(hub.disconnect_label("user:7").await.unwrap(), 0);
+        for (number, stream) in streams.iter_mut().enumerate() {
+            let ended = async { while let Some(Ok(_)) = stream.next_chunk().await {} };
+            let has_ended = timeout(Duration::from_millis(50), ended).await.is_ok();
+            assert_eq!(has_ended, number < 2, "{number}");
+        }
+    }
+    // A node that was away disconnects its readers when it reads on.
+    let mut on_other = labelled(&nodes[1], &["user:7"]).await;
+    away.faults().set_unavailable(true);
+    assert_eq!(nodes[0].disconnect_label("user:7").await.unwrap(), 0);
+    assert_eq!(nodes[1].readers("a").unwrap(), 1);
+    away.faults().set_unavailable(false);
+    let ended = async { while let Some(Ok(_)) = on_other.next_chunk().await {} };
+    timeout(PATIENCE, ended).await.expect("the stream is ended");
+}
+
+#[tokio::test]
+async fn the_health_of_a_node_tells_whether_its_backend_answers() {
+    let log = MemoryBackend::default();
+    let hub = Hub::builder().publish_timeout(Duration::from_millis(300)).open(log.clone()).await;
+    let hub = hub.unwrap();
+    hub.publish("a", "x").await.unwrap();
+    let healthy = hub.health();
+    assert!(healthy.is_up && healthy.last_error.is_none() && healthy.errors == 0);
+    assert_eq!(healthy.to_string(), "up");
+    log.faults().set_unavailable(true);
+    hub.publish("a", "y").await.unwrap_err();
+    let down = hub.health();
+    assert!(!down.is_up && down.errors > 0);
+    assert!(down.to_string().starts_with("down: the engine is unavailable"), "{down}");
+    log.faults().set_unavailable(false);
+    hub.publish("a", "z").await.unwrap();
+    assert!(hub.health().is_up && hub.health().last_error.is_some());
+    assert!(Hub::new().health().is_up);
+}

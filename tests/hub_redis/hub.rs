@@ -270,3 +270,35 @@ async fn a_server_that_is_away_or_another_thing_is_a_clear_error() {
     let wrong = RedisBackend::builder(server.url()).log("{a}").connect().await.unwrap_err();
     assert_eq!(wrong.fault(), Fault::Refused);
 }
+
+#[tokio::test]
+async fn a_label_disconnects_readers_of_other_nodes_and_any_client_may_do_it() {
+    let server = Redis::start().await;
+    let nodes = [node(server.url(), 100).await, node(server.url(), 100).await];
+    for by_command in [false, true] {
+        let mut stream = labelled(&nodes[1], "user:7").await;
+        let mut other = labelled(&nodes[1], "user:8").await;
+        if by_command {
+            let words = ["kind", "control", "topic", "tower-sse.control", "data", "user:7"];
+            let _: String =
+                server.run_command(&[&["XADD", "events", "*"], &words[..]].concat()).await;
+        } else {
+            assert_eq!(nodes[0].disconnect_label("user:7").await.unwrap(), 0);
+        }
+        let ended = async { while let Some(Ok(_)) = stream.next_chunk().await {} };
+        timeout(PATIENCE, ended).await.expect("the stream is ended");
+        nodes[0].publish("a", Event::new("still here")).await.unwrap();
+        let mut text = String::new();
+        while !text.contains("still here") {
+            let chunk = timeout(PATIENCE, other.next_chunk()).await.unwrap().unwrap().unwrap();
+            text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+}
+
+/// Opens the stream of a reader with a label.
+async fn labelled(hub: &Hub, label: &'static str) -> tower_sse::EventBody {
+    let handler =
+        hub.handler(move |connect| async move { connect.accept().label(label).topics(["a"]) });
+    tower::ServiceExt::oneshot(handler, http::Request::new(())).await.unwrap().into_body()
+}

@@ -60,7 +60,11 @@ async fn read_page(node: &Node, engine: &Engine, wanted: &Arc<Wanted>, range: Pa
             // The log is shorter than it was, or another one.
             false => Ok(Batch::new(Vec::new())),
         };
+        if let Err(error) = &read {
+            engine.health.failed(error);
+        }
         if let Ok(batch) = read {
+            engine.health.replayed();
             let located = match must_locate {
                 true => engine.backend.clone().locate_entry(after).await.map(Some),
                 false => Ok(None),

@@ -32,6 +32,7 @@ pub(in crate::hub) async fn append(
     let entries: Arc<[Outgoing]> = entries.into();
     let positions = append_until(engine, &entries, deadline).await;
     let positions = positions.map_err(|error| (0, PublishFault::Backend(Arc::new(error))))?;
+    let acknowledged = Instant::now();
     let mut published = Vec::with_capacity(entries.len());
     for ((index, entry), (wait, position)) in
         entries.iter().enumerate().zip(waits.receivers.drain(..).zip(positions))
@@ -45,6 +46,7 @@ pub(in crate::hub) async fn append(
             }
         });
     }
+    engine.health.arrived_after(acknowledged.elapsed());
     Ok(published)
 }
 
@@ -60,12 +62,18 @@ async fn append_until(
     loop {
         let attempt = engine.backend.clone().append_all(entries.clone());
         let error = match timeout_at(deadline, attempt).await {
-            Ok(Ok(positions)) => return Ok(positions),
+            Ok(Ok(positions)) => {
+                engine.health.answered();
+                return Ok(positions);
+            }
             Ok(Err(error)) => error,
             Err(_) => BackendError::new(Fault::Unknown, "the engine did not answer in time"),
         };
         is_unknown |= error.fault() == Fault::Unknown;
         let may_succeed = error.fault() != Fault::Refused;
+        if may_succeed {
+            engine.health.failed(&error);
+        }
         if !may_succeed || timeout_at(deadline, backoff.wait()).await.is_err() {
             return Err(match is_unknown {
                 true if error.fault() != Fault::Unknown => BackendError::new(Fault::Unknown, error),

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::hub::{
     backend::{Outgoing, Position, dynamic::DynBackend},
+    health::HealthRecord,
     publication::Published,
     window::Counters,
 };
@@ -33,6 +34,8 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 pub(in crate::hub) struct Engine {
     /// The backend.
     pub(super) backend: Arc<dyn DynBackend>,
+    /// What this node has seen of the backend.
+    pub(in crate::hub) health: HealthRecord,
     /// How long publishing waits for the backend.
     pub(super) publish_timeout: Duration,
     /// Publishers that wait until the window has their entries, by the ID of the append.
@@ -64,6 +67,7 @@ impl Engine {
     ) -> Self {
         Self {
             backend,
+            health: HealthRecord::new(),
             publish_timeout,
             waiting: Mutex::default(),
             queue,

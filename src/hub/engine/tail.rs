@@ -13,6 +13,7 @@ use crate::{
             BackendError, Batch, Bounds, EntryKind, Fault, Located, LogEntry, Position,
             dynamic::DynTail,
         },
+        disconnect::{CONTROL_TOPIC, disconnect_label},
         ids::{Ids, MAX_EVENT_ID_BYTES},
         node::Node,
         publication::Published,
@@ -52,6 +53,7 @@ impl Follower<'_> {
         let mut backoff = Backoff::new();
         loop {
             let failed = self.follow_from(&mut at, upto, &mut ready, &mut backoff).await;
+            self.engine.health.failed(&failed);
             if failed.fault() == Fault::Lost {
                 // All readers get a gap.
                 at = self.begin_again().await;
@@ -83,6 +85,8 @@ impl Follower<'_> {
             }
             match tail.next_batch().await {
                 Ok(batch) => {
+                    self.engine.health.answered();
+                    self.engine.health.skipped(batch.junk);
                     *at = batch.end().unwrap_or(*at);
                     self.deliver(batch).await;
                     *backoff = Backoff::new();
@@ -99,6 +103,7 @@ impl Follower<'_> {
             return Err(Fault::Lost.into());
         }
         let tail = self.engine.backend.clone().start_tail(at).await?;
+        self.engine.health.answered();
         if at == Position::START {
             return Ok(tail);
         }
@@ -128,12 +133,25 @@ impl Follower<'_> {
     async fn deliver(&self, batch: Batch) {
         let upto = batch.end();
         let mut entries = batch.entries.into_iter().peekable();
-        while entries.peek().is_some() {
+        while let Some(next) = entries.peek() {
+            if next.kind == EntryKind::Control {
+                if let Some(entry) = entries.next() {
+                    self.control(&entry);
+                }
+                continue;
+            }
             let now = Instant::now();
-            let mut appended = Vec::new();
-            let some = entries.by_ref().take(ENTRIES_PER_STEP);
-            let drafts: Vec<_> =
-                some.filter_map(|entry| Some((entry.at, entry.append_id, draft(entry)?))).collect();
+            let (mut appended, mut drafts) = (Vec::new(), Vec::new());
+            while drafts.len() < ENTRIES_PER_STEP {
+                let Some(entry) = entries.next_if(|next| next.kind != EntryKind::Control) else {
+                    break;
+                };
+                let (at, append_id) = (entry.at, entry.append_id);
+                match draft(entry) {
+                    Some(draft) => drafts.push((at, append_id, draft)),
+                    None => self.engine.health.skipped(1),
+                }
+            }
             let woken = self.node.append_delivered(|window| {
                 for (at, append_id, draft) in drafts {
                     let is_finished = window.is_finished(&draft.topic);
@@ -149,6 +167,21 @@ impl Follower<'_> {
             self.node.set_head_position(upto);
         }
         self.engine.advanced.notify_waiters();
+    }
+
+    /// Does what an entry says that is not for readers: its data is the label of the readers to
+    /// disconnect.
+    fn control(&self, entry: &LogEntry) {
+        let label = std::str::from_utf8(&entry.event.data).ok();
+        let label = label.filter(|_| entry.topic == CONTROL_TOPIC);
+        let Some(label) = label else { return self.engine.health.skipped(1) };
+        let disconnected = disconnect_label(self.node, label);
+        let publisher = entry.append_id.and_then(|id| self.engine.waiting().remove(&id));
+        if let Some(publisher) = publisher {
+            let id = self.node.event_id(entry.at, &entry.topic);
+            // The publisher may have been dropped.
+            let _gone = publisher.send(Delivered::Published(Published { id, woken: disconnected }));
+        }
     }
 }
 
