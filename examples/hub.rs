@@ -5,7 +5,11 @@
 //! curl -N 'http://127.0.0.1:8080/events?topic=orders&pattern=orders.>'
 //! curl -d paid http://127.0.0.1:8080/topics/orders.7 -H 'event-type: order'
 //! curl http://127.0.0.1:8080/stats
+//! cargo run --example hub --features redis -- --backend redis://127.0.0.1:6379 --prefix events
 //! ```
+//!
+//! With the same `--backend` and `--prefix`, several servers are nodes of one hub. `deploy/` has a unit
+//! file for systemd.
 //!
 //! - `POST /topics/{topic}` publishes the body as the event's data, with the headers `Event-Type`,
 //!   `Event-Key` and `Event-Ttl`. It answers 201 and `{"id":"…"}`. `DELETE`, with an `Event-Key`,
@@ -15,14 +19,20 @@
 //!   `last=50` events of each topic, all events (`start=true`), or the current entry of each key
 //!   (`state=true`). It resumes after the header `Last-Event-ID`, or `last_event_id` in the query.
 //! - `GET /readers/{topic}` lists the readers of a topic by the `name` in their queries.
+//! - `POST /disconnect/{token}` ends the streams of a `--read-token`, on all nodes.
+//! - `GET /health` answers 200, or 503 if the backend does not answer. `GET /stats` has figures.
+//! - Clients send a token as `Authorization: Bearer …`, and browsers as `token=…` in the query.
 //! - `/` is a page that shows events, and `/chat?room=lobby&name=ann` is a chat.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Request, State, rejection::BytesRejection},
+    extract::{
+        DefaultBodyLimit, Path, Request, State,
+        rejection::{BytesRejection, PathRejection},
+    },
     http::{HeaderMap, Method, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Json, Response},
@@ -34,7 +44,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tower_sse::{
     BoxError, Connect, Event, EventId, EventType, Farewell, Hub, KeepAlive, Refusal, Shutdown,
-    hub::{History, Lagging, Publication, PublishError, Selection},
+    hub::{
+        History, HubBuilder, Lagging, Publication, PublishError, Selection, Topic, backend::Wanted,
+    },
 };
 
 /// A hub server: many publishers, many readers.
@@ -46,9 +58,30 @@ struct Args {
     /// How many events each topic keeps
     #[arg(long, default_value_t = 1024)]
     history: usize,
-    /// The bearer token that is required to publish; without it everybody may publish
+    /// Where the log is: memory, or redis://[:password@]host:port[/database] with the feature `redis`
+    #[arg(long, default_value = "memory")]
+    backend: String,
+    /// The name of the log in the backend
+    #[arg(long, default_value = "events")]
+    prefix: String,
+    /// The name of this node, in `/stats`
+    #[arg(long, default_value_t = format!("node-{}", std::process::id()))]
+    node: String,
+    /// The token that is required to publish on any topic; without tokens everybody may publish
     #[arg(long)]
     token: Option<String>,
+    /// A token that may publish on these topics, for example secret=orders,prices.>; can be repeated
+    #[arg(long, value_name = "TOKEN=TOPICS", value_parser = grant)]
+    publish_token: Vec<Grant>,
+    /// A token that may read these topics; can be repeated. Without one everybody may read
+    #[arg(long, value_name = "TOKEN=TOPICS", value_parser = grant)]
+    read_token: Vec<Grant>,
+    /// How many readers there may be
+    #[arg(long, default_value_t = 100_000)]
+    max_readers: usize,
+    /// The largest event, in bytes
+    #[arg(long, default_value_t = 1 << 20)]
+    max_event_bytes: usize,
     /// How long a stream may be idle before a keep-alive is sent
     #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
     keep_alive: Duration,
@@ -72,13 +105,44 @@ enum WhenSlow {
     Skip,
 }
 
-/// The largest event, in bytes.
-const MOST: usize = 1 << 20;
+/// A token, and the topics that it is for.
+#[derive(Clone)]
+struct Grant {
+    token: String,
+    names: Vec<String>,
+    patterns: Vec<String>,
+    wanted: Arc<Wanted>,
+}
+
+/// Parses `token=orders,prices.>`.
+fn grant(text: &str) -> Result<Grant, BoxError> {
+    let (token, topics) = text.split_once('=').ok_or("expected TOKEN=TOPICS")?;
+    if token.is_empty() || topics.is_empty() {
+        return Err("expected a token and at least one topic".into());
+    }
+    let is_pattern = |topic: &&str| topic.split('.').any(|segment| matches!(segment, "*" | ">"));
+    let (patterns, names): (Vec<_>, Vec<_>) = topics.split(',').partition(is_pattern);
+    let topics = names.iter().map(|name| name.parse::<Topic>()).collect::<Result<Vec<_>, _>>()?;
+    let wanted = Arc::new(Wanted::new(topics, patterns.iter().copied())?);
+    let owned = |list: Vec<&str>| list.into_iter().map(String::from).collect();
+    Ok(Grant { token: token.into(), names: owned(names), patterns: owned(patterns), wanted })
+}
+
+impl Grant {
+    /// Returns whether everything that is selected is granted. A pattern is granted only as a whole.
+    fn covers(&self, topics: &[String], patterns: &[String]) -> bool {
+        let is_granted = |topic: &String| self.names.contains(topic) || self.wanted.takes(topic);
+        topics.iter().all(is_granted) && patterns.iter().all(|one| self.patterns.contains(one))
+    }
+}
 
 #[derive(Clone)]
 struct Publishing {
     hub: Hub,
     token: Option<String>,
+    grants: Arc<[Grant]>,
+    node: Arc<str>,
+    backend: Arc<str>,
 }
 
 /// The name that a reader has given itself. An application would take it from the login.
@@ -88,7 +152,7 @@ struct Name(String);
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    let hub = Hub::builder()
+    let builder = Hub::builder()
         .history(History::events(args.history))
         .lagging(match args.lagging {
             WhenSlow::Evict => Lagging::Evict,
@@ -96,37 +160,51 @@ async fn main() -> Result<(), BoxError> {
         })
         .max_topics_per_subscription(args.max_topics)
         .max_patterns_per_subscription(args.max_patterns)
-        .finished_ttl(args.finished_ttl)
-        .build();
+        .finished_ttl(args.finished_ttl);
+    let hub = open(builder, &args.backend, &args.prefix).await?;
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
+    let readers_may: Arc<[Grant]> = args.read_token.into();
     let events = hub
-        .handler(|mut connect: Connect| async move {
-            match selection_of(connect.uri().query().unwrap_or_default()) {
-                Ok((selection, name)) => {
-                    if let Some(name) = name {
-                        connect.extensions_mut().insert(Name(name));
-                    }
-                    Ok(connect.accept().subscribe(selection))
+        .handler(move |mut connect: Connect| {
+            let grants = readers_may.clone();
+            async move {
+                let asked = asked_of(connect.uri().query().unwrap_or_default());
+                let asked = asked.and_then(|asked| Ok((asked.selection()?, asked)));
+                let (selection, asked) = asked.map_err(|error| {
+                    Refusal::new(StatusCode::BAD_REQUEST).body(error.to_string())
+                })?;
+                let label = label_of(&grants, connect.headers(), &asked)?;
+                if let Some(name) = asked.name {
+                    connect.extensions_mut().insert(Name(name));
                 }
-                Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST).body(error.to_string())),
+                Ok(connect.accept().label(label).subscribe(selection))
             }
         })
+        .max_streams(args.max_readers)
         .keep_alive(KeepAlive::every(args.keep_alive))
         .shutdown(&shutdown);
-    let publishing = Publishing { hub: hub.clone(), token: args.token };
+    let publishing = Publishing {
+        hub: hub.clone(),
+        token: args.token,
+        grants: args.publish_token.into(),
+        node: args.node.into(),
+        backend: args.backend.split("://").next().unwrap_or_default().into(),
+    };
     let topics = Router::new()
         .route("/topics/{topic}", post(publish).delete(publish))
         .route("/topics/{topic}/finish", post(finish))
+        .route("/disconnect/{token}", post(disconnect))
         .layer(middleware::from_fn_with_state(publishing.clone(), may_publish));
     let app = Router::new()
         .route("/", get(|| async { Html(PAGE) }))
         .route("/chat", get(|| async { Html(include_str!("chat.html")) }))
         .route("/events", get_service(events))
         .route("/stats", get(stats))
+        .route("/health", get(health))
         .route("/readers/{topic}", get(readers))
         .merge(topics)
-        .layer(DefaultBodyLimit::max(MOST))
+        .layer(DefaultBodyLimit::max(args.max_event_bytes))
         .layer(middleware::from_fn(errors_in_json))
         .with_state(publishing);
     let listener = TcpListener::bind(args.addr).await?;
@@ -138,52 +216,118 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Reads `topic=a&pattern=b.>&last=50&name=ann`. Returns the selection and the name.
-fn selection_of(query: &str) -> Result<(Selection, Option<String>), BoxError> {
-    let mut topics = Vec::new();
-    let mut patterns = Vec::new();
-    let mut reader = None;
-    let mut start: fn(Selection, usize) -> Selection = |selection, _| selection;
-    let mut number = 0;
+/// Opens the hub, with its log in memory or in an engine.
+async fn open(builder: HubBuilder, backend: &str, prefix: &str) -> Result<Hub, BoxError> {
+    let _ = prefix;
+    match backend.split("://").next().unwrap_or_default() {
+        "memory" => Ok(builder.build()),
+        #[cfg(feature = "redis")]
+        "redis" => {
+            let backend = tower_sse::hub::backend::RedisBackend::builder(backend).log(prefix);
+            Ok(builder.open(backend.connect().await?).await?)
+        }
+        other => {
+            Err(format!("--backend: {other} is unknown, or not a feature of this build").into())
+        }
+    }
+}
+
+/// Returns the label of a reader: its token, if readers need one.
+fn label_of(grants: &[Grant], headers: &HeaderMap, asked: &Asked) -> Result<String, Refusal> {
+    if grants.is_empty() {
+        return Ok(String::new());
+    }
+    let grant = grants.iter().find(|grant| {
+        let in_query = asked.token.as_deref().is_some_and(|token| is_same(token, &grant.token));
+        in_query || has_token(headers, &grant.token)
+    });
+    let Some(grant) = grant else {
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED).body("reading takes a token"));
+    };
+    if !grant.covers(&asked.topics, &asked.patterns) {
+        return Err(Refusal::new(StatusCode::FORBIDDEN).body("the token is for other topics"));
+    }
+    Ok(grant.token.clone())
+}
+
+/// What a reader asks for.
+#[derive(Default)]
+struct Asked {
+    topics: Vec<String>,
+    patterns: Vec<String>,
+    name: Option<String>,
+    token: Option<String>,
+    start: Start,
+}
+
+#[derive(Default)]
+enum Start {
+    #[default]
+    Now,
+    Oldest,
+    Last(usize),
+    State,
+}
+
+impl Asked {
+    fn selection(&self) -> Result<Selection, BoxError> {
+        let selection = Selection::new(&self.topics)?.patterns(&self.patterns)?;
+        if selection.is_empty() {
+            return Err("name at least one `topic` or `pattern`".into());
+        }
+        Ok(match self.start {
+            Start::Now => selection,
+            Start::Oldest => selection.from_start(),
+            Start::Last(number) => selection.last(number),
+            Start::State => selection.with_state(),
+        })
+    }
+}
+
+/// Reads `topic=a&pattern=b.>&last=50&name=ann`.
+fn asked_of(query: &str) -> Result<Asked, BoxError> {
+    let mut asked = Asked::default();
     for parameter in query.split('&') {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let value = value.replace('+', " ");
         let value = percent_decode_str(&value).decode_utf8()?.into_owned();
         match name {
-            "topic" => topics.push(value),
-            "pattern" => patterns.push(value),
-            "name" => reader = Some(value),
-            "state" if value == "true" => start = |selection, _| selection.with_state(),
-            "start" if value == "true" => start = |selection, _| selection.from_start(),
+            "topic" => asked.topics.push(value),
+            "pattern" => asked.patterns.push(value),
+            "name" => asked.name = Some(value),
+            "token" => asked.token = Some(value),
+            "state" if value == "true" => asked.start = Start::State,
+            "start" if value == "true" => asked.start = Start::Oldest,
             "last" => {
-                number = value.parse().map_err(|error| format!("`last`: {error}"))?;
-                start = |selection, number| selection.last(number);
+                let number = value.parse().map_err(|error| format!("`last`: {error}"))?;
+                asked.start = Start::Last(number);
             }
             _ => {}
         }
     }
-    let selection = Selection::new(topics)?.patterns(patterns)?;
-    if selection.is_empty() {
-        return Err("name at least one `topic` or `pattern`".into());
-    }
-    Ok((start(selection, number), reader))
+    Ok(asked)
 }
 
 /// Refuses to change a topic without the token, if there is one.
 async fn may_publish(
-    State(Publishing { token, .. }): State<Publishing>,
+    State(Publishing { token, grants, .. }): State<Publishing>,
+    path: Result<Path<String>, PathRejection>,
     request: Request,
     next: Next,
 ) -> Response {
     let headers = request.headers();
+    let topic = path.map(|Path(topic)| topic).unwrap_or_default();
+    // A token for some topics is for publishing only, not to disconnect readers.
+    let is_topic = request.uri().path().starts_with("/topics/");
+    let grant = grants.iter().find(|grant| is_topic && has_token(headers, &grant.token));
     match token {
         _ if request.method().is_safe() => {}
-        Some(token) if !has_token(headers, &token) => {
-            let mut answer = error(StatusCode::UNAUTHORIZED, "publishing takes a bearer token");
-            let bearer = header::HeaderValue::from_static("Bearer");
-            answer.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
-            return answer;
+        _ if grant.is_some_and(|grant| grant.covers(std::slice::from_ref(&topic), &[])) => {}
+        _ if grant.is_some() => {
+            return error(StatusCode::FORBIDDEN, "the token is for other topics");
         }
+        None if !grants.is_empty() => return unauthorized(),
+        Some(token) if !has_token(headers, &token) => return unauthorized(),
         // Everybody may publish. But a page of another site must not publish through a user's
         // browser.
         None if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") => {
@@ -192,6 +336,13 @@ async fn may_publish(
         _ => {}
     }
     next.run(request).await
+}
+
+fn unauthorized() -> Response {
+    let mut answer = error(StatusCode::UNAUTHORIZED, "publishing takes a bearer token");
+    let bearer = header::HeaderValue::from_static("Bearer");
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+    answer
 }
 
 async fn publish(
@@ -239,16 +390,23 @@ fn answer(published: Result<Option<EventId>, PublishError>) -> Response {
         }
         Err(why) if why.is_too_large() => error(StatusCode::PAYLOAD_TOO_LARGE, &why.to_string()),
         Err(why) if why.is_finished() => error(StatusCode::GONE, &why.to_string()),
+        Err(why) if why.is_unavailable() || why.is_unknown() => {
+            error(StatusCode::SERVICE_UNAVAILABLE, &why.to_string())
+        }
         Err(why) => error(StatusCode::BAD_REQUEST, &why.to_string()),
     }
 }
 
-/// Compares all bytes of the token, so that the time it takes does not reveal how many are right.
 fn has_token(headers: &HeaderMap, token: &str) -> bool {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some((scheme, given)) = given.and_then(|value| value.split_once(' ')) else { return false };
+    scheme.eq_ignore_ascii_case("bearer") && is_same(given, token)
+}
+
+/// Compares all bytes of the token, so that the time it takes does not reveal how many are right.
+fn is_same(given: &str, token: &str) -> bool {
     let differs = given.bytes().zip(token.bytes()).fold(0, |all, (one, other)| all | (one ^ other));
-    scheme.eq_ignore_ascii_case("bearer") && given.len() == token.len() && differs == 0
+    given.len() == token.len() && differs == 0
 }
 
 fn publication_of(
@@ -303,9 +461,33 @@ async fn readers(
     }
 }
 
-async fn stats(State(Publishing { hub, .. }): State<Publishing>) -> Json<Value> {
-    let stats = hub.stats();
+async fn disconnect(
+    State(Publishing { hub, .. }): State<Publishing>,
+    Path(token): Path<String>,
+) -> Response {
+    match hub.disconnect_label(&token).await {
+        Ok(here) => Json(json!({ "disconnected_here": here })).into_response(),
+        Err(why) => error(StatusCode::SERVICE_UNAVAILABLE, &why.to_string()),
+    }
+}
+
+/// For load balancers: a node whose backend does not answer gets no further requests.
+async fn health(State(Publishing { hub, .. }): State<Publishing>) -> Response {
+    let health = hub.health();
+    let status = if health.is_up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "health": health.to_string() }))).into_response()
+}
+
+async fn stats(State(Publishing { hub, node, backend, .. }): State<Publishing>) -> Json<Value> {
+    let (stats, health) = (hub.stats(), hub.health());
     Json(json!({
+        "node": &*node,
+        "backend": &*backend,
+        "health": health.to_string(),
+        "lag_ms": health.lag.as_secs_f64() * 1000.0,
+        "backend_errors": health.errors,
+        "replays": health.replays,
+        "junk": health.junk,
         "topics": stats.topics,
         "readers": stats.readers,
         "events": stats.events,

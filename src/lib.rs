@@ -70,6 +70,7 @@
 //! | show that somebody is typing | [`Publication::ttl`](hub::Publication#method.ttl), [recipe](recipes#show-that-somebody-is-typing) |
 //! | list the users who are present | [`Hub::sessions`](hub::Hub#method.sessions), [recipe](recipes#list-the-users-who-are-present) |
 //! | render a page from a database, and stream the changes after it | [`Hub::position`](hub::Hub#method.position), [recipe](recipes#page-and-stream-meet-without-a-race) |
+//! | run a hub on several machines | [`more_than_one_machine`](recipes#modules), [`HubBuilder::open`](hub::HubBuilder#method.open) |
 //! | send one event to a few streams, encoded once | [`EncodedEvent`] |
 //! | read a stream, and reconnect | [`EventSource`], and the guide in [`client`] |
 //! | read one response, without reconnecting | [`EventStream`], and the guide in [`stream`] |

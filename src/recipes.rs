@@ -2,3 +2,7 @@
 //!
 //! This module holds no code.
 #![doc = include_str!("../docs/recipes.md")]
+
+#[cfg(feature = "hub")]
+#[doc = include_str!("../docs/nodes.md")]
+pub mod more_than_one_machine {}

@@ -160,3 +160,95 @@ async fn hub_starts_readers_where_they_ask_lists_them_and_ends_topics() {
     let page = hub.get("/chat").await.text().await;
     assert!(page.contains("new EventSource"));
 }
+
+/// Two servers over one Redis are one hub.
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn hub_runs_on_several_nodes_over_redis_and_tells_its_health() {
+    let server = crate::redis_server::Redis::start().await;
+    let url = server.url();
+    let args = |node: &'static str| {
+        ["--backend", &url, "--prefix", "chat", "--node", node].map(String::from)
+    };
+    let start = async |node| {
+        let args = args(node);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        Example::start("hub", &args).await
+    };
+    let nodes = [start("one").await, start("two").await];
+    let (status, published) = json(&nodes[0], Request::post("/topics/orders"), "paid").await;
+    assert_eq!(status, 201);
+    let mut reader = nodes[1].get("/events?topic=orders&start=true").await;
+    let id = published["id"].as_str().unwrap();
+    reader.until(&format!("id: {id}\ndata: paid\n\n")).await;
+    let (_, stats) = json(&nodes[1], Request::get("/stats"), "").await;
+    assert_eq!((&stats["node"], &stats["backend"]), (&"two".into(), &"redis".into()));
+    assert_eq!(stats["health"], "up");
+    assert!(stats["lag_ms"].is_number());
+    assert_eq!(json(&nodes[1], Request::get("/health"), "").await.0, 200);
+    server.kill();
+    // Readers stay connected, and load balancers learn that the node cannot publish.
+    let down = async {
+        while json(&nodes[1], Request::get("/health"), "").await.0 != 503 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(crate::support::process::PATIENCE, down).await.unwrap();
+    server.run().await;
+    let (status, _) = json(&nodes[0], Request::post("/topics/orders"), "sent").await;
+    assert_eq!(status, 201);
+    reader.until("data: sent\n\n").await;
+    assert_eq!(json(&nodes[1], Request::get("/health"), "").await.0, 200);
+}
+
+#[tokio::test]
+async fn hub_has_tokens_for_topics_and_disconnects_the_readers_of_one() {
+    let args = [
+        "--token",
+        "root",
+        "--publish-token",
+        "shop=orders,orders.>",
+        "--read-token",
+        "ann=orders,prices.>",
+        "--read-token",
+        "bob=orders",
+    ];
+    let hub = Example::start("hub", &args).await;
+    let publish = async |topic: &str, token: &str| {
+        let request = Request::post(format!("/topics/{topic}"));
+        json(&hub, request.header("authorization", format!("Bearer {token}")), "x").await.0
+    };
+    for (topic, token, status) in [
+        ("orders", "shop", 201),
+        ("orders.7", "shop", 201),
+        ("prices.a", "shop", 403),
+        ("prices.a", "root", 201),
+        ("orders", "ann", 401),
+        ("orders", "", 401),
+    ] {
+        assert_eq!(publish(topic, token).await, status, "{topic} {token}");
+    }
+    for (query, status) in [
+        ("topic=orders", 401),
+        ("topic=orders&token=wrong", 401),
+        ("topic=orders&token=ann", 200),
+        ("topic=prices.nyse&pattern=prices.%3E&token=ann", 200),
+        ("pattern=%3E&token=ann", 403),
+        ("topic=other&token=ann", 403),
+        ("topic=prices.nyse&token=bob", 403),
+    ] {
+        let answer = hub.get(&format!("/events?{query}")).await;
+        assert_eq!(answer.status(), status, "{query}");
+    }
+    let mut ann = hub.get("/events?topic=orders&token=ann").await;
+    let mut bob = hub.get("/events?topic=orders&token=bob").await;
+    assert_eq!(json(&hub, Request::post("/disconnect/ann"), "").await.0, 401);
+    let request = Request::post("/disconnect/ann").header("authorization", "Bearer shop");
+    assert_eq!(json(&hub, request, "").await.0, 401);
+    let request = Request::post("/disconnect/ann").header("authorization", "Bearer root");
+    let (status, answer) = json(&hub, request, "").await;
+    assert_eq!((status, &answer["disconnected_here"]), (StatusCode::OK, &1.into()));
+    ann.ended().await;
+    assert_eq!(publish("orders", "shop").await, 201);
+    bob.until("data: x\n\n").await;
+}

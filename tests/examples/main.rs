@@ -15,6 +15,9 @@ mod harness;
 mod hub;
 mod llm;
 mod originals;
+#[cfg(feature = "redis")]
+#[path = "../support/redis.rs"]
+mod redis_server;
 #[cfg(feature = "hyper-client")]
 mod relay;
 mod servers;

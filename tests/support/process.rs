@@ -181,6 +181,19 @@ impl Reply {
         text.split_inclusive("\n\n").take(count).collect()
     }
 
+    /// Reads until a text has come.
+    pub(crate) async fn until(&mut self, text: &str) -> String {
+        let read = self.read_while(|read| !read.contains(text)).await;
+        assert!(read.contains(text), "{read}");
+        read
+    }
+
+    /// Reads to the end of the body, clean or not.
+    pub(crate) async fn ended(&mut self) {
+        let read = async { while let Some(Ok(_)) = self.body.frame().await {} };
+        timeout(PATIENCE, read).await.expect("the end of the body");
+    }
+
     async fn read_while(&mut self, wanted: impl Fn(&str) -> bool) -> String {
         let mut text = Vec::new();
         while wanted(&String::from_utf8_lossy(&text)) {

@@ -1,4 +1,5 @@
 //! A Redis server of a test, and a relay in front of it.
+#![allow(dead_code, reason = "every test target uses a part of it")]
 
 use std::{
     fs,
