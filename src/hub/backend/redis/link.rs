@@ -97,15 +97,17 @@ fn is_lost(error: &RedisError) -> bool {
 
 /// Makes the error of the backend. `lost` is the fault if no reply came.
 pub(super) fn fault(error: RedisError, lost: Fault) -> BackendError {
+    // The error of one command of several has no code.
+    let text = error.to_string();
     let fault = match error.code() {
         _ if is_lost(&error) => lost,
-        Some("IDENTITY") => Fault::Lost,
+        // The log was deleted, and perhaps made again.
+        _ if text.contains("NOGROUP") || text.contains("IDENTITY") => Fault::Lost,
         // The server is starting, is no longer the master, or cannot write for now.
         Some(
             "BUSY" | "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "MISCONF" | "NOREPLICAS" | "OOM"
             | "READONLY" | "TRYAGAIN" | "UNBLOCKED",
         ) => Fault::Unavailable,
-        Some("ERR") if error.to_string().contains("no such key") => Fault::Lost,
         Some(_) => Fault::Refused,
         None if matches!(error.kind(), ErrorKind::AuthenticationFailed) => Fault::Refused,
         None => lost,

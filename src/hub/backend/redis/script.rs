@@ -39,7 +39,10 @@ return {name, oldest, newest, length, added}
 /// nothing, whether it is a tombstone, its time to live in milliseconds or nothing, the number of values
 /// of its fields, and these.
 const APPEND: &str = r"
-if identity() ~= ARGV[1] then return redis.error_reply('IDENTITY the log is another one') end
+-- This fails at once without the group. It costs a tenth of a look at all groups.
+if redis.pcall('XPENDING', KEYS[1], ARGV[1]).err then
+  return redis.error_reply('IDENTITY the log is another one')
+end
 local function number(id)
   local ms, n = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(n)
@@ -55,8 +58,10 @@ local function is_known(id)
   local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
   return #first > 0 and is_before(id, first[1][1])
 end
-local now = redis.call('TIME')
-now = now[1] * 1000 + math.floor(now[2] / 1000)
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
 local ids, at, key = {}, 5, 3
 while at <= #ARGV do
   local topic, state_key, tombstone, ttl, count = unpack(ARGV, at, at + 4)
@@ -68,7 +73,7 @@ while at <= #ARGV do
     local fields = {unpack(ARGV, at, at + count - 1)}
     if ttl ~= '' then
       fields[#fields + 1] = 'expires'
-      fields[#fields + 1] = string.format('%.0f', now + ttl)
+      fields[#fields + 1] = string.format('%.0f', now() + ttl)
     end
     id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', unpack(fields))
     -- After the engine has lost the end of the log, the topic may have later entries.
@@ -101,5 +106,5 @@ pub(super) fn bounds() -> Script {
 }
 
 pub(super) fn append() -> Script {
-    Script::new(&format!("{IDENTITY}{APPEND}"))
+    Script::new(APPEND)
 }

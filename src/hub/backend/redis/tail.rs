@@ -42,8 +42,8 @@ pub struct RedisTail {
 
 type PendingReply = Pin<Box<dyn Future<Output = Result<Reply, RedisError>> + Send>>;
 
-/// The entries after a position; then, at a later moment, the groups of the log, the entry at the
-/// position, and the time of the server.
+/// The entries after a position; then, at a later moment, a reply that there is only if the log is the
+/// same, the entry at the position, and the time of the server.
 type Reply = (Value, Value, Value, Value);
 
 impl RedisTail {
@@ -64,17 +64,14 @@ impl RedisTail {
         read.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS").arg(log).arg(&at);
         // The entries belong to the log that is followed only if the log is still the same after the read,
         // and the entry before is still there.
-        pipeline.cmd("XINFO").arg("GROUPS").arg(log);
+        pipeline.cmd("XPENDING").arg(log).arg(&*self.group);
         pipeline.cmd("XRANGE").arg(log).arg(&at).arg(&at);
         pipeline.cmd("TIME");
         let mut connection = self.connection.clone();
         Box::pin(async move { pipeline.query_async(&mut connection).await })
     }
 
-    fn check(&self, groups: &Value, last: &Value) -> Result<(), BackendError> {
-        if !has_group(groups, &self.group) {
-            return Err(BackendError::new(Fault::Lost, "the log was deleted or made again"));
-        }
+    fn check(&self, last: &Value) -> Result<(), BackendError> {
         let is_kept = matches!(last, Value::Array(entries) if !entries.is_empty());
         if self.at != Position::START && !is_kept {
             return Err(BackendError::new(Fault::Lost, "the last entry is no longer in the log"));
@@ -101,8 +98,8 @@ impl Tail for RedisTail {
             let reply = pending.await;
             self.pending = None;
             let reply = reply.map_err(|error| link::fault(error, Fault::Unavailable))?;
-            let (entries, groups, last, time) = reply;
-            self.check(&groups, &last)?;
+            let (entries, _is_same_log, last, time) = reply;
+            self.check(&last)?;
             let now = message::time(&time).unwrap_or_default();
             let read = message::read(of_stream(entries), &Wanted::all(), now);
             self.adapt(&read);
@@ -112,18 +109,6 @@ impl Tail for RedisTail {
             }
         }
     }
-}
-
-/// Returns whether the reply to `XINFO GROUPS` has a group.
-fn has_group(groups: &Value, name: &str) -> bool {
-    let Value::Array(groups) = groups else { return false };
-    groups.iter().any(|group| {
-        let Value::Array(fields) = group else { return false };
-        let mut pairs = fields.chunks_exact(2);
-        pairs.any(|pair| {
-            message::text(&pair[0]) == Some("name") && message::text(&pair[1]) == Some(name)
-        })
-    })
 }
 
 /// Returns the entries in the reply to `XREAD` of one stream.
