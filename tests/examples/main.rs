@@ -14,6 +14,8 @@ mod harness;
 #[cfg(feature = "hub")]
 mod hub;
 mod llm;
+#[cfg(all(feature = "hyper-client", feature = "redis"))]
+mod nodes;
 mod originals;
 #[cfg(feature = "redis")]
 #[path = "../support/redis.rs"]
