@@ -214,6 +214,9 @@ mod entry;
 mod error;
 mod identity;
 mod memory;
+#[cfg(feature = "nats")]
+#[cfg_attr(docsrs, doc(cfg(feature = "nats")))]
+pub mod nats;
 mod position;
 mod state;
 mod store;
