@@ -168,11 +168,6 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Whether the connection was lost.
-    pub(super) fn is_over(&self) -> bool {
-        self.state.borrow().losses != self.losses
-    }
-
     /// Waits until the connection is lost.
     pub(super) async fn over(&mut self) {
         let losses = self.losses;
