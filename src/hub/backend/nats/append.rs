@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     link::{Link, Session},
     message::{EXPECTED_ID, Encoded},
+    stream::{Stored, StreamOptions},
 };
 use crate::hub::backend::{
     entry::Outgoing,
@@ -53,6 +54,7 @@ struct UnderWay {
 /// Appends entries, and returns their positions in this order.
 pub(super) async fn append(
     link: &Link,
+    options: &StreamOptions,
     budget: &Budget,
     entries: &[Outgoing],
     encoded: &[Encoded],
@@ -88,8 +90,17 @@ pub(super) async fn append(
                 return Err(BackendError::new(Fault::Unknown, "the entry is still being stored"));
             }
             Ok(ack) => {
-                let check = encoded[index].check;
-                positions.push(Position::new(ack.sequence).with_check(check));
+                let at = Position::new(ack.sequence).with_check(encoded[index].check);
+                // The fingerprint is that of the first attempt. If the entry is no longer retained,
+                // nobody can tell.
+                let first = match ack.duplicate {
+                    true => options.stored(link, ack.sequence).await?,
+                    false => Stored::At(at),
+                };
+                positions.push(match first {
+                    Stored::At(at) => at,
+                    Stored::Missing => at,
+                });
             }
             Err(error)
                 if error.kind() == PublishErrorKind::WrongLastMessageId && index > run_start =>

@@ -131,7 +131,7 @@ impl Backend for NatsBackend {
         // One that is refused is found before anything is appended.
         let encoded: Vec<_> =
             entries.iter().map(|entry| self.encode(entry)).collect::<Result<_, _>>()?;
-        append(&self.link, &self.budget, entries, &encoded).await
+        append(&self.link, &self.options, &self.budget, entries, &encoded).await
     }
 
     async fn tail(&self, after: Position) -> Result<NatsTail, BackendError> {

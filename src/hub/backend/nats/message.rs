@@ -21,6 +21,9 @@ pub(super) const EXPECTED_ID: &str = "Nats-Expected-Last-Msg-Id";
 const ROLLUP: &str = "Nats-Rollup";
 /// After this number of seconds the server removes the message. Known since 2.11.
 const SERVER_TTL: &str = "Nats-TTL";
+/// A random number of this attempt to append. If a server loses the end of its log, and an entry is
+/// appended again with the same message ID, it may get the same place. This tells the two apart.
+pub(super) const ATTEMPT: &str = "Sse-Attempt";
 /// The name of the kind, unless it is an event.
 const KIND: &str = "Sse-Kind";
 /// Names and values: a JSON array of pairs. JSON escapes line ends, which no header may contain, and
@@ -62,6 +65,8 @@ impl Encoded {
         let id = format!("{:032x}", entry.append_id);
         let mut headers = HeaderMap::new();
         headers.insert(MESSAGE_ID, id.as_str());
+        let attempt = format!("{:08x}", fastrand::u32(..));
+        headers.insert(ATTEMPT, attempt.as_str());
         if entry.kind != EntryKind::Event {
             headers.insert(KIND, entry.kind.name());
         }
@@ -81,7 +86,7 @@ impl Encoded {
                 headers.insert(SERVER_TTL, seconds.to_string());
             }
         }
-        let check = check_of_id(&id);
+        let check = check(Some(&id), Some(&attempt), 0);
         Self { subject, headers, id, check }
     }
 
@@ -150,20 +155,23 @@ impl Source {
 }
 
 fn position(sequence: u64, headers: Option<&HeaderMap>, nanos: i64) -> Position {
-    let id = headers.and_then(|headers| headers.get(MESSAGE_ID));
-    let check = id.map_or_else(|| check_of_time(nanos), |id| check_of_id(id.as_str()));
-    Position::new(sequence).with_check(check)
+    let text = |name: &str| Some(headers?.get(name)?.as_str());
+    Position::new(sequence).with_check(check(text(MESSAGE_ID), text(ATTEMPT), nanos))
 }
 
-/// Returns the fingerprint of an entry with a message ID. The publisher knows it before the server
-/// has stored the entry.
-pub(super) fn check_of_id(id: &str) -> u32 {
-    fingerprint(SipHash::hash(CHECK_KEY, id.as_bytes()))
-}
-
-/// Returns the fingerprint of an entry without a message ID.
-pub(super) fn check_of_time(nanos: i64) -> u32 {
-    fingerprint(SipHash::hash(CHECK_KEY, &nanos.to_be_bytes()))
+/// Returns the fingerprint of an entry: of its message ID and attempt, since a publisher knows them
+/// before the server has stored the entry. Without a message ID it is that of the time at which the
+/// server has stored it.
+pub(super) fn check(id: Option<&str>, attempt: Option<&str>, nanos: i64) -> u32 {
+    let mut hash = SipHash::new(CHECK_KEY);
+    match id {
+        Some(id) => {
+            hash.write(id.as_bytes());
+            hash.write(attempt.unwrap_or_default().as_bytes());
+        }
+        None => hash.write(&nanos.to_be_bytes()),
+    }
+    fingerprint(hash.finish())
 }
 
 /// Shortens a hash. 0 is left for places without an entry.
@@ -267,6 +275,14 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_is_appended_again_has_another_fingerprint() {
+        let entry = Outgoing::new("a".parse().unwrap(), EventParts::new("x"), 7);
+        let [one, other] = [(); 2].map(|()| Encoded::new(&entry, &subjects(), Features::default()));
+        assert_eq!(one.id, other.id);
+        assert_ne!(one.check, other.check);
+    }
+
+    #[test]
     fn features_of_the_stream_add_headers() {
         let entry = Outgoing::new("a".parse().unwrap(), EventParts::default(), 7)
             .with_key("k")
@@ -293,7 +309,7 @@ mod tests {
             panic!("it is an entry")
         };
         assert_eq!(entry.append_id, None);
-        assert_eq!(entry.at.check(), check_of_id("mine"));
+        assert_eq!(entry.at.check(), check(Some("mine"), None, 0));
         assert_eq!(entry.event, EventParts::new("x").with_field("event", "price"));
     }
 

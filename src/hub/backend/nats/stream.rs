@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     error::{NatsError, NatsSettingError},
     link::{ApiError, Link, MESSAGE_NOT_FOUND, STREAM_EXISTS, STREAM_NOT_FOUND, unavailable},
-    message::{MESSAGE_ID, check_of_id, check_of_time},
+    message::{ATTEMPT, MESSAGE_ID, check},
     raw_headers,
     subject::Subjects,
     timestamp::parse_nanos,
@@ -253,13 +253,10 @@ impl StreamOptions {
             Err(error) => return Err(unavailable(error)),
         };
         let text = |name: &str| answer.pointer(&format!("/message/{name}"))?.as_str();
-        let id = text("hdrs").and_then(|headers| raw_headers::find(headers, MESSAGE_ID));
-        let time = text("time").and_then(parse_nanos);
-        let check = match (id, time) {
-            (Some(id), _) => check_of_id(&id),
-            (None, Some(nanos)) => check_of_time(nanos),
-            (None, None) => return Err(unavailable("the server's answer has no time")),
-        };
+        let header = |name: &str| raw_headers::find(text("hdrs")?, name);
+        let nanos = text("time").and_then(parse_nanos);
+        let nanos = nanos.ok_or_else(|| unavailable("the server's answer has no time"))?;
+        let check = check(header(MESSAGE_ID).as_deref(), header(ATTEMPT).as_deref(), nanos);
         Ok(Stored::At(Position::new(place).with_check(check)))
     }
 }
