@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tower_sse::hub::backend::{
-    Backend, EventParts, LogEntry, Outgoing, Position, Tail,
+    Backend, BackendError, EventParts, LogEntry, Outgoing, Position, Tail,
     nats::{NatsBackend, NatsTail},
 };
 
@@ -55,7 +55,10 @@ fn data(entries: &[LogEntry]) -> Vec<&str> {
 }
 
 /// Calls until it succeeds, for at most [`LIMIT`].
-async fn until_ok<T, E: std::fmt::Debug>(call: impl AsyncFn() -> Result<T, E>) -> T {
+async fn until_ok<T, F>(call: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, BackendError>>,
+{
     let start = tokio::time::Instant::now();
     loop {
         match call().await {

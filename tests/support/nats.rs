@@ -124,6 +124,12 @@ impl NatsServer {
         fs::rename(copy, &self.folder).unwrap();
     }
 
+    /// Removes the server's files. The server must not run.
+    pub(crate) fn wipe(&self) {
+        fs::remove_dir_all(&self.folder).unwrap();
+        fs::create_dir_all(&self.folder).unwrap();
+    }
+
     /// Removes all messages after a place from the files of a stream, and the indexes, as if they
     /// had not reached the disk. The server must not run.
     pub(crate) fn truncate(&self, stream: &str, last: u64) {

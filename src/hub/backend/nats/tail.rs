@@ -10,12 +10,12 @@ use std::{
 
 use tokio::{
     task::unconstrained,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
     consumer::{Consumer, Pull, Received, Start},
-    link::{Link, unavailable},
+    link::{ANSWER_TIMEOUT, Link, unavailable},
     message::{Content, Delivered},
     stream::{Stored, StreamFault, StreamInfo, StreamOptions},
 };
@@ -62,6 +62,8 @@ pub struct NatsTail {
     /// When the server was heard last. It is not part of `next`, so that calls which are dropped do
     /// not give the server more time.
     heard: Instant,
+    /// Until when the server has to answer, for the same reason. `None` if nothing is asked.
+    answer_until: Option<Instant>,
     /// Received and not returned yet.
     batch: Batch,
     batch_messages: usize,
@@ -91,10 +93,12 @@ impl NatsTail {
             identity: info.identity,
             consumer,
             place: after.major().max(info.first.saturating_sub(1)),
-            stored: None,
+            // Everything after the newest entry is stored later than now.
+            stored: (after.major() == info.last).then(since_1970),
             at: after,
             count: 0,
             heard: Instant::now(),
+            answer_until: None,
             batch: Batch::default(),
             batch_messages: 0,
             batch_bytes: 0,
@@ -110,13 +114,13 @@ impl NatsTail {
     async fn next_batch(&mut self) -> Result<Batch, BackendError> {
         loop {
             self.take_received();
-            if self.gap.is_some() {
-                self.explain_gap().await?;
-            }
-            if self.broken.is_none() && self.consumer.requested <= PULL / 2 {
-                if let Err(error) = self.pull().await {
-                    self.broken = Some(error.to_string());
-                }
+            if self.gap.is_some() || self.needs_messages() || self.is_at_end() {
+                // The time limit goes on if this call is dropped and another one follows.
+                let until =
+                    *self.answer_until.get_or_insert_with(|| Instant::now() + ANSWER_TIMEOUT);
+                let asked = timeout_at(until, self.ask_server()).await;
+                self.answer_until = None;
+                asked.unwrap_or_else(|_| Err(unavailable("the server did not answer in time")))?;
             }
             if self.batch.upto.is_some() {
                 // Nothing is awaited after this, so no batch is lost.
@@ -124,10 +128,30 @@ impl NatsTail {
                 self.batch_bytes = 0;
                 return Ok(std::mem::take(&mut self.batch));
             }
-            if let Some(cause) = &self.broken {
-                return Err(self.explain_end(cause.clone()).await);
-            }
             self.wait().await;
+        }
+    }
+
+    fn needs_messages(&self) -> bool {
+        self.broken.is_none() && self.consumer.requested <= PULL / 2
+    }
+
+    /// Whether nothing more will come, and everything was returned.
+    fn is_at_end(&self) -> bool {
+        self.broken.is_some() && self.batch.upto.is_none()
+    }
+
+    /// Does everything that needs the server. An error ends the tail.
+    async fn ask_server(&mut self) -> Result<(), BackendError> {
+        self.explain_gap().await?;
+        if self.needs_messages() {
+            if let Err(error) = self.pull().await {
+                self.broken = Some(error.to_string());
+            }
+        }
+        match &self.broken {
+            Some(cause) if self.is_at_end() => Err(self.explain_end(cause.clone()).await),
+            _ => Ok(()),
         }
     }
 
@@ -226,9 +250,8 @@ impl NatsTail {
     async fn explain_gap(&mut self) -> Result<(), BackendError> {
         let Some((place, stored)) = self.gap else { return Ok(()) };
         let info = self.info().await?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let elapsed =
-            stored.map(|stored| now.saturating_sub(stored).saturating_add(MAX_CLOCK_DIFFERENCE));
+        let elapsed = stored
+            .map(|stored| since_1970().saturating_sub(stored).saturating_add(MAX_CLOCK_DIFFERENCE));
         if !info.retains_all_after(place, elapsed, self.max_message) {
             let text = "entries may have been trimmed before they were received";
             return Err(BackendError::new(Fault::Lost, text));
@@ -265,6 +288,10 @@ impl NatsTail {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 impl Tail for NatsTail {
