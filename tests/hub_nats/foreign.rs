@@ -1,7 +1,5 @@
 //! Other programs that publish and listen.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
@@ -9,7 +7,7 @@ use tower_sse::hub::backend::{
     Backend, EntryKind, EventParts, Fault, Located, Outgoing, Position, Tail, Wanted,
 };
 
-use crate::{LIMIT, append, collect, connect, data, entry, server::NatsServer};
+use crate::{LIMIT, append, collect, connect, data, entry, server::NatsServer, until_ok};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_message_is_an_event() {
@@ -83,7 +81,8 @@ async fn another_program_listens_to_topics() {
     let backend = connect(&server).await;
     let other = server.client().await;
     let mut orders = other.0.subscribe("events.orders.*").await.unwrap();
-    other.0.flush().await.unwrap();
+    // The answer comes after the server knows the subscription.
+    other.info("events").await;
     let event = EventParts::new("paid").with_field("event", "status");
     let sent = Outgoing::new("orders.7".parse().unwrap(), event, 1);
     backend.append(&[entry("news", 2), sent]).await.unwrap();
@@ -160,5 +159,43 @@ async fn pages_of_one_topic_among_many_are_complete() {
         found.extend(page.entries.into_iter().filter_map(|entry| entry.append_id));
     }
     assert_eq!(found, (0..30).map(|n| n * 100 + 7).collect::<Vec<_>>());
-    let _ = Duration::ZERO;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_the_client_cannot_read_are_junk() {
+    let server = NatsServer::start();
+    let backend = connect(&server).await;
+    append(&backend, 0..2).await;
+    for headers in [&b"NATS/1.0\r\nA: \xff\r\n\r\n"[..], b"NATS/1.0\r\nno colon\r\n\r\n"] {
+        server.publish_raw("events.a", headers).await;
+    }
+    server.publish_raw("events.keys.=.k", b"NATS/1.0\r\nA b: c\r\n\r\n").await;
+    let keyed = entry("keys", 9).with_key("other");
+    let upto = until_ok(|| backend.append(std::slice::from_ref(&keyed))).await[0];
+    // Each attempt costs the connection, as a hub makes them.
+    let (mut at, mut found, mut junk) = (Position::START, Vec::new(), 0);
+    while at != upto {
+        let mut tail = until_ok(|| backend.tail(at)).await;
+        while at != upto {
+            let Ok(batch) = timeout(LIMIT, tail.next()).await.unwrap() else { break };
+            at = batch.end().unwrap();
+            found.extend(batch.entries);
+            junk += batch.junk;
+        }
+    }
+    assert_eq!((data(&found), junk), (vec!["0", "1", "9"], 3));
+    let most = std::num::NonZeroUsize::new(100).unwrap();
+    for wanted in [Wanted::all(), Wanted::new(["a".parse().unwrap()], []).unwrap()] {
+        let (mut after, mut found) = (Position::START, Vec::new());
+        while after != upto {
+            let page = until_ok(|| backend.read(after, upto, &wanted, most)).await;
+            after = page.end().unwrap();
+            found.extend(page.entries);
+        }
+        found.retain(|entry| entry.topic == "a");
+        assert_eq!(data(&found), ["0", "1"]);
+    }
+    let all = Wanted::all();
+    let state = until_ok(|| backend.state(&all, upto)).await;
+    assert_eq!(data(&state), ["9"]);
 }

@@ -155,6 +155,21 @@ impl NatsServer {
         }
     }
 
+    /// Publishes a message whose headers are these bytes, whether they are valid or not.
+    pub(crate) async fn publish_raw(&self, subject: &str, headers: &[u8]) {
+        let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+        let len = headers.len();
+        let mut bytes = b"CONNECT {\"verbose\":false,\"headers\":true}\r\n".to_vec();
+        bytes.extend(format!("HPUB {subject} {len} {}\r\n", len + 1).bytes());
+        bytes.extend(headers);
+        bytes.extend(b"x\r\nPING\r\n");
+        stream.write_all(&bytes).await.unwrap();
+        let mut found = Vec::new();
+        while !found.ends_with(b"PONG\r\n") {
+            assert_ne!(stream.read_buf(&mut found).await.unwrap(), 0);
+        }
+    }
+
     /// A client of another program.
     pub(crate) async fn client(&self) -> NatsClient {
         NatsClient(async_nats::connect(self.url()).await.unwrap())

@@ -59,7 +59,7 @@ pub(super) async fn append(
     entries: &[Outgoing],
     encoded: &[Encoded],
 ) -> Result<Vec<Position>, BackendError> {
-    let mut session = link.session()?;
+    let mut session = link.session().await?;
     let mut positions = Vec::with_capacity(entries.len());
     let mut under_way = VecDeque::new();
     let mut sent = 0;
@@ -91,8 +91,8 @@ pub(super) async fn append(
             }
             Ok(ack) => {
                 let at = Position::new(ack.sequence).with_check(encoded[index].check);
-                // The fingerprint is that of the first attempt. If the entry is no longer retained,
-                // nobody can tell.
+                // The fingerprint is that of the first attempt. It is unknown if
+                // the entry is no longer retained.
                 let first = match ack.duplicate {
                     true => options.stored(link, ack.sequence).await?,
                     false => Stored::At(at),

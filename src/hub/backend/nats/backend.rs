@@ -1,6 +1,13 @@
 //! The backend over a stream.
 
-use std::{fmt, num::NonZeroUsize, sync::Arc};
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
 
 use serde_json::json;
 
@@ -19,6 +26,7 @@ use crate::hub::{
         entry::{Batch, LogEntry, Outgoing},
         error::{BackendError, Fault},
         position::Position,
+        state::state_by_reading,
         store::Backend,
         wanted::Wanted,
     },
@@ -51,6 +59,10 @@ pub struct NatsBackend {
     /// The largest message, with its headers.
     max_message: usize,
     budget: Budget,
+    /// The place after which a read has failed. There may be a message that the client cannot read.
+    suspect: Arc<AtomicU64>,
+    /// Whether reading the state has failed, which may have the same cause.
+    state_failed: Arc<AtomicBool>,
 }
 
 impl NatsBackend {
@@ -70,7 +82,9 @@ impl NatsBackend {
         let abilities = Abilities::new().with_largest(largest).with_dedup(info.dedup);
         let features = Features { compacts_keys, message_ttl: info.has_message_ttl };
         let (options, budget) = (Arc::new(options), Budget::default());
-        Ok(Self { link, options, features, abilities, max_message, budget })
+        let suspect = Arc::new(AtomicU64::new(u64::MAX));
+        let state_failed = Arc::default();
+        Ok(Self { link, options, features, abilities, max_message, budget, suspect, state_failed })
     }
 
     async fn info(&self) -> Result<StreamInfo, BackendError> {
@@ -150,7 +164,8 @@ impl Backend for NatsBackend {
         wanted: &Wanted,
         most: NonZeroUsize,
     ) -> Result<Batch, BackendError> {
-        read::read(&self.link, &self.options, (after, upto), wanted, most).await
+        let range = (after, upto);
+        read::read(&self.link, &self.options, range, wanted, most, &self.suspect).await
     }
 
     async fn locate(&self, at: Position) -> Result<Located, BackendError> {
@@ -174,7 +189,14 @@ impl Backend for NatsBackend {
     }
 
     async fn state(&self, wanted: &Wanted, upto: Position) -> Result<Vec<LogEntry>, BackendError> {
-        read::state(&self.link, &self.options, wanted, upto).await
+        if self.state_failed.load(Ordering::Relaxed) {
+            // Slower, but it gets past messages that the client cannot read.
+            let state = state_by_reading(self, wanted, upto).await?;
+            self.state_failed.store(false, Ordering::Relaxed);
+            return Ok(state);
+        }
+        let state = read::state(&self.link, &self.options, wanted, upto).await;
+        state.inspect_err(|_| self.state_failed.store(true, Ordering::Relaxed))
     }
 
     async fn forget(&self, topics: &[Topic]) -> Result<(), BackendError> {

@@ -73,7 +73,7 @@ impl Consumer {
         start: Start,
         filters: &[String],
     ) -> Result<Self, BackendError> {
-        let mut session = link.session()?;
+        let mut session = link.session().await?;
         let inbox = link.client.new_inbox();
         let subscribed = link.client.subscribe(inbox.clone());
         let subscription = session.limit(subscribed, Fault::Unavailable).await?;

@@ -21,6 +21,8 @@ use crate::{
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest delay between two attempts to connect.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
+/// How long a call waits for a new connection before it returns an error.
+const MAX_RECONNECT: Duration = Duration::from_secs(1);
 /// How many messages a subscription holds. More are dropped, so it must be above that which a
 /// consumer sends unasked.
 pub(super) const SUBSCRIPTION_CAPACITY: usize = 16 << 10;
@@ -127,9 +129,11 @@ impl Link {
         Ok(Self { client, context, state })
     }
 
-    /// Returns a connection that ends at the next loss.
-    pub(super) fn session(&self) -> Result<Session, BackendError> {
+    /// Returns a connection that ends at the next loss. Waits for it if the client reconnects.
+    pub(super) async fn session(&self) -> Result<Session, BackendError> {
         let mut state = self.state.clone();
+        // Whether it was in time is read below.
+        drop(timeout(MAX_RECONNECT, state.wait_for(|state| state.is_connected)).await);
         let State { losses, is_connected } = *state.borrow_and_update();
         if is_connected {
             Ok(Session { state, losses })
@@ -146,7 +150,7 @@ impl Link {
         subject: &str,
         body: &Value,
     ) -> Result<Result<Value, ApiError>, BackendError> {
-        let mut session = self.session()?;
+        let mut session = self.session().await?;
         let subject = format!("$JS.API.{subject}");
         let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
         let answer = self.client.request(subject, body);

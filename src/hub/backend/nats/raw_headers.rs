@@ -24,6 +24,26 @@ pub(super) fn find(headers: &str, name: &str) -> Option<String> {
     None
 }
 
+/// Returns whether the client can read these headers. If a consumer delivers others, the client
+/// disconnects, again and again.
+pub(super) fn are_readable(headers: &str) -> bool {
+    let Ok(bytes) = BASE64_STANDARD.decode(headers) else { return false };
+    let Ok(text) = std::str::from_utf8(&bytes) else { return false };
+    let Some(rest) = text.strip_prefix("NATS/1.0") else { return false };
+    let mut lines = rest.lines();
+    // A status is for messages of the server.
+    if lines.next().is_some_and(|status| !status.trim().is_empty()) {
+        return false;
+    }
+    let mut is_first = true;
+    lines.filter(|line| !line.is_empty()).all(|line| {
+        let continues = !is_first && line.starts_with(char::is_whitespace);
+        is_first = false;
+        let name = line.split_once(':').map(|(name, _)| name);
+        continues || name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_graphic()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +65,24 @@ mod tests {
             assert_eq!(find_in(text).as_deref(), value, "{text:?}");
         }
         assert_eq!(find("%", "a"), None);
+    }
+
+    #[test]
+    fn headers_that_the_client_cannot_read_are_found() {
+        let is_readable = |text: &[u8]| are_readable(&BASE64_STANDARD.encode(text));
+        for fine in ["NATS/1.0\r\n\r\n", "NATS/1.0\r\nA: b\r\n c\r\nB:\r\n\r\n"] {
+            assert!(is_readable(fine.as_bytes()), "{fine:?}");
+        }
+        for wrong in [
+            &b""[..],
+            b"NATS/1.0\r\nA: \xff\r\n\r\n",
+            b"NATS/1.0\r\nno colon\r\n\r\n",
+            b"NATS/1.0\r\nA b: c\r\n\r\n",
+            b"NATS/1.0\r\n c: d\r\n\r\n",
+            b"NATS/1.0 503\r\n\r\n",
+        ] {
+            assert!(!is_readable(wrong), "{wrong:?}");
+        }
+        assert!(!are_readable("%"));
     }
 }

@@ -1,6 +1,11 @@
 //! Reading a range of the log, and the state of keys.
 
-use std::{collections::HashMap, future::poll_fn, num::NonZeroUsize};
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    num::NonZeroUsize,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use super::{
     consumer::{Consumer, Pull, Received, Start},
@@ -26,6 +31,7 @@ struct Reader<'a> {
     link: &'a Link,
     options: &'a StreamOptions,
     consumer: Consumer,
+    filters: Vec<String>,
     /// How many messages the consumer has delivered.
     count: u64,
 }
@@ -35,6 +41,8 @@ struct Page {
     messages: Vec<Delivered>,
     /// Whether there are no more messages.
     is_last: bool,
+    /// Whether the connection was lost after these messages.
+    is_cut: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -53,7 +61,7 @@ impl<'a> Reader<'a> {
             _ => vec![filters.cover],
         };
         let consumer = Consumer::create(link, &options.name, start, &filters).await?;
-        Ok(Self { link, options, consumer, count: 0 })
+        Ok(Self { link, options, consumer, filters, count: 0 })
     }
 
     async fn page(&mut self, most: u64) -> Result<Page, BackendError> {
@@ -61,10 +69,20 @@ impl<'a> Reader<'a> {
         let pull = Pull { batch: most, max_bytes, expires: None, heartbeat: None };
         self.consumer.pull(pull).await?;
         let mut messages: Vec<Delivered> = Vec::new();
+        let mut is_cut = false;
         while (messages.len() as u64) < most {
             let mut session = self.consumer.session.clone();
             let received = poll_fn(|cx| self.consumer.poll_next(cx));
-            match session.limit(received, Fault::Unavailable).await? {
+            let received = match session.limit(received, Fault::Unavailable).await {
+                Ok(received) => received,
+                // The part that has come is a page too. The next message may be unreadable.
+                Err(_) if !messages.is_empty() => {
+                    is_cut = true;
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            match received {
                 Received::Message(message) => {
                     let delivered = Delivered::new(message, &self.options.subjects);
                     let delivered = delivered.filter(|delivered| delivered.count == self.count + 1);
@@ -72,7 +90,7 @@ impl<'a> Reader<'a> {
                     self.count += 1;
                 }
                 Received::Heartbeat(_) => {}
-                Received::Done => return Ok(Page { messages, is_last: true }),
+                Received::Done => return Ok(Page { messages, is_last: true, is_cut }),
                 Received::Full if messages.is_empty() => {
                     return Err(unavailable("a message is larger than the server's limit"));
                 }
@@ -80,17 +98,18 @@ impl<'a> Reader<'a> {
                 Received::Broken(cause) => return Err(unavailable(cause)),
             }
         }
-        Ok(Page { messages, is_last: false })
+        Ok(Page { messages, is_last: false, is_cut })
     }
 }
 
-/// Reads the wanted entries of a range.
+/// Reads the wanted entries of a range. `suspect` is the place after which a read has failed.
 pub(super) async fn read(
     link: &Link,
     options: &StreamOptions,
     (after, upto): (Position, Position),
     wanted: &Wanted,
     most: NonZeroUsize,
+    suspect: &AtomicU64,
 ) -> Result<Batch, BackendError> {
     let mut batch = Batch::default().with_upto(upto);
     if after.place() >= upto.place() || is_nothing(wanted) {
@@ -98,8 +117,22 @@ pub(super) async fn read(
     }
     let filters = options.subjects.of_topics(wanted);
     let mut reader = Reader::new(link, options, Start::After(after.major()), filters).await?;
-    let page = reader.page(MAX_PAGE.min(most.get() as u64)).await?;
+    if suspect.load(Ordering::Relaxed) == after.major() {
+        // A read from here has failed before.
+        let next = after.major() + 1;
+        if let Some(at) = options.next_unreadable(link, next, &reader.filters).await? {
+            suspect.store(at.major(), Ordering::Relaxed);
+            let is_beyond = at.major() >= upto.major();
+            let junk = u64::from(at.major() <= upto.major());
+            return Ok(if is_beyond { batch } else { batch.with_upto(at) }.with_junk(junk));
+        }
+    }
+    let page = reader.page(MAX_PAGE.min(most.get() as u64)).await;
+    let page = page.inspect_err(|_| suspect.store(after.major(), Ordering::Relaxed))?;
     let mut end = after;
+    if let (true, Some(last)) = (page.is_cut, page.messages.last()) {
+        suspect.store(last.at.major(), Ordering::Relaxed);
+    }
     for Delivered { at, content, .. } in page.messages {
         if at.major() > upto.major() {
             return Ok(batch);
@@ -107,7 +140,7 @@ pub(super) async fn read(
         end = at;
         match content {
             Content::Entry(entry) if wanted.takes(entry.topic.as_str()) => {
-                batch.entries.push(entry)
+                batch.entries.push(entry);
             }
             Content::Entry(_) | Content::Expired => {}
             Content::Junk => batch.junk += 1,

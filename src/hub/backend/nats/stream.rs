@@ -69,6 +69,14 @@ pub(super) enum StreamFault {
 
 /// A message, as the server returns it on request.
 #[derive(Clone, Copy, Debug)]
+struct StoredMessage {
+    at: Position,
+    /// Whether the client can read its headers.
+    is_readable: bool,
+}
+
+/// The message at a place.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Stored {
     At(Position),
     Missing,
@@ -244,20 +252,51 @@ impl StreamOptions {
 
     /// Asks for the position of the message at a place.
     pub(super) async fn stored(&self, link: &Link, place: u64) -> Result<Stored, BackendError> {
+        let message = self.message(link, &json!({ "seq": place })).await?;
+        Ok(message.map_or(Stored::Missing, |message| Stored::At(message.at)))
+    }
+
+    /// Returns the position of the next message from a place, if the client cannot read it.
+    pub(super) async fn next_unreadable(
+        &self,
+        link: &Link,
+        place: u64,
+        filters: &[String],
+    ) -> Result<Option<Position>, BackendError> {
+        let mut next: Option<StoredMessage> = None;
+        for filter in filters {
+            let query = json!({ "seq": place, "next_by_subj": filter });
+            let found = self.message(link, &query).await?;
+            next = match (next, found) {
+                (Some(next), Some(found)) if found.at.major() < next.at.major() => Some(found),
+                (next, found) => next.or(found),
+            };
+        }
+        Ok(next.filter(|next| !next.is_readable).map(|next| next.at))
+    }
+
+    async fn message(
+        &self,
+        link: &Link,
+        query: &Value,
+    ) -> Result<Option<StoredMessage>, BackendError> {
         let subject = format!("STREAM.MSG.GET.{}", self.name);
-        let answer = match link.request(&subject, &json!({ "seq": place })).await? {
+        let answer = match link.request(&subject, query).await? {
             Ok(answer) => answer,
-            Err(ApiError { code: MESSAGE_NOT_FOUND | STREAM_NOT_FOUND, .. }) => {
-                return Ok(Stored::Missing);
-            }
+            Err(ApiError { code: MESSAGE_NOT_FOUND | STREAM_NOT_FOUND, .. }) => return Ok(None),
             Err(error) => return Err(unavailable(error)),
         };
         let text = |name: &str| answer.pointer(&format!("/message/{name}"))?.as_str();
-        let header = |name: &str| raw_headers::find(text("hdrs")?, name);
+        let place = answer.pointer("/message/seq").and_then(Value::as_u64);
+        let headers = text("hdrs");
+        let header = |name: &str| raw_headers::find(headers?, name);
         let nanos = text("time").and_then(parse_nanos);
-        let nanos = nanos.ok_or_else(|| unavailable("the server's answer has no time"))?;
+        let (Some(place), Some(nanos)) = (place, nanos) else {
+            return Err(unavailable("the server's answer has no place or time"));
+        };
         let check = check(header(MESSAGE_ID).as_deref(), header(ATTEMPT).as_deref(), nanos);
-        Ok(Stored::At(Position::new(place).with_check(check)))
+        let at = Position::new(place).with_check(check);
+        Ok(Some(StoredMessage { at, is_readable: headers.is_none_or(raw_headers::are_readable) }))
     }
 }
 

@@ -85,8 +85,15 @@ impl NatsTail {
         info: &StreamInfo,
         after: Position,
     ) -> Result<Self, BackendError> {
-        let consumer = Start::After(after.major());
-        let consumer = Consumer::create(link, &options.name, consumer, &[]).await?;
+        // A message that the client cannot read ended the tail before this one.
+        let everything = [">".to_owned()];
+        let mut unreadable = Vec::new();
+        let mut start = after.major();
+        while let Some(at) = options.next_unreadable(link, start + 1, &everything).await? {
+            start = at.major();
+            unreadable.push(at);
+        }
+        let consumer = Consumer::create(link, &options.name, Start::After(start), &[]).await?;
         let mut tail = Self {
             link: link.clone(),
             options: options.clone(),
@@ -107,6 +114,10 @@ impl NatsTail {
             failed: None,
             max_message: link.client.max_payload(),
         };
+        for at in unreadable {
+            tail.pass(at, None);
+            tail.batch.junk += 1;
+        }
         tail.pull().await?;
         Ok(tail)
     }
@@ -228,14 +239,8 @@ impl NatsTail {
             self.broken = Some("messages were lost on the way".into());
             return;
         }
-        if at.major() != self.place + 1 && self.gap.is_none() {
-            self.gap = Some((self.place, self.stored));
-        }
         self.count = count;
-        self.place = at.major();
-        self.stored = Some(stored);
-        self.at = at;
-        self.batch.upto = Some(at);
+        self.pass(at, Some(stored));
         self.batch_messages += 1;
         self.batch_bytes += size;
         match content {
@@ -243,6 +248,17 @@ impl NatsTail {
             Content::Expired => {}
             Content::Junk => self.batch.junk += 1,
         }
+    }
+
+    /// Goes on to the next message. Notes a gap before it.
+    fn pass(&mut self, at: Position, stored: Option<Duration>) {
+        if at.major() != self.place + 1 && self.gap.is_none() {
+            self.gap = Some((self.place, self.stored));
+        }
+        self.place = at.major();
+        self.stored = stored;
+        self.at = at;
+        self.batch.upto = Some(at);
     }
 
     /// Finds out whether entries were skipped since they were trimmed. Others were superseded, have
