@@ -15,7 +15,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::time::Instant;
 use tower_sse::{
     Event, Hub,
-    hub::{History, Selection, backend::RedisBackend},
+    hub::{History, Selection, backend::redis::RedisBackend},
 };
 
 use server::Redis;

@@ -223,7 +223,8 @@ async fn open(builder: HubBuilder, backend: &str, prefix: &str) -> Result<Hub, B
         "memory" => Ok(builder.build()),
         #[cfg(feature = "redis")]
         "redis" => {
-            let backend = tower_sse::hub::backend::RedisBackend::builder(backend).log(prefix);
+            let backend =
+                tower_sse::hub::backend::redis::RedisBackend::builder(backend).log(prefix);
             Ok(builder.open(backend.connect().await?).await?)
         }
         other => {

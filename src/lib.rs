@@ -87,7 +87,8 @@
 //! | `json` | no | [`Event::json`](Event#method.json) and [`Event::parse_json`](Event#method.parse_json); typed streams: [`EventStreamExt::json`](EventStreamExt#method.json) |
 //! | `hyper-client` | no | [`EventSource::new`](EventSource#method.new): a client on hyper-util with rustls and the system's root certificates, HTTP/1.1 and HTTP/2 |
 //! | `full` | no | all features above |
-//! | `redis` | no | [`hub::backend::RedisBackend`](hub::backend#structs): several nodes are one hub, whose log is in Redis 7; needs Rust 1.88 |
+//! | `redis` | no | [`hub::backend::redis`](hub::backend#modules): several nodes are one hub, whose log is in Redis 7; needs Rust 1.88 |
+//! | `nats` | no | [`hub::backend::nats`](hub::backend#modules): the same over NATS JetStream; needs Rust 1.89 |
 //! | `backend-testing` | no | for tests: the suite that an implementation of [`hub::backend::Backend`] has to pass |
 //!
 //! # Runtimes

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tower_sse::hub::backend::{Position, RedisBackend, testing};
+use tower_sse::hub::backend::{Position, redis::RedisBackend, testing};
 
 use crate::redis_server::{Redis, Relay};
 

@@ -13,7 +13,7 @@ use tower_sse::{
     Event, Hub,
     hub::{
         GapReason, History, Lagging, Publication, Resumption, Selection, Subscription,
-        backend::RedisBackend,
+        backend::redis::RedisBackend,
     },
 };
 

@@ -214,9 +214,13 @@ mod entry;
 mod error;
 mod identity;
 mod memory;
+#[cfg(feature = "nats")]
+#[cfg_attr(docsrs, doc(cfg(feature = "nats")))]
+pub mod nats;
 mod position;
 #[cfg(feature = "redis")]
-mod redis;
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub mod redis;
 mod state;
 mod store;
 #[cfg(feature = "backend-testing")]
@@ -227,9 +231,6 @@ mod wanted;
 #[cfg(feature = "backend-testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "backend-testing")))]
 pub use self::memory::MemoryFaults;
-#[cfg(feature = "redis")]
-#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-pub use self::redis::{RedisBackend, RedisBuilder, RedisTail};
 pub use self::{
     bounds::{Abilities, Bounds, Located},
     entry::{Batch, EntryKind, EventParts, LogEntry, Outgoing},

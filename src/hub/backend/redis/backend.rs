@@ -48,7 +48,7 @@ const DEDUP: Duration = Duration::from_secs(120);
 ///
 /// ```no_run
 /// # async fn open() -> Result<(), tower_sse::BoxError> {
-/// use tower_sse::{Hub, hub::backend::RedisBackend};
+/// use tower_sse::{Hub, hub::backend::redis::RedisBackend};
 ///
 /// let backend = RedisBackend::builder("redis://127.0.0.1:6379").log("events").connect().await?;
 /// let hub = Hub::builder().open(backend).await?; // on each node
@@ -66,7 +66,7 @@ const DEDUP: Duration = Duration::from_secs(120);
 /// | `{events}:IDENTITY:topics-with-keys` | set | the topics that have keys |
 /// | `{events}:IDENTITY:append:ID` | string | the ID of the entry of an append, for two minutes |
 ///
-/// `events` is the name of the [log](crate::hub::backend::RedisBuilder::log). The identity is the name of a consumer group of
+/// `events` is the name of the [log](crate::hub::backend::redis::RedisBuilder::log). The identity is the name of a consumer group of
 /// the log, so that it goes with the log. An entry has these fields:
 ///
 /// | field | value |
@@ -90,9 +90,9 @@ const DEDUP: Duration = Duration::from_secs(120);
 ///
 /// # Bounds
 ///
-/// The log retains about [`max_entries`](crate::hub::backend::RedisBuilder::max_entries), oldest first, over all topics. The
+/// The log retains about [`max_entries`](crate::hub::backend::redis::RedisBuilder::max_entries), oldest first, over all topics. The
 /// stream of a topic has as many of its entries, and expires by itself
-/// [`topic_ttl`](crate::hub::backend::RedisBuilder::topic_ttl) after the last one.
+/// [`topic_ttl`](crate::hub::backend::redis::RedisBuilder::topic_ttl) after the last one.
 ///
 /// # What survives
 ///
@@ -100,7 +100,7 @@ const DEDUP: Duration = Duration::from_secs(120);
 /// or machine, with `everysec` all but about the last second, and without persistence nothing but a lost
 /// connection. A replica that is promoted may lack acknowledged entries. If entries are lost, the hub
 /// tells each reader of a gap: see `lost-end` in the [contract](crate::hub::backend#contract). Redis must not evict
-/// keys: [`connect`](crate::hub::backend::RedisBuilder::connect) warns if `maxmemory-policy` is not `noeviction`, and if
+/// keys: [`connect`](crate::hub::backend::redis::RedisBuilder::connect) warns if `maxmemory-policy` is not `noeviction`, and if
 /// nothing is persisted.
 #[derive(Clone)]
 pub struct RedisBackend {

@@ -1,0 +1,220 @@
+//! The backend over a stream.
+
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use serde_json::json;
+
+use super::{
+    append::{Budget, append},
+    error::NatsError,
+    link::{Link, STREAM_NOT_FOUND, unavailable},
+    message::{Encoded, Features, MAX_SUBJECT},
+    read,
+    stream::{Stored, StreamFault, StreamInfo, StreamOptions},
+    tail::NatsTail,
+};
+use crate::hub::{
+    backend::{
+        bounds::{Abilities, Bounds, Located},
+        entry::{Batch, LogEntry, Outgoing},
+        error::{BackendError, Fault},
+        position::Position,
+        state::state_by_reading,
+        store::Backend,
+        wanted::Wanted,
+    },
+    topic::Topic,
+};
+
+/// What a message needs in addition to topic, key, fields and data. Text with many control characters
+/// needs more.
+const MESSAGE_OVERHEAD: usize = 1024;
+
+/// A [`Backend`] that keeps the log in a stream of NATS JetStream.
+///
+/// The [module](super) describes it. A clone is cheap and has the same connection.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), tower_sse::BoxError> {
+/// use tower_sse::{Event, Hub, hub::backend::nats::NatsBackend};
+///
+/// let backend = NatsBackend::connect("nats://127.0.0.1:4222").await?;
+/// let hub = Hub::builder().open(backend).await?;
+/// hub.publish("orders", Event::new("paid")).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct NatsBackend {
+    link: Link,
+    options: Arc<StreamOptions>,
+    features: Features,
+    abilities: Abilities,
+    /// The largest message, with its headers.
+    max_message: usize,
+    budget: Budget,
+    /// The place after which a read has failed. There may be a message that the client cannot read.
+    suspect: Arc<AtomicU64>,
+    /// Whether reading the state has failed, which may have the same cause.
+    state_failed: Arc<AtomicBool>,
+}
+
+impl NatsBackend {
+    /// Opens the stream, which is made if it does not exist.
+    pub(super) async fn open(
+        link: Link,
+        options: StreamOptions,
+        compacts_keys: bool,
+    ) -> Result<Self, NatsError> {
+        let info = options.open(&link).await.map_err(|fault| match fault {
+            StreamFault::Unusable(error) => error,
+            fault => NatsError::Request(BackendError::from(fault).into()),
+        })?;
+        let of_stream = info.max_message_size.and_then(|size| usize::try_from(size).ok());
+        let max_message = link.client.max_payload().min(of_stream.unwrap_or(usize::MAX));
+        let largest = max_message.saturating_sub(MESSAGE_OVERHEAD);
+        let abilities = Abilities::new().with_largest(largest).with_dedup(info.dedup);
+        let features = Features { compacts_keys, message_ttl: info.has_message_ttl };
+        let (options, budget) = (Arc::new(options), Budget::default());
+        let suspect = Arc::new(AtomicU64::new(u64::MAX));
+        let state_failed = Arc::default();
+        Ok(Self { link, options, features, abilities, max_message, budget, suspect, state_failed })
+    }
+
+    async fn info(&self) -> Result<StreamInfo, BackendError> {
+        Ok(self.options.open(&self.link).await?)
+    }
+
+    fn encode(&self, entry: &Outgoing) -> Result<Encoded, BackendError> {
+        let encoded = Encoded::new(entry, &self.options.subjects, self.features);
+        let refused = |text: String| Err(BackendError::new(Fault::Refused, text));
+        let (subject, size) = (encoded.subject.len(), entry.size());
+        if subject > MAX_SUBJECT {
+            return refused(format!(
+                "a subject of {subject} bytes, at most {MAX_SUBJECT} are allowed"
+            ));
+        }
+        let largest = self.abilities.largest;
+        if size > largest {
+            return refused(format!("an entry of {size} bytes, at most {largest} are allowed"));
+        }
+        let (size, max) = (encoded.headers_size() + entry.event.data.len(), self.max_message);
+        if size > max {
+            return refused(format!("a message of {size} bytes, at most {max} are allowed"));
+        }
+        Ok(encoded)
+    }
+
+    /// Returns the position of a place that may be empty.
+    async fn position(&self, place: u64) -> Result<Position, BackendError> {
+        Ok(match self.options.stored(&self.link, place).await? {
+            Stored::At(at) => at,
+            Stored::Missing => Position::new(place),
+        })
+    }
+}
+
+impl Backend for NatsBackend {
+    type Tail = NatsTail;
+
+    fn abilities(&self) -> Abilities {
+        self.abilities
+    }
+
+    async fn bounds(&self) -> Result<Bounds, BackendError> {
+        let info = self.info().await?;
+        let newest = match info.last {
+            0 => Position::START,
+            last => self.position(last).await?,
+        };
+        let oldest = match info.messages {
+            0 => None,
+            _ if info.first == info.last => Some(newest),
+            _ => Some(self.position(info.first).await?),
+        };
+        Ok(Bounds::new(info.identity, oldest, newest))
+    }
+
+    async fn append(&self, entries: &[Outgoing]) -> Result<Vec<Position>, BackendError> {
+        // One that is refused is found before anything is appended.
+        let encoded: Vec<_> =
+            entries.iter().map(|entry| self.encode(entry)).collect::<Result<_, _>>()?;
+        append(&self.link, &self.options, &self.budget, entries, &encoded).await
+    }
+
+    async fn tail(&self, after: Position) -> Result<NatsTail, BackendError> {
+        let info = self.info().await?;
+        if after.major() > info.last || after.minor() != 0 {
+            let text = "the position is after the end of the log";
+            return Err(BackendError::new(Fault::Lost, text));
+        }
+        NatsTail::start(&self.link, &self.options, &info, after).await
+    }
+
+    async fn read(
+        &self,
+        after: Position,
+        upto: Position,
+        wanted: &Wanted,
+        most: NonZeroUsize,
+    ) -> Result<Batch, BackendError> {
+        let range = (after, upto);
+        read::read(&self.link, &self.options, range, wanted, most, &self.suspect).await
+    }
+
+    async fn locate(&self, at: Position) -> Result<Located, BackendError> {
+        if at.minor() != 0 {
+            return Ok(Located::Unknown);
+        }
+        if at != Position::START {
+            if let Stored::At(stored) = self.options.stored(&self.link, at.major()).await? {
+                return Ok(if stored == at { Located::Kept } else { Located::Unknown });
+            }
+        }
+        let info = self.info().await?;
+        if at.major() > info.last {
+            return Ok(Located::Unknown);
+        }
+        // Only the start and places without an entry, as `bounds` returns them, have no fingerprint.
+        // Nothing after such a place was trimmed if an entry before it is retained, or the one right
+        // after it, or if there is nothing after it.
+        let is_certain = info.first <= at.major().saturating_add(1) || at.major() == info.last;
+        Ok(if at.check() == 0 && is_certain { Located::Kept } else { Located::Trimmed })
+    }
+
+    async fn state(&self, wanted: &Wanted, upto: Position) -> Result<Vec<LogEntry>, BackendError> {
+        if self.state_failed.load(Ordering::Relaxed) {
+            // Slower, but it gets past messages that the client cannot read.
+            let state = state_by_reading(self, wanted, upto).await?;
+            self.state_failed.store(false, Ordering::Relaxed);
+            return Ok(state);
+        }
+        let state = read::state(&self.link, &self.options, wanted, upto).await;
+        state.inspect_err(|_| self.state_failed.store(true, Ordering::Relaxed))
+    }
+
+    async fn forget(&self, topics: &[Topic]) -> Result<(), BackendError> {
+        let subject = format!("STREAM.PURGE.{}", self.options.name);
+        for topic in topics {
+            for filter in self.options.subjects.of_topic(topic) {
+                match self.link.request(&subject, &json!({ "filter": filter })).await? {
+                    Err(error) if error.code != STREAM_NOT_FOUND => return Err(unavailable(error)),
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for NatsBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsBackend").field("stream", &self.options.name).finish_non_exhaustive()
+    }
+}

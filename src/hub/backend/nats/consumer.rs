@@ -1,0 +1,189 @@
+//! A consumer that is read by pull requests over a plain subscription.
+//!
+//! Its state is in the memory of one server. It disappears with the server, or a few seconds after
+//! the last request.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use async_nats::{HeaderMap, Message, Subscriber};
+use futures_core::Stream;
+use serde_json::json;
+
+use super::link::{Link, STREAM_NOT_FOUND, Session, unavailable};
+use crate::hub::backend::error::{BackendError, Fault};
+
+/// How long a consumer lives without a request.
+const MAX_IDLE: Duration = Duration::from_secs(10);
+
+/// Where a consumer starts.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Start {
+    /// After this place.
+    After(u64),
+    /// With the newest message of each subject.
+    LastPerSubject,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pull {
+    pub(super) batch: u64,
+    /// The request is over before a message would exceed this.
+    pub(super) max_bytes: usize,
+    /// How long the request waits for messages. `None` ends it when there are no more.
+    pub(super) expires: Option<Duration>,
+    /// How often the server shows that it still knows the request.
+    pub(super) heartbeat: Option<Duration>,
+}
+
+pub(super) struct Consumer {
+    link: Link,
+    pub(super) session: Session,
+    subscription: Subscriber,
+    inbox: String,
+    /// `STREAM.CONSUMER`.
+    name: String,
+    /// How many messages were asked for and have not come.
+    pub(super) requested: u64,
+}
+
+/// A message, or a word of the server.
+#[derive(Debug)]
+pub(super) enum Received {
+    Message(Message),
+    /// The consumer has delivered this number of messages.
+    Heartbeat(Option<u64>),
+    /// A request is over: it has expired, or there are no more messages.
+    Done,
+    /// A request is over, since the next message would exceed its bytes.
+    Full,
+    /// The consumer is gone, or something else is wrong.
+    Broken(String),
+}
+
+impl Consumer {
+    /// Makes a consumer of these subjects. `Fault::Lost` if there is no stream.
+    pub(super) async fn create(
+        link: &Link,
+        stream: &str,
+        start: Start,
+        filters: &[String],
+    ) -> Result<Self, BackendError> {
+        let mut session = link.session().await?;
+        let inbox = link.client.new_inbox();
+        let subscribed = link.client.subscribe(inbox.clone());
+        let subscription = session.limit(subscribed, Fault::Unavailable).await?;
+        let subscription = subscription.map_err(unavailable)?;
+        let mut config = json!({
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "mem_storage": true,
+            "num_replicas": 1,
+            "inactive_threshold": nanos(MAX_IDLE),
+        });
+        match start {
+            Start::After(place) => {
+                config["deliver_policy"] = "by_start_sequence".into();
+                config["opt_start_seq"] = place.saturating_add(1).into();
+            }
+            Start::LastPerSubject => config["deliver_policy"] = "last_per_subject".into(),
+        }
+        match filters {
+            [] => {}
+            [filter] => config["filter_subject"] = filter.as_str().into(),
+            filters => config["filter_subjects"] = filters.into(),
+        }
+        // A server without `filter_subjects` ignores it, and delivers everything.
+        let body = json!({ "stream_name": stream, "config": config });
+        let answer = match link.request(&format!("CONSUMER.CREATE.{stream}"), &body).await? {
+            Ok(answer) => answer,
+            Err(error) if error.code == STREAM_NOT_FOUND => {
+                return Err(BackendError::new(Fault::Lost, error));
+            }
+            Err(error) => return Err(unavailable(error)),
+        };
+        let name = answer.get("name").and_then(|name| name.as_str());
+        let name = name.ok_or_else(|| unavailable("the server's answer has no consumer"))?;
+        let name = format!("{stream}.{name}");
+        let link = link.clone();
+        Ok(Self { link, session, subscription, inbox, name, requested: 0 })
+    }
+
+    /// Asks for messages.
+    pub(super) async fn pull(&mut self, pull: Pull) -> Result<(), BackendError> {
+        let mut body = json!({ "batch": pull.batch, "max_bytes": pull.max_bytes });
+        match pull.expires {
+            Some(expires) => body["expires"] = nanos(expires).into(),
+            None => body["no_wait"] = true.into(),
+        }
+        if let Some(heartbeat) = pull.heartbeat {
+            body["idle_heartbeat"] = nanos(heartbeat).into();
+        }
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}", self.name);
+        let sent = self.link.client.publish_with_reply(
+            subject,
+            self.inbox.clone(),
+            body.to_string().into(),
+        );
+        self.session.limit(sent, Fault::Unavailable).await?.map_err(unavailable)?;
+        self.requested += pull.batch;
+        Ok(())
+    }
+
+    /// Takes the next message. Cancel safe.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Received> {
+        Pin::new(&mut self.subscription).poll_next(cx).map(|message| match message {
+            Some(message) => self.received(message),
+            None => Received::Broken("the client was closed".into()),
+        })
+    }
+
+    fn received(&mut self, message: Message) -> Received {
+        let Some(status) = message.status else {
+            self.requested = self.requested.saturating_sub(1);
+            return Received::Message(message);
+        };
+        let number = |name: &str| number(message.headers.as_ref(), name);
+        let text = message.description.as_deref().unwrap_or_default();
+        let is_full = text.ends_with("MaxBytes");
+        match status.as_u16() {
+            100 => Received::Heartbeat(number("Nats-Last-Consumer")),
+            404 => {
+                self.requested = 0;
+                Received::Done
+            }
+            408 | 409 if status.as_u16() == 408 || is_full || text == "Batch Completed" => {
+                let pending = number("Nats-Pending-Messages").unwrap_or(self.requested);
+                self.requested = self.requested.saturating_sub(pending);
+                if is_full { Received::Full } else { Received::Done }
+            }
+            code => Received::Broken(format!("{code} {text}")),
+        }
+    }
+}
+
+impl Drop for Consumer {
+    /// Deletes the consumer, unless the client is busy: then it disappears by itself.
+    fn drop(&mut self) {
+        let Some((stream, name)) = self.name.split_once('.') else { return };
+        let subject = format!("$JS.API.CONSUMER.DELETE.{stream}.{name}");
+        let mut sent = Box::pin({
+            let client = self.link.client.clone();
+            async move { client.publish(subject, bytes::Bytes::new()).await }
+        });
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let _sent = sent.as_mut().poll(&mut cx);
+    }
+}
+
+fn number(headers: Option<&HeaderMap>, name: &str) -> Option<u64> {
+    headers?.get(name)?.as_str().parse().ok()
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,342 @@
+//! A NATS server with JetStream, and a connection that can be cut.
+
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use async_nats::HeaderMap;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// The limit for a start of the server, and for an answer.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A server on a free port, with a folder of its own. Killed when it is dropped.
+pub(crate) struct NatsServer {
+    child: Mutex<Option<Child>>,
+    folder: PathBuf,
+    address: SocketAddr,
+    options: Vec<String>,
+}
+
+/// The binary: `TOWER_SSE_NATS_SERVER`, or the one that is installed.
+fn binary() -> PathBuf {
+    let installed = ["/usr/sbin/nats-server", "/usr/local/bin/nats-server"];
+    env::var_os("TOWER_SSE_NATS_SERVER").map(PathBuf::from).unwrap_or_else(|| {
+        let installed = installed.iter().map(PathBuf::from).find(|path| path.exists());
+        installed.unwrap_or_else(|| "nats-server".into())
+    })
+}
+
+impl NatsServer {
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub(crate) fn start_with(options: &[&str]) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder =
+            env::temp_dir().join(format!("tower-sse-nats-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        // Another process may take the port before the server does. Then the server does not start.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let options = options.iter().map(ToString::to_string).collect();
+        let server = Self { child: Mutex::new(None), folder, address, options };
+        server.restart();
+        server
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+
+    /// Starts the server again, and waits until it answers.
+    pub(crate) fn restart(&self) {
+        self.kill();
+        let mut command = Command::new(binary());
+        command
+            .args(["-js", "-a", "127.0.0.1", "-p", &self.address.port().to_string(), "-sd"])
+            .arg(&self.folder)
+            .args(&self.options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = command.spawn().unwrap_or_else(|error| {
+            panic!("{command:?} does not start: {error}. Install Debian's nats-server, or see ci/nats-server")
+        });
+        *self.child.lock().unwrap() = Some(child);
+        let start = Instant::now();
+        while !self.answers() {
+            assert!(start.elapsed() < LIMIT, "{command:?} does not answer");
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn answers(&self) -> bool {
+        let Ok(stream) = TcpStream::connect(self.address) else { return false };
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).is_ok() && line.starts_with("INFO ")
+    }
+
+    /// Kills the server, as `kill -9` does.
+    pub(crate) fn kill(&self) {
+        if let Some(mut child) = self.child.lock().unwrap().take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Stops the process without ending it, as a machine that hangs.
+    pub(crate) fn pause(&self, is_paused: bool) {
+        let id = self.child.lock().unwrap().as_ref().expect("it runs").id();
+        let signal = if is_paused { "-STOP" } else { "-CONT" };
+        assert!(Command::new("kill").args([signal, &id.to_string()]).status().unwrap().success());
+    }
+
+    /// Returns a copy of the server's files. The server must not run.
+    pub(crate) fn copy(&self) -> PathBuf {
+        let copy = self.folder.with_extension("copy");
+        copy_folder(&self.folder, &copy);
+        copy
+    }
+
+    /// Puts a copy in the place of the server's files. The server must not run.
+    pub(crate) fn put_back(&self, copy: &Path) {
+        fs::remove_dir_all(&self.folder).unwrap();
+        fs::rename(copy, &self.folder).unwrap();
+    }
+
+    /// Removes the server's files. The server must not run.
+    pub(crate) fn wipe(&self) {
+        fs::remove_dir_all(&self.folder).unwrap();
+        fs::create_dir_all(&self.folder).unwrap();
+    }
+
+    /// Removes all messages after a place from the files of a stream, and the indexes, as if they
+    /// had not reached the disk. The server must not run.
+    pub(crate) fn truncate(&self, stream: &str, last: u64) {
+        let folder = self.folder.join("jetstream/$G/streams").join(stream).join("msgs");
+        for file in fs::read_dir(&folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "blk") {
+                fs::remove_file(&path).unwrap();
+                continue;
+            }
+            // A record starts with its length, whose highest bit is a flag, and its place.
+            let bytes = fs::read(&path).unwrap();
+            let mut len = 0;
+            while let Some(head) = bytes.get(len..len + 12) {
+                let (size, place) = head.split_at(4);
+                let size = u32::from_le_bytes(size.try_into().unwrap()) & 0x7fff_ffff;
+                if u64::from_le_bytes(place.try_into().unwrap()) > last {
+                    break;
+                }
+                len += size as usize;
+            }
+            fs::write(&path, &bytes[..len]).unwrap();
+        }
+    }
+
+    /// Publishes a message whose headers are these bytes, whether they are valid or not.
+    pub(crate) async fn publish_raw(&self, subject: &str, headers: &[u8]) {
+        let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+        let len = headers.len();
+        let mut bytes = b"CONNECT {\"verbose\":false,\"headers\":true}\r\n".to_vec();
+        bytes.extend(format!("HPUB {subject} {len} {}\r\n", len + 1).bytes());
+        bytes.extend(headers);
+        bytes.extend(b"x\r\nPING\r\n");
+        stream.write_all(&bytes).await.unwrap();
+        let mut found = Vec::new();
+        while !found.ends_with(b"PONG\r\n") {
+            assert_ne!(stream.read_buf(&mut found).await.unwrap(), 0);
+        }
+    }
+
+    /// A client of another program.
+    pub(crate) async fn client(&self) -> NatsClient {
+        NatsClient(async_nats::connect(self.url()).await.unwrap())
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        self.kill();
+        let _removed = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+/// A client of another program.
+pub(crate) struct NatsClient(pub(crate) async_nats::Client);
+
+impl NatsClient {
+    /// Sends a request to the JetStream API, and returns its answer.
+    pub(crate) async fn api(&self, subject: &str, body: Value) -> Value {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = self.0.request(format!("$JS.API.{subject}"), body.into()).await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+        assert!(answer.get("error").is_none(), "{subject}: {answer}");
+        answer
+    }
+
+    pub(crate) async fn info(&self, stream: &str) -> Value {
+        self.api(&format!("STREAM.INFO.{stream}"), Value::Null).await
+    }
+
+    /// Changes settings of a stream.
+    pub(crate) async fn set(&self, stream: &str, settings: Value) {
+        let mut config = self.info(stream).await["config"].clone();
+        for (name, value) in settings.as_object().unwrap() {
+            config[name] = value.clone();
+        }
+        self.api(&format!("STREAM.UPDATE.{stream}"), config).await;
+    }
+
+    pub(crate) async fn delete(&self, stream: &str) {
+        self.api(&format!("STREAM.DELETE.{stream}"), Value::Null).await;
+    }
+
+    /// Removes the messages before a place, as the server does it when there are too many.
+    pub(crate) async fn trim(&self, stream: &str, first: u64) {
+        let last = self.info(stream).await["state"]["last_seq"].as_u64().unwrap();
+        self.set(stream, json!({ "max_msgs": last + 1 - first })).await;
+    }
+
+    /// Publishes a message, and waits until it is stored.
+    pub(crate) async fn publish(&self, subject: &str, headers: &[(&str, &str)], data: &str) -> u64 {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, *value);
+        }
+        let message = async_nats::Request::new().headers(map).payload(data.to_owned().into());
+        let answer = self.0.send_request(subject.to_owned(), message).await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+        answer["seq"].as_u64().unwrap_or_else(|| panic!("{subject}: {answer}"))
+    }
+}
+
+/// A connection to a server that can be cut.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    state: Arc<ProxyState>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct ProxyState {
+    /// The next acknowledgement is lost, and the connection with it.
+    loses_answer: AtomicBool,
+    /// Nothing gets through any more, in both directions.
+    is_silent: AtomicBool,
+    /// Ends all connections.
+    cut: tokio::sync::Notify,
+}
+
+impl Proxy {
+    pub(crate) async fn start(server: SocketAddr) -> Self {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(ProxyState::default());
+        let shared = state.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let state = shared.clone();
+                tokio::spawn(async move {
+                    if let Ok(server) = tokio::net::TcpStream::connect(server).await {
+                        forward(client, server, &state).await;
+                    }
+                });
+            }
+        });
+        Self { address, state, task }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+
+    pub(crate) fn lose_answer(&self) {
+        self.state.loses_answer.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_silent(&self, is_silent: bool) {
+        self.state.is_silent.store(is_silent, Ordering::SeqCst);
+    }
+
+    pub(crate) fn cut(&self) {
+        self.state.cut.notify_waiters();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Forwards until a connection ends or is cut.
+async fn forward(client: tokio::net::TcpStream, server: tokio::net::TcpStream, state: &ProxyState) {
+    for stream in [&client, &server] {
+        stream.set_nodelay(true).unwrap();
+    }
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let up = async {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(len @ 1..) = from_client.read(&mut buffer).await {
+            let is_silent = state.is_silent.load(Ordering::SeqCst);
+            if !is_silent && to_server.write_all(&buffer[..len]).await.is_err() {
+                return;
+            }
+        }
+    };
+    let down = async {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(len @ 1..) = from_server.read(&mut buffer).await {
+            let bytes = &buffer[..len];
+            let is_ack = bytes.windows(6).any(|part| part == b"\"seq\":");
+            if is_ack && state.loses_answer.swap(false, Ordering::SeqCst) {
+                return;
+            }
+            let is_silent = state.is_silent.load(Ordering::SeqCst);
+            if !is_silent && to_client.write_all(bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = up => {}
+        () = down => {}
+        () = state.cut.notified() => {}
+    }
+}
