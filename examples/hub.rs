@@ -6,6 +6,7 @@
 //! curl -d paid http://127.0.0.1:8080/topics/orders.7 -H 'event-type: order'
 //! curl http://127.0.0.1:8080/stats
 //! cargo run --example hub --features redis -- --backend redis://127.0.0.1:6379 --prefix events
+//! cargo run --example hub --features nats -- --backend nats://127.0.0.1:4222 --prefix events
 //! ```
 //!
 //! With the same `--backend` and `--prefix`, several servers are nodes of one hub. `deploy/` has a unit
@@ -58,7 +59,8 @@ struct Args {
     /// How many events each topic keeps
     #[arg(long, default_value_t = 1024)]
     history: usize,
-    /// Where the log is: memory, or redis://[:password@]host:port[/database] with the feature `redis`
+    /// Where the log is: memory, nats://host:port (feature `nats`), or
+    /// redis://[:password@]host:port[/database] (feature `redis`)
     #[arg(long, default_value = "memory")]
     backend: String,
     /// The name of the log in the backend
@@ -225,6 +227,13 @@ async fn open(builder: HubBuilder, backend: &str, prefix: &str) -> Result<Hub, B
         "redis" => {
             let backend =
                 tower_sse::hub::backend::redis::RedisBackend::builder(backend).log(prefix);
+            Ok(builder.open(backend.connect().await?).await?)
+        }
+        #[cfg(feature = "nats")]
+        "nats" => {
+            let backend = tower_sse::hub::backend::nats::NatsBackend::builder(backend);
+            // The name of a stream has no dots.
+            let backend = backend.stream(prefix.replace('.', "_")).prefix(prefix);
             Ok(builder.open(backend.connect().await?).await?)
         }
         other => {

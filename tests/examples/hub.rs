@@ -201,6 +201,29 @@ async fn hub_runs_on_several_nodes_over_redis_and_tells_its_health() {
     assert_eq!(json(&nodes[1], Request::get("/health"), "").await.0, 200);
 }
 
+/// The same over NATS, and with another program that publishes.
+#[cfg(feature = "nats")]
+#[tokio::test]
+async fn hub_runs_on_several_nodes_over_nats() {
+    let server = crate::nats_server::NatsServer::start();
+    let url = server.url();
+    let start = async |node| {
+        let args = ["--backend", &*url, "--prefix", "chat", "--node", node];
+        Example::start("hub", &args).await
+    };
+    let nodes = [start("one").await, start("two").await];
+    let mut reader = nodes[1].get("/events?topic=orders").await;
+    let (status, published) = json(&nodes[0], Request::post("/topics/orders"), "paid").await;
+    assert_eq!(status, 201);
+    let id = published["id"].as_str().unwrap();
+    reader.until(&format!("id: {id}\ndata: paid\n\n")).await;
+    server.client().await.publish("chat.orders", &[], "from elsewhere").await;
+    reader.until("data: from elsewhere\n\n").await;
+    let (_, stats) = json(&nodes[1], Request::get("/stats"), "").await;
+    assert_eq!((&stats["backend"], &stats["health"]), (&"nats".into(), &"up".into()));
+    assert_eq!(json(&nodes[1], Request::get("/health"), "").await.0, 200);
+}
+
 #[tokio::test]
 async fn hub_has_tokens_for_topics_and_disconnects_the_readers_of_one() {
     let args = [

@@ -14,6 +14,10 @@ mod harness;
 #[cfg(feature = "hub")]
 mod hub;
 mod llm;
+#[cfg(feature = "nats")]
+#[path = "../support/nats.rs"]
+#[allow(dead_code, reason = "not every test uses all of it")]
+mod nats_server;
 #[cfg(all(feature = "hyper-client", feature = "redis"))]
 mod nodes;
 mod originals;
