@@ -86,7 +86,7 @@
 //! | `json` | no | [`Event::json`](Event#method.json) and [`Event::parse_json`](Event#method.parse_json); typed streams: [`EventStreamExt::json`](EventStreamExt#method.json) |
 //! | `hyper-client` | no | [`EventSource::new`](EventSource#method.new): a client on hyper-util with rustls and the system's root certificates, HTTP/1.1 and HTTP/2 |
 //! | `full` | no | all features above |
-//! | `nats` | no | [`hub::backend::nats`]: a hub on several nodes over NATS JetStream. Needs Rust 1.89 |
+//! | `nats` | no | `hub::backend::nats`: a hub on several nodes over NATS JetStream. Needs Rust 1.89 |
 //! | `backend-testing` | no | for tests: the suite that an implementation of [`hub::backend::Backend`] has to pass |
 //!
 //! # Runtimes
