@@ -1,5 +1,7 @@
 //! Other programs that publish and listen.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
@@ -159,6 +161,14 @@ async fn pages_of_one_topic_among_many_are_complete() {
         found.extend(page.entries.into_iter().filter_map(|entry| entry.append_id));
     }
     assert_eq!(found, (0..30).map(|n| n * 100 + 7).collect::<Vec<_>>());
+    // The consumers of the pages are deleted, and do not have to wait for their end of ten seconds.
+    let other = server.client().await;
+    let deleted = async {
+        while other.info("events").await["state"]["consumer_count"] != 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), deleted).await.expect("they are deleted at once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

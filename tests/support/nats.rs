@@ -109,6 +109,15 @@ impl NatsServer {
         let id = self.child.lock().unwrap().as_ref().expect("it runs").id();
         let signal = if is_paused { "-STOP" } else { "-CONT" };
         assert!(Command::new("kill").args([signal, &id.to_string()]).status().unwrap().success());
+        // The threads stop one after the other.
+        let is_stopped = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap();
+            stat.rsplit_once(") ").unwrap().1.starts_with('T')
+        };
+        let tasks = || fs::read_dir(format!("/proc/{id}/task")).unwrap();
+        while is_paused && !tasks().all(|task| is_stopped(task.unwrap())) {
+            sleep(Duration::from_millis(1));
+        }
     }
 
     /// Returns a copy of the server's files. The server must not run.
