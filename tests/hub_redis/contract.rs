@@ -1,8 +1,11 @@
 //! The backend in Redis keeps the contract of a backend.
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tower_sse::hub::backend::{Position, redis::RedisBackend, testing};
+use tower_sse::hub::backend::{
+    Backend as _, EventParts, Located, Outgoing, Position, Tail as _, Wanted, redis::RedisBackend,
+    testing,
+};
 
 use crate::redis_server::{Redis, Relay};
 
@@ -104,4 +107,30 @@ async fn redis_keeps_the_contract() {
     let report = testing::run_all(|| subject(&server)).await;
     report.assert_kept();
     assert!(report.kept().eq(testing::PROMISES.iter().copied()), "{report}");
+}
+
+/// An entry that is still in the log, but not in the stream of its topic, would be lost without a gap.
+#[tokio::test]
+async fn what_is_older_than_a_topic_is_kept_is_trimmed_and_readers_at_its_end_lose_nothing() {
+    let server = Redis::start().await;
+    let ttl = Duration::from_secs(1);
+    let backend = RedisBackend::builder(server.url()).topic_ttl(ttl).connect().await.unwrap();
+    let entry = |topic: &str, id: u128| {
+        Outgoing::new(topic.parse().unwrap(), EventParts::new(id.to_string()), id)
+    };
+    let old = [entry("a", 1), entry("a", 2), entry("b", 3)];
+    let old = backend.append(&old).await.unwrap();
+    let mut tail = backend.tail(old[2]).await.unwrap();
+    tokio::time::sleep(2 * ttl).await;
+    assert_eq!(backend.locate(old[0]).await.unwrap(), Located::Trimmed);
+    assert_eq!(backend.locate(old[1]).await.unwrap(), Located::Trimmed);
+    assert_eq!(backend.locate(old[2]).await.unwrap(), Located::Kept);
+    let new = backend.append(&[entry("a", 4)]).await.unwrap();
+    // Readers and tails that had everything go on.
+    assert_eq!(backend.locate(old[2]).await.unwrap(), Located::Kept);
+    let batch = tail.next().await.unwrap();
+    assert_eq!(batch.entries[0].at, new[0]);
+    let wanted = Wanted::new(["a".parse().unwrap()], []).unwrap();
+    let page = backend.read(old[2], new[0], &wanted, NonZeroUsize::MIN).await.unwrap();
+    assert_eq!(page.entries[0].at, new[0]);
 }

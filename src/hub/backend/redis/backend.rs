@@ -90,7 +90,8 @@ const DEDUP: Duration = Duration::from_secs(120);
 ///
 /// # Bounds
 ///
-/// The log retains about [`max_entries`](crate::hub::backend::redis::RedisBuilder::max_entries), oldest first, over all topics. The
+/// The log retains about [`max_entries`](crate::hub::backend::redis::RedisBuilder::max_entries), none
+/// older than [`topic_ttl`](crate::hub::backend::redis::RedisBuilder::topic_ttl) but the newest of these. The
 /// stream of a topic has as many of its entries, and expires by itself
 /// [`topic_ttl`](crate::hub::backend::redis::RedisBuilder::topic_ttl) after the last one.
 ///
@@ -145,6 +146,7 @@ impl RedisBackend {
         let Shared { link, options, bounds, .. } = &*self.shared;
         let mut call = bounds.key(&options.log);
         call.arg(format!("{GROUP}{}", hex(Identity::random().as_bytes())));
+        call.arg(options.topic_ttl.as_millis().min(MAX_TTL_MILLIS).to_string());
         let (group, oldest, newest, length, added): (String, String, String, u64, u64) =
             link.script(&call, Fault::Unavailable).await?;
         let identity = group.strip_prefix(GROUP).and_then(parse_hex);
@@ -177,7 +179,8 @@ impl RedisBackend {
         let mut call = append.key(&log.keys.log);
         call.key(log.keys.topics_with_keys());
         call.arg(&*log.group).arg(options.max_entries);
-        call.arg(DEDUP.as_millis() as u64).arg(options.topic_ttl.as_millis() as u64);
+        call.arg(DEDUP.as_millis() as u64)
+            .arg(options.topic_ttl.as_millis().min(MAX_TTL_MILLIS).to_string());
         for entry in entries {
             let topic = entry.topic.as_str();
             call.key(log.keys.append(entry.append_id));

@@ -13,12 +13,21 @@ end
 ";
 
 /// Returns the identity of the log, which it makes if needed, and the IDs of the oldest and the newest
-/// entry. `ARGV[1]` is the name of a new group.
+/// entry. `ARGV[1]` is the name of a new group, `ARGV[2]` how long a topic is kept.
+///
+/// Removes entries that are older than that, because the streams of their topics may be gone. The newest
+/// of them stays: tails and readers that have everything up to it are at its position.
 const BOUNDS: &str = r"
 local name = identity()
 if not name then
   name = ARGV[1]
   redis.call('XGROUP', 'CREATE', KEYS[1], name, '0', 'MKSTREAM')
+end
+local time = redis.call('TIME')
+local cutoff = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[2]
+if cutoff > 0 then
+  local anchor = redis.call('XREVRANGE', KEYS[1], string.format('%.0f', cutoff), '-', 'COUNT', 1)
+  if #anchor > 0 then redis.call('XTRIM', KEYS[1], 'MINID', anchor[1][1]) end
 end
 local info, oldest, newest = redis.call('XINFO', 'STREAM', KEYS[1]), '', ''
 local length, added = 0, 0
@@ -82,7 +91,8 @@ while at <= #ARGV do
       redis.call('DEL', stream)
       redis.call('XADD', stream, id, unpack(fields))
     end
-    redis.call('PEXPIRE', stream, ARGV[4])
+    -- A minute longer than the entry is in the log.
+    redis.call('PEXPIRE', stream, ARGV[4] + 60000)
     redis.call('SET', append, id, 'PX', ARGV[3])
     if state_key ~= '' then
       state_key = string.sub(state_key, 2)
@@ -92,7 +102,7 @@ while at <= #ARGV do
         redis.call('HSET', state, state_key, id)
         redis.call('SADD', KEYS[2], topic)
       end
-      redis.call('PEXPIRE', state, ARGV[4])
+      redis.call('PEXPIRE', state, ARGV[4] + 60000)
     end
   end
   ids[#ids + 1] = id
