@@ -502,7 +502,7 @@ impl Hub {
     /// let handler = hub.handler(|connect| async move {
     ///     connect.accept().label("user:7").topics(["orders"])
     /// });
-    /// # let _: tower_sse::hub::HubHandler<()> = handler;
+    /// # let _: tower_sse::hub::HubHandler = handler;
     /// hub.disconnect_label("user:7").await?;
     /// # Ok(()) }
     /// ```

@@ -230,8 +230,8 @@ impl Node {
 
     /// Forgets all records, because the log is another one or has lost entries. All readers are told
     /// of a gap.
-    pub(super) fn lose_all(&self, position: Position) {
-        let mut step = self.lock().start_to_lose_all(position);
+    pub(super) fn lose_all(&self, position: Position, is_other: bool) {
+        let mut step = self.lock().start_to_lose_all(position, is_other);
         while let Some(next) = self.lock().lose_some(step) {
             step = next;
         }

@@ -263,6 +263,32 @@ async fn readers_are_told_when_the_log_is_another_or_has_lost_its_end() {
     }
 }
 
+/// A reader that has read nothing is at the start of the log, which is a place in every log.
+#[tokio::test]
+async fn a_reader_that_has_read_nothing_is_told_that_the_log_is_another_one() {
+    for has_read in [false, true] {
+        let log = MemoryBackend::default();
+        let hub = node(&log, 100).await;
+        let mut reader = hub.subscribe(topics(&["a"])).await.unwrap();
+        for n in 0..5 {
+            hub.publish("a", Event::new(n)).await.unwrap();
+        }
+        if has_read {
+            assert_eq!(read(&mut reader, 3).await, numbers(0..3));
+        }
+        log.faults().recreate();
+        // The new log is shorter than the old one, and the reader gets all of it.
+        for n in 5..7 {
+            while hub.publish("a", Event::new(n)).await.is_err() {}
+        }
+        assert_eq!(read(&mut reader, 1).await[0].split(' ').next(), Some("gap"), "{has_read}");
+        assert_eq!(read(&mut reader, 2).await, numbers(5..7), "{has_read}");
+        // The gap is reported once.
+        hub.publish("a", Event::new(7)).await.unwrap();
+        assert_eq!(read(&mut reader, 1).await, numbers(7..8));
+    }
+}
+
 #[tokio::test]
 async fn the_end_of_a_topic_is_found_in_the_log_when_the_window_has_dropped_it() {
     let log = MemoryBackend::default();

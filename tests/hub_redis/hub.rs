@@ -191,6 +191,69 @@ async fn no_acknowledged_event_is_lost_or_repeated_although_the_server_is_killed
     println!("{total} acknowledged, 2 readers, 3 kills: lost 0, twice 0, gaps 0");
 }
 
+/// Readers may lose what the server loses, but they get a gap first, and nothing twice. One of them reads
+/// all the time, the other one only after the last restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_server_loses_is_lost_with_a_gap() {
+    let everysec = ["--appendonly", "yes", "--appendfsync", "everysec"];
+    for settings in [&["--appendonly", "no"][..], &everysec] {
+        let server = Redis::with(settings).await;
+        let hub = node(server.url(), 1000).await;
+        let early = hub.subscribe(topics(&["load"])).await.unwrap();
+        let late = hub.subscribe(topics(&["load"])).await.unwrap();
+        let early = tokio::spawn(numbers_to_the_end(early));
+        let is_over = Arc::new(AtomicBool::new(false));
+        let writer = tokio::spawn({
+            let (hub, is_over) = (hub.clone(), is_over.clone());
+            async move {
+                let mut acknowledged = 0;
+                while !is_over.load(Ordering::SeqCst) {
+                    hub.publish("load", Event::new(acknowledged)).await.unwrap();
+                    acknowledged += 1;
+                }
+                hub.publish("load", Event::new("over")).await.unwrap();
+                acknowledged
+            }
+        });
+        for _ in 0..3 {
+            sleep(Duration::from_millis(500)).await;
+            server.kill();
+            server.run().await;
+        }
+        sleep(Duration::from_secs(1)).await;
+        is_over.store(true, Ordering::SeqCst);
+        let late = numbers_to_the_end(late).await;
+        let early = timeout(PATIENCE, early).await.unwrap().unwrap();
+        let sent = timeout(PATIENCE, writer).await.unwrap().unwrap();
+        for (next, gaps, has_gap) in [early, late] {
+            assert!(next == sent || has_gap, "{next} of {sent}, {gaps} gaps");
+            // Without persistence each restart leaves another log behind.
+            assert!(gaps > 0 || settings == everysec);
+        }
+        println!("{settings:?}: {sent} acknowledged, 3 kills, gaps {} and {}", early.1, late.1);
+    }
+}
+
+/// Reads numbers up to "over". None is missing without a gap before it, and none comes twice. Returns
+/// the number that comes next, how many gaps there were, and whether one was the last that was read.
+async fn numbers_to_the_end(mut reader: Subscription) -> (usize, usize, bool) {
+    let (mut next, mut gaps, mut has_gap) = (0, 0, false);
+    loop {
+        let read = timeout(PATIENCE, reader.next()).await.expect("it goes on").unwrap();
+        let Ok(entry) = read else {
+            (gaps, has_gap) = (gaps + 1, true);
+            continue;
+        };
+        if entry.event().data() == "over" {
+            return (next, gaps, has_gap);
+        }
+        let number: usize = entry.event().data().parse().unwrap();
+        assert!(number >= next, "{number} comes after {next}");
+        assert!(number == next || has_gap, "{next} is lost without a gap, before {number}");
+        (next, has_gap) = (number + 1, false);
+    }
+}
+
 /// Each of these leaves another log behind. Readers get a gap, and no wrong events.
 #[tokio::test]
 async fn a_log_that_was_deleted_or_has_lost_its_end_is_a_gap_for_everyone() {

@@ -120,8 +120,9 @@ impl Follower<'_> {
         loop {
             match open(self.engine).await {
                 Ok(bounds) => {
+                    let is_other = !self.node.ids().are_of(bounds.identity);
                     self.node.set_ids(Ids::new(bounds.identity, None));
-                    self.node.lose_all(bounds.newest);
+                    self.node.lose_all(bounds.newest, is_other);
                     return bounds.newest;
                 }
                 Err(_) => backoff.wait().await,

@@ -20,7 +20,7 @@ use crate::{
     catch_panic::Panicked,
     event::{Event, EventId},
     hub::{
-        backend::Located,
+        backend::{Located, Position},
         entry::{Entry, Look},
         gap::{Gap, GapReason, Lagged, Lagging, Resumption},
         node::Node,
@@ -421,8 +421,16 @@ impl ReaderHandle {
     fn start_replay(&mut self, upto: Head) {
         if let Some(engine) = self.node.engine() {
             let source = (self.node.clone(), engine.clone());
-            let after = self.cursor.position();
-            let replay = Replay::new(source, &self.cursor.group, after, upto, true);
+            let lost = self.node.counters.lost();
+            let has_lost = self.cursor.has_missed(lost.upto.seq);
+            // Everything in another log is new.
+            let is_at_start = has_lost && lost.is_other;
+            let after = if is_at_start { Position::START } else { self.cursor.position() };
+            // The window has everything that is new in a log that has become shorter.
+            let is_shorter = has_lost && after >= lost.upto.position;
+            let upto = if is_shorter { lost.upto } else { upto };
+            let mut replay = Replay::new(source, &self.cursor.group, after, upto, true);
+            replay.has_lost = has_lost;
             self.replay = Some(Box::new(replay));
         }
     }

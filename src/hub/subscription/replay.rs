@@ -38,6 +38,9 @@ pub(super) struct Replay {
     most: NonZeroUsize,
     /// The entry after which the replay started must be located, to prove that nothing is missing.
     must_locate: bool,
+    /// The reader must be told of a gap in any case: the log has lost its end, or is another one, in
+    /// which even its start proves nothing.
+    pub(super) has_lost: bool,
     /// The last handle of the hub was dropped.
     is_stopped: bool,
     /// The records are the state, which the reader is given without IDs.
@@ -92,6 +95,7 @@ impl Replay {
             next: None,
             most: FIRST_PAGE,
             must_locate,
+            has_lost: false,
             is_stopped: false,
             is_state: false,
         }
@@ -167,7 +171,10 @@ impl Replay {
         self.records = page.records.into_iter();
         // A backend that makes no progress would be asked again and again.
         self.at = if page.end > self.at { page.end } else { self.upto.position };
-        Poll::Ready(page.located.filter(|located| *located != Located::Kept))
+        Poll::Ready(match page.located {
+            Some(Located::Kept) => self.has_lost.then_some(Located::Unknown),
+            located => located,
+        })
     }
 
     /// Reads the first page. Returns what became of the entry after which the replay started, if it

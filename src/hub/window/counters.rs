@@ -25,6 +25,8 @@ pub(in crate::hub) struct Counters {
     /// The head again, with its position. `None` if places are positions, because the window is the
     /// log.
     head_position: Option<RwLock<Head>>,
+    /// The last loss: everything up to a place, because the log is another one or has lost its end.
+    lost: RwLock<LostLog>,
 }
 
 /// The newest record that readers may read.
@@ -34,6 +36,16 @@ pub(in crate::hub) struct Head {
     pub(in crate::hub) seq: Seq,
     /// Its position in the log.
     pub(in crate::hub) position: Position,
+}
+
+/// A loss of all that the window had: the log is another one, or has lost its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::hub) struct LostLog {
+    /// The window has forgotten everything up to this place, whose position is the newest one of the log
+    /// that is there now. Readers that have not read past it must be told of a gap.
+    pub(in crate::hub) upto: Head,
+    /// The log is another one, so no reader has read anything of it.
+    pub(in crate::hub) is_other: bool,
 }
 
 impl Counters {
@@ -46,6 +58,7 @@ impl Counters {
             readers: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
             head_position: (!is_log).then(RwLock::default),
+            lost: RwLock::default(),
         }
     }
 
@@ -72,6 +85,16 @@ impl Counters {
             *head.write().unwrap_or_else(PoisonError::into_inner) = Head { seq, position };
         }
         self.head.store(seq, SeqCst);
+    }
+
+    /// Returns the last loss, because the log is another one or has lost its end.
+    pub(in crate::hub) fn lost(&self) -> LostLog {
+        *self.lost.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Called before the coverage is raised, so that a reader that sees the coverage sees this.
+    pub(super) fn set_lost(&self, lost: LostLog) {
+        *self.lost.write().unwrap_or_else(PoisonError::into_inner) = lost;
     }
 
     /// Returns how many records were removed.

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Expiring, Window,
+    counters::{Head, LostLog},
     keys::{PatternKey, TopicKey},
     limits::MAX_STEPS,
     record::Seq,
@@ -159,12 +160,18 @@ impl Window {
 
     /// Starts to forget all records and to tell all readers of a gap: they have lost what is up to a
     /// place after all records. The caller continues with [`lose_some`](Self::lose_some).
-    pub(in crate::hub) fn start_to_lose_all(&mut self, position: Position) -> LoseStep {
+    pub(in crate::hub) fn start_to_lose_all(
+        &mut self,
+        position: Position,
+        is_other: bool,
+    ) -> LoseStep {
         self.head += 1;
         self.head_position = position;
         // Topics that are created from here on are complete after the place.
         self.topics.dropped_coverage = self.head;
         self.topics.last_dropped = None;
+        let upto = Head { seq: self.head, position };
+        self.counters.set_lost(LostLog { upto, is_other });
         LoseStep { upto: self.head, topics: 0, after_pattern: None }
     }
 
