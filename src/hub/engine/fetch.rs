@@ -1,6 +1,6 @@
 //! Entries that the window does not have, read from the backend.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{future::Future, num::NonZeroUsize, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -9,7 +9,7 @@ use super::{
     tail::draft,
 };
 use crate::hub::{
-    backend::{Batch, Located, LogEntry, Position, Wanted},
+    backend::{BackendError, Batch, Located, LogEntry, Position, Wanted},
     node::Node,
     window::Record,
 };
@@ -46,37 +46,27 @@ pub(in crate::hub) async fn fetch_page(
     wanted: Arc<Wanted>,
     range: PageRange,
 ) -> Option<Page> {
-    let page = read_page(&node, &engine, &wanted, range);
-    engine.until_stopped(page).await
+    let (batch, located) = until_answered(&engine, || read_page(&engine, &wanted, range)).await?;
+    let end = batch.end().unwrap_or(range.upto);
+    Some(Page { records: records(&node, &wanted, batch.entries), end, located })
 }
 
-async fn read_page(node: &Node, engine: &Engine, wanted: &Arc<Wanted>, range: PageRange) -> Page {
-    let PageRange { after, upto, most, must_locate } = range;
-    let mut backoff = Backoff::new();
-    loop {
-        let backend = engine.backend.clone();
-        let read = match after < upto {
-            true => backend.read_page(after, upto, wanted.clone(), most).await,
-            // The log is shorter than it was, or another one.
-            false => Ok(Batch::new(Vec::new())),
-        };
-        if let Err(error) = &read {
-            engine.health.failed(error);
-        }
-        if let Ok(batch) = read {
-            engine.health.replayed();
-            let located = match must_locate {
-                true => engine.backend.clone().locate_entry(after).await.map(Some),
-                false => Ok(None),
-            };
-            if let Ok(located) = located {
-                let end = batch.end().unwrap_or(upto);
-                let records = records(node, wanted, batch.entries);
-                return Page { records, end, located };
-            }
-        }
-        backoff.wait().await;
-    }
+async fn read_page(
+    engine: &Engine,
+    wanted: &Arc<Wanted>,
+    PageRange { after, upto, most, must_locate }: PageRange,
+) -> Result<(Batch, Option<Located>), BackendError> {
+    let batch = match after < upto {
+        true => engine.backend.clone().read_page(after, upto, wanted.clone(), most).await?,
+        // The log is shorter than it was, or another one.
+        false => Batch::new(Vec::new()),
+    };
+    engine.health.replayed();
+    let located = match must_locate {
+        true => Some(engine.backend.clone().locate_entry(after).await?),
+        false => None,
+    };
+    Ok((batch, located))
 }
 
 /// Reads the newest entry of each key. Waits while the backend cannot be reached. Returns `None` if the
@@ -87,18 +77,32 @@ pub(in crate::hub) async fn fetch_state(
     wanted: Arc<Wanted>,
     upto: Position,
 ) -> Option<Vec<Arc<Record>>> {
-    let state = async {
+    let read = || engine.backend.clone().read_state(wanted.clone(), upto);
+    let mut entries = until_answered(&engine, read).await?;
+    entries.sort_unstable_by_key(|entry| entry.at);
+    Some(records(&node, &wanted, entries))
+}
+
+/// Repeats a call of the backend until it succeeds, and records its failures. Returns `None` if the last
+/// handle of the hub was dropped.
+async fn until_answered<T, F>(engine: &Engine, call: impl Fn() -> F) -> Option<T>
+where
+    F: Future<Output = Result<T, BackendError>>,
+{
+    let answered = async {
         let mut backoff = Backoff::new();
         loop {
-            if let Ok(entries) = engine.backend.clone().read_state(wanted.clone(), upto).await {
-                return entries;
+            match call().await {
+                Ok(answer) => {
+                    engine.health.answered();
+                    return answer;
+                }
+                Err(error) => engine.health.failed(&error),
             }
             backoff.wait().await;
         }
     };
-    let mut entries = engine.until_stopped(state).await?;
-    entries.sort_unstable_by_key(|entry| entry.at);
-    Some(records(&node, &wanted, entries))
+    engine.until_stopped(answered).await
 }
 
 /// Makes records of entries. They are in no feed. A backend may return entries that are not wanted.

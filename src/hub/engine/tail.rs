@@ -125,7 +125,10 @@ impl Follower<'_> {
                     self.node.lose_all(bounds.newest, is_other);
                     return bounds.newest;
                 }
-                Err(_) => backoff.wait().await,
+                Err(error) => {
+                    self.engine.health.failed(&error);
+                    backoff.wait().await;
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The log behind its lock, and how tasks wait for changes of it.
+//! The log and its lock, and how tasks wait for changes of it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
