@@ -6,39 +6,16 @@ use tokio::time::timeout;
 use tower_sse::{
     Event, EventBody, EventParser, Hub,
     hub::{
-        GapReason, History, Lagging, Publication, Resumption, Selection, Subscription,
-        backend::MemoryBackend,
+        GapReason, History, Lagging, Publication, Resumption, Selection, backend::MemoryBackend,
     },
 };
 
-/// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn topics(names: &[&str]) -> Selection {
-    Selection::new(names.iter().copied()).unwrap()
-}
+use crate::reading::{PATIENCE, numbers, read, topics};
 
 async fn node(log: &MemoryBackend, events: usize) -> Hub {
     let history = History::events(events);
     let builder = Hub::builder().history(history).total_history(history).lagging(Lagging::Skip);
     builder.publish_timeout(Duration::from_secs(2)).open(log.node()).await.unwrap()
-}
-
-/// Reads this number of entries, as data.
-async fn read(subscription: &mut Subscription, number: usize) -> Vec<String> {
-    let mut found = Vec::new();
-    while found.len() < number {
-        let next = timeout(PATIENCE, subscription.next()).await.expect("it is there");
-        found.push(match next {
-            Some(Ok(entry)) => entry.event().data().to_owned(),
-            Some(Err(lagged)) => format!("gap {}", lagged.gap().reason),
-            None => {
-                found.push("end".into());
-                return found;
-            }
-        });
-    }
-    found
 }
 
 /// Reads a body until an event has this data. Returns the data of all events, and the last ID.
@@ -53,10 +30,6 @@ async fn read_body(body: &mut EventBody, last: &str) -> (Vec<String>, String) {
         }
     }
     (found, parser.last_event_id().map(ToString::to_string).unwrap_or_default())
-}
-
-fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
-    range.map(|n| n.to_string()).collect()
 }
 
 #[tokio::test]

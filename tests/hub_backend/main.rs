@@ -8,6 +8,9 @@ mod memory;
 mod model;
 mod second_reading;
 
+#[path = "../support/reading.rs"]
+mod reading;
+
 use tower_sse::hub::backend::{Backend, MemoryBackend, testing::Subject};
 
 /// Adds all hooks to a backend that is in front of `memory`, and a second node.

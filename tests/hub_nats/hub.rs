@@ -2,35 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tower_sse::{
     Event, Hub,
-    hub::{History, Publication, Resumption, Selection, Subscription},
+    hub::{History, Publication, Resumption, Selection},
 };
 
-use crate::{LIMIT, connect, server::NatsServer};
+use crate::{
+    connect,
+    reading::{numbers, read, topics},
+    server::NatsServer,
+};
 
 async fn node(server: &NatsServer) -> Hub {
     let history = History::events(20);
     let builder = Hub::builder().history(history).total_history(history);
     builder.open(connect(server).await).await.unwrap()
-}
-
-fn topics(names: &[&str]) -> Selection {
-    Selection::new(names.iter().copied()).unwrap()
-}
-
-async fn read(subscription: &mut Subscription, number: usize) -> Vec<String> {
-    let mut found = Vec::new();
-    while found.len() < number {
-        let entry = timeout(LIMIT, subscription.next()).await.expect("it comes").unwrap();
-        found.push(entry.unwrap().event().data().to_owned());
-    }
-    found
-}
-
-fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
-    range.map(|n| n.to_string()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,9 @@ mod hub;
 mod recovery;
 mod settings;
 
+#[path = "../support/reading.rs"]
+mod reading;
+
 #[path = "../support/nats.rs"]
 #[allow(dead_code, reason = "not every test uses all of it")]
 mod server;

@@ -17,14 +17,10 @@ use tower_sse::{
     },
 };
 
-use crate::redis_server::{Redis, Relay};
-
-/// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn topics(names: &[&str]) -> Selection {
-    Selection::new(names.iter().copied()).unwrap()
-}
+use crate::{
+    reading::{PATIENCE, numbers, read, topics},
+    redis_server::{Redis, Relay},
+};
 
 /// A node whose window has this number of events.
 async fn node(url: String, events: usize) -> Hub {
@@ -32,27 +28,6 @@ async fn node(url: String, events: usize) -> Hub {
     let builder = Hub::builder().history(history).total_history(history).lagging(Lagging::Skip);
     let backend = RedisBackend::builder(url).connect().await.unwrap();
     builder.publish_timeout(Duration::from_secs(20)).open(backend).await.unwrap()
-}
-
-/// Reads this number of entries, as data.
-async fn read(subscription: &mut Subscription, number: usize) -> Vec<String> {
-    let mut found = Vec::new();
-    while found.len() < number {
-        let next = timeout(PATIENCE, subscription.next()).await.expect("it is there");
-        found.push(match next {
-            Some(Ok(entry)) => entry.event().data().to_owned(),
-            Some(Err(lagged)) => format!("gap {}", lagged.gap().reason),
-            None => {
-                found.push("end".into());
-                return found;
-            }
-        });
-    }
-    found
-}
-
-fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
-    range.map(|n| n.to_string()).collect()
 }
 
 #[tokio::test]

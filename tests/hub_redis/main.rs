@@ -3,5 +3,7 @@
 
 mod contract;
 mod hub;
+#[path = "../support/reading.rs"]
+mod reading;
 #[path = "../support/redis.rs"]
 mod redis_server;
