@@ -1,12 +1,23 @@
 //! A hub over a backend: what its nodes give, replay and report. The log in memory stands for an engine.
 
-use std::time::Duration;
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::timeout;
 use tower_sse::{
     Event, EventBody, EventParser, Hub,
     hub::{
-        GapReason, History, Lagging, Publication, Resumption, Selection, backend::MemoryBackend,
+        GapReason, History, Lagging, Publication, Resumption, Selection, Topic,
+        backend::{
+            Abilities, Backend, BackendError, Batch, Bounds, Fault, Located, LogEntry,
+            MemoryBackend, MemoryTail, Outgoing, Position, Wanted,
+        },
     },
 };
 
@@ -378,4 +389,73 @@ async fn the_health_of_a_node_tells_whether_its_backend_answers() {
     hub.publish("a", "z").await.unwrap();
     assert!(hub.health().is_up && hub.health().last_error.is_some());
     assert!(Hub::new().health().is_up);
+}
+
+/// A log in memory whose next read fails if that is set.
+struct FailsToRead {
+    inner: MemoryBackend,
+    fails: Arc<AtomicBool>,
+}
+
+impl Backend for FailsToRead {
+    type Tail = MemoryTail;
+
+    fn abilities(&self) -> Abilities {
+        self.inner.abilities()
+    }
+
+    async fn bounds(&self) -> Result<Bounds, BackendError> {
+        self.inner.bounds().await
+    }
+
+    async fn append(&self, entries: &[Outgoing]) -> Result<Vec<Position>, BackendError> {
+        self.inner.append(entries).await
+    }
+
+    async fn tail(&self, after: Position) -> Result<MemoryTail, BackendError> {
+        self.inner.tail(after).await
+    }
+
+    async fn read(
+        &self,
+        after: Position,
+        upto: Position,
+        wanted: &Wanted,
+        most: NonZeroUsize,
+    ) -> Result<Batch, BackendError> {
+        if self.fails.swap(false, Ordering::SeqCst) {
+            return Err(Fault::Unavailable.into());
+        }
+        self.inner.read(after, upto, wanted, most).await
+    }
+
+    async fn locate(&self, at: Position) -> Result<Located, BackendError> {
+        self.inner.locate(at).await
+    }
+
+    async fn state(&self, wanted: &Wanted, upto: Position) -> Result<Vec<LogEntry>, BackendError> {
+        self.inner.state(wanted, upto).await
+    }
+
+    async fn forget(&self, topics: &[Topic]) -> Result<(), BackendError> {
+        self.inner.forget(topics).await
+    }
+}
+
+/// Nothing is published after the failure, so only the next read shows that the backend answers.
+#[tokio::test]
+async fn a_backend_that_failed_to_read_a_page_is_up_after_the_next_one() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let log = FailsToRead { inner: MemoryBackend::default(), fails: fails.clone() };
+    let history = History::events(4);
+    let builder = Hub::builder().history(history).total_history(history);
+    let hub = builder.open(log).await.unwrap();
+    for n in 0..10 {
+        hub.publish("a", Event::new(n)).await.unwrap();
+    }
+    fails.store(true, Ordering::SeqCst);
+    let mut reader = hub.subscribe(topics(&["a"]).from_start()).await.unwrap();
+    assert_eq!(read(&mut reader, 10).await, numbers(0..10));
+    let health = hub.health();
+    assert_eq!((health.is_up, health.errors), (true, 1), "{health}");
 }
