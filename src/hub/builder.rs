@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     backend::{Backend, BackendError, Bounds, Fault, Identity},
     engine::{
-        follow, open, publish_queued,
+        find_start, follow, forget_expired, publish_queued,
         shared::{Engine, QUEUE},
     },
     gap::{Gap, Lagging},
@@ -32,6 +32,8 @@ pub struct HubBuilder {
     limits: SubscriptionLimits,
     /// How long publishing waits for a backend.
     publish_timeout: Duration,
+    /// How many entries of the log of a backend are read at the start.
+    warm_start: usize,
     /// The hooks that are set so far.
     hooks: Hooks,
 }
@@ -57,6 +59,7 @@ impl Hub {
             lagging: Lagging::Evict,
             limits: SubscriptionLimits { topics: 1024, patterns: 64 },
             publish_timeout: Duration::from_secs(5),
+            warm_start: 1 << 16,
             hooks: Hooks::default(),
         }
     }
@@ -180,6 +183,16 @@ impl HubBuilder {
         self
     }
 
+    /// Sets about how many of the newest entries of a [backend](Self::open) a new node reads before it is
+    /// open, at most as many as [`total_history`](Self::total_history) retains. Defaults to 65,536. With 0
+    /// it reads none. Without a backend it has no effect.
+    ///
+    /// Older entries are read when a reader needs them.
+    pub fn warm_start(mut self, entries: usize) -> Self {
+        self.warm_start = entries;
+        self
+    }
+
     /// Creates the hub, with its log in the memory of this process.
     #[must_use]
     pub fn build(self) -> Hub {
@@ -193,14 +206,18 @@ impl HubBuilder {
     ///
     /// The node follows the log, and keeps its newest events in memory, within the bounds of this
     /// builder. It reads older events from the backend for the readers that need them. This method
-    /// returns when the node has followed the log to its present end.
+    /// returns when the node has read the [newest entries](Self::warm_start).
     ///
     /// The node's tasks run on the runtime that this is called on, and end with the last handle of
     /// the hub. Hooks, [`Hub::readers`], [`Hub::sessions`], [`Hub::disconnect`] and [`Hub::stats`] are
-    /// about this node alone. A node counts the age of an event from when it has received it, so set
-    /// the longest age in the backend as well. The state that a reader starts with is that of the
-    /// node's memory, or of the backend if the node has dropped something. [`Selection::last`](super::Selection::last) gives what the node has in
-    /// memory.
+    /// about this node alone. The longest age of an event bounds the memory of the node: readers still get
+    /// older events that the backend retains. The state that a reader starts with is that of the
+    /// node's memory, or of the backend if the node has dropped something.
+    /// [`Selection::last`](super::Selection::last) gives what the node has in memory.
+    ///
+    /// Topics that expire, by [`finished_ttl`](Self::finished_ttl) or [`idle_ttl`](Self::idle_ttl), are
+    /// removed from the backend as well, 10 to 20 s later. Until then a topic that has ended cannot be
+    /// published on.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
@@ -229,19 +246,24 @@ impl HubBuilder {
     pub async fn open(self, backend: impl Backend) -> Result<Hub, BackendError> {
         let (sender, queue) = mpsc::channel(QUEUE);
         let engine = Arc::new(Engine::new(Arc::new(backend), self.publish_timeout, sender));
-        let Bounds { identity, newest, .. } = open(&engine).await?;
+        let most = self.warm_start.min(self.bounds.total.events);
+        let expires_topics = self.bounds.expires_topics();
+        let (Bounds { identity, newest, .. }, start) = find_start(&engine, most).await?;
         let hub = Hub::of(self.into_node(Ids::new(identity, None), false));
         hub.node().set_engine(engine.clone());
         let (ready, is_ready) = oneshot::channel();
         // The tasks end when the hub is dropped.
-        tokio::spawn(follow(hub.node().clone(), engine.clone(), newest, ready));
+        tokio::spawn(follow(hub.node().clone(), engine.clone(), (start, newest), ready));
+        if expires_topics {
+            tokio::spawn(forget_expired(hub.node().clone(), engine.clone()));
+        }
         tokio::spawn(publish_queued(hub.node().clone(), engine, queue));
         is_ready.await.map_err(|_| BackendError::new(Fault::Unavailable, "the tail has ended"))?;
         Ok(hub)
     }
 
     fn into_node(self, ids: Ids, is_log: bool) -> Node {
-        let Self { bounds, lagging, limits, publish_timeout: _, hooks } = self;
+        let Self { bounds, lagging, limits, hooks, publish_timeout: _, warm_start: _ } = self;
         Node::new(NodeConfig { ids: Arc::new(ids), bounds, lagging, limits, hooks, is_log })
     }
 }

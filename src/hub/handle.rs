@@ -602,7 +602,7 @@ impl Hub {
             readers: self.node().counters.readers(),
             events: records,
             bytes,
-            published: window.newest(),
+            published: window.appended(),
             lagged: window.lagged,
             gaps: window.gaps,
         }

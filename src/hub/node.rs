@@ -212,6 +212,41 @@ impl Node {
         topics.position(|topic| window.is_finished(topic))
     }
 
+    /// Returns the topics of which the window does not know whether they have ended.
+    pub(super) fn with_unknown_end<'a>(
+        &self,
+        topics: impl Iterator<Item = &'a Topic>,
+    ) -> Vec<Topic> {
+        self.lock().with_unknown_end(topics)
+    }
+
+    /// Records that the backend was asked about these topics, and that they have not ended.
+    pub(super) fn set_know_ends(&self, topics: &[Topic]) {
+        let window = self.lock();
+        topics.iter().for_each(|topic| window.set_knows_end(topic));
+    }
+
+    /// Begins the window at a position of the log.
+    pub(super) fn begin_at(&self, position: Position) {
+        self.lock().begin_at(position);
+    }
+
+    /// Removes what has expired, some at a time. Returns the topics whose time to live was over.
+    pub(super) async fn expire(&self) -> Vec<(Topic, Position)> {
+        loop {
+            let (is_done, expired) = {
+                let mut window = self.lock();
+                let now = Instant::now();
+                let is_done = window.maintain(now) && !window.has_expired(now);
+                (is_done, window.take_expired_topics())
+            };
+            if is_done || !expired.is_empty() {
+                return expired;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Appends entries of the log, which came by the tail, and wakes the readers that wait for
     /// them. Returns how many these were.
     pub(super) fn append_delivered(&self, append: impl FnOnce(&mut Window)) -> usize {

@@ -45,7 +45,10 @@ enum Mistake {
     NewIdentityForEachCall,
     NewestIsOldest,
     KeepsExpiredEntries,
+    EndsOfTopicsBelow,
+    WarmStartsAtTheEnd,
     ForgetsMoreTopics,
+    ForgetsLaterEntries,
     KeepsTheIdentity,
     TailSurvivesLostEntries,
     HidesOutages,
@@ -182,18 +185,17 @@ impl Backend for Broken {
         Ok(batch)
     }
 
-    async fn locate(&self, at: Position) -> Result<Located, BackendError> {
+    async fn locate(&self, at: Position, wanted: &Wanted) -> Result<Located, BackendError> {
         let at = match self.mistake {
             Mistake::LocatesWithoutFingerprint => {
                 let newest = self.inner.bounds().await?.newest;
-                let wanted = Wanted::all();
-                let page = self.inner.read(Position::START, newest, &wanted, NonZeroUsize::MAX);
+                let page = self.inner.read(Position::START, newest, wanted, NonZeroUsize::MAX);
                 let entries = page.await?.entries;
                 entries.iter().map(|it| it.at).find(|it| it.place() == at.place()).unwrap_or(at)
             }
             _ => at,
         };
-        let located = self.inner.locate(at).await?;
+        let located = self.inner.locate(at, wanted).await?;
         Ok(match (self.mistake, located) {
             (Mistake::LocatesEverything, _)
             | (Mistake::LocatesTrimmedEntries, Located::Trimmed) => Located::Kept,
@@ -225,12 +227,32 @@ impl Backend for Broken {
         }
     }
 
-    async fn forget(&self, topics: &[Topic]) -> Result<(), BackendError> {
+    async fn ends(&self, topics: &[Topic]) -> Result<Vec<Option<Position>>, BackendError> {
+        if self.makes(Mistake::EndsOfTopicsBelow) {
+            let below = topics.iter().map(|topic| format!("{topic}.c").parse().unwrap());
+            let below: Vec<_> = below.collect();
+            return self.inner.ends(&below).await;
+        }
+        self.inner.ends(topics).await
+    }
+
+    async fn warm_start(&self, most: NonZeroUsize) -> Result<Position, BackendError> {
+        if self.makes(Mistake::WarmStartsAtTheEnd) {
+            return Ok(self.inner.bounds().await?.newest);
+        }
+        self.inner.warm_start(most).await
+    }
+
+    async fn forget(&self, topics: &[(Topic, Position)]) -> Result<(), BackendError> {
         let mut topics = topics.to_vec();
         if self.makes(Mistake::ForgetsMoreTopics) {
-            let below = topics.iter().map(|topic| format!("{topic}.not").parse().unwrap());
-            let below: Vec<Topic> = below.collect();
+            let below = topics.iter().map(|(topic, at)| (format!("{topic}.not"), *at));
+            let below: Vec<_> = below.map(|(name, at)| (name.parse().unwrap(), at)).collect();
             topics.extend(below);
+        }
+        if self.makes(Mistake::ForgetsLaterEntries) {
+            let newest = self.inner.bounds().await?.newest;
+            topics.iter_mut().for_each(|(_, at)| *at = newest);
         }
         self.inner.forget(&topics).await
     }
@@ -330,7 +352,10 @@ mistakes! {
     a_new_identity_for_each_call: NewIdentityForEachCall breaks "bounds";
     the_oldest_position_as_the_newest: NewestIsOldest breaks "bounds";
     entries_without_their_time_to_live: KeepsExpiredEntries breaks "expiry";
+    ends_of_other_topics: EndsOfTopicsBelow breaks "ends";
+    a_start_that_is_the_end: WarmStartsAtTheEnd breaks "warm-start";
     more_topics_are_forgotten: ForgetsMoreTopics breaks "forget";
+    later_entries_are_forgotten: ForgetsLaterEntries breaks "forget";
     an_identity_that_stays: KeepsTheIdentity breaks "recreation";
     a_tail_that_survives_a_new_log: TailSurvivesLostEntries breaks "recreation";
     a_tail_that_survives_a_lost_end: TailSurvivesLostEntries breaks "lost-end";

@@ -429,15 +429,19 @@ impl Backend for FailsToRead {
         self.inner.read(after, upto, wanted, most).await
     }
 
-    async fn locate(&self, at: Position) -> Result<Located, BackendError> {
-        self.inner.locate(at).await
+    async fn locate(&self, at: Position, wanted: &Wanted) -> Result<Located, BackendError> {
+        self.inner.locate(at, wanted).await
+    }
+
+    async fn ends(&self, topics: &[Topic]) -> Result<Vec<Option<Position>>, BackendError> {
+        self.inner.ends(topics).await
     }
 
     async fn state(&self, wanted: &Wanted, upto: Position) -> Result<Vec<LogEntry>, BackendError> {
         self.inner.state(wanted, upto).await
     }
 
-    async fn forget(&self, topics: &[Topic]) -> Result<(), BackendError> {
+    async fn forget(&self, topics: &[(Topic, Position)]) -> Result<(), BackendError> {
         self.inner.forget(topics).await
     }
 }

@@ -56,7 +56,7 @@ async fn the_oldest_entries_are_removed_beyond_the_number() {
     assert_eq!((bounds.oldest, bounds.newest), (Some(positions[2]), positions[4]));
     let mut located = Vec::new();
     for at in [Position::START, positions[0], positions[1], positions[2]] {
-        located.push(backend.locate(at).await.unwrap());
+        located.push(backend.locate(at, &Wanted::all()).await.unwrap());
     }
     // Everything after the newest removed entry is retained.
     let (trimmed, kept) = (Located::Trimmed, Located::Kept);
@@ -108,8 +108,8 @@ async fn expired_entries_do_not_use_up_memory() {
     let bounds = backend.bounds().await.unwrap();
     // 1,000 empty slots cost more than the bytes, so the first entry had to be removed.
     assert_eq!(bounds.oldest, None);
-    assert_eq!(backend.locate(first).await.unwrap(), Located::Kept);
-    assert_eq!(backend.locate(Position::START).await.unwrap(), Located::Trimmed);
+    assert_eq!(backend.locate(first, &Wanted::all()).await.unwrap(), Located::Kept);
+    assert_eq!(backend.locate(Position::START, &Wanted::all()).await.unwrap(), Located::Trimmed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -141,8 +141,8 @@ impl Model {
             Call::Advance(millis) => advance(Duration::from_millis(*millis)).await,
             Call::Next => self.next().await,
             Call::Forget(topic) => {
-                let topic = TOPICS[*topic].parse().unwrap();
-                self.backend.forget(std::slice::from_ref(&topic)).await.unwrap();
+                let topic: tower_sse::hub::Topic = TOPICS[*topic].parse().unwrap();
+                self.backend.forget(&[(topic.clone(), self.newest())]).await.unwrap();
                 let of_topic = self.all.iter_mut().filter(|entry| entry.outgoing.topic == topic);
                 of_topic.for_each(|entry| entry.is_forgotten = true);
             }
@@ -204,7 +204,7 @@ impl Model {
             }
             Ok(Err(error)) => {
                 assert_eq!(error.fault(), Fault::Lost);
-                let located = self.backend.locate(self.tail_at).await.unwrap();
+                let located = self.backend.locate(self.tail_at, &Wanted::all()).await.unwrap();
                 assert!(self.was_recreated || located != Located::Kept, "{:?}", self.tail_at);
                 self.tail_at = self.newest();
                 self.tail = self.backend.tail(self.tail_at).await.unwrap();
@@ -228,6 +228,7 @@ impl Model {
             assert_eq!(found.ttl.is_some(), appended.expires_at.is_some());
             assert!(found.ttl <= appended.outgoing.ttl);
             found.ttl = appended.outgoing.ttl;
+            found.age = None;
             assert_eq!(found, appended.outgoing.clone().into_entry(entry.at));
         }
         let mut positions = vec![Position::START];
@@ -235,7 +236,7 @@ impl Model {
         for at in positions {
             let after: Vec<_> = retained.iter().copied().filter(|it| *it > at).collect();
             let alive: Vec<_> = self.alive(at, newest).iter().map(|entry| entry.at).collect();
-            match self.backend.locate(at).await.unwrap() {
+            match self.backend.locate(at, &Wanted::all()).await.unwrap() {
                 Located::Kept => assert_eq!(after, alive, "{at:?}"),
                 // The entry that is missing may have expired since it was trimmed.
                 Located::Trimmed => assert!(!retained.contains(&at), "{at:?}"),
@@ -243,7 +244,11 @@ impl Model {
             }
         }
         for at in &self.lost {
-            assert_eq!(self.backend.locate(*at).await.unwrap(), Located::Unknown, "{at:?}");
+            assert_eq!(
+                self.backend.locate(*at, &Wanted::all()).await.unwrap(),
+                Located::Unknown,
+                "{at:?}"
+            );
         }
         let mut current = HashMap::new();
         for entry in &self.all {

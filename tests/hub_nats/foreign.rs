@@ -23,7 +23,7 @@ async fn a_plain_message_is_an_event() {
     assert_eq!(found.topic, "orders");
     assert_eq!(found.event, EventParts::new(r#"{"n":1}"#));
     assert_eq!((found.key.clone(), found.kind, found.ttl), (None, EntryKind::Event, None));
-    assert_eq!(backend.locate(found.at).await.unwrap(), Located::Kept);
+    assert_eq!(backend.locate(found.at, &Wanted::all()).await.unwrap(), Located::Kept);
     assert_eq!(backend.bounds().await.unwrap().newest, found.at);
 }
 
@@ -41,7 +41,7 @@ async fn another_program_sets_a_type_a_key_and_an_id() {
     assert_eq!(state.len(), 1);
     assert_eq!((state[0].topic.as_str(), state[0].key.as_deref()), ("prices", Some("ACME")));
     assert_eq!(state[0].event, EventParts::new("42").with_field("event", "price"));
-    assert_eq!(backend.locate(state[0].at).await.unwrap(), Located::Kept);
+    assert_eq!(backend.locate(state[0].at, &Wanted::all()).await.unwrap(), Located::Kept);
     other.publish("events.prices.=.ACME", &[("Sse-Kind", "tombstone")], "").await;
     let upto = backend.bounds().await.unwrap().newest;
     assert!(backend.state(&Wanted::all(), upto).await.unwrap().is_empty());

@@ -164,8 +164,8 @@ async fn older_files_are_noticed_by_the_fingerprint() {
     // The same places in the same log. Only the fingerprints tell the entries apart.
     assert_eq!(new[1].place(), old[1].place());
     assert_eq!(backend.bounds().await.unwrap().identity, identity);
-    assert_eq!(backend.locate(old[1]).await.unwrap(), Located::Unknown);
-    assert_eq!(backend.locate(new[1]).await.unwrap(), Located::Kept);
+    assert_eq!(backend.locate(old[1], &Wanted::all()).await.unwrap(), Located::Unknown);
+    assert_eq!(backend.locate(new[1], &Wanted::all()).await.unwrap(), Located::Kept);
     assert_eq!(end(&mut tail).await, Fault::Lost);
 }
 
@@ -348,13 +348,13 @@ async fn a_forgotten_end_of_the_log_is_still_a_position() {
     let backend = connect(&server).await;
     append(&backend, 0..3).await;
     let over = Outgoing::new("over".parse().unwrap(), EventParts::new("x"), 9);
-    backend.append(&[over]).await.unwrap();
-    backend.forget(&["over".parse().unwrap()]).await.unwrap();
+    let at = backend.append(&[over]).await.unwrap()[0];
+    backend.forget(&[("over".parse().unwrap(), at)]).await.unwrap();
     let newest = backend.bounds().await.unwrap().newest;
     assert_eq!(newest.major(), 4);
-    assert_eq!(backend.locate(newest).await.unwrap(), Located::Kept);
+    assert_eq!(backend.locate(newest, &Wanted::all()).await.unwrap(), Located::Kept);
     let mut tail = backend.tail(newest).await.unwrap();
     append(&backend, 10..11).await;
     assert_eq!(data(&collect(&mut tail, 1).await), ["10"]);
-    assert_eq!(backend.locate(newest).await.unwrap(), Located::Kept);
+    assert_eq!(backend.locate(newest, &Wanted::all()).await.unwrap(), Located::Kept);
 }

@@ -122,12 +122,12 @@ async fn what_is_older_than_a_topic_is_kept_is_trimmed_and_readers_at_its_end_lo
     let old = backend.append(&old).await.unwrap();
     let mut tail = backend.tail(old[2]).await.unwrap();
     tokio::time::sleep(2 * ttl).await;
-    assert_eq!(backend.locate(old[0]).await.unwrap(), Located::Trimmed);
-    assert_eq!(backend.locate(old[1]).await.unwrap(), Located::Trimmed);
-    assert_eq!(backend.locate(old[2]).await.unwrap(), Located::Kept);
+    assert_eq!(backend.locate(old[0], &Wanted::all()).await.unwrap(), Located::Trimmed);
+    assert_eq!(backend.locate(old[1], &Wanted::all()).await.unwrap(), Located::Trimmed);
+    assert_eq!(backend.locate(old[2], &Wanted::all()).await.unwrap(), Located::Kept);
     let new = backend.append(&[entry("a", 4)]).await.unwrap();
     // Readers and tails that had everything go on.
-    assert_eq!(backend.locate(old[2]).await.unwrap(), Located::Kept);
+    assert_eq!(backend.locate(old[2], &Wanted::all()).await.unwrap(), Located::Kept);
     let batch = tail.next().await.unwrap();
     assert_eq!(batch.entries[0].at, new[0]);
     let wanted = Wanted::new(["a".parse().unwrap()], []).unwrap();

@@ -42,13 +42,23 @@ pub(in crate::hub) trait DynBackend: Send + Sync {
         wanted: Arc<Wanted>,
         most: NonZeroUsize,
     ) -> BackendFuture<'static, Batch>;
-    fn locate_entry(self: Arc<Self>, at: Position) -> BackendFuture<'static, Located>;
+    fn locate_entry(
+        self: Arc<Self>,
+        at: Position,
+        wanted: Arc<Wanted>,
+    ) -> BackendFuture<'static, Located>;
+    fn find_ends(
+        self: Arc<Self>,
+        topics: Vec<Topic>,
+    ) -> BackendFuture<'static, Vec<Option<Position>>>;
     fn read_state(
         self: Arc<Self>,
         wanted: Arc<Wanted>,
         upto: Position,
     ) -> BackendFuture<'static, Vec<LogEntry>>;
-    fn forget_topics(self: Arc<Self>, topics: Vec<Topic>) -> BackendFuture<'static, ()>;
+    fn forget_topics(self: Arc<Self>, topics: Vec<(Topic, Position)>)
+    -> BackendFuture<'static, ()>;
+    fn find_warm_start(self: Arc<Self>, most: NonZeroUsize) -> BackendFuture<'static, Position>;
 }
 
 /// [`Tail`] as a trait object.
@@ -89,8 +99,19 @@ impl<B: Backend> DynBackend for B {
         Box::pin(async move { self.read(after, upto, &wanted, most).await })
     }
 
-    fn locate_entry(self: Arc<Self>, at: Position) -> BackendFuture<'static, Located> {
-        Box::pin(async move { self.locate(at).await })
+    fn locate_entry(
+        self: Arc<Self>,
+        at: Position,
+        wanted: Arc<Wanted>,
+    ) -> BackendFuture<'static, Located> {
+        Box::pin(async move { self.locate(at, &wanted).await })
+    }
+
+    fn find_ends(
+        self: Arc<Self>,
+        topics: Vec<Topic>,
+    ) -> BackendFuture<'static, Vec<Option<Position>>> {
+        Box::pin(async move { self.ends(&topics).await })
     }
 
     fn read_state(
@@ -101,8 +122,15 @@ impl<B: Backend> DynBackend for B {
         Box::pin(async move { self.state(&wanted, upto).await })
     }
 
-    fn forget_topics(self: Arc<Self>, topics: Vec<Topic>) -> BackendFuture<'static, ()> {
+    fn forget_topics(
+        self: Arc<Self>,
+        topics: Vec<(Topic, Position)>,
+    ) -> BackendFuture<'static, ()> {
         Box::pin(async move { self.forget(&topics).await })
+    }
+
+    fn find_warm_start(self: Arc<Self>, most: NonZeroUsize) -> BackendFuture<'static, Position> {
+        Box::pin(async move { self.warm_start(most).await })
     }
 }
 
@@ -114,10 +142,12 @@ impl<T: Tail> DynTail for T {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::hub::backend::{EventParts, MemoryBackend};
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_backend_works_as_a_trait_object() {
         let backend: Arc<dyn DynBackend> = Arc::new(MemoryBackend::default());
         let mut tail = backend.clone().start_tail(Position::START).await.unwrap();
@@ -127,14 +157,17 @@ mod tests {
         let at = backend.clone().append_all(entries.clone()).await.unwrap()[0];
         assert_eq!(backend.clone().append_all(entries).await.unwrap(), [at]);
         assert_eq!(backend.clone().get_bounds().await.unwrap().newest, at);
-        assert_eq!(backend.clone().locate_entry(at).await.unwrap(), Located::Kept);
-        let expected = [entry.into_entry(at)];
-        assert_eq!(tail.next_batch().await.unwrap().entries, expected);
         let all = Arc::new(Wanted::all());
+        assert_eq!(backend.clone().locate_entry(at, all.clone()).await.unwrap(), Located::Kept);
+        let expected = [entry.into_entry(at).with_age(Duration::ZERO)];
+        assert_eq!(tail.next_batch().await.unwrap().entries, expected);
+        assert_eq!(backend.clone().find_ends(vec![topic.clone()]).await.unwrap(), [None]);
+        let start = backend.clone().find_warm_start(NonZeroUsize::MIN);
+        assert_eq!(start.await.unwrap(), Position::START);
         let page = backend.clone().read_page(Position::START, at, all.clone(), NonZeroUsize::MIN);
         assert_eq!(page.await.unwrap().entries, expected);
         assert_eq!(backend.clone().read_state(all.clone(), at).await.unwrap(), expected);
-        backend.clone().forget_topics(vec![topic]).await.unwrap();
+        backend.clone().forget_topics(vec![(topic, at)]).await.unwrap();
         assert_eq!(backend.clone().read_state(all, at).await.unwrap(), []);
         assert!(backend.get_abilities().atomic);
     }

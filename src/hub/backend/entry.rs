@@ -217,7 +217,7 @@ impl Outgoing {
     #[must_use]
     pub fn into_entry(self, at: Position) -> LogEntry {
         let Self { topic, key, kind, event, ttl, append_id } = self;
-        LogEntry { at, topic, key, kind, event, ttl, append_id: Some(append_id) }
+        LogEntry { at, topic, key, kind, event, ttl, age: None, append_id: Some(append_id) }
     }
 }
 
@@ -237,17 +237,21 @@ pub struct LogEntry {
     pub event: EventParts,
     /// How much of the time to live remains when the backend returns the entry. `None` is no limit.
     pub ttl: Option<Duration>,
+    /// How long ago the entry was appended, by the clock of the engine. `None` if the backend does not
+    /// know: then a hub counts from when it receives the entry.
+    pub age: Option<Duration>,
     /// The identity of the append. `None` if the entry was not appended by a hub, or if the backend
     /// does not return it.
     pub append_id: Option<u128>,
 }
 
 impl LogEntry {
-    /// Creates an entry of the kind [`EntryKind::Event`], without a key, a time to live and the
+    /// Creates an entry of the kind [`EntryKind::Event`], without a key, a time to live, an age and the
     /// identity of its append.
     #[must_use]
     pub fn new(at: Position, topic: Topic, event: EventParts) -> Self {
-        Self { at, topic, key: None, kind: EntryKind::Event, event, ttl: None, append_id: None }
+        let kind = EntryKind::Event;
+        Self { at, topic, key: None, kind, event, ttl: None, age: None, append_id: None }
     }
 
     /// Sets the key. By default there is no key.
@@ -268,6 +272,13 @@ impl LogEntry {
     #[must_use]
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
+        self
+    }
+
+    /// Sets how long ago the entry was appended. Defaults to `None`.
+    #[must_use]
+    pub fn with_age(mut self, age: Duration) -> Self {
+        self.age = Some(age);
         self
     }
 

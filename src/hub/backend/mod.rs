@@ -51,25 +51,29 @@
 //!     entries: it returns [`Lost`](Fault::Lost).
 //! 13. `state`: [`state`](Backend::state) returns the newest entry of each topic and key, without
 //!     tombstones.
+//! 14. `ends`: [`ends`](Backend::ends) returns the position of the end of each topic that has ended, until
+//!     the end is trimmed or [forgotten](Backend::forget).
+//! 15. `warm-start`: About as many entries as requested follow the position that
+//!     [`warm_start`](Backend::warm_start) returns: at most twice as many, unless it is the start.
 //!
 //! **The life of a log**
 //!
-//! 14. `bounds`: The identity is the same for all nodes and calls. [`Bounds::newest`] is the position
+//! 16. `bounds`: The identity is the same for all nodes and calls. [`Bounds::newest`] is the position
 //!     of the newest entry that was acknowledged.
-//! 15. `expiry`: An entry whose [time to live](Outgoing::ttl) is over is not returned. Before, it is
+//! 17. `expiry`: An entry whose [time to live](Outgoing::ttl) is over is not returned. Before, it is
 //!     returned with the time that remains. That it has expired is no gap: retained entries before it stay
 //!     [`Kept`](Located::Kept).
-//! 16. `forget`: [`forget`](Backend::forget) leaves other topics, and later entries of the topics,
+//! 18. `forget`: [`forget`](Backend::forget) leaves other topics, and entries after the positions,
 //!     unchanged.
-//! 17. `recreation`: A log that was deleted and made again has another identity. A tail of the old log
+//! 19. `recreation`: A log that was deleted and made again has another identity. A tail of the old log
 //!     returns [`Lost`](Fault::Lost), and no entry of the new one.
-//! 18. `lost-end`: If the engine lost its newest entries, their positions are
+//! 20. `lost-end`: If the engine lost its newest entries, their positions are
 //!     [`Unknown`](Located::Unknown), also after their places were given again. A tail that has
 //!     returned a lost entry returns [`Lost`](Fault::Lost). A lost entry can be appended again, with
 //!     the same [`append_id`](Outgoing::append_id).
-//! 19. `outage`: While the engine cannot be reached, calls return an error, and tails do too. Nothing
+//! 21. `outage`: While the engine cannot be reached, calls return an error, and tails do too. Nothing
 //!     is lost: a new tail after the last received position goes on.
-//! 20. `lost-answer`: If the answer to an append is lost, the error is [`Unknown`](Fault::Unknown),
+//! 22. `lost-answer`: If the answer to an append is lost, the error is [`Unknown`](Fault::Unknown),
 //!     and the retry appends nothing twice.
 //!
 //! A backend decides how durable an acknowledged entry is, and documents it.
@@ -81,7 +85,7 @@
 //! ```
 //! use std::{num::NonZeroUsize, sync::Arc};
 //! use tokio::{sync::watch, time::Instant};
-//! use tower_sse::hub::backend::*;
+//! use tower_sse::hub::{Topic, backend::*};
 //!
 //! struct Store {
 //!     identity: Identity,
@@ -162,7 +166,7 @@
 //!         Ok(page(&self.log.borrow(), after, upto, most.get()))
 //!     }
 //!
-//!     async fn locate(&self, at: Position) -> Result<Located, BackendError> {
+//!     async fn locate(&self, at: Position, _wanted: &Wanted) -> Result<Located, BackendError> {
 //!         let is_known = at <= newest(&self.log.borrow()) && at == Position::new(at.major());
 //!         Ok(if is_known { Located::Kept } else { Located::Unknown })
 //!     }
@@ -173,6 +177,10 @@
 //!         upto: Position,
 //!     ) -> Result<Vec<LogEntry>, BackendError> {
 //!         state_by_reading(self, wanted, upto).await
+//!     }
+//!
+//!     async fn ends(&self, topics: &[Topic]) -> Result<Vec<Option<Position>>, BackendError> {
+//!         ends_by_reading(self, topics).await
 //!     }
 //! }
 //!
@@ -208,7 +216,6 @@
 //! ```
 
 mod bounds;
-#[allow(dead_code, reason = "the hub does not run on a backend yet")]
 pub(in crate::hub) mod dynamic;
 mod entry;
 mod error;
@@ -238,7 +245,7 @@ pub use self::{
     identity::Identity,
     memory::{MemoryBackend, MemoryTail},
     position::Position,
-    state::state_by_reading,
+    state::{ends_by_reading, state_by_reading},
     store::{Backend, Tail},
     wanted::Wanted,
 };

@@ -1,4 +1,4 @@
-//! The state of keys, for backends without an index of keys.
+//! The state of keys and the ends of topics, for backends without an index of them.
 
 use std::{collections::HashMap, num::NonZeroUsize};
 
@@ -9,6 +9,7 @@ use super::{
     store::Backend,
     wanted::Wanted,
 };
+use crate::hub::topic::Topic;
 
 /// How many entries are read at a time.
 const PAGE: NonZeroUsize = NonZeroUsize::new(1024).expect("1024 is not 0");
@@ -27,24 +28,54 @@ pub async fn state_by_reading<B: Backend>(
     upto: Position,
 ) -> Result<Vec<LogEntry>, BackendError> {
     let mut newest = HashMap::new();
+    for_each(backend, wanted, upto, |entry| {
+        let Some(key) = &entry.key else { return };
+        let name = (entry.topic.clone(), key.clone());
+        if entry.kind == EntryKind::Tombstone {
+            newest.remove(&name);
+        } else {
+            newest.insert(name, entry);
+        }
+    })
+    .await?;
+    Ok(newest.into_values().collect())
+}
+
+/// Implements [`Backend::ends`] by reading everything that is retained of the topics.
+///
+/// # Errors
+///
+/// Returns the errors of [`Backend::bounds`] and [`Backend::read`].
+pub async fn ends_by_reading<B: Backend>(
+    backend: &B,
+    topics: &[Topic],
+) -> Result<Vec<Option<Position>>, BackendError> {
+    let wanted = Wanted::from_parts(topics.to_vec(), Vec::new());
+    let upto = backend.bounds().await?.newest;
+    let mut ends = HashMap::new();
+    for_each(backend, &wanted, upto, |entry| {
+        if entry.kind == EntryKind::End {
+            ends.insert(entry.topic, entry.at);
+        }
+    })
+    .await?;
+    Ok(topics.iter().map(|topic| ends.get(topic).copied()).collect())
+}
+
+/// Calls a function with each wanted entry up to a position, in order.
+async fn for_each<B: Backend>(
+    backend: &B,
+    wanted: &Wanted,
+    upto: Position,
+    mut call: impl FnMut(LogEntry),
+) -> Result<(), BackendError> {
     let mut after = Position::START;
     while after.place() < upto.place() {
         let page = backend.read(after, upto, wanted, PAGE).await?;
         // A page that gets no further would be read forever.
         let Some(end) = page.end().filter(|end| end.place() > after.place()) else { break };
         after = end;
-        for entry in page.entries {
-            if !wanted.takes(entry.topic.as_str()) {
-                continue;
-            }
-            let Some(key) = &entry.key else { continue };
-            let name = (entry.topic.clone(), key.clone());
-            if entry.kind == EntryKind::Tombstone {
-                newest.remove(&name);
-            } else {
-                newest.insert(name, entry);
-            }
-        }
+        page.entries.into_iter().filter(|it| wanted.takes(it.topic.as_str())).for_each(&mut call);
     }
-    Ok(newest.into_values().collect())
+    Ok(())
 }

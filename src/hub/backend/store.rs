@@ -80,11 +80,27 @@ pub trait Backend: Send + Sync + 'static {
         most: NonZeroUsize,
     ) -> impl Future<Output = Result<Batch, BackendError>> + Send;
 
-    /// Returns what became of the entry at a position. Returns [`Located::Kept`] only if it is
-    /// certain: a gap that does not exist does less harm than one that is not reported.
+    /// Returns whether all entries of the wanted topics after a position are retained. Returns
+    /// [`Located::Kept`] only if it is certain: a gap that does not exist does less harm than one that
+    /// is not reported. A backend may look at all topics together, and ignore `wanted`.
     ///
     /// [`Position::START`] is [`Kept`](Located::Kept) until the first entry is trimmed.
-    fn locate(&self, at: Position) -> impl Future<Output = Result<Located, BackendError>> + Send;
+    fn locate(
+        &self,
+        at: Position,
+        wanted: &Wanted,
+    ) -> impl Future<Output = Result<Located, BackendError>> + Send;
+
+    /// Returns for each topic the position of its [end](super::EntryKind::End), if that is retained.
+    /// A topic that ends a second time may be reported with either end.
+    ///
+    /// The hub asks about topics that its window does not know, before it publishes on them and when
+    /// a reader names them. [`ends_by_reading`](super::ends_by_reading) implements it for an engine
+    /// that has no better means.
+    fn ends(
+        &self,
+        topics: &[Topic],
+    ) -> impl Future<Output = Result<Vec<Option<Position>>, BackendError>> + Send;
 
     /// Returns the state of the wanted topics at a position: of each topic and key the newest entry
     /// up to and including `upto`, unless it is a tombstone. The order does not matter. Entries
@@ -104,14 +120,29 @@ pub trait Backend: Send + Sync + 'static {
         upto: Position,
     ) -> impl Future<Output = Result<Vec<LogEntry>, BackendError>> + Send;
 
-    /// Removes all entries of topics whose time is over. The hub may call it on several nodes, and
-    /// for topics that have no entries.
+    /// Removes the entries of topics whose time is over, each up to and including a position. The hub
+    /// may call it on several nodes, and for topics that have no entries.
     ///
-    /// Entries that are appended afterwards are kept. By default it does nothing: a backend may
-    /// leave the entries until they are trimmed.
-    fn forget(&self, topics: &[Topic]) -> impl Future<Output = Result<(), BackendError>> + Send {
+    /// Later entries of the topics are kept. By default it does nothing: a backend may leave the
+    /// entries until they are trimmed.
+    fn forget(
+        &self,
+        topics: &[(Topic, Position)],
+    ) -> impl Future<Output = Result<(), BackendError>> + Send {
         let _ = topics;
         std::future::ready(Ok(()))
+    }
+
+    /// Returns the position from which a new node follows the log: that of an entry which has about
+    /// `most` entries after it, or [`Position::START`] if the log does not retain more.
+    ///
+    /// By default it is the start: a new node reads the whole log.
+    fn warm_start(
+        &self,
+        most: NonZeroUsize,
+    ) -> impl Future<Output = Result<Position, BackendError>> + Send {
+        let _ = most;
+        std::future::ready(Ok(Position::START))
     }
 }
 

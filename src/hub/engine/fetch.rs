@@ -2,7 +2,7 @@
 
 use std::{future::Future, num::NonZeroUsize, sync::Arc};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     shared::{Backoff, Engine},
@@ -11,7 +11,7 @@ use super::{
 use crate::hub::{
     backend::{BackendError, Batch, Located, LogEntry, Position, Wanted},
     node::Node,
-    window::Record,
+    window::{Group, Record},
 };
 
 /// Some of the entries after a position.
@@ -22,7 +22,7 @@ pub(in crate::hub) struct Page {
     pub(in crate::hub) end: Position,
     /// What became of the entry after which was read. Asked after the page was read, so that an
     /// entry which is still kept proves that the page is complete.
-    pub(in crate::hub) located: Option<Located>,
+    pub(in crate::hub) located: Located,
 }
 
 /// The entries of a page.
@@ -34,8 +34,6 @@ pub(in crate::hub) struct PageRange {
     pub(in crate::hub) upto: Position,
     /// How many there are at most.
     pub(in crate::hub) most: NonZeroUsize,
-    /// The entry at `after` is located.
-    pub(in crate::hub) must_locate: bool,
 }
 
 /// Reads the wanted entries of a range. Waits while the backend cannot be reached. Returns `None` if
@@ -54,18 +52,15 @@ pub(in crate::hub) async fn fetch_page(
 async fn read_page(
     engine: &Engine,
     wanted: &Arc<Wanted>,
-    PageRange { after, upto, most, must_locate }: PageRange,
-) -> Result<(Batch, Option<Located>), BackendError> {
+    PageRange { after, upto, most }: PageRange,
+) -> Result<(Batch, Located), BackendError> {
     let batch = match after < upto {
         true => engine.backend.clone().read_page(after, upto, wanted.clone(), most).await?,
         // The log is shorter than it was, or another one.
         false => Batch::new(Vec::new()),
     };
     engine.health.replayed();
-    let located = match must_locate {
-        true => Some(engine.backend.clone().locate_entry(after).await?),
-        false => None,
-    };
+    let located = engine.backend.clone().locate_entry(after, wanted.clone()).await?;
     Ok((batch, located))
 }
 
@@ -81,6 +76,27 @@ pub(in crate::hub) async fn fetch_state(
     let mut entries = until_answered(&engine, read).await?;
     entries.sort_unstable_by_key(|entry| entry.at);
     Some(records(&node, &wanted, entries))
+}
+
+/// Finds out which of the topics that readers name have ended, as far as the window does not know. If the
+/// backend does not answer in time, the topics count as not ended, and the next reader asks again.
+pub(in crate::hub) async fn fetch_ends(node: &Node, engine: &Engine, group: &Group) {
+    let topics = group.with_unknown_end();
+    if topics.is_empty() {
+        return;
+    }
+    let find = || engine.backend.clone().find_ends(topics.clone());
+    let found = timeout(engine.publish_timeout, until_answered(engine, find)).await;
+    let Ok(Some(ends)) = found else { return };
+    let head = node.counters.head().position;
+    for (topic, end) in topics.iter().zip(ends) {
+        match end {
+            Some(end) if end <= head => group.set_finished(topic),
+            // The tail has yet to come to the end.
+            Some(_) => {}
+            None => group.set_knows_end(topic),
+        }
+    }
 }
 
 /// Repeats a call of the backend until it succeeds, and records its failures. Returns `None` if the last

@@ -2,15 +2,18 @@
 //!
 //! - `tail` follows the log and appends its entries to the window.
 //! - `publish` appends to the log, and waits until the window has the entries.
-//! - `fetch` reads what the window does not have: pages of older entries, and the state.
+//! - `fetch` reads what the window does not have: pages of older entries, the state, and ends.
+//! - `forget` removes topics from the log whose time to live is over.
 
 mod fetch;
+mod forget;
 mod publish;
 pub(super) mod shared;
 mod tail;
 
 pub(super) use self::{
-    fetch::{Page, PageRange, fetch_page, fetch_state},
+    fetch::{Page, PageRange, fetch_ends, fetch_page, fetch_state},
+    forget::forget_expired,
     publish::{append, publish_queued},
-    tail::{follow, open},
+    tail::{find_start, follow},
 };

@@ -13,6 +13,7 @@ use crate::{
         backend::{BackendError, Fault, Outgoing, Position},
         node::Node,
         publication::{PublishFault, Published},
+        topic::Topic,
     },
     trace,
 };
@@ -28,6 +29,7 @@ pub(in crate::hub) async fn append(
         return Err((index, PublishFault::Finished));
     }
     let deadline = Instant::now() + engine.publish_timeout;
+    let asked = ask_for_ends(node, engine, &entries, deadline).await?;
     let mut waits = Waits::new(engine, &entries);
     let entries: Arc<[Outgoing]> = entries.into();
     let positions = append_until(engine, &entries, deadline).await;
@@ -47,7 +49,47 @@ pub(in crate::hub) async fn append(
         });
     }
     engine.health.arrived_after(acknowledged.elapsed());
+    if !asked.is_empty() {
+        // The window has the topics now, and has seen everything since they were asked about.
+        node.set_know_ends(&asked);
+    }
     Ok(published)
+}
+
+/// Asks the backend which topics have ended, as far as the window does not know. Returns those that it
+/// was asked about. None of them has ended.
+async fn ask_for_ends(
+    node: &Node,
+    engine: &Engine,
+    entries: &[Outgoing],
+    deadline: Instant,
+) -> Result<Vec<Topic>, (usize, PublishFault)> {
+    let topics = node.with_unknown_end(entries.iter().map(|entry| &entry.topic));
+    if topics.is_empty() {
+        return Ok(topics);
+    }
+    let mut backoff = Backoff::new();
+    loop {
+        let error = match timeout_at(deadline, engine.backend.clone().find_ends(topics.clone()))
+            .await
+        {
+            Ok(Ok(ends)) => {
+                engine.health.answered();
+                let ended = topics.iter().zip(ends).find(|(_, end)| end.is_some());
+                let Some((topic, _)) = ended else { return Ok(topics) };
+                let index = entries.iter().position(|entry| entry.topic == *topic);
+                return Err((index.unwrap_or(0), PublishFault::Finished));
+            }
+            Ok(Err(error)) => error,
+            Err(_) => BackendError::new(Fault::Unavailable, "the engine did not answer in time"),
+        };
+        engine.health.failed(&error);
+        if timeout_at(deadline, backoff.wait()).await.is_err() {
+            // Nothing was appended.
+            let error = BackendError::new(Fault::Unavailable, error);
+            return Err((0, PublishFault::Backend(Arc::new(error))));
+        }
+    }
 }
 
 /// Appends entries, and repeats that until a deadline. The backend recognizes a repeated append.

@@ -1,6 +1,6 @@
 //! The tail: the entries of the log become records of the window.
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
 use tokio::{sync::oneshot, time::Instant};
 
@@ -10,7 +10,7 @@ use crate::{
     event::Event,
     hub::{
         backend::{
-            BackendError, Batch, Bounds, EntryKind, Fault, Located, LogEntry, Position,
+            BackendError, Batch, Bounds, EntryKind, Fault, Located, LogEntry, Position, Wanted,
             dynamic::DynTail,
         },
         disconnect::{CONTROL_TOPIC, disconnect_label},
@@ -25,20 +25,38 @@ use crate::{
 const ENTRIES_PER_STEP: usize = 64;
 
 /// Asks the backend for the bounds of its log, which it makes if needed.
-pub(in crate::hub) async fn open(engine: &Engine) -> Result<Bounds, BackendError> {
+async fn open(engine: &Engine) -> Result<Bounds, BackendError> {
     engine.backend.clone().get_bounds().await
 }
 
-/// Follows the log until the last handle of the hub is dropped. `ready` is told when the window has
-/// all entries up to `upto`.
+/// Asks the backend for the bounds of its log, which it makes if needed, and for the position from which
+/// a node follows it that reads about `most` entries.
+pub(in crate::hub) async fn find_start(
+    engine: &Engine,
+    most: usize,
+) -> Result<(Bounds, Position), BackendError> {
+    let bounds = open(engine).await?;
+    let start = match NonZeroUsize::new(most) {
+        Some(most) => engine.backend.clone().find_warm_start(most).await?,
+        None => bounds.newest,
+    };
+    // Entries that were appended between the two calls are not needed at the start.
+    Ok((bounds, start.min(bounds.newest)))
+}
+
+/// Follows the log from a position until the last handle of the hub is dropped. `ready` is told when the
+/// window has all entries up to `upto`.
 pub(in crate::hub) async fn follow(
     node: Arc<Node>,
     engine: Arc<Engine>,
-    upto: Position,
+    (start, upto): (Position, Position),
     ready: oneshot::Sender<()>,
 ) {
+    if start != Position::START {
+        node.begin_at(start);
+    }
     let follower = Follower { node: &node, engine: &engine };
-    let _stopped = engine.until_stopped(follower.run(upto, ready)).await;
+    let _stopped = engine.until_stopped(follower.run(start, upto, ready)).await;
 }
 
 struct Follower<'a> {
@@ -47,9 +65,8 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    async fn run(&self, mut upto: Position, ready: oneshot::Sender<()>) {
+    async fn run(&self, mut at: Position, mut upto: Position, ready: oneshot::Sender<()>) {
         let mut ready = Some(ready);
-        let mut at = Position::START;
         let mut backoff = Backoff::new();
         loop {
             let failed = self.follow_from(&mut at, upto, &mut ready, &mut backoff).await;
@@ -107,7 +124,8 @@ impl Follower<'_> {
         if at == Position::START {
             return Ok(tail);
         }
-        match self.engine.backend.clone().locate_entry(at).await? {
+        let all = Arc::new(Wanted::all());
+        match self.engine.backend.clone().locate_entry(at, all).await? {
             Located::Kept => Ok(tail),
             Located::Trimmed | Located::Unknown => Err(Fault::Lost.into()),
         }
@@ -151,16 +169,18 @@ impl Follower<'_> {
                     break;
                 };
                 let (at, append_id) = (entry.at, entry.append_id);
+                // A machine that has just started has no time that is long enough ago.
+                let appended_at = entry.age.and_then(|age| now.checked_sub(age)).unwrap_or(now);
                 match draft(entry) {
-                    Some(draft) => drafts.push((at, append_id, draft)),
+                    Some(draft) => drafts.push((at, append_id, draft, appended_at)),
                     None => self.engine.health.skipped(1),
                 }
             }
             let woken = self.node.append_delivered(|window| {
-                for (at, append_id, draft) in drafts {
+                for (at, append_id, draft, appended_at) in drafts {
                     let is_finished = window.is_finished(&draft.topic);
                     let record = (!is_finished)
-                        .then(|| window.append(draft, Some(at), MAX_EVENT_ID_BYTES, now));
+                        .then(|| window.append(draft, Some(at), MAX_EVENT_ID_BYTES, appended_at));
                     appended.extend(append_id.map(|append_id| (append_id, record)));
                 }
             });

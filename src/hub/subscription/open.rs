@@ -11,7 +11,7 @@ use super::{
 };
 use crate::hub::{
     backend::Position,
-    engine::{fetch_state, shared::Engine},
+    engine::{fetch_ends, fetch_state, shared::Engine},
     gap::{GapReason, Resumption},
     ids::ParsedId,
     node::Node,
@@ -72,6 +72,8 @@ pub(super) async fn open(
     }
     let mut reader = joined.start(parsed, selection.start);
     if let Some(engine) = reader.node().engine().cloned() {
+        let (node, group) = (reader.node().clone(), reader.cursor().group.clone());
+        reader.until_cut(fetch_ends(&node, &engine, &group)).await;
         ask_engine(&mut reader, engine, selection.start, parsed.is_some()).await;
     }
     if let Resumption::Gap(gap) = reader.resumption() {

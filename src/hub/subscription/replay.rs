@@ -36,7 +36,8 @@ pub(super) struct Replay {
     next: Option<NextPage>,
     /// How many entries the next page has at most.
     most: NonZeroUsize,
-    /// The entry after which the replay started must be located, to prove that nothing is missing.
+    /// A page is read in any case: the entry after which the replay starts must be located, to prove that
+    /// nothing is missing. The log may be another one, which has nothing there.
     must_locate: bool,
     /// The reader must be told of a gap in any case: the log has lost its end, or is another one, in
     /// which even its start proves nothing.
@@ -140,14 +141,13 @@ impl Replay {
         self.records.as_slice().first()
     }
 
-    /// Returns whether everything was read. The entry after which the replay started is located in any
-    /// case: the log may be another one, which has nothing there.
+    /// Returns whether everything was read.
     fn is_done(&self) -> bool {
         self.at >= self.upto.position && self.next.is_none() && !self.must_locate
     }
 
-    /// Reads the next page, if there is one. Returns what became of the entry after which the replay
-    /// started, if it is not kept.
+    /// Reads the next page, if there is one. Returns what became of the entry before it, if that is not
+    /// kept: then entries may be missing before the page.
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Option<Located>> {
         if self.is_done() {
             return Poll::Ready(None);
@@ -156,7 +156,7 @@ impl Replay {
         let next = self.next.get_or_insert_with(|| {
             let (node, engine) = (node.clone(), engine.clone());
             let (after, upto) = (self.at, self.upto.position);
-            let range = PageRange { after, upto, most: self.most, must_locate: self.must_locate };
+            let range = PageRange { after, upto, most: self.most };
             let page = fetch_page(node, engine, self.wanted.clone(), range);
             Exclusive::new(Box::pin(page))
         });
@@ -171,9 +171,10 @@ impl Replay {
         self.records = page.records.into_iter();
         // A backend that makes no progress would be asked again and again.
         self.at = if page.end > self.at { page.end } else { self.upto.position };
+        let has_lost = std::mem::take(&mut self.has_lost);
         Poll::Ready(match page.located {
-            Some(Located::Kept) => self.has_lost.then_some(Located::Unknown),
-            located => located,
+            Located::Kept => has_lost.then_some(Located::Unknown),
+            located => Some(located),
         })
     }
 

@@ -27,9 +27,29 @@ impl Window {
         key.is_some_and(|key| self.topics.by_key[*key].source.end().is_some())
     }
 
+    /// Returns the topics of which the window does not know whether they have ended.
+    pub(in crate::hub) fn with_unknown_end<'a>(
+        &self,
+        topics: impl Iterator<Item = &'a Topic>,
+    ) -> Vec<Topic> {
+        let is_unknown = |topic: &&Topic| match self.topics.by_name.get(*topic) {
+            Some(key) => !self.topics.by_key[*key].source.knows_end(),
+            None => !self.topics.knows_ends,
+        };
+        topics.filter(is_unknown).cloned().collect()
+    }
+
+    /// Records that the backend was asked whether a topic has ended, and that it has not.
+    pub(in crate::hub) fn set_knows_end(&self, topic: &Topic) {
+        if let Some(key) = self.topics.by_name.get(topic) {
+            self.topics.by_key[*key].source.set_knows_end();
+        }
+    }
+
     /// Appends an event. Readers see it after the next [`commit`](Self::commit).
     ///
-    /// `position` is its position in the log. Without one, the window is the log, and counts.
+    /// `position` is its position in the log. Without one, the window is the log, and counts. `now` is
+    /// when it was published.
     pub(in crate::hub) fn append(
         &mut self,
         mut draft: Draft,
@@ -139,6 +159,28 @@ impl Window {
         Record::new(draft, 0, position, TopicKey::default(), encoded, now)
     }
 
+    /// Begins the window at a position of the log. Everything up to it is known to the backend only.
+    pub(in crate::hub) fn begin_at(&mut self, position: Position) {
+        self.begin();
+        self.head_position = position;
+        self.counters.set_head(self.head, position);
+    }
+
+    /// Moves the head to a place that has no record. All topics that are in the table later are complete
+    /// after it.
+    pub(super) fn begin(&mut self) {
+        self.head += 1;
+        self.beginnings += 1;
+        self.topics.dropped_coverage = self.head;
+        self.topics.last_dropped = None;
+        self.topics.knows_ends = false;
+    }
+
+    /// Returns how many records were appended.
+    pub(in crate::hub) fn appended(&self) -> u64 {
+        self.head - self.beginnings
+    }
+
     /// Records that the log has nothing for the window up to a position.
     pub(in crate::hub) fn set_head_position(&mut self, position: Position) {
         if position > self.head_position {
@@ -161,8 +203,8 @@ impl Window {
             return *key;
         }
         let tag = self.ids.topic_tag(name);
-        let coverage = self.topics.dropped_coverage;
-        let state = |key| TopicState::new(name.clone(), key, tag, coverage, now);
+        let known = (self.topics.dropped_coverage, self.topics.knows_ends);
+        let state = |key| TopicState::new(name.clone(), (key, tag), known, now);
         let key = self.topics.by_key.insert_with(state);
         self.topics.by_name.insert(name.clone(), key);
         self.topics.by_tag.insert((tag, key));

@@ -16,7 +16,7 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
-            AtomicU64, AtomicUsize,
+            AtomicBool, AtomicU64, AtomicUsize,
             Ordering::{Acquire, Release, SeqCst},
         },
     },
@@ -43,6 +43,8 @@ pub(in crate::hub) struct Source {
     pub(super) origin: Origin,
     /// The place at which the topic ended. 0 if it has not. Always 0 for a pattern.
     end: AtomicU64,
+    /// The window would have seen the end of the topic if it had ended. Otherwise only the backend knows.
+    knows_end: AtomicBool,
     /// The groups that the next record has to wake.
     armed: Mutex<Armed>,
 }
@@ -154,8 +156,15 @@ pub(in crate::hub) enum Wait {
 }
 
 impl Source {
-    pub(super) fn new(origin: Origin, coverage: Seq) -> Self {
-        Self { feed: Feed::new(coverage), origin, end: AtomicU64::new(0), armed: Mutex::default() }
+    /// `knows_end` states that the window has seen all ends of topics so far.
+    pub(super) fn new(origin: Origin, coverage: Seq, knows_end: bool) -> Self {
+        Self {
+            feed: Feed::new(coverage),
+            origin,
+            end: AtomicU64::new(0),
+            knows_end: AtomicBool::new(knows_end),
+            armed: Mutex::default(),
+        }
     }
 
     /// Returns the place at which the topic ended, or `None` if it has not.
@@ -165,7 +174,18 @@ impl Source {
 
     /// Forgets that the topic has ended, because the log is another one.
     pub(super) fn reset_end(&self) {
+        self.knows_end.store(false, Release);
         self.end.store(0, Release);
+    }
+
+    /// Returns whether the window knows whether the topic has ended.
+    pub(super) fn knows_end(&self) -> bool {
+        self.knows_end.load(Acquire)
+    }
+
+    /// Records that the backend was asked whether the topic has ended.
+    pub(super) fn set_knows_end(&self) {
+        self.knows_end.store(true, Release);
     }
 
     pub(super) fn set_end(&self, end: Seq) {
@@ -508,16 +528,36 @@ impl Group {
         Some(readers.stop_waiting(key))
     }
 
-    /// Records that a topic has ended at a place before the window.
-    pub(in crate::hub) fn set_finished(&self, topic: &Topic) {
-        let is_topic = |source: &&Arc<Source>| match &source.origin {
+    /// Records that the backend was asked whether a topic has ended.
+    pub(in crate::hub) fn set_knows_end(&self, topic: &Topic) {
+        if let Some(source) = self.topic(topic) {
+            source.set_knows_end();
+        }
+    }
+
+    fn topic(&self, topic: &Topic) -> Option<&Arc<Source>> {
+        self.sources.iter().find(|source| match &source.origin {
             Origin::Topic { name, .. } => name == topic,
             Origin::Pattern { .. } => false,
-        };
-        if let Some(source) = self.sources.iter().find(is_topic).filter(|it| it.end().is_none()) {
+        })
+    }
+
+    /// Records that a topic has ended at a place before the window.
+    pub(in crate::hub) fn set_finished(&self, topic: &Topic) {
+        if let Some(source) = self.topic(topic).filter(|it| it.end().is_none()) {
             // Each reader is after this place.
             source.set_end(1);
         }
+    }
+
+    /// Returns the named topics of which the window does not know whether they have ended.
+    pub(in crate::hub) fn with_unknown_end(&self) -> Vec<Topic> {
+        let unknown = self.sources.iter().filter(|source| !source.knows_end());
+        let names = unknown.filter_map(|source| match &source.origin {
+            Origin::Topic { name, .. } => Some(name.clone()),
+            Origin::Pattern { .. } => None,
+        });
+        names.collect()
     }
 
     /// Returns what a backend is asked for.

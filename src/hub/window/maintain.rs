@@ -1,6 +1,6 @@
 //! Maintenance: what exceeds the bounds, is too old or has expired is removed, some at a time.
 
-use std::ops::Bound;
+use std::{mem, ops::Bound};
 
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use super::{
     slab::SlabKey as _,
     steps::visit,
 };
-use crate::hub::{backend::Position, history::History};
+use crate::hub::{backend::Position, history::History, topic::Topic};
 
 /// How far [`Window::lose_some`] is.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,10 @@ pub(in crate::hub) struct LoseStep {
     /// The pattern that was visited last.
     after_pattern: Option<PatternKey>,
 }
+
+/// How many topics may wait for [`Window::take_expired_topics`]. Others are left to the bounds of the
+/// backend.
+const MAX_EXPIRED_TOPICS: usize = 1 << 16;
 
 /// In how many topics one step forgets the patterns that were removed.
 const SWEPT_TOPICS: usize = 4;
@@ -165,11 +169,8 @@ impl Window {
         position: Position,
         is_other: bool,
     ) -> LoseStep {
-        self.head += 1;
+        self.begin();
         self.head_position = position;
-        // Topics that are created from here on are complete after the place.
-        self.topics.dropped_coverage = self.head;
-        self.topics.last_dropped = None;
         let upto = Head { seq: self.head, position };
         self.counters.set_lost(LostLog { upto, is_other });
         LoseStep { upto: self.head, topics: 0, after_pattern: None }
@@ -203,6 +204,16 @@ impl Window {
         Some(step)
     }
 
+    /// Returns whether something has expired that is not removed yet.
+    pub(in crate::hub) fn has_expired(&self, now: Instant) -> bool {
+        self.expiry.first_key_value().is_some_and(|((at, _), ())| *at <= now)
+    }
+
+    /// Takes the topics whose time to live was over, each with the position up to which it is.
+    pub(in crate::hub) fn take_expired_topics(&mut self) -> Vec<(Topic, Position)> {
+        mem::take(&mut self.expired_topics)
+    }
+
     fn expire_record(&mut self, seq: Seq) {
         let Some(record) = self.order.get(seq).cloned() else { return };
         self.supersede(&record);
@@ -219,9 +230,15 @@ impl Window {
             self.expire_topic_later(key);
             return true;
         }
+        let name = self.topics.by_key[key].name.clone();
         while *steps > 0 {
-            let Some(topic) = self.topics.by_key.get_mut(key) else { return true };
-            let Some(oldest) = topic.oldest() else { return true };
+            let oldest = self.topics.by_key.get(key).and_then(|topic| topic.oldest());
+            let Some(oldest) = oldest else {
+                if !self.counters.is_log() && self.expired_topics.len() < MAX_EXPIRED_TOPICS {
+                    self.expired_topics.push((name, self.head_position));
+                }
+                return true;
+            };
             *steps = steps.saturating_sub(self.trim(&oldest));
         }
         if let Some(topic) = self.topics.by_key.get_mut(key) {

@@ -115,6 +115,8 @@ pub(super) struct Window {
     bytes: usize,
     /// The newest record. Readers see it after the next `commit`.
     head: Seq,
+    /// How many places have no record, because the window has begun there.
+    beginnings: u64,
     /// The position of the newest record in the log.
     head_position: Position,
     /// When the newest record was published.
@@ -139,6 +141,8 @@ pub(super) struct Window {
     groups: GroupTable,
     /// What expires, and when.
     expiry: BTreeMap<(Instant, Expiring), ()>,
+    /// Topics whose time to live was over, for the backend to forget. Always empty without one.
+    expired_topics: Vec<(Topic, Position)>,
     /// Topics that exceed their bounds, with records still to be trimmed.
     overfull: Vec<TopicKey>,
     /// The sources that got records since the last commit.
@@ -193,6 +197,11 @@ pub(super) struct HistorySize {
 }
 
 impl WindowBounds {
+    /// Returns whether topics expire as a whole.
+    pub(super) fn expires_topics(&self) -> bool {
+        self.finished_ttl.is_some() || self.idle_ttl.is_some()
+    }
+
     /// Returns the age from which an event is not given to readers any more.
     pub(super) fn max_age(&self) -> Option<Duration> {
         self.per_topic.age.into_iter().chain(self.total.age).min()
@@ -213,6 +222,7 @@ impl Window {
             order: RetainedOrder::default(),
             bytes: 0,
             head: 0,
+            beginnings: 0,
             head_position: Position::START,
             head_time: None,
             uncounted_until: 0,
@@ -224,6 +234,7 @@ impl Window {
             patterns: PatternTable::default(),
             groups: GroupTable::default(),
             expiry: BTreeMap::new(),
+            expired_topics: Vec::new(),
             overfull: Vec::new(),
             touched: Vec::new(),
             touched_before: 0,

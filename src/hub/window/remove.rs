@@ -98,6 +98,9 @@ impl Window {
         let Some(topic) = self.topics.by_key.remove(key) else { return };
         self.topics.by_name.remove(&topic.name);
         self.topics.by_tag.remove(&(topic.tag, key));
+        if topic.source.end().is_some() || !topic.source.knows_end() {
+            self.topics.knows_ends = false;
+        }
         let coverage = topic.source.feed.coverage();
         if coverage > self.topics.dropped_coverage {
             self.topics.dropped_coverage = coverage;

@@ -17,7 +17,6 @@ use super::{
 use crate::hub::{ids::Tag, pattern::Pattern, selection::TopicSet, topic::Topic};
 
 /// The topics that have records or are named by a reader.
-#[derive(Default)]
 pub(super) struct TopicTable {
     /// The topics.
     pub(super) by_key: Slab<TopicKey, TopicState>,
@@ -33,6 +32,22 @@ pub(super) struct TopicTable {
     pub(super) dropped_coverage: Seq,
     /// The topic whose last record was at `dropped_coverage`.
     pub(super) last_dropped: Option<Topic>,
+    /// The window has seen the ends of all topics that have ended and are not in the table. Only the
+    /// backend knows others.
+    pub(super) knows_ends: bool,
+}
+
+impl Default for TopicTable {
+    fn default() -> Self {
+        Self {
+            by_key: Slab::default(),
+            by_name: BTreeMap::new(),
+            by_tag: BTreeSet::new(),
+            dropped_coverage: 0,
+            last_dropped: None,
+            knows_ends: true,
+        }
+    }
 }
 
 /// A topic.
@@ -94,12 +109,19 @@ pub(super) struct GroupTable {
 }
 
 impl TopicState {
-    pub(super) fn new(name: Topic, key: TopicKey, tag: Tag, coverage: Seq, now: Instant) -> Self {
+    /// `coverage` is the place after which its feed is complete. `knows_end` states that it has not
+    /// ended before.
+    pub(super) fn new(
+        name: Topic,
+        (key, tag): (TopicKey, Tag),
+        (coverage, knows_end): (Seq, bool),
+        now: Instant,
+    ) -> Self {
         let origin = Origin::Topic { name: name.clone(), key, tag, covered_from: coverage };
         Self {
             name,
             tag,
-            source: Arc::new(Source::new(origin, coverage)),
+            source: Arc::new(Source::new(origin, coverage, knows_end)),
             len: 0,
             bytes: 0,
             keys: BTreeMap::new(),
@@ -152,7 +174,7 @@ impl PatternTable {
             let pattern = pattern.clone();
             let origin =
                 Origin::Pattern { pattern, key, since: head, trimmed: AtomicU64::new(0), filled };
-            let source = Arc::new(Source::new(origin, head));
+            let source = Arc::new(Source::new(origin, head, true));
             PatternState { source, groups: GroupList::default(), reserved: 0 }
         })
     }

@@ -6,7 +6,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
     num::NonZeroUsize,
     ops::Bound,
     sync::Arc,
@@ -64,6 +64,8 @@ pub(super) struct Log {
     /// The number of the newest entry of each key that has one and no tombstone. Sorted, so that it
     /// can be read in parts.
     keys: BTreeMap<KeyName, u64>,
+    /// The number of the newest end of each topic that has ended.
+    ends: HashMap<Topic, u64>,
     /// The numbers of the entries that were appended with these IDs.
     append_ids: HashMap<u128, u64>,
     /// The same IDs, the oldest first, and when they were used.
@@ -84,18 +86,19 @@ struct Stored {
     expires_at: Option<Instant>,
 }
 
-impl Stored {
-    /// Returns the entry with the time that it still lives, or `None` if it has expired.
+impl Slot {
+    /// Returns the entry with its age and the time that it still lives, or `None` if it is gone or has
+    /// expired.
     fn live(&self, now: Instant) -> Option<LogEntry> {
-        let mut entry = self.entry.clone();
-        if let Some(at) = self.expires_at {
+        let Stored { entry, expires_at } = self.stored.as_ref()?;
+        let mut entry = entry.clone();
+        entry.age = Some(now.saturating_duration_since(self.appended_at));
+        if let Some(at) = expires_at {
             entry.ttl = Some(at.checked_duration_since(now).filter(|ttl| !ttl.is_zero())?);
         }
         Some(entry)
     }
-}
 
-impl Slot {
     fn cost(&self) -> usize {
         size_of::<Self>() + self.stored.as_ref().map_or(0, |it| it.entry.size() + ENTRY_OVERHEAD)
     }
@@ -113,6 +116,7 @@ impl Log {
             checks: vec![(0, 0)],
             expiries: BinaryHeap::new(),
             keys: BTreeMap::new(),
+            ends: HashMap::new(),
             append_ids: HashMap::new(),
             append_order: VecDeque::new(),
         }
@@ -188,14 +192,7 @@ impl Log {
         let at = self.position(number);
         self.append_ids.insert(entry.append_id, number);
         self.append_order.push_back((now, entry.append_id));
-        if let Some(key) = &entry.key {
-            let name = (entry.topic.clone(), key.clone());
-            if entry.kind == EntryKind::Tombstone {
-                self.keys.remove(&name);
-            } else {
-                self.keys.insert(name, number);
-            }
-        }
+        self.index(&entry.topic, entry.key.as_ref(), entry.kind, number);
         let expires_at = entry.ttl.and_then(|ttl| now.checked_add(ttl));
         if let Some(at) = expires_at {
             self.expiries.push(Reverse((at, number)));
@@ -205,6 +202,20 @@ impl Log {
         self.bytes += slot.cost();
         self.slots.push_back(slot);
         at
+    }
+
+    /// Records that an entry is the newest one of its key, or the end of its topic.
+    fn index(&mut self, topic: &Topic, key: Option<&Arc<str>>, kind: EntryKind, number: u64) {
+        if kind == EntryKind::End {
+            self.ends.insert(topic.clone(), number);
+        }
+        let Some(key) = key else { return };
+        let name = (topic.clone(), key.clone());
+        if kind == EntryKind::Tombstone {
+            self.keys.remove(&name);
+        } else {
+            self.keys.insert(name, number);
+        }
     }
 
     fn forget_append_ids(&mut self, now: Instant) {
@@ -265,7 +276,11 @@ impl Log {
         let before = slot.cost();
         let Some(stored) = slot.stored.take() else { return };
         self.bytes -= before - slot.cost();
-        let LogEntry { topic, key: Some(key), .. } = stored.entry else { return };
+        let LogEntry { topic, key, .. } = stored.entry;
+        if self.ends.get(&topic) == Some(&number) {
+            self.ends.remove(&topic);
+        }
+        let Some(key) = key else { return };
         let name = (topic, key);
         if self.keys.get(&name) == Some(&number) {
             self.keys.remove(&name);
@@ -340,7 +355,7 @@ impl Log {
             if !wanted.takes(stored.entry.topic.as_str()) {
                 continue;
             }
-            let Some(entry) = stored.live(now) else { continue };
+            let Some(entry) = slot.live(now) else { continue };
             bytes += entry.size();
             entries.push(entry);
         }
@@ -370,18 +385,31 @@ impl Log {
                 continue;
             }
             let slot = self.slots.get((number - self.first) as usize);
-            let stored = slot.and_then(|slot| slot.stored.as_ref());
-            entries.extend(stored.and_then(|stored| stored.live(now)));
+            entries.extend(slot.and_then(|slot| slot.live(now)));
         }
         let has_more = keys.next().is_some();
         Ok((entries, last.filter(|_| has_more).cloned()))
     }
 
-    /// Removes the entries of topics from a number on, at most up to another one. Returns the number
-    /// from which to go on, or `None` after the last one.
+    /// Returns the positions of the ends of topics.
+    pub(super) fn ends(&mut self, topics: &[Topic], now: Instant) -> Vec<Option<Position>> {
+        self.maintain(now);
+        let end = |topic| self.ends.get(topic).map(|number| self.position(*number));
+        topics.iter().map(end).collect()
+    }
+
+    /// Returns the position of an entry that has this many slots after it.
+    pub(super) fn warm_start(&mut self, most: NonZeroUsize, now: Instant) -> Position {
+        self.maintain(now);
+        let skipped = self.slots.len().saturating_sub(most.get());
+        if skipped == 0 { Position::START } else { self.position(self.first + skipped as u64 - 1) }
+    }
+
+    /// Removes the entries of topics, each up to a number, from a number on and at most up to another
+    /// one. Returns the number from which to go on, or `None` after the last one.
     pub(super) fn forget(
         &mut self,
-        topics: &HashSet<&Topic>,
+        topics: &HashMap<&Topic, u64>,
         from: u64,
         upto: u64,
         now: Instant,
@@ -392,7 +420,8 @@ impl Log {
         for number in from..end {
             let slot = self.slots.get((number - self.first) as usize);
             let stored = slot.and_then(|slot| slot.stored.as_ref());
-            if stored.is_some_and(|stored| topics.contains(&stored.entry.topic)) {
+            let last = stored.and_then(|stored| topics.get(&stored.entry.topic));
+            if last.is_some_and(|last| number <= *last) {
                 self.empty_slot(number);
             }
         }
@@ -427,14 +456,14 @@ impl Log {
         self.append_ids.retain(|_, number| *number < next);
         self.append_order.retain(|(_, id)| self.append_ids.contains_key(id));
         self.keys.clear();
-        for stored in self.slots.iter().filter_map(|slot| slot.stored.as_ref()) {
-            let LogEntry { at, topic, key: Some(key), kind, .. } = &stored.entry else { continue };
-            let name = (topic.clone(), key.clone());
-            if *kind == EntryKind::Tombstone {
-                self.keys.remove(&name);
-            } else {
-                self.keys.insert(name, at.major());
-            }
+        self.ends.clear();
+        let stored = |slot: &Slot| {
+            let LogEntry { at, topic, key, kind, .. } = &slot.stored.as_ref()?.entry;
+            Some((topic.clone(), key.clone(), *kind, at.major()))
+        };
+        let retained: Vec<_> = self.slots.iter().filter_map(stored).collect();
+        for (topic, key, kind, number) in retained {
+            self.index(&topic, key.as_ref(), kind, number);
         }
     }
 

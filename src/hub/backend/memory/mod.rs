@@ -7,6 +7,7 @@ mod log;
 mod shared;
 
 use std::{
+    collections::HashMap,
     fmt,
     num::NonZeroUsize,
     sync::{Arc, atomic::Ordering},
@@ -155,9 +156,19 @@ impl Backend for MemoryBackend {
         self.shared.lock().read(after, upto, wanted, most, Instant::now())
     }
 
-    async fn locate(&self, at: Position) -> Result<Located, BackendError> {
+    async fn locate(&self, at: Position, _wanted: &Wanted) -> Result<Located, BackendError> {
         self.reach().await?;
         Ok(self.shared.lock().locate(at, Instant::now()))
+    }
+
+    async fn ends(&self, topics: &[Topic]) -> Result<Vec<Option<Position>>, BackendError> {
+        self.reach().await?;
+        Ok(self.shared.lock().ends(topics, Instant::now()))
+    }
+
+    async fn warm_start(&self, most: NonZeroUsize) -> Result<Position, BackendError> {
+        self.reach().await?;
+        Ok(self.shared.lock().warm_start(most, Instant::now()))
     }
 
     async fn state(&self, wanted: &Wanted, upto: Position) -> Result<Vec<LogEntry>, BackendError> {
@@ -172,15 +183,14 @@ impl Backend for MemoryBackend {
         }
     }
 
-    async fn forget(&self, topics: &[Topic]) -> Result<(), BackendError> {
+    async fn forget(&self, topics: &[(Topic, Position)]) -> Result<(), BackendError> {
         self.reach().await?;
-        let topics = topics.iter().collect();
-        let (identity, upto) = {
-            let log = self.shared.lock();
-            (log.identity(), log.newest().major())
-        };
+        let topics: HashMap<_, _> =
+            topics.iter().map(|(topic, upto)| (topic, upto.major())).collect();
+        let upto = topics.values().copied().max().unwrap_or(0);
+        let identity = self.shared.lock().identity();
         let mut from = Some(0);
-        // The lock is released between the parts. Entries that are appended meanwhile are kept.
+        // The lock is released between the parts.
         while let Some(number) = from {
             let mut log = self.shared.lock();
             if log.identity() != identity {

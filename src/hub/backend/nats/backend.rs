@@ -168,7 +168,7 @@ impl Backend for NatsBackend {
         read::read(&self.link, &self.options, range, wanted, most, &self.suspect).await
     }
 
-    async fn locate(&self, at: Position) -> Result<Located, BackendError> {
+    async fn locate(&self, at: Position, _wanted: &Wanted) -> Result<Located, BackendError> {
         if at.minor() != 0 {
             return Ok(Located::Unknown);
         }
@@ -199,17 +199,36 @@ impl Backend for NatsBackend {
         state.inspect_err(|_| self.state_failed.store(true, Ordering::Relaxed))
     }
 
-    async fn forget(&self, topics: &[Topic]) -> Result<(), BackendError> {
-        let subject = format!("STREAM.PURGE.{}", self.options.name);
+    async fn ends(&self, topics: &[Topic]) -> Result<Vec<Option<Position>>, BackendError> {
+        let mut ends = Vec::with_capacity(topics.len());
         for topic in topics {
+            let subject = self.options.subjects.end(topic.as_str());
+            ends.push(self.options.last_of(&self.link, &subject).await?);
+        }
+        Ok(ends)
+    }
+
+    async fn forget(&self, topics: &[(Topic, Position)]) -> Result<(), BackendError> {
+        let subject = format!("STREAM.PURGE.{}", self.options.name);
+        for (topic, upto) in topics {
+            let next = upto.major().saturating_add(1);
             for filter in self.options.subjects.of_topic(topic) {
-                match self.link.request(&subject, &json!({ "filter": filter })).await? {
+                let body = json!({ "filter": filter, "seq": next });
+                match self.link.request(&subject, &body).await? {
                     Err(error) if error.code != STREAM_NOT_FOUND => return Err(unavailable(error)),
                     Ok(_) | Err(_) => {}
                 }
             }
         }
         Ok(())
+    }
+
+    async fn warm_start(&self, most: NonZeroUsize) -> Result<Position, BackendError> {
+        let info = self.info().await?;
+        match info.last.saturating_sub(most.get() as u64) {
+            place if place >= info.first => self.position(place).await,
+            _ => Ok(Position::START),
+        }
     }
 }
 

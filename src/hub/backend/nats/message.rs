@@ -61,7 +61,11 @@ pub(super) struct Encoded {
 
 impl Encoded {
     pub(super) fn new(entry: &Outgoing, subjects: &Subjects, features: Features) -> Self {
-        let subject = subjects.encode(entry.topic.as_str(), entry.key.as_deref());
+        let topic = entry.topic.as_str();
+        let subject = match (entry.kind, &entry.key) {
+            (EntryKind::End, None) => subjects.end(topic),
+            (_, key) => subjects.encode(topic, key.as_deref()),
+        };
         let id = format!("{:032x}", entry.append_id);
         let mut headers = HeaderMap::new();
         headers.insert(MESSAGE_ID, id.as_str());
@@ -129,7 +133,7 @@ impl Delivered {
         let Source { sequence, count, nanos } = Source::parse(message.reply.as_deref()?)?;
         let at = position(sequence, message.headers.as_ref(), nanos);
         let stored = Duration::from_nanos(u64::try_from(nanos).unwrap_or_default());
-        Some(Self { at, count, stored, content: content(at, message, subjects) })
+        Some(Self { at, count, stored, content: content(at, stored, message, subjects) })
     }
 }
 
@@ -179,10 +183,17 @@ fn fingerprint(hash: u64) -> u32 {
     ((hash >> 32) as u32).max(1)
 }
 
-fn content(at: Position, message: Message, subjects: &Subjects) -> Content {
-    let Some((topic, key)) = subjects.decode(&message.subject) else { return Content::Junk };
+fn content(at: Position, stored: Duration, message: Message, subjects: &Subjects) -> Content {
+    let end = subjects.decode_end(&message.subject);
+    let is_end = end.is_some();
+    let decoded = end.map(|topic| (topic, None)).or_else(|| subjects.decode(&message.subject));
+    let Some((topic, key)) = decoded else { return Content::Junk };
     let mut entry = LogEntry::new(at, topic, EventParts::new(message.payload));
     entry.key = key.map(Into::into);
+    if is_end {
+        entry.kind = EntryKind::End;
+    }
+    entry.age = Some(since_1970().saturating_sub(stored));
     let Some(headers) = message.headers else { return Content::Entry(entry) };
     let text = |name: &str| headers.get(name).map(|value| value.as_str());
     if let Some(id) = text(MESSAGE_ID) {
@@ -190,6 +201,9 @@ fn content(at: Position, message: Message, subjects: &Subjects) -> Content {
     }
     if let Some(name) = text(KIND) {
         let Some(kind) = EntryKind::from_name(name) else { return Content::Junk };
+        if is_end && kind != EntryKind::End {
+            return Content::Junk;
+        }
         entry.kind = kind;
     }
     if let Some(fields) = text(FIELDS) {
@@ -271,7 +285,27 @@ mod tests {
         let Content::Entry(mut found) = found.content else { panic!("{found:?}") };
         assert!(found.ttl.unwrap() <= Duration::from_secs(1000));
         found.ttl = entry.ttl;
+        assert!(found.age.take().is_some());
         assert_eq!(found, entry.into_entry(found.at));
+    }
+
+    #[test]
+    fn the_end_of_a_topic_has_a_subject_of_its_own() {
+        let entry = Outgoing::new("a.=b".parse().unwrap(), EventParts::new("last"), 7);
+        let end = entry.clone().with_kind(EntryKind::End);
+        let encoded = Encoded::new(&end, &subjects(), Features::default());
+        assert_eq!(encoded.subject, "events.a.%3Db.=.=");
+        let found = Delivered::new(delivered(&encoded, &end.event.data), &subjects()).unwrap();
+        let Content::Entry(found) = found.content else { panic!("{found:?}") };
+        assert_eq!((found.kind, found.key, found.topic), (EntryKind::End, None, end.topic));
+        // Other programs may end a topic. Another kind does not fit the subject.
+        let Content::Entry(foreign_end) = foreign("events.a.=.=", &[]) else { panic!("an entry") };
+        assert_eq!(foreign_end.kind, EntryKind::End);
+        assert!(matches!(foreign("events.a.=.=", &[(KIND, "event")]), Content::Junk));
+        // No key has this subject.
+        let keyed = entry.with_key("=");
+        let encoded = Encoded::new(&keyed, &subjects(), Features::default());
+        assert_eq!(encoded.subject, "events.a.%3Db.=.%3D");
     }
 
     #[test]
@@ -298,9 +332,10 @@ mod tests {
 
     #[test]
     fn a_plain_message_of_another_program_is_an_event() {
-        let Content::Entry(entry) = foreign("events.orders", &[("trace", "1")]) else {
+        let Content::Entry(mut entry) = foreign("events.orders", &[("trace", "1")]) else {
             panic!("it is an entry")
         };
+        assert!(entry.age.take().is_some());
         let expected = LogEntry::new(entry.at, "orders".parse().unwrap(), EventParts::new("x"));
         assert_eq!(entry, expected);
         assert_ne!(entry.at.check(), 0);

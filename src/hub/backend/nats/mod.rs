@@ -43,6 +43,7 @@
 //! |---|---|
 //! | topic `orders.eu` | subject `events.orders.eu` |
 //! | topic `orders` and key `7` | subject `events.orders.=.7` |
+//! | the end of topic `orders` | subject `events.orders.=.=` |
 //! | data | the payload, unchanged |
 //! | type, reconnection time, comments, custom fields | header `Sse-Fields`: a JSON array of pairs, for example `[["event","price"]]`. [`EventParts`](super::EventParts) lists the names |
 //! | kind, unless it is an event | header `Sse-Kind`: `tombstone`, `end` or `control` |

@@ -256,6 +256,16 @@ impl StreamOptions {
         Ok(message.map_or(Stored::Missing, |message| Stored::At(message.at)))
     }
 
+    /// Returns the position of the newest message with a subject.
+    pub(super) async fn last_of(
+        &self,
+        link: &Link,
+        subject: &str,
+    ) -> Result<Option<Position>, BackendError> {
+        let message = self.message(link, &json!({ "last_by_subj": subject })).await?;
+        Ok(message.map(|message| message.at))
+    }
+
     /// Returns the position of the next message from a place, if the client cannot read it.
     pub(super) async fn next_unreadable(
         &self,

@@ -2,7 +2,8 @@
 //!
 //! A plain name stays as it is: topic `orders.eu` is subject `PREFIX.orders.eu`. In a segment, white
 //! space, control characters, `*`, `>`, `%`, and a `=` at the start are written as `%XX`, byte by
-//! byte. An empty segment is `%`. A key follows a segment `=`, as one segment.
+//! byte. An empty segment is `%`. A key follows a segment `=`, as one segment. The end of a topic has the
+//! segments `=` and `=`.
 //!
 //! So each topic and key has one subject, and each subject has at most one topic and key. A subject
 //! in another spelling is junk.
@@ -13,6 +14,8 @@ use crate::hub::{backend::wanted::Wanted, topic::Topic};
 
 /// The segment in front of a key.
 const KEY: &str = ".=.";
+/// What follows the topic in the subject of its end. No key is written like this.
+const END: &str = ".=.=";
 
 /// The most filters of a consumer. With many filters a server delivers a few hundred entries per
 /// second, with one it delivers hundreds of thousands.
@@ -61,6 +64,16 @@ impl Subjects {
             push_segment(key, Dots::Escape, &mut subject);
         }
         subject
+    }
+
+    /// Returns the subject of the end of a topic.
+    pub(super) fn end(&self, topic: &str) -> String {
+        self.encode(topic, None) + END
+    }
+
+    /// Returns the topic of the subject of an end.
+    pub(super) fn decode_end(&self, subject: &str) -> Option<Topic> {
+        self.decode(subject.strip_suffix(END)?).map(|(topic, _)| topic)
     }
 
     /// Returns the topic and the key, or `None` if [`encode`](Self::encode) never returns this

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{Script, Value};
+use redis::{Script, ScriptInvocation, Value};
 
 use super::{
     keys::{Keys, hex, parse_hex},
@@ -36,6 +36,8 @@ const GROUP: &str = "tower-sse:";
 const MAX_PAGE: usize = 256;
 /// How many topics a read may name to be served from the streams of the topics.
 const MAX_NAMES: usize = 64;
+/// How many entries a script looks at.
+const MAX_STEP: usize = 4096;
 /// How many commands one write to the server has at most.
 const MAX_COMMANDS: usize = 64;
 /// How many fields an event may have. A script has a limited number of arguments.
@@ -63,6 +65,7 @@ const DEDUP: Duration = Duration::from_secs(120);
 /// | `events` | stream | the log: all entries, in order |
 /// | `{events}:IDENTITY:topic:TOPIC` | stream | the entries of a topic, for readers that name it |
 /// | `{events}:IDENTITY:state:TOPIC` | hash | the ID of the newest entry of each key |
+/// | `{events}:IDENTITY:end:TOPIC` | string | the ID of the end of the topic, if it has ended |
 /// | `{events}:IDENTITY:topics-with-keys` | set | the topics that have keys |
 /// | `{events}:IDENTITY:append:ID` | string | the ID of the entry of an append, for two minutes |
 ///
@@ -113,7 +116,14 @@ pub(super) struct Shared {
     options: Options,
     /// The log that was found last.
     log: RwLock<Option<Log>>,
+    scripts: Scripts,
+}
+
+struct Scripts {
     bounds: Script,
+    locate: Script,
+    before: Script,
+    forget: Script,
     append: Script,
 }
 
@@ -131,23 +141,26 @@ pub(super) struct Found {
     log: Log,
     oldest: Option<Position>,
     newest: Position,
-    /// Whether no entry was ever removed.
-    is_whole: bool,
 }
 
 impl RedisBackend {
     pub(super) fn new(link: Link, options: Options) -> Self {
-        let (bounds, append) = (script::bounds(), script::append());
-        Self { shared: Arc::new(Shared { link, options, log: RwLock::default(), bounds, append }) }
+        let scripts = Scripts {
+            bounds: script::bounds(),
+            locate: script::locate(),
+            before: script::before(),
+            forget: script::forget(),
+            append: script::append(),
+        };
+        Self { shared: Arc::new(Shared { link, options, log: RwLock::default(), scripts }) }
     }
 
     /// Finds the log, or makes it.
     pub(super) async fn find(&self) -> Result<Found, BackendError> {
-        let Shared { link, options, bounds, .. } = &*self.shared;
-        let mut call = bounds.key(&options.log);
-        call.arg(format!("{GROUP}{}", hex(Identity::random().as_bytes())));
-        call.arg(options.topic_ttl.as_millis().min(MAX_TTL_MILLIS).to_string());
-        let (group, oldest, newest, length, added): (String, String, String, u64, u64) =
+        let Shared { link, options, scripts, .. } = &*self.shared;
+        let mut call = scripts.bounds.key(&options.log);
+        self.add_find_args(&mut call);
+        let (group, oldest, newest): (String, String, String) =
             link.script(&call, Fault::Unavailable).await?;
         let identity = group.strip_prefix(GROUP).and_then(parse_hex);
         let identity = identity.ok_or_else(|| {
@@ -158,7 +171,13 @@ impl RedisBackend {
         let log = Log { identity, keys, group: group.into() };
         *self.shared.log.write().unwrap_or_else(PoisonError::into_inner) = Some(log.clone());
         let newest = parse_id(&newest).unwrap_or(Position::START);
-        Ok(Found { log, oldest: parse_id(&oldest), newest, is_whole: length == added })
+        Ok(Found { log, oldest: parse_id(&oldest), newest })
+    }
+
+    /// Adds what a script needs to find the log.
+    fn add_find_args(&self, call: &mut ScriptInvocation<'_>) {
+        call.arg(format!("{GROUP}{}", hex(Identity::random().as_bytes())));
+        call.arg(self.shared.options.topic_ttl.as_millis().min(MAX_TTL_MILLIS).to_string());
     }
 
     /// Returns the log that was found last.
@@ -175,8 +194,8 @@ impl RedisBackend {
         log: &Log,
         entries: &[Outgoing],
     ) -> Result<Vec<Position>, BackendError> {
-        let Shared { link, options, append, .. } = &*self.shared;
-        let mut call = append.key(&log.keys.log);
+        let Shared { link, options, scripts, .. } = &*self.shared;
+        let mut call = scripts.append.key(&log.keys.log);
         call.key(log.keys.topics_with_keys());
         call.arg(&*log.group).arg(options.max_entries);
         call.arg(DEDUP.as_millis() as u64)
@@ -186,11 +205,17 @@ impl RedisBackend {
             call.key(log.keys.append(entry.append_id));
             call.key(log.keys.topic(topic)).key(log.keys.state(topic));
             let key = entry.key.as_ref().map_or(String::new(), |key| format!("={key}"));
-            let is_tombstone = u8::from(entry.kind == EntryKind::Tombstone);
+            let kind = match entry.kind {
+                EntryKind::Tombstone | EntryKind::End => entry.kind.name(),
+                EntryKind::Event | EntryKind::Control => "",
+            };
+            if entry.kind == EntryKind::End {
+                call.key(log.keys.end(topic));
+            }
             // At least a millisecond, so that an entry with a short time to live is not one without.
             let ttl = entry.ttl.map(|ttl| ttl.as_millis().clamp(1, MAX_TTL_MILLIS).to_string());
             let fields = message::fields(entry);
-            call.arg(topic).arg(key).arg(is_tombstone).arg(ttl.unwrap_or_default());
+            call.arg(topic).arg(key).arg(kind).arg(ttl.unwrap_or_default());
             call.arg(2 * fields.len());
             for (name, value) in fields {
                 call.arg(name).arg(value);
@@ -333,30 +358,62 @@ impl Backend for RedisBackend {
     ) -> Result<Batch, BackendError> {
         let log = self.log().await?;
         let most = most.get().min(MAX_PAGE);
-        let is_of_names = !wanted.is_all() && wanted.patterns().next().is_none();
-        if is_of_names && wanted.names().len() <= MAX_NAMES {
+        if is_of_few_names(wanted) {
             return self.read_topics(&log, (after, upto), wanted, most).await;
         }
         self.read_log(&log, (after, upto), wanted, most).await
     }
 
-    async fn locate(&self, at: Position) -> Result<Located, BackendError> {
-        let found = self.find().await?;
-        if at == Position::START {
-            return Ok(if found.is_whole { Located::Kept } else { Located::Trimmed });
-        }
+    async fn locate(&self, at: Position, wanted: &Wanted) -> Result<Located, BackendError> {
         // No entry has a fingerprint: an ID contains the time, and is not given again.
-        if at.check() != 0 || at > found.newest {
+        if at.check() != 0 {
             return Ok(Located::Unknown);
         }
-        if found.oldest.is_none_or(|oldest| at < oldest) {
-            return Ok(Located::Trimmed);
+        let log = self.log().await?;
+        let Shared { link, scripts, .. } = &*self.shared;
+        let mut call = scripts.locate.key(&log.keys.log);
+        if is_of_few_names(wanted) {
+            for topic in wanted.names() {
+                call.key(log.keys.topic(topic.as_str()));
+            }
         }
-        let mut command = redis::cmd("XRANGE");
-        command.arg(&found.log.keys.log).arg(id(at)).arg(id(at));
-        let entries: Value = self.shared.link.query(&command).await?;
-        let is_kept = matches!(entries, Value::Array(entries) if !entries.is_empty());
-        Ok(if is_kept { Located::Kept } else { Located::Unknown })
+        self.add_find_args(&mut call);
+        call.arg(if at == Position::START { String::new() } else { id(at) });
+        let located: String = link.script(&call, Fault::Unavailable).await?;
+        Ok(match &*located {
+            "kept" => Located::Kept,
+            "trimmed" => Located::Trimmed,
+            _ => Located::Unknown,
+        })
+    }
+
+    async fn ends(&self, topics: &[Topic]) -> Result<Vec<Option<Position>>, BackendError> {
+        let log = self.log().await?;
+        let mut ends = Vec::with_capacity(topics.len());
+        for topics in topics.chunks(MAX_COMMANDS) {
+            let mut pipeline = redis::pipe();
+            for topic in topics {
+                pipeline.cmd("GET").arg(log.keys.end(topic.as_str()));
+            }
+            let ids: Vec<Option<String>> = self.shared.link.pipeline(&pipeline).await?;
+            ends.extend(ids.into_iter().map(|id| parse_id(&id?)));
+        }
+        Ok(ends)
+    }
+
+    async fn warm_start(&self, most: NonZeroUsize) -> Result<Position, BackendError> {
+        let Found { log, oldest, newest } = self.find().await?;
+        let (mut at, mut left) = (newest, most.get());
+        while left > 0 {
+            let entries = left.min(MAX_STEP);
+            let mut call = self.shared.scripts.before.key(&log.keys.log);
+            call.arg(id(at)).arg(entries + 1);
+            let before: String = self.shared.link.script(&call, Fault::Unavailable).await?;
+            let Some(before) = parse_id(&before) else { return Ok(Position::START) };
+            at = before;
+            left -= entries;
+        }
+        Ok(if oldest.is_none_or(|oldest| at <= oldest) { Position::START } else { at })
     }
 
     async fn state(&self, wanted: &Wanted, upto: Position) -> Result<Vec<LogEntry>, BackendError> {
@@ -389,19 +446,25 @@ impl Backend for RedisBackend {
         Ok(state)
     }
 
-    async fn forget(&self, topics: &[Topic]) -> Result<(), BackendError> {
+    async fn forget(&self, topics: &[(Topic, Position)]) -> Result<(), BackendError> {
         let log = self.log().await?;
-        for topics in topics.chunks(MAX_COMMANDS) {
-            let mut pipeline = redis::pipe();
-            for topic in topics {
-                let topic = topic.as_str();
-                pipeline.cmd("UNLINK").arg(log.keys.topic(topic)).arg(log.keys.state(topic));
-                pipeline.cmd("SREM").arg(log.keys.topics_with_keys()).arg(topic);
-            }
-            let _: Value = self.shared.link.pipeline(&pipeline).await?;
+        let Shared { link, scripts, .. } = &*self.shared;
+        for (topic, upto) in topics {
+            let topic = topic.as_str();
+            let mut call = scripts.forget.key(log.keys.topic(topic));
+            call.key(log.keys.state(topic)).key(log.keys.end(topic));
+            call.key(log.keys.topics_with_keys());
+            call.arg(id(*upto)).arg(topic);
+            let _: Value = link.script(&call, Fault::Unavailable).await?;
         }
         Ok(())
     }
+}
+
+/// Returns whether only some topics are wanted, which have streams of their own.
+fn is_of_few_names(wanted: &Wanted) -> bool {
+    let is_of_names = !wanted.is_all() && wanted.patterns().next().is_none();
+    is_of_names && wanted.names().len() <= MAX_NAMES
 }
 
 impl fmt::Debug for RedisBackend {

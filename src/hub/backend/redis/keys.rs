@@ -27,6 +27,11 @@ impl Keys {
         format!("{}:state:{topic}", self.prefix)
     }
 
+    /// The ID of the end of a topic.
+    pub(super) fn end(&self, topic: &str) -> String {
+        format!("{}:end:{topic}", self.prefix)
+    }
+
     /// The set of the topics that have keys.
     pub(super) fn topics_with_keys(&self) -> String {
         format!("{}:topics-with-keys", self.prefix)
@@ -64,7 +69,13 @@ mod tests {
     #[test]
     fn all_keys_have_the_hash_tag_of_the_log() {
         let keys = Keys::new("events", Identity::new([7; 16]));
-        for key in [keys.topic("a"), keys.state("a"), keys.topics_with_keys(), keys.append(1)] {
+        for key in [
+            keys.topic("a"),
+            keys.state("a"),
+            keys.end("a"),
+            keys.topics_with_keys(),
+            keys.append(1),
+        ] {
             assert!(key.starts_with("{events}:0707"), "{key}");
         }
     }

@@ -131,6 +131,7 @@ fn parse_fields(
         }
     }
     let mut entry = LogEntry::new(at, topic?, event).with_kind(kind);
+    entry.age = Some(now.saturating_sub(Duration::from_millis(at.major())));
     entry.key = key;
     entry.append_id = append_id;
     if let Some(expires) = expires {
@@ -195,9 +196,11 @@ mod tests {
         let outgoing = Outgoing::new("a.b".parse().unwrap(), event, 3)
             .with_key("k\0")
             .with_kind(EntryKind::Tombstone);
-        let read = read(stream_entry(fields(&outgoing)), &Wanted::all(), Duration::ZERO);
+        let now = Duration::from_millis(10);
+        let read = read(stream_entry(fields(&outgoing)), &Wanted::all(), now);
         let at = Position::new(7).with_minor(1);
-        assert_eq!(read.batch.entries, [outgoing.into_entry(at)]);
+        let age = Duration::from_millis(3);
+        assert_eq!(read.batch.entries, [outgoing.into_entry(at).with_age(age)]);
         assert_eq!((read.last, read.count, read.batch.junk), (Some(at), 1, 0));
     }
 

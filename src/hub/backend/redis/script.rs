@@ -12,46 +12,38 @@ local function identity()
 end
 ";
 
-/// Returns the identity of the log, which it makes if needed, and the IDs of the oldest and the newest
-/// entry. `ARGV[1]` is the name of a new group, `ARGV[2]` how long a topic is kept.
+/// Finds the log, or makes it. Returns the identity, the IDs of the oldest and the newest entry, and
+/// whether no entry was ever removed. `ARGV[1]` is the name of a new group, `ARGV[2]` how long a topic is
+/// kept.
 ///
 /// Removes entries that are older than that, because the streams of their topics may be gone. The newest
 /// of them stays: tails and readers that have everything up to it are at its position.
-const BOUNDS: &str = r"
-local name = identity()
-if not name then
-  name = ARGV[1]
-  redis.call('XGROUP', 'CREATE', KEYS[1], name, '0', 'MKSTREAM')
+const FIND: &str = r"
+local function info_of(stream)
+  local info, found = redis.call('XINFO', 'STREAM', stream), {}
+  for i = 1, #info, 2 do found[info[i]] = info[i + 1] end
+  local first = found['first-entry']
+  local is_whole = found['length'] == found['entries-added']
+  return first and first[1] or '', found['last-generated-id'], is_whole
 end
-local time = redis.call('TIME')
-local cutoff = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[2]
-if cutoff > 0 then
-  local anchor = redis.call('XREVRANGE', KEYS[1], string.format('%.0f', cutoff), '-', 'COUNT', 1)
-  if #anchor > 0 then redis.call('XTRIM', KEYS[1], 'MINID', anchor[1][1]) end
+local function find()
+  local name = identity()
+  if not name then
+    name = ARGV[1]
+    redis.call('XGROUP', 'CREATE', KEYS[1], name, '0', 'MKSTREAM')
+  end
+  local time = redis.call('TIME')
+  local cutoff = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[2]
+  if cutoff > 0 then
+    local anchor = redis.call('XREVRANGE', KEYS[1], string.format('%.0f', cutoff), '-', 'COUNT', 1)
+    if #anchor > 0 then redis.call('XTRIM', KEYS[1], 'MINID', anchor[1][1]) end
+  end
+  return name, info_of(KEYS[1])
 end
-local info, oldest, newest = redis.call('XINFO', 'STREAM', KEYS[1]), '', ''
-local length, added = 0, 0
-for i = 1, #info, 2 do
-  if info[i] == 'last-generated-id' then newest = info[i + 1]
-  elseif info[i] == 'length' then length = info[i + 1]
-  elseif info[i] == 'entries-added' then added = info[i + 1]
-  elseif info[i] == 'first-entry' and info[i + 1] then oldest = info[i + 1][1] end
-end
-return {name, oldest, newest, length, added}
 ";
 
-/// Appends entries.
-///
-/// `KEYS`: the log, the set of topics with keys, and for each entry the key of its append, its topic and
-/// the state of its topic. `ARGV`: the identity, the number of entries that the log retains, how long an
-/// append is recognized, how long a topic is kept; then for each entry its topic, `=` and its key or
-/// nothing, whether it is a tombstone, its time to live in milliseconds or nothing, the number of values
-/// of its fields, and these.
-const APPEND: &str = r"
--- This fails at once without the group. It costs a tenth of a look at all groups.
-if redis.pcall('XPENDING', KEYS[1], ARGV[1]).err then
-  return redis.error_reply('IDENTITY the log is another one')
-end
+/// Compares the IDs of entries.
+const IS_BEFORE: &str = r"
 local function number(id)
   local ms, n = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(n)
@@ -60,6 +52,77 @@ local function is_before(a, b)
   local ams, an = number(a)
   local bms, bn = number(b)
   return ams < bms or (ams == bms and an < bn)
+end
+";
+
+/// Returns the identity of the log, and the IDs of the oldest and the newest entry.
+const BOUNDS: &str = r"
+local name, oldest, newest = find()
+return {name, oldest, newest}
+";
+
+/// Returns whether the entry `ARGV[3]` is retained, and all entries after it. `KEYS` are the log, and the
+/// streams of the topics whose entries matter; without these, all matter. The start is an empty ID.
+///
+/// The stream of a topic has its entries for longer than the log does. A topic without a stream has none
+/// that a reader could miss from its start.
+const LOCATE: &str = r"
+local _, oldest, newest, is_whole = find()
+local at = ARGV[3]
+if at == '' then
+  if is_whole then return 'kept' end
+elseif is_before(newest, at) then
+  return 'unknown'
+elseif oldest ~= '' and not is_before(at, oldest) then
+  return #redis.call('XRANGE', KEYS[1], at, at) > 0 and 'kept' or 'unknown'
+end
+local is_known = at == ''
+for i = 2, #KEYS do
+  if redis.call('EXISTS', KEYS[i]) == 1 then
+    local first, _, is_all = info_of(KEYS[i])
+    if not is_all and (at == '' or first == '' or is_before(at, first)) then return 'trimmed' end
+    if at ~= '' and #redis.call('XRANGE', KEYS[i], at, at) > 0 then is_known = true end
+  elseif at ~= '' then
+    return 'trimmed'
+  end
+end
+return #KEYS > 1 and is_known and 'kept' or 'trimmed'
+";
+
+/// Returns the ID of the entry that is `ARGV[2] - 1` entries before the one at `ARGV[1]`, or of the oldest.
+const BEFORE: &str = r"
+local page = redis.call('XREVRANGE', KEYS[1], ARGV[1], '-', 'COUNT', ARGV[2])
+return #page > 0 and page[#page][1] or ''
+";
+
+/// Removes what a topic has up to the ID `ARGV[1]`. `KEYS` are the topic, its state, its end, and the set of
+/// topics with keys; `ARGV[2]` is the name of the topic.
+const FORGET: &str = r"
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+if #last == 0 or not is_before(ARGV[1], last[1][1]) then
+  redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
+  redis.call('SREM', KEYS[4], ARGV[2])
+  return
+end
+-- The topic has begun anew, with the entries that are left.
+local ms, n = number(ARGV[1])
+redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-%.0f', ms, n + 1))
+redis.call('XSETID', KEYS[1], last[1][1], 'ENTRIESADDED', redis.call('XLEN', KEYS[1]), 'MAXDELETEDID', ARGV[1])
+local ended = redis.call('GET', KEYS[3])
+if ended and not is_before(ARGV[1], ended) then redis.call('UNLINK', KEYS[3]) end
+";
+
+/// Appends entries.
+///
+/// `KEYS`: the log, the set of topics with keys, and for each entry the key of its append, its topic and
+/// the state of its topic, and for an end also the end of its topic. `ARGV`: the identity, the number of
+/// entries that the log retains, how long an append is recognized, how long a topic is kept; then for each
+/// entry its topic, `=` and its key or nothing, `tombstone` or `end` or nothing, its time to live in
+/// milliseconds or nothing, the number of values of its fields, and these.
+const APPEND: &str = r"
+-- This fails at once without the group. It costs a tenth of a look at all groups.
+if redis.pcall('XPENDING', KEYS[1], ARGV[1]).err then
+  return redis.error_reply('IDENTITY the log is another one')
 end
 -- An entry that the engine has lost has to be appended again. One that was trimmed has not.
 local function is_known(id)
@@ -73,10 +136,10 @@ local function now()
 end
 local ids, at, key = {}, 5, 3
 while at <= #ARGV do
-  local topic, state_key, tombstone, ttl, count = unpack(ARGV, at, at + 4)
+  local topic, state_key, kind, ttl, count = unpack(ARGV, at, at + 4)
   at = at + 5
   local append, stream, state = KEYS[key], KEYS[key + 1], KEYS[key + 2]
-  key = key + 3
+  key = key + (kind == 'end' and 4 or 3)
   local id = redis.call('GET', append)
   if not id or not is_known(id) then
     local fields = {unpack(ARGV, at, at + count - 1)}
@@ -85,10 +148,12 @@ while at <= #ARGV do
       fields[#fields + 1] = string.format('%.0f', now() + ttl)
     end
     id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', unpack(fields))
-    -- After the engine has lost the end of the log, the topic may have later entries.
+    -- After the engine has lost the end of the log, the topic may have later entries. An entry that is
+    -- removed again shows that the new stream is not the whole topic.
     local added = redis.pcall('XADD', stream, 'MAXLEN', '~', ARGV[2] + 1000, id, unpack(fields))
     if type(added) == 'table' and added.err then
       redis.call('DEL', stream)
+      redis.call('XDEL', stream, redis.call('XADD', stream, '0-1', 'topic', topic))
       redis.call('XADD', stream, id, unpack(fields))
     end
     -- A minute longer than the entry is in the log.
@@ -96,7 +161,7 @@ while at <= #ARGV do
     redis.call('SET', append, id, 'PX', ARGV[3])
     if state_key ~= '' then
       state_key = string.sub(state_key, 2)
-      if tombstone == '1' then
+      if kind == 'tombstone' then
         redis.call('HDEL', state, state_key)
       else
         redis.call('HSET', state, state_key, id)
@@ -104,6 +169,7 @@ while at <= #ARGV do
       end
       redis.call('PEXPIRE', state, ARGV[4] + 60000)
     end
+    if kind == 'end' then redis.call('SET', KEYS[key - 1], id, 'PX', ARGV[4] + 60000) end
   end
   ids[#ids + 1] = id
   at = at + count
@@ -112,9 +178,21 @@ return ids
 ";
 
 pub(super) fn bounds() -> Script {
-    Script::new(&format!("{IDENTITY}{BOUNDS}"))
+    Script::new(&[IDENTITY, FIND, BOUNDS].concat())
+}
+
+pub(super) fn locate() -> Script {
+    Script::new(&[IDENTITY, FIND, IS_BEFORE, LOCATE].concat())
+}
+
+pub(super) fn before() -> Script {
+    Script::new(BEFORE)
+}
+
+pub(super) fn forget() -> Script {
+    Script::new(&[IS_BEFORE, FORGET].concat())
 }
 
 pub(super) fn append() -> Script {
-    Script::new(APPEND)
+    Script::new(&[IS_BEFORE, APPEND].concat())
 }

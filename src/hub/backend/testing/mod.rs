@@ -41,7 +41,7 @@ pub use self::{
     appending::{acknowledgement, batches, content, order, retries},
     failing::{expiry, forget, lost_answer, lost_end, outage, recreation},
     following::{cancellation, one_order, tail},
-    reading::{bounds, locate, pages, ranges, state, trimming},
+    reading::{bounds, ends, locate, pages, ranges, state, trimming, warm_start},
     report::{Outcome, Report, Unproven},
     subject::Subject,
 };
@@ -88,6 +88,8 @@ promises! {
     "locate" locate
     "trimming" trimming
     "state" state
+    "ends" ends
+    "warm-start" warm_start
     "bounds" bounds
     "expiry" expiry
     "forget" forget

@@ -126,7 +126,7 @@ pub async fn trimming<B: Backend>(subject: &Subject<B>) -> Outcome {
     for node in [backend, &*subject.node] {
         // All entries after the one before the oldest are retained, so both answers are right there.
         for (at, position) in [&[Position::START], &positions[..9]].concat().iter().enumerate() {
-            let found = node.locate(*position).await?;
+            let found = node.locate(*position, &Wanted::all()).await?;
             let is_fine = found != Located::Kept;
             ensure!(
                 is_fine,
@@ -221,6 +221,58 @@ pub async fn state<B: Backend>(subject: &Subject<B>) -> Outcome {
     let allowed = [2, 4, 5, 9, 10, 11, 12];
     let other = found.iter().find(|entry| !allowed.iter().any(|at| positions[*at] == entry.at));
     ensure!(other.is_none(), "the state up to {upto:?} contains {other:?}");
+    Ok(())
+}
+
+/// Checks that the ends of topics are found, and nothing else is.
+///
+/// # Errors
+///
+/// Returns an error if the promise is broken.
+pub async fn ends<B: Backend>(subject: &Subject<B>) -> Outcome {
+    let backend = &*subject.backend;
+    let end = |name: &str| outgoing(name, "").with_kind(EntryKind::End);
+    let entries = [
+        outgoing("a", "1"),
+        outgoing("a", "2").with_key("key"),
+        end("b.c"),
+        outgoing("b", "not ended"),
+        end("a"),
+        end("=.*"),
+    ];
+    let positions = append(backend, &entries).await?;
+    let names = ["a", "b", "b.c", "b.c.d", "=.*", "=", "none"].map(topic);
+    let expected = [Some(4), None, Some(2), None, Some(5), None, None];
+    let expected = expected.map(|at: Option<usize>| at.map(|at| positions[at]));
+    for node in [backend, &*subject.node] {
+        let found = node.ends(&names).await?;
+        ensure!(found == expected, "the ends of {names:?} are {found:?}, expected {expected:?}");
+        ensure!(node.ends(&[]).await?.is_empty(), "there are ends of no topics");
+    }
+    Ok(())
+}
+
+/// Checks where a new node starts.
+///
+/// # Errors
+///
+/// Returns an error if the promise is broken.
+pub async fn warm_start<B: Backend>(subject: &Subject<B>) -> Outcome {
+    let backend = &*subject.backend;
+    let start = backend.warm_start(pages_of(5)).await?;
+    ensure!(start == Position::START, "a node starts an empty log at {start:?}");
+    let entries = numbered(100);
+    let positions = append(backend, &entries).await?;
+    for most in [1, 2, 7, 50, 99, 100, 1_000_000] {
+        let start = backend.warm_start(pages_of(most)).await?;
+        if start == Position::START {
+            continue;
+        }
+        check_located(backend, start, Located::Kept, "the start of a node").await?;
+        let after = positions.iter().filter(|at| **at > start).count();
+        let is_fine = after <= 2 * most && 2 * after >= most.min(100);
+        ensure!(is_fine, "{after} entries follow the start of a node, about {most} were requested");
+    }
     Ok(())
 }
 

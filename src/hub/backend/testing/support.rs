@@ -79,7 +79,8 @@ pub(super) fn expected(entries: &[Outgoing], positions: &[Position]) -> Vec<LogE
     entries.iter().zip(positions).map(|(entry, at)| entry.clone().into_entry(*at)).collect()
 }
 
-/// Checks that entries are equal to the expected ones. The append ID may be missing.
+/// Checks that entries are equal to the expected ones. The append ID may be missing, and the age
+/// is any.
 pub(super) fn check_equal(
     found: &[LogEntry],
     expected: &[LogEntry],
@@ -90,6 +91,7 @@ pub(super) fn check_equal(
         if found.append_id.is_none() {
             expected.append_id = None;
         }
+        expected.age = found.age;
         ensure!(
             *found == expected,
             "entry {at} that {by} returned is {found:?}, expected is {expected:?}"
@@ -192,7 +194,7 @@ pub(super) async fn check_located<B: Backend>(
     expected: Located,
     what: &str,
 ) -> Result<(), Unproven> {
-    let found = backend.locate(at).await?;
+    let found = backend.locate(at, &Wanted::all()).await?;
     ensure!(found == expected, "{what} ({at:?}) is {found:?}, expected is {expected:?}");
     Ok(())
 }
