@@ -74,7 +74,7 @@ async fn junk_is_counted_and_left_out() {
     assert_eq!((data(&found), counted), (vec!["7"], junk));
     let most = std::num::NonZeroUsize::new(100).unwrap();
     let page = backend.read(Position::START, end, &Wanted::all(), most).await.unwrap();
-    assert_eq!((page.entries, page.junk), (found, junk));
+    assert_eq!((data(&page.entries), page.junk), (vec!["7"], junk));
 }
 
 #[tokio::test(flavor = "multi_thread")]
