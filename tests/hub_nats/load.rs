@@ -77,11 +77,21 @@ impl Ledger {
 
     /// Waits until each writer has some further acknowledgements.
     pub(crate) async fn wait_for(&self, more: usize) {
+        self.wait_until(|further| further.iter().all(|it| *it >= more)).await;
+    }
+
+    /// Waits until some writer has further acknowledgements.
+    pub(crate) async fn wait_for_any(&self, more: usize) {
+        self.wait_until(|further| further.iter().any(|it| *it >= more)).await;
+    }
+
+    async fn wait_until(&self, is_enough: impl Fn([usize; WRITERS]) -> bool) {
         let before = self.count(Outcome::Acknowledged);
         let start = Instant::now();
         loop {
             let now = self.count(Outcome::Acknowledged);
-            if now.iter().zip(before).all(|(now, before)| *now >= before + more) {
+            let further = std::array::from_fn(|writer| now[writer] - before[writer]);
+            if is_enough(further) {
                 return;
             }
             assert!(start.elapsed() < PATIENCE, "the writers do not go on: {before:?}, {now:?}");
