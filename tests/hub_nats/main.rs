@@ -3,9 +3,13 @@
 #![cfg(all(feature = "nats", feature = "backend-testing"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cluster;
 mod contract;
+mod faults;
 mod foreign;
 mod hub;
+mod load;
+mod losses;
 mod recovery;
 mod settings;
 

@@ -16,7 +16,11 @@ use std::{
 
 use async_nats::HeaderMap;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::watch,
+    task::JoinHandle,
+};
 
 /// The limit for a start of the server, and for an answer.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -38,6 +42,13 @@ fn binary() -> PathBuf {
     })
 }
 
+/// Returns free addresses. Another process may take one before a server does. Then the server does not
+/// start.
+fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
+}
+
 impl NatsServer {
     pub(crate) fn start() -> Self {
         Self::start_with(&[])
@@ -49,10 +60,7 @@ impl NatsServer {
         let folder =
             env::temp_dir().join(format!("tower-sse-nats-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        // Another process may take the port before the server does. Then the server does not start.
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        let [address] = free_addresses();
         let options = options.iter().map(ToString::to_string).collect();
         let server = Self { child: Mutex::new(None), folder, address, options };
         server.restart();
@@ -205,6 +213,58 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+/// Three servers that are one cluster.
+pub(crate) struct NatsCluster([NatsServer; 3]);
+
+impl NatsCluster {
+    /// Starts the servers. They have not elected a leader yet.
+    pub(crate) fn start() -> Self {
+        let routes: [_; 3] = free_addresses().map(|address| format!("nats://{address}"));
+        // Each server is also given its own route, since it takes their number for the size of the cluster.
+        let all = routes.join(",");
+        Self([0, 1, 2].map(|index| {
+            let cluster = ["--cluster_name", "tower-sse", "--cluster", &routes[index]];
+            let name = index.to_string();
+            NatsServer::start_with(
+                &[&["--server_name", &name, "--routes", &all][..], &cluster].concat(),
+            )
+        }))
+    }
+
+    /// Returns the URLs of all servers.
+    pub(crate) fn urls(&self) -> String {
+        self.0.each_ref().map(NatsServer::url).join(",")
+    }
+
+    /// Returns the leader of a stream, once all servers have all of it.
+    pub(crate) async fn leader_of(&self, stream: &str) -> &NatsServer {
+        let start = Instant::now();
+        let addresses: Vec<async_nats::ServerAddr> =
+            self.0.iter().map(|server| server.url().parse().unwrap()).collect();
+        let client = async_nats::connect(addresses).await.unwrap();
+        loop {
+            // There is no answer, or an error, while there is no leader.
+            let request = client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into());
+            let answer = tokio::time::timeout(Duration::from_secs(1), request).await;
+            let info = match &answer {
+                Ok(Ok(answer)) => serde_json::from_slice(&answer.payload).unwrap(),
+                _ => Value::Null,
+            };
+            let leader = info["cluster"]["leader"].as_str().and_then(|it| it.parse().ok());
+            let is_current =
+                |replica: &Value| replica["current"] == true && replica["lag"].is_null();
+            let replicas = info["cluster"]["replicas"].as_array();
+            let are_current =
+                replicas.is_some_and(|all| all.len() == 2 && all.iter().all(is_current));
+            if let (Some::<usize>(leader), true) = (leader, are_current) {
+                return &self.0[leader];
+            }
+            assert!(start.elapsed() < LIMIT, "the cluster does not recover: {answer:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
 /// A client of another program.
 pub(crate) struct NatsClient(pub(crate) async_nats::Client);
 
@@ -254,40 +314,69 @@ impl NatsClient {
     }
 }
 
-/// A connection to a server that can be cut.
+/// A network between clients and a server that can be cut.
 pub(crate) struct Proxy {
     address: SocketAddr,
+    server: SocketAddr,
     state: Arc<ProxyState>,
-    task: tokio::task::JoinHandle<()>,
+    /// Accepts connections. `None` while they are refused.
+    accepts: Mutex<Option<JoinHandle<()>>>,
+    /// Keeps the port while connections are refused.
+    _port: tokio::net::TcpSocket,
 }
 
 #[derive(Default)]
 struct ProxyState {
     /// The next acknowledgement is lost, and the connection with it.
     loses_answer: AtomicBool,
-    /// Nothing gets through any more, in both directions.
+    /// Everything that is sent is lost, in both directions.
     is_silent: AtomicBool,
-    /// Ends all connections.
-    cut: tokio::sync::Notify,
+    /// Everything that is sent has to wait, in both directions.
+    is_stalled: watch::Sender<bool>,
+    /// How often all connections were ended.
+    cuts: watch::Sender<u64>,
+}
+
+/// Returns a socket with a port that another socket of this process has too.
+fn socket(address: SocketAddr) -> tokio::net::TcpSocket {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_reuseport(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
 }
 
 impl Proxy {
     pub(crate) async fn start(server: SocketAddr) -> Self {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::new(ProxyState::default());
-        let shared = state.clone();
+        let port = socket((Ipv4Addr::LOCALHOST, 0).into());
+        let address = port.local_addr().unwrap();
+        let (state, accepts) = (Arc::default(), Mutex::new(None));
+        let proxy = Self { address, server, state, accepts, _port: port };
+        proxy.accept();
+        proxy
+    }
+
+    fn accept(&self) {
+        let listener = socket(self.address).listen(128).unwrap();
+        let (server, shared) = (self.server, self.state.clone());
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let state = shared.clone();
+                // A cut from here on ends this connection too.
+                let mut cuts = shared.cuts.subscribe();
                 tokio::spawn(async move {
-                    if let Ok(server) = tokio::net::TcpStream::connect(server).await {
-                        forward(client, server, &state).await;
+                    let forwarded = async {
+                        if let Ok(server) = tokio::net::TcpStream::connect(server).await {
+                            forward(client, server, &state).await;
+                        }
+                    };
+                    tokio::select! {
+                        () = forwarded => {}
+                        _ = cuts.changed() => {}
                     }
                 });
             }
         });
-        Self { address, state, task }
+        *self.accepts.lock().unwrap() = Some(task);
     }
 
     pub(crate) fn url(&self) -> String {
@@ -302,27 +391,54 @@ impl Proxy {
         self.state.is_silent.store(is_silent, Ordering::SeqCst);
     }
 
+    /// Keeps all connections open, and everything that is sent, until it is called again.
+    pub(crate) fn set_stalled(&self, is_stalled: bool) {
+        self.state.is_stalled.send_replace(is_stalled);
+    }
+
+    /// Ends all connections. New ones are possible.
     pub(crate) fn cut(&self) {
-        self.state.cut.notify_waiters();
+        self.state.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Ends all connections, and refuses new ones until it is called again.
+    pub(crate) async fn set_refusing(&self, is_refusing: bool) {
+        if !is_refusing {
+            return self.accept();
+        }
+        let task = self.accepts.lock().unwrap().take();
+        if let Some(task) = task {
+            task.abort();
+            // Once it is over, so is the listener.
+            let _aborted = task.await;
+        }
+        self.cut();
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = self.accepts.lock().unwrap().take() {
+            task.abort();
+        }
     }
 }
 
-/// Forwards until a connection ends or is cut.
+/// Forwards until a connection ends.
 async fn forward(client: tokio::net::TcpStream, server: tokio::net::TcpStream, state: &ProxyState) {
     for stream in [&client, &server] {
         stream.set_nodelay(true).unwrap();
     }
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
+    let until_open = async || {
+        let mut is_stalled = state.is_stalled.subscribe();
+        let _open = is_stalled.wait_for(|is_stalled| !is_stalled).await;
+    };
     let up = async {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(len @ 1..) = from_client.read(&mut buffer).await {
+            until_open().await;
             let is_silent = state.is_silent.load(Ordering::SeqCst);
             if !is_silent && to_server.write_all(&buffer[..len]).await.is_err() {
                 return;
@@ -332,6 +448,7 @@ async fn forward(client: tokio::net::TcpStream, server: tokio::net::TcpStream, s
     let down = async {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(len @ 1..) = from_server.read(&mut buffer).await {
+            until_open().await;
             let bytes = &buffer[..len];
             let is_ack = bytes.windows(6).any(|part| part == b"\"seq\":");
             if is_ack && state.loses_answer.swap(false, Ordering::SeqCst) {
@@ -346,6 +463,5 @@ async fn forward(client: tokio::net::TcpStream, server: tokio::net::TcpStream, s
     tokio::select! {
         () = up => {}
         () = down => {}
-        () = state.cut.notified() => {}
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::hub::{
-    backend::{Outgoing, Position, dynamic::DynBackend},
+    backend::{Located, Outgoing, Position, dynamic::DynBackend},
     health::HealthRecord,
     publication::Published,
     window::Counters,
@@ -23,7 +23,8 @@ use crate::hub::{
 
 /// How many publications wait in the queue of `Hub::try_publish`.
 pub(in crate::hub) const QUEUE: usize = 1024;
-/// How long a reader waits for the window to reach a position of another node.
+/// How long a reader waits for the window to reach a position of another node, before the backend is
+/// asked whether the log has it.
 const MAX_WAIT_FOR_NODE: Duration = Duration::from_secs(2);
 /// How long to wait before a failed call is repeated.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -87,10 +88,13 @@ impl Engine {
         self.queue.try_send(entry).is_ok()
     }
 
-    /// Waits until the window has a position, which another node may have given. Waits no longer than
-    /// a publisher would: then no node has it.
+    /// Waits until the window has a position, which another node may have given. Returns before that
+    /// if the log does not have it.
+    ///
+    /// A node may be late for longer than the others, for example because it has to find another server
+    /// of a cluster. While the backend cannot be reached, it is not known what the log has.
     pub(in crate::hub) async fn wait_for(&self, counters: &Counters, position: Position) {
-        let passed = async {
+        let passed = async || {
             loop {
                 let advanced = self.advanced.notified();
                 if counters.head().position.place() >= position.place() {
@@ -99,7 +103,16 @@ impl Engine {
                 advanced.await;
             }
         };
-        let _late = tokio::time::timeout(MAX_WAIT_FOR_NODE, passed).await;
+        let waited = async {
+            while tokio::time::timeout(MAX_WAIT_FOR_NODE, passed()).await.is_err() {
+                match self.backend.clone().locate_entry(position).await {
+                    Ok(Located::Kept) => {}
+                    Ok(Located::Trimmed | Located::Unknown) => return,
+                    Err(error) => self.health.failed(&error),
+                }
+            }
+        };
+        let _stopped = self.until_stopped(waited).await;
     }
 
     /// Ends the tasks of the node.

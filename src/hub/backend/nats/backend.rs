@@ -7,9 +7,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::{
     append::{Budget, append},
@@ -36,6 +38,8 @@ use crate::hub::{
 /// What a message needs in addition to topic, key, fields and data. Text with many control characters
 /// needs more.
 const MESSAGE_OVERHEAD: usize = 1024;
+/// How long to wait before a stream that was deleted is made again.
+const DELAY_AFTER_DELETION: Duration = Duration::from_millis(500);
 
 /// A [`Backend`] that keeps the log in a stream of NATS JetStream.
 ///
@@ -88,6 +92,13 @@ impl NatsBackend {
     }
 
     async fn info(&self) -> Result<StreamInfo, BackendError> {
+        match self.options.info(&self.link).await {
+            Err(StreamFault::Missing) => {}
+            found => return Ok(found?),
+        }
+        // The server may still be removing the files. Servers before 2.10 then remove those of the new
+        // stream too, and it takes no entry until they are restarted.
+        sleep(DELAY_AFTER_DELETION).await;
         Ok(self.options.open(&self.link).await?)
     }
 

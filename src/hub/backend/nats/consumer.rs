@@ -12,12 +12,17 @@ use std::{
 use async_nats::{HeaderMap, Message, Subscriber};
 use futures_core::Stream;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::link::{Link, STREAM_NOT_FOUND, Session, unavailable};
 use crate::hub::backend::error::{BackendError, Fault};
 
 /// How long a consumer lives without a request.
 const MAX_IDLE: Duration = Duration::from_secs(10);
+/// How long to wait until a consumer is made, before another one is made.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many consumers to make until one answers.
+const MAX_CREATED: usize = 3;
 
 /// Where a consumer starts.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +104,21 @@ impl Consumer {
         }
         // A server without `filter_subjects` ignores it, and delivers everything.
         let body = json!({ "stream_name": stream, "config": config });
-        let answer = match link.request(&format!("CONSUMER.CREATE.{stream}"), &body).await? {
+        let subject = format!("CONSUMER.CREATE.{stream}");
+        let mut created = 0;
+        let answered = loop {
+            created += 1;
+            // A cluster chooses a server for each consumer. It may choose one that is down, and then no
+            // answer comes.
+            match timeout(CREATE_TIMEOUT, link.request(&subject, &body)).await {
+                Ok(answered) => break answered?,
+                Err(_) if created < MAX_CREATED => {}
+                Err(_) => {
+                    return Err(unavailable("no server of the stream made a consumer in time"));
+                }
+            }
+        };
+        let answer = match answered {
             Ok(answer) => answer,
             Err(error) if error.code == STREAM_NOT_FOUND => {
                 return Err(BackendError::new(Fault::Lost, error));

@@ -73,7 +73,8 @@
 //!
 //! The backend notices if the engine has lost the end of its log, has older files than before, or
 //! none: positions carry a fingerprint of their entry, and the stream has a random identity. Readers
-//! then get a gap.
+//! then get a gap. A reader that was away during the loss, and whose last event the older files still
+//! have, gets none.
 //!
 //! While no server can be reached, publishing waits and is repeated until
 //! [`HubBuilder::publish_timeout`](crate::hub::HubBuilder::publish_timeout), and readers wait.
@@ -87,6 +88,10 @@
 //! - An entry is at most about as large as a message of the server may be (`max_payload`, 1 MB by
 //!   default), and its subject at most 3,400 bytes.
 //! - Expiry compares the clocks of the nodes.
+//! - While one server of a cluster is down, a node may need some attempts to follow the log again,
+//!   because the cluster may put its consumer on that server.
+//! - A stream that is deleted is made again after half a second. Before, servers before 2.10 may remove
+//!   its files.
 //! - Entries that are removed from the stream by hand are not noticed by a node that has not received
 //!   them yet, unless the bounds of the stream could explain it.
 //! - Servers before 2.10 filter by one subject only, so reading the history of a topic also reads that
