@@ -15,7 +15,7 @@ use std::{
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::hub::{
-    backend::{Located, Outgoing, Position, dynamic::DynBackend},
+    backend::{Located, Outgoing, Position, Wanted, dynamic::DynBackend},
     health::HealthRecord,
     publication::Published,
     window::Counters,
@@ -105,7 +105,8 @@ impl Engine {
         };
         let waited = async {
             while tokio::time::timeout(MAX_WAIT_FOR_NODE, passed()).await.is_err() {
-                match self.backend.clone().locate_entry(position).await {
+                let all = Arc::new(Wanted::all());
+                match self.backend.clone().locate_entry(position, all).await {
                     Ok(Located::Kept) => {}
                     Ok(Located::Trimmed | Located::Unknown) => return,
                     Err(error) => self.health.failed(&error),

@@ -470,6 +470,10 @@ impl ReaderHandle {
                         return Poll::Ready(ReplayStep::Record(record));
                     }
                 }
+                Replayed::Gap(_) if replay.is_outdated() => {
+                    self.replay = None;
+                    return Poll::Ready(ReplayStep::Done);
+                }
                 Replayed::Gap(located) => {
                     let first = replay.peek().cloned();
                     self.node.lock().lagged += 1;

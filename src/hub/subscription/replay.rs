@@ -16,7 +16,7 @@ use crate::{
         backend::{Located, Position, Wanted},
         engine::{Page, PageRange, fetch_page, shared::Engine},
         node::Node,
-        window::{Group, Head, Record},
+        window::{Group, Head, Record, Seq},
     },
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Replay {
     /// The reader must be told of a gap in any case: the log has lost its end, or is another one, in
     /// which even its start proves nothing.
     pub(super) has_lost: bool,
+    /// The place of the last loss of the log when the replay was created.
+    lost_before: Seq,
     /// The last handle of the hub was dropped.
     is_stopped: bool,
     /// The records are the state, which the reader is given without IDs.
@@ -87,6 +89,7 @@ impl Replay {
     ) -> Self {
         let wanted = Arc::new(group.wanted());
         let records = Vec::new().into_iter();
+        let lost_before = source.0.counters.lost().upto.seq;
         Self {
             source,
             wanted,
@@ -97,6 +100,7 @@ impl Replay {
             most: FIRST_PAGE,
             must_locate,
             has_lost: false,
+            lost_before,
             is_stopped: false,
             is_state: false,
         }
@@ -129,6 +133,12 @@ impl Replay {
                 return Poll::Ready(Replayed::Stopped);
             }
         }
+    }
+
+    /// Returns whether the node has found since the replay began that the log is another one or has lost
+    /// its end. Then the reader begins another replay.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.source.0.counters.lost().upto.seq > self.lost_before
     }
 
     /// Takes the record that was peeked at.
