@@ -178,6 +178,9 @@ impl HubBuilder {
 
     /// Sets how long publishing waits for a [backend](Self::open) that cannot be reached or does not
     /// answer. Defaults to 5 s. Without a backend it has no effect.
+    ///
+    /// If nothing could be sent, publishing gives up to a second earlier, because an attempt that
+    /// is cut off leaves it unknown whether the event is published.
     pub fn publish_timeout(mut self, timeout: Duration) -> Self {
         self.publish_timeout = timeout;
         self

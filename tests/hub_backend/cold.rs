@@ -197,3 +197,54 @@ async fn an_event_after_the_end_is_given_to_no_reader() {
     hub.publish("b", "next").await.unwrap();
     assert_eq!(read(&mut all, 1).await, ["next"]);
 }
+
+/// The log has lost its end, and a reader that was away has only seen what is left.
+#[tokio::test]
+async fn a_reader_that_was_away_is_told_that_the_log_has_lost_later_events() {
+    let log = MemoryBackend::default();
+    let (one, other) = (cold(&log, 100).await, cold(&log, 100).await);
+    let mut live = other.subscribe(topics(&["a"])).await.unwrap();
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        ids.push(one.publish("a", Event::new(n)).await.unwrap());
+    }
+    assert_eq!(read(&mut live, 10).await, numbers(0..10));
+    let newest = log.bounds().await.unwrap().newest;
+    let kept = Position::new(newest.major() - 5);
+    log.faults().lose_after(kept);
+    assert_eq!(read(&mut live, 1).await, ["gap unknown"]);
+    one.publish("a", "10").await.unwrap();
+    other.publish("b", "new").await.unwrap();
+    let rest = ["3", "4", "10"];
+    for hub in [&one, &other, &cold(&log, 0).await, &cold(&log, 100).await] {
+        let mut away = hub.resume(topics(&["a"]), &ids[2].id).await.unwrap();
+        assert!(matches!(away.resumption(), Resumption::Gap(_)), "{:?}", away.resumption());
+        assert_eq!(read(&mut away, 3).await, rest);
+        let mut all = hub.subscribe(topics(&["a"]).from_start()).await.unwrap();
+        assert!(matches!(all.resumption(), Resumption::Gap(_)), "{:?}", all.resumption());
+        assert_eq!(read(&mut all, 6).await, ["0", "1", "2", "3", "4", "10"]);
+        // A topic that has begun since then is whole.
+        let mut new = hub.subscribe(topics(&["b"]).from_start()).await.unwrap();
+        assert_eq!(*new.resumption(), Resumption::New);
+        assert_eq!(read(&mut new, 1).await, ["new"]);
+    }
+    // What comes after the loss is complete.
+    let last = one.publish("a", "11").await.unwrap();
+    one.publish("a", "12").await.unwrap();
+    let mut after = other.resume(topics(&["a"]), &last.id).await.unwrap();
+    assert_eq!(*after.resumption(), Resumption::Complete);
+    assert_eq!(read(&mut after, 1).await, ["12"]);
+}
+
+#[tokio::test]
+async fn an_id_of_no_use_starts_with_the_oldest_event_of_the_backend() {
+    let log = MemoryBackend::default();
+    let writer = cold(&log, 0).await;
+    fill(&writer, "a", 0..100).await;
+    let hub = cold(&log, 0).await;
+    let other = Hub::new().publish("a", "x").await.unwrap().id;
+    let mut reader = hub.resume(topics(&["a"]), &other).await.unwrap();
+    let Resumption::Gap(gap) = reader.resumption() else { panic!("{:?}", reader.resumption()) };
+    assert_eq!(gap.reason, tower_sse::hub::GapReason::OtherEpoch);
+    assert_eq!(read(&mut reader, 100).await, numbers(0..100));
+}

@@ -92,7 +92,8 @@ pub trait Backend: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Located, BackendError>> + Send;
 
     /// Returns for each topic the position of its [end](super::EntryKind::End), if that is retained.
-    /// A topic that ends a second time may be reported with either end.
+    /// A topic that ends a second time may be reported with either end. The fingerprint of a position may be
+    /// left out.
     ///
     /// The hub asks about topics that its window does not know, before it publishes on them and when
     /// a reader names them. [`ends_by_reading`](super::ends_by_reading) implements it for an engine

@@ -9,7 +9,7 @@ use super::{
     tail::draft,
 };
 use crate::hub::{
-    backend::{BackendError, Batch, Located, LogEntry, Position, Wanted},
+    backend::{BackendError, Batch, Fault, Located, LogEntry, Position, Wanted},
     node::Node,
     window::{Group, Record},
 };
@@ -54,14 +54,27 @@ async fn read_page(
     wanted: &Arc<Wanted>,
     PageRange { after, upto, most }: PageRange,
 ) -> Result<(Batch, Located), BackendError> {
-    let batch = match after < upto {
-        true => engine.backend.clone().read_page(after, upto, wanted.clone(), most).await?,
+    let nothing = || Batch::default().with_upto(upto);
+    let read = match after.place() < upto.place() {
+        true => engine.backend.clone().read_page(after, upto, wanted.clone(), most).await,
         // The log is shorter than it was, or another one.
-        false => Batch::new(Vec::new()),
+        false => Ok(nothing()),
     };
     engine.health.replayed();
     let located = engine.backend.clone().locate_entry(after, wanted.clone()).await?;
-    Ok((batch, located))
+    let batch = match read {
+        Err(error) if error.fault() == Fault::Lost && located != Located::Kept => nothing(),
+        read => read?,
+    };
+    // A mark after the place is a loss. From the start it is none if nothing is left from before the mark:
+    // then the topics have begun after it, as far as anybody can tell.
+    let loss = engine.loss().place();
+    let oldest = match after {
+        Position::START => batch.entries.first().map(|entry| entry.at).or(batch.end()),
+        after => Some(after),
+    };
+    let has_lost = located == Located::Kept && oldest.is_some_and(|oldest| oldest.place() < loss);
+    Ok((batch, if has_lost { Located::Trimmed } else { located }))
 }
 
 /// Reads the newest entry of each key. Waits while the backend cannot be reached. Returns `None` if the
@@ -91,7 +104,7 @@ pub(in crate::hub) async fn fetch_ends(node: &Node, engine: &Engine, group: &Gro
     let head = node.counters.head().position;
     for (topic, end) in topics.iter().zip(ends) {
         match end {
-            Some(end) if end <= head => group.set_finished(topic),
+            Some(end) if end.place() <= head.place() => group.set_finished(topic),
             // The tail has yet to come to the end.
             Some(_) => {}
             None => group.set_knows_end(topic),

@@ -3,10 +3,12 @@
 //! - `tail` follows the log and appends its entries to the window.
 //! - `publish` appends to the log, and waits until the window has the entries.
 //! - `fetch` reads what the window does not have: pages of older entries, the state, and ends.
+//! - `loss` marks where the log has lost entries.
 //! - `forget` removes topics from the log whose time to live is over.
 
 mod fetch;
 mod forget;
+mod loss;
 mod publish;
 pub(super) mod shared;
 mod tail;

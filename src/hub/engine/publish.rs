@@ -1,6 +1,6 @@
 //! Publishing on a backend: entries are appended to the log, and come back by the tail.
 
-use std::{slice, sync::Arc};
+use std::{slice, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -17,6 +17,10 @@ use crate::{
     },
     trace,
 };
+
+/// How long before its deadline publishing gives up, if nothing was sent by then: about as long as a
+/// backend takes to find out that it cannot reach its engine.
+const LAST_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// Appends entries, and waits until the window has them. An error has the index of the entry that
 /// was rejected.
@@ -116,7 +120,9 @@ async fn append_until(
         if may_succeed {
             engine.health.failed(&error);
         }
-        if !may_succeed || timeout_at(deadline, backoff.wait()).await.is_err() {
+        // An attempt that is cut off by the deadline leaves it unknown whether the entries are in the log.
+        let is_last = !is_unknown && deadline - Instant::now() < LAST_ATTEMPT;
+        if !may_succeed || is_last || timeout_at(deadline, backoff.wait()).await.is_err() {
             return Err(match is_unknown {
                 true if error.fault() != Fault::Unknown => BackendError::new(Fault::Unknown, error),
                 _ => error,

@@ -14,8 +14,9 @@ use std::{
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::loss::locate;
 use crate::hub::{
-    backend::{Located, Outgoing, Position, Wanted, dynamic::DynBackend},
+    backend::{Located, Outgoing, Position, dynamic::DynBackend},
     health::HealthRecord,
     publication::Published,
     window::Counters,
@@ -49,6 +50,8 @@ pub(in crate::hub) struct Engine {
     stop: Notify,
     /// Told each time that the window has further entries.
     pub(super) advanced: Notify,
+    /// The newest mark of a loss in the log.
+    loss: Mutex<Position>,
 }
 
 /// What became of an entry in the window.
@@ -75,7 +78,17 @@ impl Engine {
             is_stopped: AtomicBool::new(false),
             stop: Notify::new(),
             advanced: Notify::new(),
+            loss: Mutex::new(Position::START),
         }
+    }
+
+    /// Returns the newest mark of a loss in the log. Whoever has only read entries before it may lack some.
+    pub(super) fn loss(&self) -> Position {
+        *self.loss.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_loss(&self, mark: Position) {
+        *self.loss.lock().unwrap_or_else(PoisonError::into_inner) = mark;
     }
 
     /// Returns the largest entry that the backend takes, in bytes.
@@ -105,8 +118,7 @@ impl Engine {
         };
         let waited = async {
             while tokio::time::timeout(MAX_WAIT_FOR_NODE, passed()).await.is_err() {
-                let all = Arc::new(Wanted::all());
-                match self.backend.clone().locate_entry(position, all).await {
+                match locate(self, position).await {
                     Ok(Located::Kept) => {}
                     Ok(Located::Trimmed | Located::Unknown) => return,
                     Err(error) => self.health.failed(&error),

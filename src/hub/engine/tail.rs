@@ -4,13 +4,16 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::shared::{Backoff, Delivered, Engine};
+use super::{
+    loss::{find_loss, is_loss, locate, mark_loss},
+    shared::{Backoff, Delivered, Engine},
+};
 use crate::{
     encode::{Layout, id_line, sealed::Encode as _},
     event::Event,
     hub::{
         backend::{
-            BackendError, Batch, Bounds, EntryKind, Fault, Located, LogEntry, Position, Wanted,
+            BackendError, Batch, Bounds, EntryKind, Fault, Located, LogEntry, Position,
             dynamic::DynTail,
         },
         disconnect::{CONTROL_TOPIC, disconnect_label},
@@ -36,12 +39,15 @@ pub(in crate::hub) async fn find_start(
     most: usize,
 ) -> Result<(Bounds, Position), BackendError> {
     let bounds = open(engine).await?;
+    let loss = find_loss(engine, bounds.newest).await?;
+    engine.set_loss(loss);
     let start = match NonZeroUsize::new(most) {
         Some(most) => engine.backend.clone().find_warm_start(most).await?,
         None => bounds.newest,
     };
-    // Entries that were appended between the two calls are not needed at the start.
-    Ok((bounds, start.min(bounds.newest)))
+    // Entries that were appended between the two calls are not needed at the start. What is before a loss
+    // is in the backend only.
+    Ok((bounds, start.min(bounds.newest).max(loss)))
 }
 
 /// Follows the log from a position until the last handle of the hub is dropped. `ready` is told when the
@@ -73,7 +79,7 @@ impl Follower<'_> {
             self.engine.health.failed(&failed);
             if failed.fault() == Fault::Lost {
                 // All readers get a gap.
-                at = self.begin_again().await;
+                at = self.begin_again(at).await;
                 // The node is at the end of the log, which may be shorter than it was.
                 upto = at;
             } else {
@@ -124,31 +130,43 @@ impl Follower<'_> {
         if at == Position::START {
             return Ok(tail);
         }
-        let all = Arc::new(Wanted::all());
-        match self.engine.backend.clone().locate_entry(at, all).await? {
+        match locate(self.engine, at).await? {
             Located::Kept => Ok(tail),
             Located::Trimmed | Located::Unknown => Err(Fault::Lost.into()),
         }
     }
 
-    /// Begins with the newest entry of a log that is another one, or has lost entries. All readers
-    /// are told of a gap.
-    async fn begin_again(&self) -> Position {
+    /// Begins with the newest entry of a log that is another one, or has lost the entry at `at`. All
+    /// readers are told of a gap.
+    async fn begin_again(&self, at: Position) -> Position {
         let mut backoff = Backoff::new();
         loop {
-            match open(self.engine).await {
-                Ok(bounds) => {
-                    let is_other = !self.node.ids().are_of(bounds.identity);
-                    self.node.set_ids(Ids::new(bounds.identity, None));
-                    self.node.lose_all(bounds.newest, is_other);
-                    return bounds.newest;
-                }
+            match self.try_to_begin_again(at).await {
+                Ok(newest) => return newest,
                 Err(error) => {
                     self.engine.health.failed(&error);
                     backoff.wait().await;
                 }
             }
         }
+    }
+
+    async fn try_to_begin_again(&self, at: Position) -> Result<Position, BackendError> {
+        let Bounds { identity, mut newest, .. } = open(self.engine).await?;
+        let is_other = !self.node.ids().are_of(identity);
+        let mut mark = find_loss(self.engine, newest).await?;
+        // One mark is enough, and another node may have been faster.
+        let is_marked = mark != self.engine.loss();
+        // A tail that was overtaken by trimming has lost nothing but its readers' place.
+        let may_be_lost = !is_other && !is_marked;
+        if may_be_lost && locate(self.engine, at).await? == Located::Unknown {
+            mark = mark_loss(self.engine).await?;
+            newest = newest.max(mark);
+        }
+        self.engine.set_loss(mark);
+        self.node.set_ids(Ids::new(identity, None));
+        self.node.lose_all(newest, is_other);
+        Ok(newest)
     }
 
     /// Appends entries to the window, and tells their publishers.
@@ -193,9 +211,17 @@ impl Follower<'_> {
         self.engine.advanced.notify_waiters();
     }
 
-    /// Does what an entry says that is not for readers: its data is the label of the readers to
-    /// disconnect.
+    /// Does what an entry says that is not for readers: it is the mark of a loss, or its data is the label
+    /// of the readers to disconnect.
     fn control(&self, entry: &LogEntry) {
+        if is_loss(entry) {
+            // The node that has found the loss has told its readers.
+            if entry.at != self.engine.loss() {
+                self.engine.set_loss(entry.at);
+                self.node.lose_all(entry.at, false);
+            }
+            return;
+        }
         let label = std::str::from_utf8(&entry.event.data).ok();
         let label = label.filter(|_| entry.topic == CONTROL_TOPIC);
         let Some(label) = label else { return self.engine.health.skipped(1) };

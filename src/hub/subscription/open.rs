@@ -12,7 +12,7 @@ use super::{
 use crate::hub::{
     backend::Position,
     engine::{fetch_ends, fetch_state, shared::Engine},
-    gap::{GapReason, Resumption},
+    gap::{Gap, GapReason, Resumption},
     ids::ParsedId,
     node::Node,
     selection::{Selection, StartAt, TopicSet},
@@ -82,6 +82,15 @@ pub(super) async fn open(
     Ok(reader)
 }
 
+/// What a reader needs from the backend first.
+#[derive(Clone, Copy, Debug)]
+enum Needs {
+    /// What was published since its last event.
+    Missed,
+    /// Everything. With the reason for which its last event ID is of no use, if it has one.
+    All(Option<GapReason>),
+}
+
 /// Reads the entries that the window does not have from the backend, and corrects how the reader has
 /// started.
 async fn ask_engine(
@@ -103,24 +112,34 @@ async fn ask_engine(
         }
         return;
     }
-    let is_trimmed = match reader.resumption() {
-        Resumption::Gap(gap) => gap.reason == GapReason::Trimmed,
+    let needs = match reader.resumption() {
+        // The client has an event of this log.
+        Resumption::Gap(Gap { reason: GapReason::Trimmed, .. }) if is_resumed => Needs::Missed,
+        // The reader starts with the oldest event that is retained, unless the selection says otherwise.
+        Resumption::Gap(gap) if is_resumed => match gap.reason {
+            GapReason::OtherEpoch | GapReason::Unknown if reader.cursor().is_live() => {
+                Needs::All(Some(gap.reason))
+            }
+            _ => return,
+        },
         // The window may not have the beginning of a topic that it has dropped before.
-        Resumption::New => start == StartAt::Start && group.coverage() > 0,
-        Resumption::Complete => false,
+        Resumption::Gap(_) => Needs::All(None),
+        Resumption::New if start == StartAt::Start && group.coverage() > 0 => Needs::All(None),
+        Resumption::New | Resumption::Complete => return,
     };
-    if !is_trimmed {
-        return;
-    }
-    let is_new = !is_resumed && start == StartAt::Start;
-    let after = if is_new { Position::START } else { reader.cursor().position() };
+    let after = match needs {
+        Needs::Missed => reader.cursor().position(),
+        Needs::All(_) => Position::START,
+    };
     let head = node.counters.head();
     let mut replay = Replay::new((node, engine), &group, after, head, true);
     let Some(located) = reader.until_cut(replay.start()).await else { return };
-    reader.set_resumption(match located {
-        None if is_new => Resumption::New,
-        None => Resumption::Complete,
-        Some(located) => Resumption::Gap(new_gap(reason_of(located), replay.peek().cloned(), None)),
+    let gap = |reason| Resumption::Gap(new_gap(reason, replay.peek().cloned(), None));
+    reader.set_resumption(match (needs, located) {
+        (Needs::All(Some(reason)), _) => gap(reason),
+        (_, Some(located)) => gap(reason_of(located)),
+        (Needs::All(None), None) => Resumption::New,
+        (Needs::Missed, None) => Resumption::Complete,
     });
     reader.set_replay(replay);
 }

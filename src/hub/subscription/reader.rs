@@ -427,7 +427,7 @@ impl ReaderHandle {
             let is_at_start = has_lost && lost.is_other;
             let after = if is_at_start { Position::START } else { self.cursor.position() };
             // The window has everything that is new in a log that has become shorter.
-            let is_shorter = has_lost && after >= lost.upto.position;
+            let is_shorter = has_lost && after.place() >= lost.upto.position.place();
             let upto = if is_shorter { lost.upto } else { upto };
             let mut replay = Replay::new(source, &self.cursor.group, after, upto, true);
             replay.has_lost = has_lost;
