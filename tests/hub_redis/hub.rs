@@ -23,10 +23,13 @@ use crate::{
 };
 
 /// A node whose window has this number of events.
-async fn node(url: String, events: usize) -> Hub {
+pub(crate) async fn node(url: String, events: usize) -> Hub {
+    node_over(RedisBackend::builder(url).connect().await.unwrap(), events).await
+}
+
+pub(crate) async fn node_over(backend: RedisBackend, events: usize) -> Hub {
     let history = History::events(events);
     let builder = Hub::builder().history(history).total_history(history).lagging(Lagging::Skip);
-    let backend = RedisBackend::builder(url).connect().await.unwrap();
     builder.publish_timeout(Duration::from_secs(20)).open(backend).await.unwrap()
 }
 

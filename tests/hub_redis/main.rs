@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod contract;
+mod failover;
 mod hub;
 #[path = "../support/reading.rs"]
 mod reading;

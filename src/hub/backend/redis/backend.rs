@@ -12,6 +12,7 @@ use redis::{Script, Value};
 use super::{
     keys::{Keys, hex, parse_hex},
     link::Link,
+    loss::{self, Losses},
     message::{self, id, parse_id},
     options::Options,
     script,
@@ -64,6 +65,7 @@ const DEDUP: Duration = Duration::from_secs(120);
 /// | `{events}:IDENTITY:topic:TOPIC` | stream | the entries of a topic, for readers that name it |
 /// | `{events}:IDENTITY:state:TOPIC` | hash | the ID of the newest entry of each key |
 /// | `{events}:IDENTITY:topics-with-keys` | set | the topics that have keys |
+/// | `{events}:IDENTITY:loss` | string | the ID before which entries were lost, after that has happened |
 /// | `{events}:IDENTITY:append:ID` | string | the ID of the entry of an append, for two minutes |
 ///
 /// `events` is the name of the [log](crate::hub::backend::redis::RedisBuilder::log). The identity is the name of a consumer group of
@@ -109,7 +111,8 @@ pub struct RedisBackend {
 }
 
 pub(super) struct Shared {
-    pub(super) link: Link,
+    pub(super) link: Arc<Link>,
+    losses: Arc<Losses>,
     options: Options,
     /// The log that was found last.
     log: RwLock<Option<Log>>,
@@ -138,7 +141,11 @@ pub(super) struct Found {
 impl RedisBackend {
     pub(super) fn new(link: Link, options: Options) -> Self {
         let (bounds, append) = (script::bounds(), script::append());
-        Self { shared: Arc::new(Shared { link, options, log: RwLock::default(), bounds, append }) }
+        // A minute longer than entries of before the loss are in the log.
+        let kept = options.topic_ttl.as_millis().min(MAX_TTL_MILLIS) as u64 + 60_000;
+        let (link, losses) = (Arc::new(link), Arc::new(Losses::new(kept)));
+        let log = RwLock::default();
+        Self { shared: Arc::new(Shared { link, losses, options, log, bounds, append }) }
     }
 
     /// Finds the log, or makes it.
@@ -197,8 +204,19 @@ impl RedisBackend {
             }
         }
         let ids: Vec<String> = link.script(&call, Fault::Unknown).await?;
-        let positions: Option<Vec<_>> = ids.iter().map(|id| parse_id(id)).collect();
+        let position = |(id, entry): (&String, &Outgoing)| {
+            Some(parse_id(id)?.with_check(message::fingerprint_of(entry.append_id)))
+        };
+        let positions: Option<Vec<_>> = ids.iter().zip(entries).map(position).collect();
         positions.ok_or_else(|| BackendError::new(Fault::Unknown, "an ID cannot be read"))
+    }
+
+    /// Returns the position of the entry at a place, with its fingerprint, if there is one.
+    async fn stored(&self, log: &Log, at: Position) -> Result<Option<Position>, BackendError> {
+        let mut command = redis::cmd("XRANGE");
+        command.arg(&log.keys.log).arg(id(at)).arg(id(at));
+        let entry: Value = self.shared.link.query(&command).await?;
+        Ok(message::read(entry, &Wanted::all(), Duration::ZERO).last)
     }
 
     /// Reads a range of the log.
@@ -246,7 +264,7 @@ impl RedisBackend {
             junk += read.batch.junk;
         }
         entries.sort_unstable_by_key(|entry: &LogEntry| entry.at);
-        entries.retain(|entry| entry.at <= end);
+        entries.retain(|entry| entry.at.place() <= end.place());
         if entries.len() > most {
             entries.truncate(most);
             end = entries[most - 1].at;
@@ -288,7 +306,12 @@ impl Backend for RedisBackend {
 
     async fn bounds(&self) -> Result<Bounds, BackendError> {
         let found = self.find().await?;
-        Ok(Bounds::new(found.log.identity, found.oldest, found.newest))
+        let newest = self.stored(&found.log, found.newest).await?;
+        let oldest = match found.oldest {
+            Some(oldest) => self.stored(&found.log, oldest).await?,
+            None => None,
+        };
+        Ok(Bounds::new(found.log.identity, oldest, newest.unwrap_or(found.newest)))
     }
 
     async fn append(&self, entries: &[Outgoing]) -> Result<Vec<Position>, BackendError> {
@@ -320,8 +343,12 @@ impl Backend for RedisBackend {
 
     async fn tail(&self, after: Position) -> Result<RedisTail, BackendError> {
         let log = self.find().await?.log;
-        let connection = self.shared.link.connect(tail::BLOCK).await?;
-        Ok(RedisTail::new(log.keys, log.group, connection, after))
+        let Shared { link, losses, .. } = &*self.shared;
+        let server = link.connect(tail::BLOCK).await?;
+        let log = (log.keys, log.group);
+        let mut tail = RedisTail::new(log, link.clone(), server, losses.clone(), after);
+        tail.find_loss().await?;
+        Ok(tail)
     }
 
     async fn read(
@@ -345,18 +372,20 @@ impl Backend for RedisBackend {
         if at == Position::START {
             return Ok(if found.is_whole { Located::Kept } else { Located::Trimmed });
         }
-        // No entry has a fingerprint: an ID contains the time, and is not given again.
-        if at.check() != 0 || at > found.newest {
+        if at.place() > found.newest.place() {
             return Ok(Located::Unknown);
         }
-        if found.oldest.is_none_or(|oldest| at < oldest) {
+        if found.oldest.is_none_or(|oldest| at.place() < oldest.place()) {
             return Ok(Located::Trimmed);
         }
-        let mut command = redis::cmd("XRANGE");
-        command.arg(&found.log.keys.log).arg(id(at)).arg(id(at));
-        let entries: Value = self.shared.link.query(&command).await?;
-        let is_kept = matches!(entries, Value::Array(entries) if !entries.is_empty());
-        Ok(if is_kept { Located::Kept } else { Located::Unknown })
+        if self.stored(&found.log, at).await? != Some(at) {
+            return Ok(Located::Unknown);
+        }
+        let mut command = redis::cmd("GET");
+        command.arg(found.log.keys.loss());
+        let mark: Option<String> = self.shared.link.query(&command).await?;
+        let has_lost = mark.is_some_and(|mark| loss::is_before(&mark, at));
+        Ok(if has_lost { Located::Trimmed } else { Located::Kept })
     }
 
     async fn state(&self, wanted: &Wanted, upto: Position) -> Result<Vec<LogEntry>, BackendError> {

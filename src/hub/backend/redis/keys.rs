@@ -32,6 +32,11 @@ impl Keys {
         format!("{}:topics-with-keys", self.prefix)
     }
 
+    /// The mark of a loss: the ID before which entries were lost.
+    pub(super) fn loss(&self) -> String {
+        format!("{}:loss", self.prefix)
+    }
+
     /// The ID of the entry of an append.
     pub(super) fn append(&self, append_id: u128) -> String {
         format!("{}:append:{append_id:032x}", self.prefix)
@@ -64,7 +69,8 @@ mod tests {
     #[test]
     fn all_keys_have_the_hash_tag_of_the_log() {
         let keys = Keys::new("events", Identity::new([7; 16]));
-        for key in [keys.topic("a"), keys.state("a"), keys.topics_with_keys(), keys.append(1)] {
+        let of_topic = [keys.topic("a"), keys.state("a")];
+        for key in [keys.topics_with_keys(), keys.append(1), keys.loss()].iter().chain(&of_topic) {
             assert!(key.starts_with("{events}:0707"), "{key}");
         }
     }
