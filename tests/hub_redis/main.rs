@@ -1,6 +1,7 @@
 //! The backend in Redis, over real servers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cluster;
 mod contract;
 mod failover;
 mod hub;

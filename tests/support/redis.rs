@@ -108,6 +108,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Returns the value of a setting that it was started with.
+    pub(crate) fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.iter().skip_while(|setting| *setting != name).nth(1).map(String::as_str)
+    }
+
     async fn try_connect(&self) -> redis::RedisResult<MultiplexedConnection> {
         let password =
             self.settings.iter().skip_while(|setting| *setting != "--requirepass").nth(1);
@@ -148,13 +153,22 @@ impl Redis {
         panic!("the last reply to {words:?} is {reply:?}");
     }
 
-    /// Waits until the replies of `INFO` have these lines.
+    /// Waits until the reply to `INFO` has these lines.
     pub(crate) async fn wait_for_info(&self, section: &str, lines: &[&str]) {
+        self.wait_for_lines(&["INFO", section], lines).await;
+    }
+
+    /// Waits until the reply to `CLUSTER INFO` has these lines.
+    pub(crate) async fn wait_for_cluster(&self, lines: &[&str]) {
+        self.wait_for_lines(&["CLUSTER", "INFO"], lines).await;
+    }
+
+    async fn wait_for_lines(&self, words: &[&str], lines: &[&str]) {
         let is_expected = |reply: &redis::Value| {
             let text: String = redis::from_redis_value_ref(reply).unwrap();
             lines.iter().all(|line| text.lines().any(|found| found.contains(line)))
         };
-        self.wait_for(&["INFO", section], is_expected).await;
+        self.wait_for(words, is_expected).await;
     }
 
     /// Waits until this master has a number of replicas, and each has everything.
