@@ -42,17 +42,17 @@ impl Redis {
         Arc::new(server)
     }
 
-    /// Starts a Sentinel that watches the master `mymaster` on a port. `settings` are further lines of
-    /// its file, after `sentinel`.
-    pub(crate) async fn sentinel(master: u16, quorum: u16, settings: &[&str]) -> Arc<Self> {
+    /// Starts a Sentinel that watches a master, and decides alone. `settings` are further lines of its
+    /// file, after `sentinel`.
+    pub(crate) async fn sentinel(name: &str, master: &Self, settings: &[&str]) -> Arc<Self> {
         let server = Self::new(vec!["--sentinel".into()]);
         let mut lines = vec![
             format!("port {}", server.port),
             "bind 127.0.0.1".into(),
             format!("dir {}", server.folder.display()),
-            format!("sentinel monitor mymaster 127.0.0.1 {master} {quorum}"),
-            "sentinel down-after-milliseconds mymaster 1000".into(),
-            "sentinel failover-timeout mymaster 3000".into(),
+            format!("sentinel monitor {name} 127.0.0.1 {} 1", master.port),
+            format!("sentinel down-after-milliseconds {name} 1000"),
+            format!("sentinel failover-timeout {name} 5000"),
         ];
         lines.extend(settings.iter().map(|setting| format!("sentinel {setting}")));
         fs::write(server.folder.join("sentinel.conf"), lines.join("\n")).unwrap();
@@ -143,7 +143,7 @@ impl Redis {
         is_expected: impl Fn(&redis::Value) -> bool,
     ) {
         let mut reply = None;
-        for _ in 0..600 {
+        for _ in 0..1200 {
             reply = Some(self.try_command(words).await);
             if matches!(&reply, Some(Ok(reply)) if is_expected(reply)) {
                 return;

@@ -101,10 +101,41 @@ const DEDUP: Duration = Duration::from_secs(120);
 ///
 /// An acknowledged entry survives what Redis survives. With `appendfsync always` that is a killed process
 /// or machine, with `everysec` all but about the last second, and without persistence nothing but a lost
-/// connection. A replica that is promoted may lack acknowledged entries. If entries are lost, the hub
-/// tells each reader of a gap: see `lost-end` in the [contract](crate::hub::backend#contract). Redis must not evict
-/// keys: [`connect`](crate::hub::backend::redis::RedisBuilder::connect) warns if `maxmemory-policy` is not `noeviction`, and if
-/// nothing is persisted.
+/// connection. Redis must not evict keys:
+/// [`connect`](crate::hub::backend::redis::RedisBuilder::connect) warns if `maxmemory-policy` is not
+/// `noeviction`, and if nothing is persisted.
+///
+/// If the newest entries are lost, the hub tells readers of a gap. A node that has received one of the lost
+/// entries finds that out when it has a connection again. It leaves a mark in Redis (`loss`), by which all
+/// nodes tell all of their readers, and the readers that resume from before the mark. The mark is an entry
+/// of the log too, with the topic `tower-sse.loss`, which no reader is given. If no such node is left,
+/// readers that have not received a lost entry get no gap.
+///
+/// # Sentinel and Cluster
+///
+/// [`sentinels`](RedisBackend::sentinels) finds the master by Sentinels, and
+/// [`cluster`](RedisBackend::cluster) the node of a Redis Cluster that has the log. All keys of a log are in
+/// one slot, so a cluster spreads logs, not the load of one log. A node asks again at each new connection.
+/// It gives a connection up when the server became a replica, no longer has the slot, has too few replicas
+/// to write, or does not answer for five seconds. With one URL, the same holds for a name or a proxy that
+/// leads to the new master.
+///
+/// While no server can be reached, publishing waits for up to
+/// [`publish_timeout`](crate::HubBuilder::publish_timeout), and readers stay connected. So it does while
+/// the slot of the log moves to another node.
+///
+/// Redis replicates after it has acknowledged. A replica that is promoted may lack the newest acknowledged
+/// entries, usually those of the last milliseconds. They are lost, with a gap as above. An entry whose
+/// acknowledgement did not arrive is published again: if readers have received it from the lost master,
+/// they receive it a second time, after the gap. `WAIT` is not used.
+///
+/// A master that is cut off from its replicas and Sentinels, but not from a node, goes on until the cut
+/// ends. Its entries are then lost. Set `min-replicas-to-write 1` and `min-replicas-max-lag` on all servers:
+/// such a master refuses to write after that number of seconds, and nodes that publish look for another
+/// one. Nodes that only read follow them, or the master, until it becomes a replica.
+///
+/// A node needs permission for the command `ROLE` to notice that the master became a replica while the
+/// connection lasts. Without it, it notices that when it publishes.
 #[derive(Clone)]
 pub struct RedisBackend {
     pub(super) shared: Arc<Shared>,

@@ -101,7 +101,7 @@ impl RedisBuilder {
         self
     }
 
-    /// Sets the number of the database. Defaults to the one in the URL, and behind Sentinels to 0. A
+    /// Sets the number of the database. Defaults to the one in the URL, and to 0 with Sentinels. A
     /// cluster has only database 0.
     pub fn database(mut self, number: i64) -> Self {
         self.login.database = Some(number);

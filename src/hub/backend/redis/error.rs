@@ -9,8 +9,8 @@ fn is_lost(error: &RedisError) -> bool {
     error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error()
 }
 
-/// Returns whether the connection is of no further use: it is broken, or its server is not, or may not
-/// be, the one that has the log and takes writes.
+/// Returns whether the connection must be given up: it is broken, or its server may not be the one that
+/// has the log and takes writes.
 pub(super) fn is_useless(error: &RedisError) -> bool {
     is_lost(error)
         || matches!(

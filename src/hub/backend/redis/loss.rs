@@ -20,7 +20,7 @@ use crate::hub::backend::position::Position;
 ///
 /// `KEYS`: the log, the mark. `ARGV`: the identity, the ID of the lost entry, how long the mark is kept. A
 /// mark after the lost entry was set for the same loss. The new entry comes after the lost one too, also if
-/// the clock of this server is behind. It is expired from the start, and is the newest one, so that nodes
+/// the clock of this server is slow. It is expired from the start, and is the newest one, so that nodes
 /// and readers that were told of the gap are at a complete position.
 const MARK: &str = r"
 if redis.pcall('XPENDING', KEYS[1], ARGV[1]).err then return '' end

@@ -146,8 +146,8 @@ fn parse_fields(
 
 /// Returns the fingerprint of the entry of an append.
 ///
-/// A replica that is promoted may lack the newest entries. Its clock may be behind the one of the lost
-/// master, so that it gives their IDs again.
+/// A replica that is promoted may lack the newest entries. If its clock is slower than that of the lost
+/// master, it gives their IDs again.
 pub(super) fn fingerprint_of(append_id: u128) -> u32 {
     let [a, b] = [append_id as u64, (append_id >> 64) as u64].map(|half| half ^ (half >> 32));
     (a ^ b) as u32
