@@ -125,7 +125,7 @@ async fn nodes_follow_the_slot_of_the_log_to_another_master_and_to_its_replica()
 
     let mut nodes = Vec::new();
     for seeds in [[old.url(), third.url()], [third.url(), new.url()]] {
-        nodes.push(node_over(RedisBackend::cluster(seeds).connect().await.unwrap(), 20).await);
+        nodes.push(node_over(RedisBackend::cluster(seeds).connect().await.unwrap(), 20, 60).await);
     }
     let mut readers = Vec::new();
     for hub in &nodes {

@@ -51,8 +51,9 @@ impl Redis {
             "bind 127.0.0.1".into(),
             format!("dir {}", server.folder.display()),
             format!("sentinel monitor {name} 127.0.0.1 {} 1", master.port),
-            format!("sentinel down-after-milliseconds {name} 1000"),
-            format!("sentinel failover-timeout {name} 5000"),
+            "logfile sentinel.log".into(),
+            format!("sentinel down-after-milliseconds {name} 1500"),
+            format!("sentinel failover-timeout {name} 3000"),
         ];
         lines.extend(settings.iter().map(|setting| format!("sentinel {setting}")));
         fs::write(server.folder.join("sentinel.conf"), lines.join("\n")).unwrap();
@@ -143,14 +144,15 @@ impl Redis {
         is_expected: impl Fn(&redis::Value) -> bool,
     ) {
         let mut reply = None;
-        for _ in 0..1200 {
+        for _ in 0..2000 {
             reply = Some(self.try_command(words).await);
             if matches!(&reply, Some(Ok(reply)) if is_expected(reply)) {
                 return;
             }
             sleep(Duration::from_millis(50)).await;
         }
-        panic!("the last reply to {words:?} is {reply:?}");
+        let log = fs::read_to_string(self.folder.join("sentinel.log")).unwrap_or_default();
+        panic!("the last reply to {words:?} is {reply:?}\n{log}");
     }
 
     /// Waits until the reply to `INFO` has these lines.
