@@ -15,7 +15,7 @@ use crate::{
     contract::subject_at,
     hub::node_over,
     reading::{PATIENCE, numbers, read, topics},
-    redis_server::{Redis, Relay, free_port},
+    redis_server::{FREE_PORT, Redis, Relay},
 };
 
 /// A cluster of three masters. Each has a third of the slots.
@@ -61,12 +61,11 @@ impl Cluster {
 }
 
 async fn start_node() -> Arc<Redis> {
-    let bus = free_port().to_string();
     Redis::with(&[
         "--cluster-enabled",
         "yes",
         "--cluster-port",
-        &bus,
+        FREE_PORT,
         "--cluster-node-timeout",
         "2000",
         "--repl-diskless-sync-delay",

@@ -36,16 +36,22 @@ impl Redis {
     }
 
     pub(crate) async fn with(settings: &[&str]) -> Arc<Self> {
-        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let server = Self::new(settings);
-        server.run().await;
-        Arc::new(server)
+        for _ in 0..5 {
+            let server = Self::new(settings.iter().map(|setting| match *setting {
+                FREE_PORT => free_port().to_string(),
+                setting => setting.to_owned(),
+            }));
+            if server.has_started().await {
+                return Arc::new(server);
+            }
+        }
+        panic!("redis-server does not start with {settings:?}");
     }
 
     /// Starts a Sentinel that watches a master, and decides alone. `settings` are further lines of its
     /// file, after `sentinel`.
     pub(crate) async fn sentinel(name: &str, master: &Self, settings: &[&str]) -> Arc<Self> {
-        let server = Self::new(vec!["--sentinel".into()]);
+        let server = Self::new(["--sentinel".to_owned()]);
         let mut lines = vec![
             format!("port {}", server.port),
             "bind 127.0.0.1".into(),
@@ -61,17 +67,25 @@ impl Redis {
         Arc::new(server)
     }
 
-    fn new(settings: Vec<String>) -> Self {
+    fn new(settings: impl IntoIterator<Item = String>) -> Self {
         static STARTED: AtomicU64 = AtomicU64::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("tower-sse-redis-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
+        // A process that had the same number may have been killed before it could remove its files.
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
+        let settings = settings.into_iter().collect();
         Self { child: Mutex::default(), port: free_port(), folder, settings }
     }
 
     /// Starts the server again, with the files that it has.
     pub(crate) async fn run(&self) {
+        assert!(self.has_started().await, "redis-server does not answer on port {}", self.port);
+    }
+
+    /// Starts the server. Returns false if that fails: another program may have taken its port.
+    async fn has_started(&self) -> bool {
         let mut command = Command::new("redis-server");
         let file = self.folder.join("sentinel.conf");
         if file.exists() {
@@ -83,18 +97,27 @@ impl Redis {
         command.args(&self.settings);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("`ci/test` installs redis-server");
+        // Another server may answer on the port.
+        let line = format!("process_id:{}", child.id());
         *self.child.lock().unwrap() = Some(child);
-        for _ in 0..200 {
-            let ping = async {
-                let mut connection = self.try_connect().await?;
-                redis::cmd("PING").query_async::<String>(&mut connection).await
-            };
-            if ping.await.is_ok() {
-                return;
+        for _ in 0..400 {
+            let info = self.try_command::<String>(&["INFO", "server"]).await;
+            let is_ours = info.is_ok_and(|info| info.lines().any(|found| found == line));
+            // A server that has not read its files answers this with an error.
+            if is_ours && self.try_command::<String>(&["PING"]).await.is_ok() {
+                return true;
+            }
+            if !self.is_running() {
+                return false;
             }
             sleep(Duration::from_millis(50)).await;
         }
-        panic!("redis-server does not answer on port {}", self.port);
+        false
+    }
+
+    fn is_running(&self) -> bool {
+        let mut child = self.child.lock().unwrap();
+        child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Ends the server at once.
@@ -184,6 +207,9 @@ impl Redis {
         self.wait_for(&["ROLE"], is_expected).await;
     }
 }
+
+/// In the settings of a server: a port that the system has chosen.
+pub(crate) const FREE_PORT: &str = "a free port";
 
 /// Returns a port that the system has chosen.
 pub(crate) fn free_port() -> u16 {
