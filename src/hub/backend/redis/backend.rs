@@ -121,7 +121,7 @@ const DEDUP: Duration = Duration::from_secs(120);
 /// leads to the new master.
 ///
 /// While no server can be reached, publishing waits for up to
-/// [`publish_timeout`](crate::HubBuilder::publish_timeout), and readers stay connected. So it does while
+/// [`publish_timeout`](crate::hub::HubBuilder::publish_timeout), and readers stay connected. So it does while
 /// the slot of the log moves to another node.
 ///
 /// Redis replicates after it has acknowledged. A replica that is promoted may lack the newest acknowledged
