@@ -235,6 +235,15 @@ impl HubBuilder {
     /// # Ok(()) }
     /// ```
     ///
+    /// # Lost events
+    ///
+    /// An engine may lose its newest entries, for example if its machine fails, or if a replica takes over
+    /// that lacks them. A node that has received one of them finds that out when it reaches the engine
+    /// again. It tells its readers of a gap, and appends a mark to the log: an entry of the topic
+    /// `tower-sse.control`. Other nodes that read it tell their readers, and a reader that resumes from
+    /// before the mark has a gap on every node. If no node is left that has received a lost entry, nobody
+    /// can know.
+    ///
     /// # Errors
     ///
     /// Returns the error of the backend if it cannot be reached.

@@ -3,15 +3,12 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tower_sse::hub::backend::{
-    Backend as _, EventParts, Located, Outgoing, Position, Tail as _, Wanted, redis::RedisBackend,
+    Backend as _, EventParts, Located, Outgoing, Position, Tail as _, Wanted,
+    redis::{RedisBackend, RedisBuilder},
     testing,
 };
 
 use crate::redis_server::{Redis, Relay};
-
-async fn backend(url: String) -> RedisBackend {
-    RedisBackend::builder(url).connect().await.unwrap()
-}
 
 fn id(at: Position) -> String {
     format!("{}-{}", at.major(), at.minor())
@@ -63,12 +60,23 @@ fn ids_of(entries: &redis::Value) -> Vec<String> {
 }
 
 async fn subject(server: &Arc<Redis>) -> testing::Subject<RedisBackend> {
-    let _: redis::Value = server.run_command(&["FLUSHALL"]).await;
     let relay = Arc::new(Relay::to(server.port).await);
-    let first = backend(format!("redis://127.0.0.1:{}", relay.port)).await;
+    let nodes = [relay.url(), server.url()].map(RedisBackend::builder);
+    let [first, second] = nodes;
+    subject_at(server, relay, first, second).await
+}
+
+/// The subject of the suite: two nodes over a server, the first one over a relay.
+pub(crate) async fn subject_at(
+    server: &Arc<Redis>,
+    relay: Arc<Relay>,
+    first: RedisBuilder,
+    second: RedisBuilder,
+) -> testing::Subject<RedisBackend> {
+    let _: redis::Value = server.run_command(&["FLUSHALL"]).await;
     let [trim, recreate, lose, kill, run] = [(); 5].map(|()| server.clone());
-    testing::Subject::new(first)
-        .with_node(backend(server.url()).await)
+    testing::Subject::new(first.connect().await.unwrap())
+        .with_node(second.connect().await.unwrap())
         .on_trim(move |at| {
             let server = trim.clone();
             async move {

@@ -23,11 +23,15 @@ use crate::{
 };
 
 /// A node whose window has this number of events.
-async fn node(url: String, events: usize) -> Hub {
+pub(crate) async fn node(url: String, events: usize) -> Hub {
+    node_over(RedisBackend::builder(url).connect().await.unwrap(), events, 20).await
+}
+
+/// A node whose window has this number of events, and which publishes for this number of seconds.
+pub(crate) async fn node_over(backend: RedisBackend, events: usize, seconds: u64) -> Hub {
     let history = History::events(events);
     let builder = Hub::builder().history(history).total_history(history).lagging(Lagging::Skip);
-    let backend = RedisBackend::builder(url).connect().await.unwrap();
-    builder.publish_timeout(Duration::from_secs(20)).open(backend).await.unwrap()
+    builder.publish_timeout(Duration::from_secs(seconds)).open(backend).await.unwrap()
 }
 
 #[tokio::test]

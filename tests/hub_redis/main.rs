@@ -1,7 +1,9 @@
 //! The backend in Redis, over real servers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cluster;
 mod contract;
+mod failover;
 mod hub;
 #[path = "../support/reading.rs"]
 mod reading;

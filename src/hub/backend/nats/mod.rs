@@ -73,8 +73,7 @@
 //!
 //! The backend notices if the engine has lost the end of its log, has older files than before, or
 //! none: positions carry a fingerprint of their entry, and the stream has a random identity. Readers
-//! then get a gap. A reader that was away during the loss, and whose last event the older files still
-//! have, gets none.
+//! then get a gap: see [`HubBuilder::open`](crate::hub::HubBuilder::open#lost-events).
 //!
 //! While no server can be reached, publishing waits and is repeated until
 //! [`HubBuilder::publish_timeout`](crate::hub::HubBuilder::publish_timeout), and readers wait.

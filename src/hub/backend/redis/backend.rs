@@ -102,17 +102,45 @@ const DEDUP: Duration = Duration::from_secs(120);
 ///
 /// An acknowledged entry survives what Redis survives. With `appendfsync always` that is a killed process
 /// or machine, with `everysec` all but about the last second, and without persistence nothing but a lost
-/// connection. A replica that is promoted may lack acknowledged entries. If entries are lost, the hub
-/// tells each reader of a gap: see `lost-end` in the [contract](crate::hub::backend#contract). Redis must not evict
-/// keys: [`connect`](crate::hub::backend::redis::RedisBuilder::connect) warns if `maxmemory-policy` is not `noeviction`, and if
-/// nothing is persisted.
+/// connection. Redis must not evict keys:
+/// [`connect`](crate::hub::backend::redis::RedisBuilder::connect) warns if `maxmemory-policy` is not
+/// `noeviction`, and if nothing is persisted.
+///
+/// If the newest entries are lost, the hub tells readers of a gap, by the
+/// [mark](crate::hub::HubBuilder::open#lost-events) that a node appends which has received one of them.
+///
+/// # Sentinel and Cluster
+///
+/// [`sentinels`](RedisBackend::sentinels) finds the master by Sentinels, and
+/// [`cluster`](RedisBackend::cluster) the node of a Redis Cluster that has the log. All keys of a log are in
+/// one slot, so a cluster spreads logs, not the load of one log. A node asks again at each new connection.
+/// It gives a connection up when the server became a replica, no longer has the slot, has too few replicas
+/// to write, or does not answer for five seconds. With one URL, the same holds for a name or a proxy that
+/// leads to the new master.
+///
+/// While no server can be reached, publishing waits for up to
+/// [`publish_timeout`](crate::hub::HubBuilder::publish_timeout), and readers stay connected. So it does while
+/// the slot of the log moves to another node.
+///
+/// Redis replicates after it has acknowledged. A replica that is promoted may lack the newest acknowledged
+/// entries, usually those of the last milliseconds. They are lost, with a gap as above. An entry whose
+/// acknowledgement did not arrive is published again: if readers have received it from the lost master,
+/// they receive it a second time, after the gap. `WAIT` is not used.
+///
+/// A master that is cut off from its replicas and Sentinels, but not from a node, goes on until the cut
+/// ends. Its entries are then lost. Set `min-replicas-to-write 1` and `min-replicas-max-lag` on all servers:
+/// such a master refuses to write after that number of seconds, and nodes that publish look for another
+/// one. Nodes that only read follow them, or the master, until it becomes a replica.
+///
+/// A node needs permission for the command `ROLE` to notice that the master became a replica while the
+/// connection lasts. Without it, it notices that when it publishes.
 #[derive(Clone)]
 pub struct RedisBackend {
     pub(super) shared: Arc<Shared>,
 }
 
 pub(super) struct Shared {
-    pub(super) link: Link,
+    pub(super) link: Arc<Link>,
     options: Options,
     /// The log that was found last.
     log: RwLock<Option<Log>>,
@@ -152,7 +180,8 @@ impl RedisBackend {
             forget: script::forget(),
             append: script::append(),
         };
-        Self { shared: Arc::new(Shared { link, options, log: RwLock::default(), scripts }) }
+        let (link, log) = (Arc::new(link), RwLock::default());
+        Self { shared: Arc::new(Shared { link, options, log, scripts }) }
     }
 
     /// Finds the log, or makes it.
@@ -222,8 +251,19 @@ impl RedisBackend {
             }
         }
         let ids: Vec<String> = link.script(&call, Fault::Unknown).await?;
-        let positions: Option<Vec<_>> = ids.iter().map(|id| parse_id(id)).collect();
+        let position = |(id, entry): (&String, &Outgoing)| {
+            Some(parse_id(id)?.with_check(message::fingerprint_of(entry.append_id)))
+        };
+        let positions: Option<Vec<_>> = ids.iter().zip(entries).map(position).collect();
         positions.ok_or_else(|| BackendError::new(Fault::Unknown, "an ID cannot be read"))
+    }
+
+    /// Returns the position of the entry at a place, with its fingerprint, if there is one.
+    async fn stored(&self, log: &Log, at: Position) -> Result<Option<Position>, BackendError> {
+        let mut command = redis::cmd("XRANGE");
+        command.arg(&log.keys.log).arg(id(at)).arg(id(at));
+        let entry: Value = self.shared.link.query(&command).await?;
+        Ok(message::read(entry, &Wanted::all(), Duration::ZERO).last)
     }
 
     /// Reads a range of the log.
@@ -271,7 +311,7 @@ impl RedisBackend {
             junk += read.batch.junk;
         }
         entries.sort_unstable_by_key(|entry: &LogEntry| entry.at);
-        entries.retain(|entry| entry.at <= end);
+        entries.retain(|entry| entry.at.place() <= end.place());
         if entries.len() > most {
             entries.truncate(most);
             end = entries[most - 1].at;
@@ -313,7 +353,12 @@ impl Backend for RedisBackend {
 
     async fn bounds(&self) -> Result<Bounds, BackendError> {
         let found = self.find().await?;
-        Ok(Bounds::new(found.log.identity, found.oldest, found.newest))
+        let newest = self.stored(&found.log, found.newest).await?;
+        let oldest = match found.oldest {
+            Some(oldest) => self.stored(&found.log, oldest).await?,
+            None => None,
+        };
+        Ok(Bounds::new(found.log.identity, oldest, newest.unwrap_or(found.newest)))
     }
 
     async fn append(&self, entries: &[Outgoing]) -> Result<Vec<Position>, BackendError> {
@@ -345,8 +390,9 @@ impl Backend for RedisBackend {
 
     async fn tail(&self, after: Position) -> Result<RedisTail, BackendError> {
         let log = self.find().await?.log;
-        let connection = self.shared.link.connect(tail::BLOCK).await?;
-        Ok(RedisTail::new(log.keys, log.group, connection, after))
+        let link = &self.shared.link;
+        let server = link.connect(tail::BLOCK).await?;
+        Ok(RedisTail::new((log.keys, log.group), link.clone(), server, after))
     }
 
     async fn read(
@@ -365,10 +411,6 @@ impl Backend for RedisBackend {
     }
 
     async fn locate(&self, at: Position, wanted: &Wanted) -> Result<Located, BackendError> {
-        // No entry has a fingerprint: an ID contains the time, and is not given again.
-        if at.check() != 0 {
-            return Ok(Located::Unknown);
-        }
         let log = self.log().await?;
         let Shared { link, scripts, .. } = &*self.shared;
         let mut call = scripts.locate.key(&log.keys.log);
@@ -379,9 +421,13 @@ impl Backend for RedisBackend {
         }
         self.add_find_args(&mut call);
         call.arg(if at == Position::START { String::new() } else { id(at) });
-        let located: String = link.script(&call, Fault::Unavailable).await?;
+        let (located, entry): (String, Value) = link.script(&call, Fault::Unavailable).await?;
+        let is_kept = || {
+            let stored = message::read(entry, &Wanted::all(), Duration::ZERO).last;
+            at == Position::START || stored == Some(at)
+        };
         Ok(match &*located {
-            "kept" => Located::Kept,
+            "kept" if is_kept() => Located::Kept,
             "trimmed" => Located::Trimmed,
             _ => Located::Unknown,
         })
@@ -413,7 +459,10 @@ impl Backend for RedisBackend {
             at = before;
             left -= entries;
         }
-        Ok(if oldest.is_none_or(|oldest| at <= oldest) { Position::START } else { at })
+        if oldest.is_none_or(|oldest| at <= oldest) {
+            return Ok(Position::START);
+        }
+        Ok(self.stored(&log, at).await?.unwrap_or(Position::START))
     }
 
     async fn state(&self, wanted: &Wanted, upto: Position) -> Result<Vec<LogEntry>, BackendError> {

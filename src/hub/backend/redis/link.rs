@@ -1,57 +1,96 @@
-//! The connection to Redis, and its errors.
+//! The connections to Redis.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError,
-    ScriptInvocation, aio::MultiplexedConnection,
+    Cmd, FromRedisValue, Pipeline, RedisError, ScriptInvocation, aio::MultiplexedConnection,
 };
-use tokio::sync::Mutex;
 
+use super::{
+    error::{fault, is_useless},
+    servers::{Server, Servers},
+};
 use crate::hub::backend::error::{BackendError, Fault};
 
-/// How long it may take to make a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a reply may take. A command that reads a page or appends takes milliseconds.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// A connection that all calls of a node share. It is made when it is needed, and made again after it
-/// was lost.
+/// was lost, or its server turned out not to be the right one.
 pub(super) struct Link {
-    client: Client,
-    connection: Mutex<Option<MultiplexedConnection>>,
+    servers: Servers,
+    state: Mutex<State>,
+    /// One task connects at a time.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    shared: Option<Shared>,
+    /// The address of the server that was found last.
+    address: Option<Arc<str>>,
+    /// How many connections there were.
+    connections: u64,
+}
+
+#[derive(Clone)]
+struct Shared {
+    connection: MultiplexedConnection,
+    address: Arc<str>,
+    /// Which connection it is. A call gives up only the one that it has used.
+    number: u64,
 }
 
 impl Link {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, connection: Mutex::default() }
+    pub(super) fn new(servers: Servers) -> Self {
+        Self { servers, state: Mutex::default(), connecting: tokio::sync::Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a connection that is not shared. A reply may take up to `max_wait` longer than usual.
-    pub(super) async fn connect(
-        &self,
-        max_wait: Duration,
-    ) -> Result<MultiplexedConnection, BackendError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(REPLY_TIMEOUT + max_wait));
-        let connection = self.client.get_multiplexed_async_connection_with_config(&config);
-        connection.await.map_err(|error| fault(error, Fault::Unavailable))
+    pub(super) async fn connect(&self, max_wait: Duration) -> Result<Server, BackendError> {
+        let server = self.servers.connect(max_wait).await?;
+        let mut state = self.state();
+        // The log is now at this server. Calls must not go to another one.
+        state.shared.take_if(|shared| shared.address != server.address);
+        state.address = Some(server.address.clone());
+        Ok(server)
     }
 
-    async fn connection(&self) -> Result<MultiplexedConnection, BackendError> {
-        let mut connection = self.connection.lock().await;
-        if let Some(connection) = &*connection {
-            return Ok(connection.clone());
+    /// Returns whether this is the address of the server that was found last.
+    pub(super) fn is_current(&self, address: &str) -> bool {
+        self.state().address.as_deref() == Some(address)
+    }
+
+    /// Gives up the connection if it is to this server, which is not the right one.
+    pub(super) fn leave(&self, address: &str) {
+        self.state().shared.take_if(|shared| *shared.address == *address);
+    }
+
+    async fn shared(&self) -> Result<Shared, BackendError> {
+        let current = || self.state().shared.clone();
+        if let Some(shared) = current() {
+            return Ok(shared);
         }
-        let new = self.connect(Duration::ZERO).await?;
-        Ok(connection.insert(new).clone())
+        let _one_at_a_time = self.connecting.lock().await;
+        if let Some(shared) = current() {
+            return Ok(shared);
+        }
+        let Server { connection, address } = self.connect(Duration::ZERO).await?;
+        let mut state = self.state();
+        state.connections += 1;
+        let shared = Shared { connection, address, number: state.connections };
+        Ok(state.shared.insert(shared).clone())
     }
 
     /// Runs a command.
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, BackendError> {
-        let mut connection = self.connection().await?;
-        self.checked(command.query_async(&mut connection).await, Fault::Unavailable).await
+        let mut shared = self.shared().await?;
+        let reply = command.query_async(&mut shared.connection).await;
+        self.checked(&shared, reply, Fault::Unavailable)
     }
 
     /// Runs commands one after the other. Other commands may run in between.
@@ -59,8 +98,9 @@ impl Link {
         &self,
         commands: &Pipeline,
     ) -> Result<T, BackendError> {
-        let mut connection = self.connection().await?;
-        self.checked(commands.query_async(&mut connection).await, Fault::Unavailable).await
+        let mut shared = self.shared().await?;
+        let reply = commands.query_async(&mut shared.connection).await;
+        self.checked(&shared, reply, Fault::Unavailable)
     }
 
     /// Runs a script. `lost` is the fault if no reply came.
@@ -69,48 +109,23 @@ impl Link {
         script: &ScriptInvocation<'_>,
         lost: Fault,
     ) -> Result<T, BackendError> {
-        let mut connection = self.connection().await?;
-        self.checked(script.invoke_async(&mut connection).await, lost).await
+        let mut shared = self.shared().await?;
+        let reply = script.invoke_async(&mut shared.connection).await;
+        self.checked(&shared, reply, lost)
     }
 
-    /// Gives the connection up if it is broken.
-    async fn checked<T>(
+    /// Gives the connection up if it is useless.
+    fn checked<T>(
         &self,
-        result: Result<T, RedisError>,
+        used: &Shared,
+        reply: Result<T, RedisError>,
         lost: Fault,
     ) -> Result<T, BackendError> {
-        let error = match result {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        if is_lost(&error) {
-            *self.connection.lock().await = None;
-        }
-        Err(fault(error, lost))
+        reply.map_err(|error| {
+            if is_useless(&error) {
+                self.state().shared.take_if(|shared| shared.number == used.number);
+            }
+            fault(error, lost)
+        })
     }
-}
-
-/// Returns whether no reply came.
-fn is_lost(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error()
-}
-
-/// Makes the error of the backend. `lost` is the fault if no reply came.
-pub(super) fn fault(error: RedisError, lost: Fault) -> BackendError {
-    // The error of one command of several has no code.
-    let text = error.to_string();
-    let fault = match error.code() {
-        _ if is_lost(&error) => lost,
-        // The log was deleted, and perhaps made again.
-        _ if text.contains("NOGROUP") || text.contains("IDENTITY") => Fault::Lost,
-        // The server is starting, is no longer the master, or cannot write for now.
-        Some(
-            "BUSY" | "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "MISCONF" | "NOREPLICAS" | "OOM"
-            | "READONLY" | "TRYAGAIN" | "UNBLOCKED",
-        ) => Fault::Unavailable,
-        Some(_) => Fault::Refused,
-        None if matches!(error.kind(), ErrorKind::AuthenticationFailed) => Fault::Refused,
-        None => lost,
-    };
-    BackendError::new(fault, error)
 }

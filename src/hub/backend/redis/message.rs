@@ -70,6 +70,8 @@ pub(super) fn read(reply: Value, wanted: &Wanted, now: Duration) -> Read {
         read.last = Some(at);
         // An entry that was removed has no fields.
         let Value::Array(fields) = fields else { continue };
+        let at = at.with_check(fingerprint(&fields));
+        read.last = Some(at);
         match parse(at, fields, now, &mut read.bytes) {
             Parsed::Entry(entry) if wanted.takes(entry.topic.as_str()) => {
                 read.batch.entries.push(entry);
@@ -143,6 +145,35 @@ fn parse_fields(
     Some(Some(entry))
 }
 
+/// Returns the fingerprint of the entry of an append.
+///
+/// A replica that is promoted may lack the newest entries. If its clock is slower than that of the lost
+/// master, it gives their IDs again.
+pub(super) fn fingerprint_of(append_id: u128) -> u32 {
+    let [a, b] = [append_id as u64, (append_id >> 64) as u64].map(|half| half ^ (half >> 32));
+    (a ^ b) as u32
+}
+
+/// Returns the fingerprint of an entry. That of an entry of another program is a hash of its fields (FNV-1a).
+fn fingerprint(fields: &[Value]) -> u32 {
+    for field in fields.chunks_exact(2) {
+        if text(&field[0]) == Some(APPEND) {
+            let append_id = text(&field[1]).and_then(|id| u128::from_str_radix(id, 16).ok());
+            if let Some(append_id) = append_id {
+                return fingerprint_of(append_id);
+            }
+        }
+    }
+    let mut hash = 0x811c_9dc5_u32;
+    for field in fields {
+        let Value::BulkString(bytes) = field else { continue };
+        for byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
+            hash = (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+        }
+    }
+    hash
+}
+
 pub(super) fn text(value: &Value) -> Option<&str> {
     match value {
         Value::BulkString(bytes) => str::from_utf8(bytes).ok(),
@@ -198,10 +229,30 @@ mod tests {
             .with_kind(EntryKind::Tombstone);
         let now = Duration::from_millis(10);
         let read = read(stream_entry(fields(&outgoing)), &Wanted::all(), now);
-        let at = Position::new(7).with_minor(1);
+        let at = Position::new(7).with_minor(1).with_check(fingerprint_of(outgoing.append_id));
         let age = Duration::from_millis(3);
         assert_eq!(read.batch.entries, [outgoing.into_entry(at).with_age(age)]);
         assert_eq!((read.last, read.count, read.batch.junk), (Some(at), 1, 0));
+    }
+
+    #[test]
+    fn entries_with_the_same_id_have_different_fingerprints() {
+        let check = |fields: &[(&str, &str)]| {
+            let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
+            read(stream_entry(fields), &Wanted::all(), Duration::ZERO).last.unwrap().check()
+        };
+        let checks = [
+            check(&[("topic", "a"), ("append", "1")]),
+            check(&[("topic", "a"), ("append", "100000002")]),
+            check(&[("topic", "a"), ("append", "not ours")]),
+            check(&[("topic", "a"), ("data", "x")]),
+            check(&[("topic", "ad"), ("ata", "x")]),
+            check(&[("junk", "x")]),
+        ];
+        assert_eq!(checks[..2], [1, 3]);
+        for (n, check) in checks.iter().enumerate() {
+            assert!(!checks[..n].contains(check), "{checks:?}");
+        }
     }
 
     #[test]

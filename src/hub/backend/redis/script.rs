@@ -61,8 +61,9 @@ local name, oldest, newest = find()
 return {name, oldest, newest}
 ";
 
-/// Returns whether the entry `ARGV[3]` is retained, and all entries after it. `KEYS` are the log, and the
-/// streams of the topics whose entries matter; without these, all matter. The start is an empty ID.
+/// Returns whether the entry with the ID `ARGV[3]` is retained, and all entries after it, and this entry.
+/// `KEYS` are the log, and the streams of the topics whose entries matter; without these, all matter. The
+/// start is an empty ID.
 ///
 /// The stream of a topic has its entries for longer than the log does. A topic without a stream has none
 /// that a reader could miss from its start.
@@ -70,23 +71,26 @@ const LOCATE: &str = r"
 local _, oldest, newest, is_whole = find()
 local at = ARGV[3]
 if at == '' then
-  if is_whole then return 'kept' end
+  if is_whole then return {'kept', {}} end
 elseif is_before(newest, at) then
-  return 'unknown'
+  return {'unknown', {}}
 elseif oldest ~= '' and not is_before(at, oldest) then
-  return #redis.call('XRANGE', KEYS[1], at, at) > 0 and 'kept' or 'unknown'
+  return {'kept', redis.call('XRANGE', KEYS[1], at, at)}
 end
-local is_known = at == ''
+local entry = {}
 for i = 2, #KEYS do
   if redis.call('EXISTS', KEYS[i]) == 1 then
     local first, _, is_all = info_of(KEYS[i])
-    if not is_all and (at == '' or first == '' or is_before(at, first)) then return 'trimmed' end
-    if at ~= '' and #redis.call('XRANGE', KEYS[i], at, at) > 0 then is_known = true end
+    if not is_all and (at == '' or first == '' or is_before(at, first)) then
+      return {'trimmed', {}}
+    end
+    if at ~= '' and #entry == 0 then entry = redis.call('XRANGE', KEYS[i], at, at) end
   elseif at ~= '' then
-    return 'trimmed'
+    return {'trimmed', {}}
   end
 end
-return #KEYS > 1 and is_known and 'kept' or 'trimmed'
+local is_kept = #KEYS > 1 and (at == '' or #entry > 0)
+return {is_kept and 'kept' or 'trimmed', entry}
 ";
 
 /// Returns the ID of the entry that is `ARGV[2] - 1` entries before the one at `ARGV[1]`, or of the oldest.

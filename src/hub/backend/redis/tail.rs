@@ -5,9 +5,11 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use redis::{RedisError, Value, aio::MultiplexedConnection};
 
 use super::{
+    error::{fault, is_useless},
     keys::Keys,
-    link,
+    link::Link,
     message::{self, Read},
+    servers::{Server, is_replica},
 };
 use crate::hub::backend::{
     entry::Batch,
@@ -30,7 +32,10 @@ pub struct RedisTail {
     keys: Arc<Keys>,
     /// The name of the group that is the identity of the log.
     group: Arc<str>,
+    link: Arc<Link>,
     connection: MultiplexedConnection,
+    /// The address of the server.
+    address: Arc<str>,
     /// The position of the last entry that was returned or skipped.
     at: Position,
     /// How many entries are read at a time.
@@ -42,38 +47,71 @@ pub struct RedisTail {
 
 type PendingReply = Pin<Box<dyn Future<Output = Result<Reply, RedisError>> + Send>>;
 
-/// The entries after a position; then, at a later moment, a reply that there is only if the log is the
-/// same, the entry at the position, and the time of the server.
-type Reply = (Value, Value, Value, Value);
+/// The reply to a request.
+struct Reply {
+    /// The entries after a position.
+    entries: Value,
+    /// Whether the entry at the position was still there after the read.
+    is_kept: bool,
+    /// Whether the server was a replica after the read.
+    is_replica: bool,
+    /// The time of the server.
+    now: Duration,
+}
 
 impl RedisTail {
     pub(super) fn new(
-        keys: Arc<Keys>,
-        group: Arc<str>,
-        connection: MultiplexedConnection,
+        (keys, group): (Arc<Keys>, Arc<str>),
+        link: Arc<Link>,
+        Server { connection, address }: Server,
         after: Position,
     ) -> Self {
-        Self { keys, group, connection, at: after, count: FIRST_COUNT, pending: None }
+        Self {
+            keys,
+            group,
+            link,
+            connection,
+            address,
+            at: after,
+            count: FIRST_COUNT,
+            pending: None,
+        }
     }
 
     fn request(&self) -> PendingReply {
         let log = &self.keys.log;
-        let at = message::id(self.at);
+        let id = message::id(self.at);
         let mut pipeline = redis::pipe();
         let read = pipeline.cmd("XREAD").arg("COUNT").arg(self.count);
-        read.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS").arg(log).arg(&at);
+        read.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS").arg(log).arg(&id);
         // The entries belong to the log that is followed only if the log is still the same after the read,
         // and the entry before is still there.
         pipeline.cmd("XPENDING").arg(log).arg(&*self.group);
-        pipeline.cmd("XRANGE").arg(log).arg(&at).arg(&at);
+        pipeline.cmd("XRANGE").arg(log).arg(&id).arg(&id);
         pipeline.cmd("TIME");
-        let mut connection = self.connection.clone();
-        Box::pin(async move { pipeline.query_async(&mut connection).await })
+        // A master that became a replica still answers, with older entries or none.
+        pipeline.cmd("ROLE");
+        pipeline.ignore_errors();
+        let (at, mut connection) = (self.at, self.connection.clone());
+        Box::pin(async move { parse(pipeline.query_async(&mut connection).await?, at) })
     }
 
-    fn check(&self, last: &Value) -> Result<(), BackendError> {
-        let is_kept = matches!(last, Value::Array(entries) if !entries.is_empty());
-        if self.at != Position::START && !is_kept {
+    /// Ends the tail if its server is not the one that has the log. Then the next tail, and the calls,
+    /// find the right one.
+    fn check_server(&self, reply: &Reply) -> Result<(), BackendError> {
+        let moved = |text: &str| Err(BackendError::new(Fault::Unavailable, text));
+        if reply.is_replica {
+            self.link.leave(&self.address);
+            return moved("the server became a replica");
+        }
+        if !self.link.is_current(&self.address) {
+            return moved("the log is at another server");
+        }
+        Ok(())
+    }
+
+    fn check_log(reply: &Reply) -> Result<(), BackendError> {
+        if !reply.is_kept {
             return Err(BackendError::new(Fault::Lost, "the last entry is no longer in the log"));
         }
         Ok(())
@@ -97,11 +135,15 @@ impl Tail for RedisTail {
             let Some(pending) = &mut self.pending else { continue };
             let reply = pending.await;
             self.pending = None;
-            let reply = reply.map_err(|error| link::fault(error, Fault::Unavailable))?;
-            let (entries, _is_same_log, last, time) = reply;
-            self.check(&last)?;
-            let now = message::time(&time).unwrap_or_default();
-            let read = message::read(of_stream(entries), &Wanted::all(), now);
+            let reply = reply.map_err(|error| {
+                if is_useless(&error) {
+                    self.link.leave(&self.address);
+                }
+                fault(error, Fault::Unavailable)
+            })?;
+            self.check_server(&reply)?;
+            Self::check_log(&reply)?;
+            let read = message::read(of_stream(reply.entries), &Wanted::all(), reply.now);
             self.adapt(&read);
             if let Some(last) = read.last {
                 self.at = last;
@@ -109,6 +151,23 @@ impl Tail for RedisTail {
             }
         }
     }
+}
+
+fn parse(replies: Vec<Value>, at: Position) -> Result<Reply, RedisError> {
+    let mut replies = replies.into_iter();
+    let mut next = || replies.next().unwrap_or_default();
+    let entries = next().extract_error()?;
+    let _is_same_log = next().extract_error()?;
+    let is_kept = is_kept(next().extract_error()?, at);
+    let now = message::time(&next().extract_error()?).unwrap_or_default();
+    // A user may lack the permission for `ROLE`. Then it is not known.
+    let is_replica = is_replica(&next());
+    Ok(Reply { entries, is_kept, is_replica, now })
+}
+
+/// Returns whether this is the entry at a position.
+fn is_kept(reply: Value, at: Position) -> bool {
+    at == Position::START || message::read(reply, &Wanted::all(), Duration::ZERO).last == Some(at)
 }
 
 /// Returns the entries in the reply to `XREAD` of one stream.
