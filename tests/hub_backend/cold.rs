@@ -228,7 +228,7 @@ async fn a_reader_that_was_away_is_told_that_the_log_has_lost_later_events() {
         assert_eq!(*new.resumption(), Resumption::New);
         assert_eq!(read(&mut new, 1).await, ["new"]);
     }
-    // What comes after the loss is complete.
+    // Positions after the loss are complete.
     let last = one.publish("a", "11").await.unwrap();
     one.publish("a", "12").await.unwrap();
     let mut after = other.resume(topics(&["a"]), &last.id).await.unwrap();

@@ -66,8 +66,8 @@ async fn read_page(
         Err(error) if error.fault() == Fault::Lost && located != Located::Kept => nothing(),
         read => read?,
     };
-    // A mark after the place is a loss. From the start it is none if nothing is left from before the mark:
-    // then the topics have begun after it, as far as anybody can tell.
+    // Entries were lost before a mark. A reader that starts from the start misses none if the topics have
+    // nothing from before the mark: as far as the log shows, they have begun after it.
     let loss = engine.loss().place();
     let oldest = match after {
         Position::START => batch.entries.first().map(|entry| entry.at).or(batch.end()),

@@ -2,7 +2,7 @@
 //!
 //! A server that restarts with older files, or a replica that is promoted, lacks the newest entries. A node
 //! that has seen one of them finds out. A reader that has only seen entries before them cannot know, and
-//! neither can the other nodes. So the node appends a mark: whoever has not read past it may lack entries.
+//! neither can the other nodes. So the node appends a mark: a reader at a position before it may lack entries.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(super) fn is_loss(entry: &LogEntry) -> bool {
     is_mark && entry.topic == CONTROL_TOPIC
 }
 
-/// Returns the position of the newest mark. [`Position::START`] if there is none.
+/// Returns the position of the newest mark. [`Position::START`] if the log has no mark.
 pub(super) async fn find_loss(engine: &Engine, upto: Position) -> Result<Position, BackendError> {
     let wanted = Arc::new(Wanted::from_parts(vec![topic()?], Vec::new()));
     let state = engine.backend.clone().read_state(wanted, upto).await?;

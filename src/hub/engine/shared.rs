@@ -82,7 +82,7 @@ impl Engine {
         }
     }
 
-    /// Returns the newest mark of a loss in the log. Whoever has only read entries before it may lack some.
+    /// Returns the newest mark of a loss in the log. A reader at a position before it may lack entries.
     pub(super) fn loss(&self) -> Position {
         *self.loss.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -45,8 +45,8 @@ pub(in crate::hub) async fn find_start(
         Some(most) => engine.backend.clone().find_warm_start(most).await?,
         None => bounds.newest,
     };
-    // Entries that were appended between the two calls are not needed at the start. What is before a loss
-    // is in the backend only.
+    // Entries that were appended between the two calls are not needed at the start. Entries before a loss
+    // stay in the backend.
     Ok((bounds, start.min(bounds.newest).max(loss)))
 }
 
