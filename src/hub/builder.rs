@@ -214,9 +214,8 @@ impl HubBuilder {
     /// The node's tasks run on the runtime that this is called on, and end with the last handle of
     /// the hub. Hooks, [`Hub::readers`], [`Hub::sessions`], [`Hub::disconnect`] and [`Hub::stats`] are
     /// about this node alone. The longest age of an event bounds the memory of the node: readers still get
-    /// older events that the backend retains. The state that a reader starts with is that of the
-    /// node's memory, or of the backend if the node has dropped something.
-    /// [`Selection::last`](super::Selection::last) gives what the node has in memory.
+    /// older events that the backend retains. A reader that starts with
+    /// the state gets that of the whole log. [`Selection::last`](super::Selection::last) gives what the node has in memory.
     ///
     /// Topics that expire, by [`finished_ttl`](Self::finished_ttl) or [`idle_ttl`](Self::idle_ttl), are
     /// removed from the backend as well, 10 to 20 s later. Until then a topic that has ended cannot be

@@ -7,8 +7,11 @@ mod cold;
 mod hub;
 mod memory;
 mod model;
+mod nodes;
 mod second_reading;
 
+#[path = "../support/nodes_model.rs"]
+mod nodes_model;
 #[path = "../support/reading.rs"]
 mod reading;
 

@@ -58,7 +58,9 @@ async fn publish_in_vain(hub: &Hub) -> PublishError {
     let start = Instant::now();
     let published = timeout(PATIENCE, hub.publish("other", Event::new("in vain"))).await;
     let error = published.expect("it does not wait forever").unwrap_err();
-    assert!(start.elapsed() >= PUBLISH_TIMEOUT, "it waits for the network");
+    // It gives up a second earlier if nothing was sent.
+    let least = PUBLISH_TIMEOUT - Duration::from_secs(1);
+    assert!(start.elapsed() >= least, "it waits for the network");
     error
 }
 

@@ -10,9 +10,12 @@ mod foreign;
 mod hub;
 mod load;
 mod losses;
+mod nodes;
 mod recovery;
 mod settings;
 
+#[path = "../support/nodes_model.rs"]
+mod nodes_model;
 #[path = "../support/reading.rs"]
 mod reading;
 

@@ -5,6 +5,9 @@ mod cluster;
 mod contract;
 mod failover;
 mod hub;
+mod nodes;
+#[path = "../support/nodes_model.rs"]
+mod nodes_model;
 #[path = "../support/reading.rs"]
 mod reading;
 #[path = "../support/redis.rs"]

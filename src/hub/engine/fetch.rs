@@ -34,6 +34,8 @@ pub(in crate::hub) struct PageRange {
     pub(in crate::hub) upto: Position,
     /// How many there are at most.
     pub(in crate::hub) most: NonZeroUsize,
+    /// It is the first page of its reader, who may lack entries that the log has lost.
+    pub(in crate::hub) is_first: bool,
 }
 
 /// Reads the wanted entries of a range. Waits while the backend cannot be reached. Returns `None` if
@@ -52,7 +54,7 @@ pub(in crate::hub) async fn fetch_page(
 async fn read_page(
     engine: &Engine,
     wanted: &Arc<Wanted>,
-    PageRange { after, upto, most }: PageRange,
+    PageRange { after, upto, most, is_first }: PageRange,
 ) -> Result<(Batch, Located), BackendError> {
     let nothing = || Batch::default().with_upto(upto);
     let read = match after.place() < upto.place() {
@@ -73,7 +75,8 @@ async fn read_page(
         Position::START => batch.entries.first().map(|entry| entry.at).or(batch.end()),
         after => Some(after),
     };
-    let has_lost = located == Located::Kept && oldest.is_some_and(|oldest| oldest.place() < loss);
+    let has_lost =
+        is_first && located == Located::Kept && oldest.is_some_and(|oldest| oldest.place() < loss);
     Ok((batch, if has_lost { Located::Trimmed } else { located }))
 }
 

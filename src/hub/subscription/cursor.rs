@@ -359,6 +359,11 @@ impl Cursor {
             counted.map(|((read, superseded), events)| (read + events as u64, superseded));
     }
 
+    /// Sets the position from which a reader resumes that has not read anything of its replay.
+    pub(super) fn set_position(&mut self, position: Position) {
+        self.progress.position = position;
+    }
+
     /// Records that the reader was given everything up to a record of the backend, which is in no feed.
     pub(super) fn replayed(&mut self, record: &Record) {
         self.progress.position = record.position;

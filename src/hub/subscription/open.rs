@@ -17,7 +17,9 @@ use crate::hub::{
     node::Node,
     selection::{Selection, StartAt, TopicSet},
     subscribe_error::SubscribeError,
-    window::{Backfill, Group, Head, Owner, Place, ReaderKey, Seq, Window},
+    window::{
+        Backfill, Group, Head, Owner, Place, ReadLimit, ReadRange, ReaderKey, Record, Seq, Window,
+    },
 };
 
 /// A reader that has joined its group, and leaves it when it is dropped before it has started.
@@ -102,14 +104,19 @@ async fn ask_engine(
     let node = reader.node().clone();
     let group = reader.cursor().group.clone();
     if reader.cursor().is_state() {
-        if group.coverage() > 0 {
-            let wanted = Arc::new(group.wanted());
-            // Up to where the reader starts: later entries are read from the window.
-            let to = Head { seq: reader.cursor().at(), position: reader.cursor().position() };
-            let state = fetch_state(node.clone(), engine.clone(), wanted, to.position);
-            let Some(state) = reader.until_cut(state).await.flatten() else { return };
-            reader.set_replay(Replay::of_state((node, engine), &group, state, to));
-        }
+        // Up to where the reader starts: later entries are read from the window.
+        let to = Head { seq: reader.cursor().at(), position: reader.cursor().position() };
+        let state = async {
+            match state_of_window(&group, to).await {
+                Some(state) => Some(state),
+                None => {
+                    let wanted = Arc::new(group.wanted());
+                    fetch_state(node.clone(), engine.clone(), wanted, to.position).await
+                }
+            }
+        };
+        let Some(state) = reader.until_cut(state).await.flatten() else { return };
+        reader.set_replay(Replay::of_state((node, engine), &group, state, to));
         return;
     }
     let needs = match reader.resumption() {
@@ -142,6 +149,21 @@ async fn ask_engine(
         (Needs::Missed, None) => Resumption::Complete,
     });
     reader.set_replay(replay);
+}
+
+/// Returns the state up to a place. It is collected at once, since the window may drop entries that the
+/// backend retains, while the reader reads. `None` if the window does not have all of it.
+async fn state_of_window(group: &Group, to: Head) -> Option<Vec<Arc<Record>>> {
+    let mut state = Vec::new();
+    let limit = ReadLimit { records: usize::MAX, too_old: None };
+    let mut after = 0;
+    while after < to.seq {
+        let batch = group.collect(ReadRange { after, to, is_state: true }, limit);
+        after = batch.end;
+        state.extend(batch.first.into_iter().chain(batch.more));
+        tokio::task::consume_budget().await;
+    }
+    (group.coverage() == 0).then_some(state)
 }
 
 impl Joined {
@@ -308,7 +330,7 @@ fn resumed(
 /// Returns whether the client's last event, at this place, belongs to the group.
 fn owner_of(window: &Window, group: &Group, last: ParsedId, at: Seq) -> Owner {
     match last {
-        ParsedId::Event(_, tag) => window.owner_of(group, at, tag),
+        ParsedId::Event(position, tag) => window.owner_of(group, (at, position), tag),
         ParsedId::ReaderPosition(_, tag) if tag != group.tag => Owner::Other,
         _ => Owner::Group,
     }

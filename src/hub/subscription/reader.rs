@@ -449,6 +449,9 @@ impl ReaderHandle {
 
     /// Sets what is read from the backend first.
     pub(super) fn set_replay(&mut self, replay: Replay) {
+        if !replay.is_state {
+            self.cursor.set_position(replay.start_position());
+        }
         self.replay = Some(Box::new(replay));
     }
 

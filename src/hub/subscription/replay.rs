@@ -28,6 +28,8 @@ pub(super) struct Replay {
     wanted: Arc<Wanted>,
     /// The records of the page that were not given yet.
     records: vec::IntoIter<Arc<Record>>,
+    /// The position after which the replay starts.
+    start: Position,
     /// The position up to which pages were read.
     at: Position,
     /// Where the window takes over.
@@ -36,9 +38,9 @@ pub(super) struct Replay {
     next: Option<NextPage>,
     /// How many entries the next page has at most.
     most: NonZeroUsize,
-    /// A page is read in any case: the entry after which the replay starts must be located, to prove that
-    /// nothing is missing. The log may be another one, which has nothing there.
-    must_locate: bool,
+    /// No page was read yet. One is read in any case: the entry after which the replay starts must be
+    /// located, to prove that nothing is missing. The log may be another one, which has nothing there.
+    is_first: bool,
     /// The reader must be told of a gap in any case: the log has lost its end, or is another one, in
     /// which even its start proves nothing.
     pub(super) has_lost: bool,
@@ -85,7 +87,7 @@ impl Replay {
         group: &Group,
         after: Position,
         upto: Head,
-        must_locate: bool,
+        is_first: bool,
     ) -> Self {
         let wanted = Arc::new(group.wanted());
         let records = Vec::new().into_iter();
@@ -94,11 +96,12 @@ impl Replay {
             source,
             wanted,
             records,
+            start: after,
             at: after,
             upto,
             next: None,
             most: FIRST_PAGE,
-            must_locate,
+            is_first,
             has_lost: false,
             lost_before,
             is_stopped: false,
@@ -141,6 +144,11 @@ impl Replay {
         self.source.0.counters.lost().upto.seq > self.lost_before
     }
 
+    /// Returns the position after which the replay starts.
+    pub(super) fn start_position(&self) -> Position {
+        self.start
+    }
+
     /// Takes the record that was peeked at.
     pub(super) fn take(&mut self) -> Option<Arc<Record>> {
         self.records.next()
@@ -153,7 +161,7 @@ impl Replay {
 
     /// Returns whether everything was read.
     fn is_done(&self) -> bool {
-        self.at >= self.upto.position && self.next.is_none() && !self.must_locate
+        self.at >= self.upto.position && self.next.is_none() && !self.is_first
     }
 
     /// Reads the next page, if there is one. Returns what became of the entry before it, if that is not
@@ -166,7 +174,7 @@ impl Replay {
         let next = self.next.get_or_insert_with(|| {
             let (node, engine) = (node.clone(), engine.clone());
             let (after, upto) = (self.at, self.upto.position);
-            let range = PageRange { after, upto, most: self.most };
+            let range = PageRange { after, upto, most: self.most, is_first: self.is_first };
             let page = fetch_page(node, engine, self.wanted.clone(), range);
             Exclusive::new(Box::pin(page))
         });
@@ -176,7 +184,7 @@ impl Replay {
             return Poll::Ready(None);
         };
         self.next = None;
-        self.must_locate = false;
+        self.is_first = false;
         self.most = next_page(&page.records);
         self.records = page.records.into_iter();
         // A backend that makes no progress would be asked again and again.

@@ -83,11 +83,17 @@ impl Window {
         self.head
     }
 
-    /// Returns whether an event at this place with this tag belongs to a topic that the group
-    /// selects.
-    pub(in crate::hub) fn owner_of(&self, group: &Group, at: Seq, tag: Tag) -> Owner {
+    /// Returns whether an event at this position with this tag belongs to a topic that the group
+    /// selects. `at` is the [place](Self::place_of) of the position, which may be that of a record before
+    /// it.
+    pub(in crate::hub) fn owner_of(
+        &self,
+        group: &Group,
+        (at, position): (Seq, Position),
+        tag: Tag,
+    ) -> Owner {
         let owner = |is_own| if is_own { Owner::Group } else { Owner::Other };
-        if let Some(record) = self.order.get(at) {
+        if let Some(record) = self.order.get(at).filter(|record| record.position == position) {
             return owner(group.selects(record.topic.as_str()));
         }
         let names = group.sources.iter().filter_map(|source| source.origin.topic_tag());
