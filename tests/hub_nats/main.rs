@@ -5,6 +5,7 @@
 
 mod cluster;
 mod contract;
+mod expiry;
 mod faults;
 mod foreign;
 mod hub;
@@ -14,10 +15,15 @@ mod nodes;
 mod recovery;
 mod settings;
 
+#[path = "../support/heap.rs"]
+mod heap;
 #[path = "../support/nodes_model.rs"]
 mod nodes_model;
 #[path = "../support/reading.rs"]
 mod reading;
+
+#[path = "../support/scale.rs"]
+mod scale;
 
 #[path = "../support/nats.rs"]
 #[allow(dead_code, reason = "not every test uses all of it")]

@@ -3,7 +3,10 @@
 
 mod cluster;
 mod contract;
+mod expiry;
 mod failover;
+#[path = "../support/heap.rs"]
+mod heap;
 mod hub;
 mod nodes;
 #[path = "../support/nodes_model.rs"]
@@ -12,3 +15,5 @@ mod nodes_model;
 mod reading;
 #[path = "../support/redis.rs"]
 mod redis_server;
+#[path = "../support/scale.rs"]
+mod scale;

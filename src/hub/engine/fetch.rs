@@ -34,7 +34,7 @@ pub(in crate::hub) struct PageRange {
     pub(in crate::hub) upto: Position,
     /// How many there are at most.
     pub(in crate::hub) most: NonZeroUsize,
-    /// It is the first page of its reader, who may lack entries that the log has lost.
+    /// It is the first page of its reader. Entries may be missing that the log has lost.
     pub(in crate::hub) is_first: bool,
 }
 
@@ -70,7 +70,7 @@ async fn read_page(
     };
     // Entries were lost before a mark. A reader that starts from the start misses none if the topics have
     // nothing from before the mark: as far as the log shows, they have begun after it.
-    let loss = engine.loss().place();
+    let loss = engine.losses().place();
     let oldest = match after {
         Position::START => batch.entries.first().map(|entry| entry.at).or(batch.end()),
         after => Some(after),

@@ -18,28 +18,87 @@ use crate::hub::{
 /// The key of a mark, so that the newest one is part of the state of the log.
 const KEY: &str = "loss";
 
-/// Returns whether an entry is the mark of a loss.
-pub(super) fn is_loss(entry: &LogEntry) -> bool {
-    let is_mark = entry.kind == EntryKind::Control && entry.key.as_deref() == Some(KEY);
-    is_mark && entry.topic == CONTROL_TOPIC
+/// The mark of a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Where it is in the log.
+    pub(super) at: Position,
+    /// The mark that its node knew before. Several nodes may mark the same loss, with the same one before.
+    before: Position,
 }
 
-/// Returns the position of the newest mark. [`Position::START`] if the log has no mark.
-pub(super) async fn find_loss(engine: &Engine, upto: Position) -> Result<Position, BackendError> {
+/// What a node knows of losses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Losses {
+    /// The first mark of the last loss.
+    first: Mark,
+    /// The newest mark of that loss.
+    newest: Position,
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self { at: Position::START, before: Position::START }
+    }
+}
+
+impl Mark {
+    /// Returns the mark that an entry is. `None` if it is another one.
+    pub(super) fn of(entry: &LogEntry) -> Option<Self> {
+        let is_mark = entry.kind == EntryKind::Control && entry.key.as_deref() == Some(KEY);
+        let data = str::from_utf8(&entry.event.data).ok()?;
+        (is_mark && entry.topic == CONTROL_TOPIC)
+            .then(|| Self { at: entry.at, before: parse(data).unwrap_or(Position::START) })
+    }
+}
+
+impl From<Mark> for Losses {
+    fn from(first: Mark) -> Self {
+        Self { first, newest: first.at }
+    }
+}
+
+impl Losses {
+    /// Returns the place before which a reader may lack entries.
+    pub(super) fn place(&self) -> (u64, u64) {
+        self.first.at.place()
+    }
+
+    /// Returns the position of the newest mark.
+    pub(super) fn newest(&self) -> Position {
+        self.newest
+    }
+
+    /// Adds a mark that came by the tail. Returns whether it is one of a loss that is not known.
+    pub(super) fn add(&mut self, mark: Mark) -> bool {
+        if mark.at == self.newest {
+            return false;
+        }
+        self.newest = mark.at;
+        let is_new = self.first == Mark::default() || mark.before != self.first.before;
+        if is_new {
+            self.first = mark;
+        }
+        is_new
+    }
+}
+
+/// Returns the newest mark of the log. Without one, it is that at the start.
+pub(super) async fn find_loss(engine: &Engine, upto: Position) -> Result<Mark, BackendError> {
     let wanted = Arc::new(Wanted::from_parts(vec![topic()?], Vec::new()));
     let state = engine.backend.clone().read_state(wanted, upto).await?;
-    let mark = state.iter().filter(|entry| is_loss(entry)).map(|entry| entry.at).max();
-    Ok(mark.unwrap_or(Position::START))
+    Ok(state.iter().filter_map(Mark::of).max_by_key(|mark| mark.at).unwrap_or_default())
 }
 
-/// Appends a mark, and returns its position.
-pub(super) async fn mark_loss(engine: &Engine) -> Result<Position, BackendError> {
+/// Appends a mark after the one that is known.
+pub(super) async fn mark_loss(engine: &Engine, before: Position) -> Result<Mark, BackendError> {
     let append_id = fastrand::u128(..);
-    let mark = Outgoing::new(topic()?, EventParts::default(), append_id);
+    let mark = Outgoing::new(topic()?, EventParts::new(text(before)), append_id);
     let mark = mark.with_key(KEY).with_kind(EntryKind::Control);
     let positions = engine.backend.clone().append_all([mark].into()).await?;
-    let position = positions.first().copied();
-    position.ok_or_else(|| BackendError::new(Fault::Unknown, "an entry got no position"))
+    let at = positions.first().copied();
+    let at = at.ok_or_else(|| BackendError::new(Fault::Unknown, "an entry got no position"))?;
+    Ok(Mark { at, before })
 }
 
 /// Returns what became of an entry, regardless of its topic.
@@ -49,4 +108,45 @@ pub(super) async fn locate(engine: &Engine, at: Position) -> Result<Located, Bac
 
 fn topic() -> Result<Topic, BackendError> {
     Topic::try_from(CONTROL_TOPIC).map_err(|error| BackendError::new(Fault::Refused, error))
+}
+
+fn text(at: Position) -> String {
+    format!("{}.{}.{}", at.major(), at.minor(), at.check())
+}
+
+fn parse(text: &str) -> Option<Position> {
+    let mut parts = text.split('.');
+    let mut next = || parts.next()?.parse::<u64>().ok();
+    let at = Position::new(next()?).with_minor(next()?);
+    Some(at.with_check(u32::try_from(next()?).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_of_the_same_loss_are_told_once() {
+        let at = |major| Position::new(major).with_check(7);
+        let mark = |n, before| Mark { at: at(n), before };
+        let mut losses = Losses::default();
+        assert!(losses.add(mark(5, Position::START)));
+        assert!(!losses.add(mark(5, Position::START)), "it came twice");
+        assert!(!losses.add(mark(6, Position::START)), "of another node");
+        assert_eq!((losses.place(), losses.newest()), ((5, 0), at(6)));
+        assert!(losses.add(mark(4, at(6))), "the log was lost again, up to an earlier place");
+        assert_eq!((losses.place(), losses.newest()), ((4, 0), at(4)));
+        // The node that has appended a mark.
+        let mut own = Losses::from(mark(5, Position::START));
+        assert!(!own.add(mark(6, Position::START)));
+    }
+
+    #[test]
+    fn a_position_is_written_and_read() {
+        let at = Position::new(u64::MAX).with_minor(3).with_check(u32::MAX);
+        assert_eq!(parse(&text(at)), Some(at));
+        for wrong in ["", "1", "1.2", "1.2.x", "1.2.99999999999"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
 }

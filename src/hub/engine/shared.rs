@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::loss::locate;
+use super::loss::{Losses, locate};
 use crate::hub::{
     backend::{Located, Outgoing, Position, dynamic::DynBackend},
     health::HealthRecord,
@@ -50,8 +50,8 @@ pub(in crate::hub) struct Engine {
     stop: Notify,
     /// Told each time that the window has further entries.
     pub(super) advanced: Notify,
-    /// The newest mark of a loss in the log.
-    loss: Mutex<Position>,
+    /// What is known of losses.
+    losses: Mutex<Losses>,
 }
 
 /// What became of an entry in the window.
@@ -78,17 +78,13 @@ impl Engine {
             is_stopped: AtomicBool::new(false),
             stop: Notify::new(),
             advanced: Notify::new(),
-            loss: Mutex::new(Position::START),
+            losses: Mutex::default(),
         }
     }
 
-    /// Returns the newest mark of a loss in the log. A reader at a position before it may lack entries.
-    pub(super) fn loss(&self) -> Position {
-        *self.loss.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn set_loss(&self, mark: Position) {
-        *self.loss.lock().unwrap_or_else(PoisonError::into_inner) = mark;
+    /// Returns what is known of losses. No other lock is taken under this one.
+    pub(super) fn losses(&self) -> MutexGuard<'_, Losses> {
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the largest entry that the backend takes, in bytes.

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    loss::{find_loss, is_loss, locate, mark_loss},
+    loss::{Losses, Mark, find_loss, locate, mark_loss},
     shared::{Backoff, Delivered, Engine},
 };
 use crate::{
@@ -40,14 +40,14 @@ pub(in crate::hub) async fn find_start(
 ) -> Result<(Bounds, Position), BackendError> {
     let bounds = open(engine).await?;
     let loss = find_loss(engine, bounds.newest).await?;
-    engine.set_loss(loss);
+    *engine.losses() = Losses::from(loss);
     let start = match NonZeroUsize::new(most) {
         Some(most) => engine.backend.clone().find_warm_start(most).await?,
         None => bounds.newest,
     };
     // Entries that were appended between the two calls are not needed at the start. Entries before a loss
     // stay in the backend.
-    Ok((bounds, start.min(bounds.newest).max(loss)))
+    Ok((bounds, start.min(bounds.newest).max(loss.at)))
 }
 
 /// Follows the log from a position until the last handle of the hub is dropped. `ready` is told when the
@@ -156,14 +156,15 @@ impl Follower<'_> {
         let is_other = !self.node.ids().are_of(identity);
         let mut mark = find_loss(self.engine, newest).await?;
         // One mark is enough, and another node may have been faster.
-        let is_marked = mark != self.engine.loss();
+        let known = self.engine.losses().newest();
+        let is_marked = mark.at != known;
         // A tail that was overtaken by trimming has lost nothing but its readers' place.
         let may_be_lost = !is_other && !is_marked;
         if may_be_lost && locate(self.engine, at).await? == Located::Unknown {
-            mark = mark_loss(self.engine).await?;
-            newest = newest.max(mark);
+            mark = mark_loss(self.engine, known).await?;
+            newest = newest.max(mark.at);
         }
-        self.engine.set_loss(mark);
+        *self.engine.losses() = Losses::from(mark);
         self.node.set_ids(Ids::new(identity, None));
         self.node.lose_all(newest, is_other);
         Ok(newest)
@@ -214,10 +215,9 @@ impl Follower<'_> {
     /// Does what an entry says that is not for readers: it is the mark of a loss, or its data is the label
     /// of the readers to disconnect.
     fn control(&self, entry: &LogEntry) {
-        if is_loss(entry) {
-            // The node that has found the loss has told its readers.
-            if entry.at != self.engine.loss() {
-                self.engine.set_loss(entry.at);
+        if let Some(mark) = Mark::of(entry) {
+            let is_new = self.engine.losses().add(mark);
+            if is_new {
                 self.node.lose_all(entry.at, false);
             }
             return;

@@ -93,8 +93,8 @@
 //!   its files.
 //! - Entries that are removed from the stream by hand are not noticed by a node that has not received
 //!   them yet, unless the bounds of the stream could explain it.
-//! - Servers before 2.10 filter by one subject only, so reading the history of a topic also reads that
-//!   of its neighbors.
+//! - Servers before 2.10 filter by one subject only. So reading the history of a topic takes two consumers
+//!   for each page, and that of several patterns reads their neighbors as well.
 //!
 //! # Versions
 //!

@@ -50,16 +50,8 @@ impl<'a> Reader<'a> {
         link: &'a Link,
         options: &'a StreamOptions,
         start: Start,
-        filters: Filters,
+        filters: Vec<String>,
     ) -> Result<Self, BackendError> {
-        // Older servers know one filter only, and deliver everything if there are several.
-        let takes_several = || link.client.is_server_compatible(2, 10, 0);
-        let filters = match filters.exact.len() {
-            0 => vec![filters.cover],
-            1 => filters.exact,
-            _ if takes_several() => filters.exact,
-            _ => vec![filters.cover],
-        };
         let consumer = Consumer::create(link, &options.name, start, &filters).await?;
         Ok(Self { link, options, consumer, filters, count: 0 })
     }
@@ -102,6 +94,18 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Returns the filters of the consumers that deliver all wanted subjects: those of each consumer, which
+/// deliver different messages.
+fn consumers(link: &Link, filters: Filters) -> Vec<Vec<String>> {
+    let Filters { exact, cover } = filters;
+    // Older servers know one filter only, and deliver everything if there are several.
+    match exact.len() {
+        0 => vec![vec![cover]],
+        _ if link.client.is_server_compatible(2, 10, 0) => vec![exact],
+        _ => exact.into_iter().map(|filter| vec![filter]).collect(),
+    }
+}
+
 /// Reads the wanted entries of a range. `suspect` is the place after which a read has failed.
 pub(super) async fn read(
     link: &Link,
@@ -111,11 +115,37 @@ pub(super) async fn read(
     most: NonZeroUsize,
     suspect: &AtomicU64,
 ) -> Result<Batch, BackendError> {
-    let mut batch = Batch::default().with_upto(upto);
     if after.place() >= upto.place() || is_nothing(wanted) {
-        return Ok(batch);
+        return Ok(Batch::default().with_upto(upto));
     }
-    let filters = options.subjects.of_topics(wanted);
+    let (mut entries, mut end, mut junk) = (Vec::new(), upto, 0);
+    for filters in consumers(link, options.subjects.of_topics(wanted)) {
+        let range = (after, upto);
+        let batch = read_subjects(link, options, range, (wanted, filters), most, suspect).await?;
+        end = batch.upto.map_or(end, |upto| end.min(upto));
+        entries.extend(batch.entries);
+        junk += batch.junk;
+    }
+    // A consumer may have delivered less than another one.
+    entries.sort_unstable_by_key(|entry: &LogEntry| entry.at);
+    entries.retain(|entry| entry.at.place() <= end.place());
+    if entries.len() > most.get() {
+        entries.truncate(most.get());
+        end = entries[most.get() - 1].at;
+    }
+    Ok(Batch::new(entries).with_upto(end).with_junk(junk))
+}
+
+/// Reads the wanted entries of a range that one consumer delivers.
+async fn read_subjects(
+    link: &Link,
+    options: &StreamOptions,
+    (after, upto): (Position, Position),
+    (wanted, filters): (&Wanted, Vec<String>),
+    most: NonZeroUsize,
+    suspect: &AtomicU64,
+) -> Result<Batch, BackendError> {
+    let mut batch = Batch::default().with_upto(upto);
     let mut reader = Reader::new(link, options, Start::After(after.major()), filters).await?;
     if suspect.load(Ordering::Relaxed) == after.major() {
         // A read from here has failed before.
@@ -162,28 +192,30 @@ pub(super) async fn state(
     if is_nothing(wanted) || upto == Position::START {
         return Ok(Vec::new());
     }
-    let filters = options.subjects.of_keys(wanted);
-    let mut reader = Reader::new(link, options, Start::LastPerSubject, filters).await?;
-    loop {
-        let page = reader.page(MAX_PAGE).await?;
-        for Delivered { at, content, .. } in page.messages {
-            // They come in the order of the log.
-            if at.major() > upto.major() {
-                return Ok(state.into_values().collect());
+    for filters in consumers(link, options.subjects.of_keys(wanted)) {
+        let mut reader = Reader::new(link, options, Start::LastPerSubject, filters).await?;
+        'pages: loop {
+            let page = reader.page(MAX_PAGE).await?;
+            for Delivered { at, content, .. } in page.messages {
+                // They come in the order of the log.
+                if at.major() > upto.major() {
+                    break 'pages;
+                }
+                let Content::Entry(entry) = content else { continue };
+                let Some(key) = entry.key.clone() else { continue };
+                let name = (entry.topic.clone(), key);
+                if entry.kind == EntryKind::Tombstone {
+                    state.remove(&name);
+                } else if wanted.takes(entry.topic.as_str()) {
+                    state.insert(name, entry);
+                }
             }
-            let Content::Entry(entry) = content else { continue };
-            let Some(key) = entry.key.clone() else { continue };
-            let name = (entry.topic.clone(), key);
-            if entry.kind == EntryKind::Tombstone {
-                state.remove(&name);
-            } else if wanted.takes(entry.topic.as_str()) {
-                state.insert(name, entry);
+            if page.is_last {
+                break;
             }
-        }
-        if page.is_last {
-            return Ok(state.into_values().collect());
         }
     }
+    Ok(state.into_values().collect())
 }
 
 fn is_nothing(wanted: &Wanted) -> bool {
