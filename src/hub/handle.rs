@@ -573,6 +573,26 @@ impl Hub {
         Ok(readers)
     }
 
+    /// Returns how many readers name a topic, on all nodes that [count](super::HubBuilder::count_readers)
+    /// their readers. Readers that select the topic by a pattern do not count.
+    ///
+    /// The readers of this node are counted now, and those of others up to a third of their lease ago.
+    /// Without a backend, and without that setting, the readers of this node alone are counted.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidTopic`] if the topic is invalid.
+    pub fn readers_of_all_nodes<T>(&self, topic: T) -> Result<usize, InvalidTopic>
+    where
+        T: TryInto<Topic>,
+        T::Error: Into<InvalidTopic>,
+    {
+        let topic = topic.try_into().map_err(Into::into)?;
+        let here = self.node().readers_that_name(&topic);
+        let elsewhere = self.node().engine().map_or(0, |engine| engine.readers_elsewhere(&topic));
+        Ok(here + elsewhere)
+    }
+
     /// Returns whether a topic has [ended](Self::finish). It has not if it does not exist any more:
     /// its name is free then.
     ///

@@ -226,6 +226,15 @@ impl Node {
         topics.iter().for_each(|topic| window.set_knows_end(topic));
     }
 
+    /// Returns how many readers name a topic.
+    pub(super) fn readers_that_name(&self, topic: &Topic) -> usize {
+        let (mut readers, mut from) = (0, Some(0));
+        while let Some(number) = from {
+            from = self.lock().readers_that_name(topic, number, &mut readers);
+        }
+        readers
+    }
+
     /// Begins the window at a position of the log.
     pub(super) fn begin_at(&self, position: Position) {
         self.lock().begin_at(position);

@@ -463,3 +463,40 @@ async fn a_backend_that_failed_to_read_a_page_is_up_after_the_next_one() {
     let health = hub.health();
     assert_eq!((health.is_up, health.errors), (true, 1), "{health}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_readers_of_all_nodes_are_counted_until_the_lease_of_a_node_is_over() {
+    let log = MemoryBackend::default();
+    let lease = Duration::from_secs(30);
+    let open = || async { Hub::builder().count_readers(lease).open(log.node()).await.unwrap() };
+    let (one, other, silent) = (open().await, open().await, node(&log, 10).await);
+    let mut readers = Vec::new();
+    for hub in [&one, &other, &other, &silent] {
+        readers.push(hub.subscribe(topics(&["room"])).await.unwrap());
+    }
+    readers.push(one.subscribe(topics(&["room", "lobby"])).await.unwrap());
+    assert_eq!(one.readers_of_all_nodes("room").unwrap(), 2);
+    tokio::time::sleep(lease / 2).await;
+    let late = open().await;
+    for hub in [&one, &other, &late] {
+        assert_eq!(hub.readers_of_all_nodes("room").unwrap(), 4);
+        assert_eq!(hub.readers_of_all_nodes("lobby").unwrap(), 1);
+        assert_eq!(hub.readers_of_all_nodes("none").unwrap(), 0);
+    }
+    // A node that does not tell its readers still hears of the others.
+    assert_eq!(silent.readers_of_all_nodes("room").unwrap(), 5);
+    assert!(one.readers_of_all_nodes("").is_err());
+    // A node is gone, and the readers of another one leave.
+    drop(other);
+    drop(readers.remove(0));
+    assert_eq!(one.readers_of_all_nodes("room").unwrap(), 3);
+    tokio::time::sleep(lease * 2).await;
+    for hub in [&one, &late] {
+        assert_eq!(hub.readers_of_all_nodes("room").unwrap(), 1);
+    }
+    // Counts are no events.
+    let all = Selection::default().patterns([">"]).unwrap().from_start();
+    let mut all = late.subscribe(all).await.unwrap();
+    late.publish("x", "the first").await.unwrap();
+    assert_eq!(read(&mut all, 1).await, ["the first"]);
+}

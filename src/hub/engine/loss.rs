@@ -85,7 +85,7 @@ impl Losses {
 
 /// Returns the newest mark of the log. Without one, it is that at the start.
 pub(super) async fn find_loss(engine: &Engine, upto: Position) -> Result<Mark, BackendError> {
-    let wanted = Arc::new(Wanted::from_parts(vec![topic()?], Vec::new()));
+    let wanted = Arc::new(Wanted::from_parts(vec![control_topic()?], Vec::new()));
     let state = engine.backend.clone().read_state(wanted, upto).await?;
     Ok(state.iter().filter_map(Mark::of).max_by_key(|mark| mark.at).unwrap_or_default())
 }
@@ -93,7 +93,7 @@ pub(super) async fn find_loss(engine: &Engine, upto: Position) -> Result<Mark, B
 /// Appends a mark after the one that is known.
 pub(super) async fn mark_loss(engine: &Engine, before: Position) -> Result<Mark, BackendError> {
     let append_id = fastrand::u128(..);
-    let mark = Outgoing::new(topic()?, EventParts::new(text(before)), append_id);
+    let mark = Outgoing::new(control_topic()?, EventParts::new(text(before)), append_id);
     let mark = mark.with_key(KEY).with_kind(EntryKind::Control);
     let positions = engine.backend.clone().append_all([mark].into()).await?;
     let at = positions.first().copied();
@@ -106,7 +106,8 @@ pub(super) async fn locate(engine: &Engine, at: Position) -> Result<Located, Bac
     engine.backend.clone().locate_entry(at, Arc::new(Wanted::all())).await
 }
 
-fn topic() -> Result<Topic, BackendError> {
+/// Returns the topic of what nodes tell each other.
+pub(super) fn control_topic() -> Result<Topic, BackendError> {
     Topic::try_from(CONTROL_TOPIC).map_err(|error| BackendError::new(Fault::Refused, error))
 }
 

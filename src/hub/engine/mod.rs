@@ -3,9 +3,11 @@
 //! - `tail` follows the log and appends its entries to the window.
 //! - `publish` appends to the log, and waits until the window has the entries.
 //! - `fetch` reads what the window does not have: pages of older entries, the state, and ends.
+//! - `count` tells the other nodes how many readers this one has.
 //! - `loss` marks where the log has lost entries.
 //! - `forget` removes topics from the log whose time to live is over.
 
+mod count;
 mod fetch;
 mod forget;
 mod loss;
@@ -14,6 +16,7 @@ pub(super) mod shared;
 mod tail;
 
 pub(super) use self::{
+    count::{append_counts, find_counts},
     fetch::{Page, PageRange, fetch_ends, fetch_page, fetch_state},
     forget::forget_expired,
     publish::{append, publish_queued},

@@ -14,7 +14,10 @@ use std::{
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::loss::{Losses, locate};
+use super::{
+    count::Counts,
+    loss::{Losses, locate},
+};
 use crate::hub::{
     backend::{Located, Outgoing, Position, dynamic::DynBackend},
     health::HealthRecord,
@@ -50,6 +53,10 @@ pub(in crate::hub) struct Engine {
     stop: Notify,
     /// Told each time that the window has further entries.
     pub(super) advanced: Notify,
+    /// The number of this node, which no other one has.
+    pub(super) number: u64,
+    /// How many readers the other nodes have.
+    counts: Mutex<Counts>,
     /// What is known of losses.
     losses: Mutex<Losses>,
 }
@@ -78,8 +85,15 @@ impl Engine {
             is_stopped: AtomicBool::new(false),
             stop: Notify::new(),
             advanced: Notify::new(),
+            number: fastrand::u64(..),
+            counts: Mutex::default(),
             losses: Mutex::default(),
         }
+    }
+
+    /// Returns how many readers the other nodes have. No other lock is taken under this one.
+    pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns what is known of losses. No other lock is taken under this one.

@@ -212,14 +212,17 @@ impl Follower<'_> {
         self.engine.advanced.notify_waiters();
     }
 
-    /// Does what an entry says that is not for readers: it is the mark of a loss, or its data is the label
-    /// of the readers to disconnect.
+    /// Does what an entry says that is not for readers: it is the mark of a loss, or has the counts of
+    /// readers of another node, or its data is the label of the readers to disconnect.
     fn control(&self, entry: &LogEntry) {
         if let Some(mark) = Mark::of(entry) {
             let is_new = self.engine.losses().add(mark);
             if is_new {
                 self.node.lose_all(entry.at, false);
             }
+            return;
+        }
+        if self.engine.counts().add(entry, Instant::now()) {
             return;
         }
         let label = std::str::from_utf8(&entry.event.data).ok();

@@ -187,6 +187,40 @@ impl Window {
         (has_more.then_some(step + 1), gone)
     }
 
+    /// Counts the readers of some of the groups that name a topic, from the group with a number on. Returns
+    /// the next number, or `None` after the last group.
+    pub(in crate::hub) fn readers_that_name(
+        &self,
+        topic: &Topic,
+        from: u64,
+        readers: &mut usize,
+    ) -> Option<u64> {
+        let topic = self.topics.by_name.get(topic).map(|key| &self.topics.by_key[*key])?;
+        let mut last = None;
+        for (visited, group) in topic.groups.from(from).enumerate() {
+            if visited == MAX_STEPS {
+                return last;
+            }
+            *readers += group.len();
+            last = Some(group.number + 1);
+        }
+        None
+    }
+
+    /// Finds some of the topics that readers name, from an index on. Returns the next index, or `None` after
+    /// the last topic.
+    pub(in crate::hub) fn named_topics(
+        &self,
+        from: usize,
+        found: &mut Vec<Topic>,
+    ) -> Option<usize> {
+        let topics = self.topics.by_key.some(from, MAX_STEPS).map(|(_, topic)| topic);
+        let named = topics.filter(|topic| !topic.groups.is_empty());
+        found.extend(named.map(|topic| topic.name.clone()));
+        let next = from + MAX_STEPS;
+        (next < self.topics.by_key.slots()).then_some(next)
+    }
+
     /// Returns some of the groups that select a topic, by its name or by a pattern, beginning at
     /// `from`. Returns where the next ones begin, or `None` after the last.
     pub(in crate::hub) fn groups_of(
