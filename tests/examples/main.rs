@@ -21,6 +21,11 @@ mod nats_server;
 #[cfg(all(feature = "hyper-client", feature = "redis"))]
 mod nodes;
 mod originals;
+#[cfg(all(unix, feature = "hub"))]
+mod postgres;
+#[cfg(all(unix, feature = "hub"))]
+#[path = "../support/postgres.rs"]
+mod postgres_server;
 #[cfg(feature = "redis")]
 #[path = "../support/redis.rs"]
 mod redis_server;
