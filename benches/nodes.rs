@@ -89,7 +89,7 @@ async fn follow(engine: &dyn Engine) {
     let begun = Instant::now();
     engine.append(log, EVENTS).await;
     println!("a bare client appends: {:.0} events/s", rate(begun));
-    // What the hub has to catch up with.
+    // The hub catches up first.
     read(hub.subscribe(all().from_start()).await.expect("a reader"), EVENTS).await;
     let begun = Instant::now();
     engine.follow(log, EVENTS).await;
