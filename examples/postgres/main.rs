@@ -47,7 +47,7 @@ async fn node(url: &str) -> Result<Hub, BoxError> {
 async fn print(subscription: &mut Subscription, number: usize) {
     for _ in 0..number {
         match subscription.next().await {
-            Some(Ok(entry)) => println!("read      {:6} on another node", entry.event().data()),
+            Some(Ok(entry)) => println!("read      {:9}", entry.event().data()),
             Some(Err(lagged)) => println!("events are missing: {lagged}"),
             None => return,
         }

@@ -199,9 +199,9 @@ impl HubBuilder {
         self
     }
 
-    /// Tells the other nodes of a [backend](Self::open) three times in each lease how many readers
-    /// name each topic here, for [`Hub::readers_of_all_nodes`]. At least three seconds. By default
-    /// nodes do not exchange counts.
+    /// Makes a node of a [backend](Self::open) append to the log how many readers name each topic here, for
+    /// [`Hub::readers_of_all_nodes`], three times in each lease. A lease is at least three seconds. By default
+    /// nodes append no counts.
     ///
     /// Each time, the node appends about 20 bytes and the name for each topic that has readers to the log. So
     /// choose a long lease if there are many topics. If a node ends or is cut off, its readers count until its
@@ -228,8 +228,8 @@ impl HubBuilder {
     ///
     /// The node's tasks run on the runtime that this is called on, and end with the last handle of
     /// the hub. Hooks, [`Hub::readers`], [`Hub::sessions`], [`Hub::disconnect`] and [`Hub::stats`] are
-    /// about this node alone. The longest age of an event bounds the memory of the node: readers still get
-    /// older events that the backend retains. A reader that starts with
+    /// about this node alone. [`History::max_age`] limits only what the node keeps in memory: readers still
+    /// get older events that the backend retains. A reader that starts with
     /// the state gets that of the whole log. [`Selection::last`](super::Selection::last) gives what the node has in memory.
     ///
     /// Topics that expire, by [`finished_ttl`](Self::finished_ttl) or [`idle_ttl`](Self::idle_ttl), are

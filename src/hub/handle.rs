@@ -163,7 +163,9 @@ impl Hub {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, either all events were published or none.
+    /// If the future is dropped before it completes, either all events were published or none. Over a
+    /// backend that is not [atomic](super::backend::Abilities::atomic), as NATS, the first of them may have
+    /// been published then, and also after an error.
     pub async fn publish_all(
         &self,
         publications: impl IntoIterator<Item = Publication>,
@@ -252,8 +254,8 @@ impl Hub {
     /// a 204, after which it stays away.
     ///
     /// An end without an event takes the place of one event in the history. Over a
-    /// [backend](super::HubBuilder::open), a node knows that a topic has ended as long as the end is
-    /// in its memory or a reader has come to it.
+    /// [backend](super::HubBuilder::open), a node asks the backend whether a topic has ended that it has
+    /// not in memory: before it publishes on the topic, and when a reader names it.
     ///
     /// Nothing can be published on a topic that has ended. It is forgotten with its last event,
     /// which the bounds of the history or
@@ -487,8 +489,9 @@ impl Hub {
     /// [`Revoked`](crate::EndReason::Revoked).
     ///
     /// Readers get labels with [`Accept::label`](crate::Accept::label). Over a
-    /// [backend](super::HubBuilder::open) this is an entry of the log, so that a node that cannot be
-    /// reached now disconnects its readers when it reads on. An entry of the kind
+    /// [backend](super::HubBuilder::open) this is an entry of the log, so a node that is cut off now
+    /// disconnects its readers when it reads the entry. If the entry was trimmed or lost before, it does
+    /// not. An entry of the kind
     /// [`Control`](super::backend::EntryKind::Control) has the same effect if another program writes it:
     /// its data is the label. So only programs that may do this may write to the log.
     ///
@@ -576,8 +579,9 @@ impl Hub {
     /// Returns how many readers name a topic, on all nodes that [count](super::HubBuilder::count_readers)
     /// their readers. Readers that select the topic by a pattern do not count.
     ///
-    /// The readers of this node are counted now, and those of others up to a third of their lease ago.
-    /// Without a backend, and without that setting, the readers of this node alone are counted.
+    /// The readers of this node are counted now, and those of others were counted up to a third of their
+    /// lease ago. Readers of other nodes count if those have the setting. Without a backend, this is the number
+    /// of readers of this node.
     ///
     /// # Errors
     ///
@@ -593,8 +597,9 @@ impl Hub {
         Ok(here + elsewhere)
     }
 
-    /// Returns whether a topic has [ended](Self::finish). It has not if it does not exist any more:
-    /// its name is free then.
+    /// Returns whether a topic has [ended](Self::finish). Returns false if it does not exist any more: its
+    /// name is free then. Over a backend, this node answers from its memory, so false may mean that
+    /// it has not read the end. Publishing asks the backend.
     ///
     /// # Errors
     ///

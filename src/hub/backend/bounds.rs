@@ -28,8 +28,8 @@ impl Bounds {
 /// What became of the entry at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Located {
-    /// The position belongs to this log, and every entry after it is retained, except for superseded,
-    /// expired and forgotten ones.
+    /// The position belongs to this log, and every entry of the wanted topics after it is retained, except
+    /// for superseded, expired and forgotten ones.
     Kept,
     /// Entries after the position may have been removed to keep the log within its bounds.
     Trimmed,

@@ -16,16 +16,16 @@
 //! **Appending**
 //!
 //! 1. `order`: The log has one order over all topics. The entries of one append have ascending
-//!    places, and so has an append after an earlier one was acknowledged. Once an entry was returned
+//!    places. An append that starts after another one was acknowledged gets higher places. Once an entry was returned
 //!    by a tail or a read, no entry is added before it. A sequence whose numbers become visible in
 //!    another order than they were drawn does not keep this promise.
 //! 2. `acknowledgement`: [`append`](Backend::append) returns one position for each entry. A tail and
 //!    a read return the entry at exactly this position.
 //! 3. `content`: Topic, key, kind, fields and data come back unchanged. They may contain any
 //!    character, and the data any byte. Topics that differ stay different.
-//! 4. `retries`: For the time of [`Abilities::dedup`], an entry with an
-//!    [`append_id`](Outgoing::append_id) that is in the log is not appended again, and its first
-//!    position is returned. This holds across topics, nodes, and errors of the first append.
+//! 4. `retries`: If an entry with the same [`append_id`](Outgoing::append_id) is in the log, it is not
+//!    appended again, and its first position is returned. This holds for the time of
+//!    [`Abilities::dedup`], and across topics, nodes, and errors of the first append.
 //! 5. `batches`: If the backend is [`atomic`](Abilities::atomic), the entries of one append are
 //!    appended together or not at all. Otherwise an error leaves the first of them appended, without
 //!    a hole between them. An entry above [`Abilities::largest`] is [refused](Fault::Refused).
@@ -47,14 +47,14 @@
 //! 11. `locate`: A retained entry is [`Kept`](Located::Kept). A position that was not given is
 //!     [`Unknown`](Located::Unknown), also if only its [fingerprint](Position::check) differs.
 //! 12. `trimming`: A log within bounds loses its oldest entries first, regardless of topic. A position is
-//!     not [`Kept`](Located::Kept) if an entry after it was trimmed. A tail does not skip trimmed
-//!     entries: it returns [`Lost`](Fault::Lost).
+//!     not [`Kept`](Located::Kept) if an entry of the wanted topics after it was trimmed. A tail returns
+//!     [`Lost`](Fault::Lost) if entries are trimmed after it was created and before it returned them.
 //! 13. `state`: [`state`](Backend::state) returns the newest entry of each topic and key, without
 //!     tombstones.
 //! 14. `ends`: [`ends`](Backend::ends) returns the position of the end of each topic that has ended, until
 //!     the end is trimmed or [forgotten](Backend::forget).
-//! 15. `warm-start`: About as many entries as requested follow the position that
-//!     [`warm_start`](Backend::warm_start) returns: at most twice as many, unless it is the start.
+//! 15. `warm-start`: [`warm_start`](Backend::warm_start) returns a position that has about as many entries
+//!     after it as requested, and at most twice as many. It may also return the start.
 //!
 //! **The life of a log**
 //!
@@ -80,7 +80,8 @@
 //!
 //! # A store of one's own
 //!
-//! This store never removes anything, so it has little to prove. It passes the suite.
+//! This store never removes anything, so it has little to prove. The suite skips the promises about removal
+//! and failures, which need hooks, and the store keeps the others.
 //!
 //! ```
 //! use std::{num::NonZeroUsize, sync::Arc};

@@ -47,7 +47,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Follows the log from the entries after this position. The tail starts to collect entries
     /// before this returns.
     ///
-    /// If entries after the position were trimmed, the tail starts with the oldest retained entry.
+    /// If entries after the position were trimmed before, the tail starts with the oldest retained entry.
     /// The hub finds out by [`locate`](Self::locate), after this has returned.
     ///
     /// # Errors

@@ -71,8 +71,7 @@
 //! | a machine loses its power | up to two minutes may be lost. The setting `sync_interval: always` of the server avoids that, at about a fortieth of the speed | kept if the others go on. Not tested here |
 //! | a disk is lost | lost | kept if the others go on. Not tested here |
 //!
-//! The backend notices if the engine has lost the end of its log, has older files than before, or
-//! none: positions carry a fingerprint of their entry, and the stream has a random identity. Readers
+//! The backend notices if the end of the log was lost, or if the server has older files or no files: positions carry a fingerprint of their entry, and the stream has a random identity. Readers
 //! then get a gap: see [`HubBuilder::open`](crate::hub::HubBuilder::open#lost-events).
 //!
 //! While no server can be reached, publishing waits and is repeated until

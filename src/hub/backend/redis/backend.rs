@@ -88,23 +88,26 @@ const DEDUP: Duration = Duration::from_secs(120);
 /// Any client can publish: `XADD events '*' topic orders data '{"n":1}'`. Such an entry reaches all
 /// readers that are connected, and readers that resume while a node has it in memory. It is not in the
 /// stream of its topic and not in the state of keys, so a reader that starts from the start of the topic,
-/// or with the state, does not get it. Any client can listen: `XREAD BLOCK 0 STREAMS events '$'`. An entry
+/// or with the state, does not get it. Neither does a reader that names its topics, up to 64, and resumes from
+/// further back than the memory of its node: it gets no gap for it. A reader with a pattern gets the entry
+/// as long as the log has it. Any client can listen: `XREAD BLOCK 0 STREAMS events '$'`. An entry
 /// without a valid `topic` is skipped and counted.
 ///
 /// # Bounds
 ///
-/// The log retains about [`max_entries`](crate::hub::backend::redis::RedisBuilder::max_entries), none
-/// older than [`topic_ttl`](crate::hub::backend::redis::RedisBuilder::topic_ttl) but the newest of these. The
-/// stream of a topic has as many of its entries, and expires by itself
-/// [`topic_ttl`](crate::hub::backend::redis::RedisBuilder::topic_ttl) after the last one.
+/// The log retains about [`max_entries`](crate::hub::backend::redis::RedisBuilder::max_entries) entries. Those
+/// older than [`topic_ttl`](crate::hub::backend::redis::RedisBuilder::topic_ttl) are removed, except the newest
+/// of them. The stream of a topic has the newest `max_entries` of the topic, and expires by itself `topic_ttl`
+/// after the last one. If a topic [expires](crate::hub::HubBuilder::finished_ttl), its stream, state and end
+/// are removed. Its entries stay in the log until that is trimmed, and readers with a pattern can read them.
 ///
 /// # What survives
 ///
 /// An acknowledged entry survives what Redis survives. With `appendfsync always` that is a killed process
 /// or machine, with `everysec` all but about the last second, and without persistence nothing but a lost
 /// connection. Redis must not evict keys:
-/// [`connect`](crate::hub::backend::redis::RedisBuilder::connect) warns if `maxmemory-policy` is not
-/// `noeviction`, and if nothing is persisted.
+/// [`connect`](crate::hub::backend::redis::RedisBuilder::connect) warns if `maxmemory` is set and
+/// `maxmemory-policy` is not `noeviction`, and if `appendonly` is off.
 ///
 /// If the newest entries are lost, the hub tells readers of a gap, by the
 /// [mark](crate::hub::HubBuilder::open#lost-events) that a node appends which has received one of them.
@@ -119,8 +122,8 @@ const DEDUP: Duration = Duration::from_secs(120);
 /// leads to the new master.
 ///
 /// While no server can be reached, publishing waits for up to
-/// [`publish_timeout`](crate::hub::HubBuilder::publish_timeout), and readers stay connected. So it does while
-/// the slot of the log moves to another node.
+/// [`publish_timeout`](crate::hub::HubBuilder::publish_timeout), and readers stay connected. The same holds
+/// while the slot of the log moves to another node.
 ///
 /// Redis replicates after it has acknowledged. A replica that is promoted may lack the newest acknowledged
 /// entries, usually those of the last milliseconds. They are lost, with a gap as above. An entry whose

@@ -136,7 +136,8 @@ impl RedisBuilder {
 
     /// Connects, and makes the log if it does not exist.
     ///
-    /// Logs a warning if Redis may evict keys, or persists nothing.
+    /// Logs a warning if Redis may evict keys (`maxmemory` is set, and the policy is not `noeviction`), and if
+    /// `appendonly` is off.
     ///
     /// # Errors
     ///
