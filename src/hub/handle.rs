@@ -370,6 +370,9 @@ impl Hub {
     ) -> Result<Outgoing, PublishFault> {
         let Publication { topic, event, key, is_tombstone, ttl } = publication;
         let topic = topic.clone().map_err(PublishFault::Topic)?;
+        if topic == CONTROL_TOPIC && kind != EntryKind::Control {
+            return Err(PublishFault::Topic(InvalidTopic::RESERVED));
+        }
         if let Some(id) = event.id() {
             return Err(PublishFault::HasId(id.clone()));
         }
@@ -594,7 +597,7 @@ impl Hub {
         let topic = topic.try_into().map_err(Into::into)?;
         let here = self.node().readers_that_name(&topic);
         let elsewhere = self.node().engine().map_or(0, |engine| engine.readers_elsewhere(&topic));
-        Ok(here + elsewhere)
+        Ok(here.saturating_add(elsewhere))
     }
 
     /// Returns whether a topic has [ended](Self::finish). Returns false if it does not exist any more: its

@@ -45,11 +45,16 @@ pub(super) enum TopicFault {
         max: usize,
     },
     NoTopics,
+    /// Nodes of a hub use the topic for what they tell each other.
+    Reserved,
 }
 
 impl InvalidTopic {
     /// The error of a selection without topics and patterns, where one is needed.
     pub(super) const NONE: Self = Self { text: TextKind::Topic, fault: TopicFault::NoTopics };
+
+    /// The error of publishing on the topic of what nodes tell each other.
+    pub(super) const RESERVED: Self = Self { text: TextKind::Topic, fault: TopicFault::Reserved };
 
     pub(super) const fn new(text: TextKind, fault: TopicFault) -> Self {
         Self { text, fault }
@@ -101,6 +106,7 @@ impl fmt::Display for InvalidTopic {
                     "too many topics: a subscription selects at most {max} topics and patterns"
                 )
             }
+            TopicFault::Reserved => f.write_str("reserved topic: the nodes of the hub use it"),
             TopicFault::NoTopics => f.write_str("no topics: a subscription selects at least one"),
         }
     }

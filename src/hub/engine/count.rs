@@ -19,6 +19,8 @@ use crate::hub::{
 const KEY: &str = "readers.";
 /// The size of an entry, in bytes, from which a node begins another one.
 const MAX_BYTES: usize = 32 << 10;
+/// The longest lease.
+const MAX_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many parts of nodes are kept. Others are left out.
 const MAX_PARTS: usize = 1 << 12;
 
@@ -41,8 +43,9 @@ impl Counts {
             return false;
         }
         self.0.retain(|_, part| part.until > now);
-        let until = entry.ttl.and_then(|ttl| now.checked_add(ttl));
-        let text = str::from_utf8(&entry.event.data).ok();
+        let until = entry.ttl.and_then(|ttl| now.checked_add(ttl.min(MAX_LEASE)));
+        let text = std::str::from_utf8(&entry.event.data).ok();
+        let text = text.filter(|text| text.len() <= 2 * MAX_BYTES);
         let (Some(until), Some(text)) = (until, text) else { return false };
         if self.0.len() < MAX_PARTS || self.0.contains_key(&(name, part)) {
             let readers = text.lines().filter_map(parse_line).collect();
@@ -54,7 +57,8 @@ impl Counts {
     /// Returns how many readers a topic has on other nodes than this one.
     fn readers(&self, topic: &Topic, own: u64, now: Instant) -> usize {
         let others = self.0.iter().filter(|((node, _), part)| *node != own && part.until > now);
-        others.filter_map(|(_, part)| part.readers.get(topic)).sum()
+        let readers = others.filter_map(|(_, part)| part.readers.get(topic));
+        readers.fold(0, |all, readers| all.saturating_add(*readers))
     }
 }
 

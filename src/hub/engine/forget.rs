@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::shared::Engine;
 use crate::hub::{
-    backend::{BackendError, Position},
+    backend::{BackendError, Fault, Position},
     node::Node,
     topic::Topic,
 };
@@ -28,8 +28,14 @@ pub(in crate::hub) async fn forget_expired(node: Arc<Node>, engine: Arc<Engine>)
     let delay = DELAY.mul_f64(1.0 + fastrand::f64());
     let run = async {
         let mut waiting = VecDeque::new();
+        let mut lost = node.counters.lost().upto.seq;
         loop {
             sleep(INTERVAL).await;
+            let lost_before = std::mem::replace(&mut lost, node.counters.lost().upto.seq);
+            if lost != lost_before {
+                // Their positions are of a log that is another one, or has lost its end.
+                waiting.clear();
+            }
             loop {
                 let expired = node.expire().await;
                 if expired.is_empty() {
@@ -42,6 +48,10 @@ pub(in crate::hub) async fn forget_expired(node: Arc<Node>, engine: Arc<Engine>)
             while let Some(due) = take_due(&mut waiting) {
                 if let Err(error) = forget(&engine, due.clone()).await {
                     engine.health.failed(&error);
+                    if matches!(error.fault(), Fault::Refused | Fault::Lost) {
+                        // The bounds of the backend remove them.
+                        continue;
+                    }
                     let now = Instant::now();
                     due.into_iter().rev().for_each(|expired| waiting.push_front((now, expired)));
                     break;

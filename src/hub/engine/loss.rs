@@ -4,7 +4,9 @@
 //! that has seen one of them finds out. A reader that has only seen entries before them cannot know, and
 //! neither can the other nodes. So the node appends a mark: a reader at a position before it may lack entries.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use super::shared::Engine;
 use crate::hub::{
@@ -34,7 +36,12 @@ pub(super) struct Losses {
     first: Mark,
     /// The newest mark of that loss.
     newest: Position,
+    /// When the node has found or read the first mark. `None` if it was there when the node has started.
+    since: Option<Instant>,
 }
+
+/// How long after the first mark another node may mark the same loss.
+const SAME_LOSS: Duration = Duration::from_secs(30);
 
 impl Default for Mark {
     fn default() -> Self {
@@ -43,22 +50,31 @@ impl Default for Mark {
 }
 
 impl Mark {
+    /// Returns the position of the mark before it.
+    pub(super) fn before(self) -> Position {
+        self.before
+    }
+
     /// Returns the mark that an entry is. `None` if it is another one.
     pub(super) fn of(entry: &LogEntry) -> Option<Self> {
         let is_mark = entry.kind == EntryKind::Control && entry.key.as_deref() == Some(KEY);
-        let data = str::from_utf8(&entry.event.data).ok()?;
+        let data = std::str::from_utf8(&entry.event.data).ok()?;
         (is_mark && entry.topic == CONTROL_TOPIC)
             .then(|| Self { at: entry.at, before: parse(data).unwrap_or(Position::START) })
     }
 }
 
-impl From<Mark> for Losses {
-    fn from(first: Mark) -> Self {
-        Self { first, newest: first.at }
-    }
-}
-
 impl Losses {
+    /// What a node knows that has just started.
+    pub(super) fn at_start(first: Mark) -> Self {
+        Self { first, newest: first.at, since: None }
+    }
+
+    /// What a node knows that has just found a loss.
+    pub(super) fn found(first: Mark, now: Instant) -> Self {
+        Self { first, newest: first.at, since: Some(now) }
+    }
+
     /// Returns the place before which a reader may lack entries.
     pub(super) fn place(&self) -> (u64, u64) {
         self.first.at.place()
@@ -70,16 +86,17 @@ impl Losses {
     }
 
     /// Adds a mark that came by the tail. Returns whether it is one of a loss that is not known.
-    pub(super) fn add(&mut self, mark: Mark) -> bool {
+    pub(super) fn add(&mut self, mark: Mark, now: Instant) -> bool {
         if mark.at == self.newest {
             return false;
         }
         self.newest = mark.at;
-        let is_new = self.first == Mark::default() || mark.before != self.first.before;
-        if is_new {
-            self.first = mark;
+        let is_recent = self.since.is_some_and(|since| now < since + SAME_LOSS);
+        let is_same = is_recent && mark.before == self.first.before;
+        if !is_same {
+            *self = Self::found(mark, now);
         }
-        is_new
+        !is_same
     }
 }
 
@@ -130,16 +147,20 @@ mod tests {
     fn marks_of_the_same_loss_are_told_once() {
         let at = |major| Position::new(major).with_check(7);
         let mark = |n, before| Mark { at: at(n), before };
+        let now = Instant::now();
         let mut losses = Losses::default();
-        assert!(losses.add(mark(5, Position::START)));
-        assert!(!losses.add(mark(5, Position::START)), "it came twice");
-        assert!(!losses.add(mark(6, Position::START)), "of another node");
+        assert!(losses.add(mark(5, Position::START), now));
+        assert!(!losses.add(mark(5, Position::START), now), "it came twice");
+        assert!(!losses.add(mark(6, Position::START), now), "of another node");
         assert_eq!((losses.place(), losses.newest()), ((5, 0), at(6)));
-        assert!(losses.add(mark(4, at(6))), "the log was lost again, up to an earlier place");
+        assert!(losses.add(mark(4, at(6)), now), "the log was lost again, up to an earlier place");
         assert_eq!((losses.place(), losses.newest()), ((4, 0), at(4)));
         // The node that has appended a mark.
-        let mut own = Losses::from(mark(5, Position::START));
-        assert!(!own.add(mark(6, Position::START)));
+        let mut own = Losses::found(mark(5, Position::START), now);
+        assert!(!own.add(mark(6, Position::START), now));
+        // Marks before it may be gone, so a later one is of another loss.
+        assert!(own.add(mark(7, Position::START), now + SAME_LOSS));
+        assert!(Losses::at_start(mark(5, Position::START)).add(mark(6, Position::START), now));
     }
 
     #[test]

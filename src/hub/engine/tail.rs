@@ -1,8 +1,11 @@
 //! The tail: the entries of the log become records of the window.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 
 use super::{
     loss::{Losses, Mark, find_loss, locate, mark_loss},
@@ -13,7 +16,7 @@ use crate::{
     event::Event,
     hub::{
         backend::{
-            BackendError, Batch, Bounds, EntryKind, Fault, Located, LogEntry, Position,
+            BackendError, Batch, Bounds, EntryKind, Fault, Located, LogEntry, Position, Wanted,
             dynamic::DynTail,
         },
         disconnect::{CONTROL_TOPIC, disconnect_label},
@@ -24,6 +27,9 @@ use crate::{
     },
 };
 
+/// How long a node that opens waits for entries up to the end of the log, before it asks whether there are
+/// some.
+const MAX_WAIT_FOR_END: Duration = Duration::from_millis(500);
 /// How many entries are appended to the window in one step.
 const ENTRIES_PER_STEP: usize = 64;
 
@@ -40,7 +46,7 @@ pub(in crate::hub) async fn find_start(
 ) -> Result<(Bounds, Position), BackendError> {
     let bounds = open(engine).await?;
     let loss = find_loss(engine, bounds.newest).await?;
-    *engine.losses() = Losses::from(loss);
+    *engine.losses() = Losses::at_start(loss);
     let start = match NonZeroUsize::new(most) {
         Some(most) => engine.backend.clone().find_warm_start(most).await?,
         None => bounds.newest,
@@ -106,7 +112,23 @@ impl Follower<'_> {
                     let _ = ready.send(());
                 }
             }
-            match tail.next_batch().await {
+            let next = match ready.is_some() {
+                // The newest entries may be gone. Then no batch leads up to their position.
+                true => match timeout(MAX_WAIT_FOR_END, tail.next_batch()).await {
+                    Ok(next) => next,
+                    Err(_) => match self.is_at_end(*at, upto).await {
+                        Ok(true) => {
+                            self.node.set_head_position(upto);
+                            ready.take().map(|ready| ready.send(()));
+                            continue;
+                        }
+                        Ok(false) => continue,
+                        Err(error) => return error,
+                    },
+                },
+                false => tail.next_batch().await,
+            };
+            match next {
                 Ok(batch) => {
                     self.engine.health.answered();
                     self.engine.health.skipped(batch.junk);
@@ -117,6 +139,14 @@ impl Follower<'_> {
                 Err(error) => return error,
             }
         }
+    }
+
+    /// Returns whether the log has no entry in a range.
+    async fn is_at_end(&self, at: Position, upto: Position) -> Result<bool, BackendError> {
+        let all = Arc::new(Wanted::all());
+        let page = self.engine.backend.clone().read_page(at, upto, all, NonZeroUsize::MIN).await?;
+        let is_whole = page.end().is_none_or(|end| end.place() >= upto.place());
+        Ok(page.entries.is_empty() && is_whole)
     }
 
     /// Starts a tail, and makes sure that nothing was lost before its first entry.
@@ -157,14 +187,14 @@ impl Follower<'_> {
         let mut mark = find_loss(self.engine, newest).await?;
         // One mark is enough, and another node may have been faster.
         let known = self.engine.losses().newest();
-        let is_marked = mark.at != known;
+        let is_marked = mark.at != known && mark.before() == known;
         // A tail that was overtaken by trimming has lost nothing but its readers' place.
         let may_be_lost = !is_other && !is_marked;
         if may_be_lost && locate(self.engine, at).await? == Located::Unknown {
             mark = mark_loss(self.engine, known).await?;
             newest = newest.max(mark.at);
         }
-        *self.engine.losses() = Losses::from(mark);
+        *self.engine.losses() = Losses::found(mark, Instant::now());
         self.node.set_ids(Ids::new(identity, None));
         self.node.lose_all(newest, is_other);
         Ok(newest)
@@ -187,6 +217,10 @@ impl Follower<'_> {
                 let Some(entry) = entries.next_if(|next| next.kind != EntryKind::Control) else {
                     break;
                 };
+                if entry.topic == CONTROL_TOPIC {
+                    self.engine.health.skipped(1);
+                    continue;
+                }
                 let (at, append_id) = (entry.at, entry.append_id);
                 // A machine that has just started has no time that is long enough ago.
                 let appended_at = entry.age.and_then(|age| now.checked_sub(age)).unwrap_or(now);
@@ -216,7 +250,7 @@ impl Follower<'_> {
     /// readers of another node, or its data is the label of the readers to disconnect.
     fn control(&self, entry: &LogEntry) {
         if let Some(mark) = Mark::of(entry) {
-            let is_new = self.engine.losses().add(mark);
+            let is_new = self.engine.losses().add(mark, Instant::now());
             if is_new {
                 self.node.lose_all(entry.at, false);
             }

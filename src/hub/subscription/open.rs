@@ -76,7 +76,8 @@ pub(super) async fn open(
     if let Some(engine) = reader.node().engine().cloned() {
         let (node, group) = (reader.node().clone(), reader.cursor().group.clone());
         reader.until_cut(fetch_ends(&node, &engine, &group)).await;
-        ask_engine(&mut reader, engine, selection.start, parsed.is_some()).await;
+        let last = parsed.and_then(|last| last.position());
+        ask_engine(&mut reader, engine, selection.start, (parsed.is_some(), last)).await;
     }
     if let Resumption::Gap(gap) = reader.resumption() {
         Node::record_gap(gap.reason.as_str(), gap);
@@ -99,7 +100,7 @@ async fn ask_engine(
     reader: &mut ReaderHandle,
     engine: Arc<Engine>,
     start: StartAt,
-    is_resumed: bool,
+    (is_resumed, last): (bool, Option<Position>),
 ) {
     let node = reader.node().clone();
     let group = reader.cursor().group.clone();
@@ -132,6 +133,8 @@ async fn ask_engine(
         // The window may not have the beginning of a topic that it has dropped before.
         Resumption::Gap(_) => Needs::All(None),
         Resumption::New if start == StartAt::Start && group.coverage() > 0 => Needs::All(None),
+        // The position may be one that the log has lost, between two records of the window.
+        Resumption::Complete if last.is_some_and(|last| !node.lock().knows(last)) => Needs::Missed,
         Resumption::New | Resumption::Complete => return,
     };
     let after = match needs {

@@ -59,6 +59,7 @@ impl Window {
     ) -> Arc<Record> {
         let now = self.head_time.map_or(now, |last| last.max(now));
         self.head += 1;
+        let is_received = position.is_some();
         let position = position.unwrap_or(Position::new(self.head));
         (self.head_position, self.head_time) = (position, Some(now));
         let topic_key = self.topic_or_insert(&draft.topic, now);
@@ -88,7 +89,9 @@ impl Window {
         topic.len += 1;
         topic.bytes += cost;
         self.bytes += cost;
-        topic.last_published = now;
+        // Clocks of nodes and engines differ, so a topic lives by the clock of this node.
+        topic.last_published = if is_received { Instant::now() } else { now };
+        topic.last_position = position;
         if record.kind == RecordKind::End {
             topic.source.set_end(record.seq);
         }

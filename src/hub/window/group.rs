@@ -544,7 +544,7 @@ impl Group {
 
     /// Records that a topic has ended at a place before the window.
     pub(in crate::hub) fn set_finished(&self, topic: &Topic) {
-        if let Some(source) = self.topic(topic).filter(|it| it.end().is_none()) {
+        if let Some(source) = self.topic(topic).filter(|it| it.end().is_none() && !it.knows_end()) {
             // Each reader is after this place.
             source.set_end(1);
         }

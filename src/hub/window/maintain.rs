@@ -171,6 +171,8 @@ impl Window {
     ) -> LoseStep {
         self.begin();
         self.head_position = position;
+        // Their positions are of a log that is gone.
+        self.expired_topics.clear();
         let upto = Head { seq: self.head, position };
         self.counters.set_lost(LostLog { upto, is_other });
         LoseStep { upto: self.head, topics: 0, after_pattern: None }
@@ -230,12 +232,17 @@ impl Window {
             self.expire_topic_later(key);
             return true;
         }
-        let name = self.topics.by_key[key].name.clone();
+        let topic = &self.topics.by_key[key];
+        let (name, upto) = (topic.name.clone(), topic.last_position);
         while *steps > 0 {
-            let oldest = self.topics.by_key.get(key).and_then(|topic| topic.oldest());
-            let Some(oldest) = oldest else {
+            let topic = self.topics.by_key.get(key);
+            let Some(oldest) = topic.and_then(|topic| topic.oldest()) else {
+                if let Some(topic) = topic.filter(|_| !self.counters.is_log()) {
+                    // Readers still name it, and it may begin anew. Until then the backend knows the end.
+                    topic.source.reset_end();
+                }
                 if !self.counters.is_log() && self.expired_topics.len() < MAX_EXPIRED_TOPICS {
-                    self.expired_topics.push((name, self.head_position));
+                    self.expired_topics.push((name, upto));
                 }
                 return true;
             };

@@ -69,6 +69,16 @@ impl Window {
         }
     }
 
+    /// Returns whether the window has the record at a position, or is at it. Otherwise only the backend knows
+    /// whether the log has an entry there.
+    pub(in crate::hub) fn knows(&self, position: Position) -> bool {
+        let record = self.order.last_until(position);
+        self.counters.is_log()
+            || position == Position::START
+            || record.is_some_and(|record| record.position == position)
+            || self.counters.head().position == position
+    }
+
     /// Returns a place, with its position in the log.
     pub(in crate::hub) fn head_at(&self, seq: Seq) -> Head {
         if self.counters.is_log() {

@@ -14,7 +14,9 @@ use super::{
     record::{Record, Seq},
     slab::Slab,
 };
-use crate::hub::{ids::Tag, pattern::Pattern, selection::TopicSet, topic::Topic};
+use crate::hub::{
+    backend::Position, ids::Tag, pattern::Pattern, selection::TopicSet, topic::Topic,
+};
 
 /// The topics that have records or are named by a reader.
 pub(super) struct TopicTable {
@@ -71,8 +73,10 @@ pub(super) struct TopicState {
     pub(super) patterns: Vec<PatternKey>,
     /// The version of the pattern table in which `patterns` was found.
     pub(super) patterns_version: u64,
-    /// When its last record was published.
+    /// When its last record was published, or was received from a backend.
     pub(super) last_published: Instant,
+    /// The position of its last record.
+    pub(super) last_position: Position,
     /// It has an entry in the window's expiry queue.
     pub(super) is_in_expiry: bool,
 }
@@ -130,6 +134,7 @@ impl TopicState {
             // Earlier than all versions of a table with patterns.
             patterns_version: 0,
             last_published: now,
+            last_position: Position::START,
             is_in_expiry: false,
         }
     }

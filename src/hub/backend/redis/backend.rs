@@ -37,7 +37,7 @@ const MAX_PAGE: usize = 256;
 /// How many topics a read may name to be served from the streams of the topics.
 const MAX_NAMES: usize = 64;
 /// How many entries a script looks at.
-const MAX_STEP: usize = 4096;
+const MAX_STEP: usize = 256;
 /// How many commands one write to the server has at most.
 const MAX_COMMANDS: usize = 64;
 /// How many fields an event may have. A script has a limited number of arguments.

@@ -70,6 +70,9 @@ return {name, oldest, newest}
 const LOCATE: &str = r"
 local _, oldest, newest, is_whole = find()
 local at = ARGV[3]
+-- A mark of a loss may be older than what is kept. So older entries of a topic prove nothing.
+local time = redis.call('TIME')
+local cutoff = time[1] * 1000 - ARGV[2]
 if at == '' then
   if is_whole then return {'kept', {}} end
 elseif is_before(newest, at) then
@@ -81,7 +84,9 @@ local entry = {}
 for i = 2, #KEYS do
   if redis.call('EXISTS', KEYS[i]) == 1 then
     local first, _, is_all = info_of(KEYS[i])
-    if not is_all and (at == '' or first == '' or is_before(at, first)) then
+    local from = number(at ~= '' and at or (first ~= '' and first or '0-0'))
+    local is_old = first ~= '' and from < cutoff
+    if is_old or not is_all and (at == '' or first == '' or is_before(at, first)) then
       return {'trimmed', {}}
     end
     if at ~= '' and #entry == 0 then entry = redis.call('XRANGE', KEYS[i], at, at) end
