@@ -13,7 +13,7 @@
 //! An acknowledged entry is as durable as a commit: see the setting `synchronous_commit`. A tail uses
 //! `LISTEN`, so it needs a session of its own, and not a proxy that shares sessions.
 
-use std::{future::poll_fn, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{error::Error as _, future::poll_fn, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::json;
@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_postgres::{
     AsyncMessage, Client, Config, Error, NoTls, Row,
-    error::SqlState,
+    error::{DbError, Severity, SqlState},
     types::{ToSql, Type},
 };
 use tower_sse::{
@@ -445,13 +445,20 @@ async fn answer_or<T>(
     };
     answer.map_err(|error| {
         let code = error.code().map_or("", SqlState::code);
+        let severity = error.as_db_error().and_then(DbError::parsed_severity);
         let fault = match code {
             _ if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Fault::Lost,
             // A value that the database cannot store, or one that is too large.
             _ if code.starts_with("22") || code.starts_with("54") => Fault::Refused,
+            // The server has rolled back. After a fatal error, it may have committed.
+            _ if severity == Some(Severity::Error) => Fault::Unavailable,
             _ => no_answer,
         };
-        BackendError::new(fault, error)
+        // The text of the error is only "db error". Its source says more.
+        match error.source() {
+            Some(source) => BackendError::new(fault, format!("{error}: {source}")),
+            None => BackendError::new(fault, error),
+        }
     })
 }
 

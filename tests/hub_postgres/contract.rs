@@ -125,7 +125,9 @@ async fn an_entry_that_the_database_does_not_accept_is_refused() {
     // The index of keys cannot compress it.
     let key: String = (0..1000).map(|_| format!("{:x}", fastrand::u64(..))).collect();
     let entries = [entry(1), entry(2).with_key(key)];
-    assert_eq!(backend.append(&entries).await.unwrap_err().fault(), Fault::Refused);
+    let error = backend.append(&entries).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::Refused);
+    assert!(error.to_string().contains("index row"), "{error}");
     assert_eq!(
         backend.append(&entries[..1]).await.unwrap(),
         [backend.bounds().await.unwrap().newest]
