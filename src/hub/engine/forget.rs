@@ -33,7 +33,7 @@ pub(in crate::hub) async fn forget_expired(node: Arc<Node>, engine: Arc<Engine>)
             sleep(INTERVAL).await;
             let lost_before = std::mem::replace(&mut lost, node.counters.lost().upto.seq);
             if lost != lost_before {
-                // Their positions are of a log that is another one, or has lost its end.
+                // The log is another one, or has lost its end, so the positions do not fit.
                 waiting.clear();
             }
             loop {

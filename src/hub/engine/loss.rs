@@ -158,7 +158,7 @@ mod tests {
         // The node that has appended a mark.
         let mut own = Losses::found(mark(5, Position::START), now);
         assert!(!own.add(mark(6, Position::START), now));
-        // Marks before it may be gone, so a later one is of another loss.
+        // A later mark stands for another loss: those between may be gone.
         assert!(own.add(mark(7, Position::START), now + SAME_LOSS));
         assert!(Losses::at_start(mark(5, Position::START)).add(mark(6, Position::START), now));
     }

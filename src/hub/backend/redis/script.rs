@@ -70,7 +70,7 @@ return {name, oldest, newest}
 const LOCATE: &str = r"
 local _, oldest, newest, is_whole = find()
 local at = ARGV[3]
--- A mark of a loss may be older than what is kept. So older entries of a topic prove nothing.
+-- The mark of a loss may be gone, with the log of its time. So older entries of a topic prove nothing.
 local time = redis.call('TIME')
 local cutoff = time[1] * 1000 - ARGV[2]
 if at == '' then
