@@ -45,7 +45,7 @@ pub(super) enum TopicFault {
         max: usize,
     },
     NoTopics,
-    /// Nodes of a hub use the topic for what they tell each other.
+    /// The nodes of a hub use the topic for their own messages.
     Reserved,
 }
 
@@ -53,7 +53,7 @@ impl InvalidTopic {
     /// The error of a selection without topics and patterns, where one is needed.
     pub(super) const NONE: Self = Self { text: TextKind::Topic, fault: TopicFault::NoTopics };
 
-    /// The error of publishing on the topic of what nodes tell each other.
+    /// The error of publishing on the topic of control entries.
     pub(super) const RESERVED: Self = Self { text: TextKind::Topic, fault: TopicFault::Reserved };
 
     pub(super) const fn new(text: TextKind, fault: TopicFault) -> Self {

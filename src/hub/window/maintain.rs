@@ -171,7 +171,7 @@ impl Window {
     ) -> LoseStep {
         self.begin();
         self.head_position = position;
-        // Their positions are of a log that is gone.
+        // Their positions do not fit another log.
         self.expired_topics.clear();
         let upto = Head { seq: self.head, position };
         self.counters.set_lost(LostLog { upto, is_other });
