@@ -9,7 +9,7 @@
 #[allow(clippy::unwrap_used, dead_code, reason = "a benchmark that cannot go on has failed")]
 mod nats;
 #[path = "../tests/support/redis.rs"]
-#[allow(clippy::unwrap_used, dead_code, reason = "a benchmark that cannot go on has failed")]
+#[allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 mod redis_server;
 
 use std::{fs, sync::Arc, time::Duration};
