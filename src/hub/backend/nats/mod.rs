@@ -72,7 +72,7 @@
 //! | a disk is lost | lost | kept if the others go on. Not tested here |
 //!
 //! The backend notices if the end of the log was lost, or if the server has older files or no files: positions carry a fingerprint of their entry, and the stream has a random identity. Readers
-//! then get a gap: see [`HubBuilder::open`](crate::hub::HubBuilder::open#lost-events).
+//! then get a gap: see [`HubBuilder::open`](crate::hub::HubBuilder::open).
 //!
 //! While no server can be reached, publishing waits and is repeated until
 //! [`HubBuilder::publish_timeout`](crate::hub::HubBuilder::publish_timeout), and readers wait.

@@ -110,7 +110,7 @@ const DEDUP: Duration = Duration::from_secs(120);
 /// `maxmemory-policy` is not `noeviction`, and if `appendonly` is off.
 ///
 /// If the newest entries are lost, the hub tells readers of a gap, by the
-/// [mark](crate::hub::HubBuilder::open#lost-events) that a node appends which has received one of them.
+/// [mark](crate::hub::HubBuilder::open) that a node appends which has received one of them.
 ///
 /// # Sentinel and Cluster
 ///
