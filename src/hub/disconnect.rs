@@ -6,9 +6,6 @@ use http::Extensions;
 
 use super::{node::Node, window::Group};
 
-/// The topic of the entries by which nodes tell each other what to disconnect.
-pub(super) const CONTROL_TOPIC: &str = "tower-sse.control";
-
 /// The labels of a reader, in its extensions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Labels(Vec<Arc<str>>);

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::{
     backend::{BackendError, EntryKind, EventParts, Fault, Outgoing},
-    disconnect::{CONTROL_TOPIC, disconnect, disconnect_label, for_each_group},
-    engine::{append, shared::Engine},
+    disconnect::{disconnect, disconnect_label, for_each_group},
+    engine::{append, control::CONTROL_TOPIC, shared::Engine},
     health::Health,
     ids::{MAX_EVENT_ID_BYTES, MEMORY_EVENT_ID_BYTES},
     invalid_topic::InvalidTopic,

@@ -12,16 +12,17 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, mpsc, oneshot};
-
-use super::{
-    count::Counts,
-    loss::{Losses, locate},
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::Instant,
 };
+
+use super::control::{Counts, Losses};
 use crate::hub::{
-    backend::{Located, Outgoing, Position, dynamic::DynBackend},
+    backend::{BackendError, Located, Outgoing, Position, Wanted, dynamic::DynBackend},
     health::HealthRecord,
     publication::Published,
+    topic::Topic,
     window::Counters,
 };
 
@@ -91,6 +92,16 @@ impl Engine {
         }
     }
 
+    /// Returns what became of an entry, regardless of its topic.
+    pub(super) async fn locate(&self, at: Position) -> Result<Located, BackendError> {
+        self.backend.clone().locate_entry(at, Arc::new(Wanted::all())).await
+    }
+
+    /// Returns how many readers name a topic on other nodes.
+    pub(in crate::hub) fn readers_elsewhere(&self, topic: &Topic) -> usize {
+        self.counts().readers(topic, self.number, Instant::now())
+    }
+
     /// Returns how many readers the other nodes have. No other lock is taken under this one.
     pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
@@ -128,7 +139,7 @@ impl Engine {
         };
         let waited = async {
             while tokio::time::timeout(MAX_WAIT_FOR_NODE, passed()).await.is_err() {
-                match locate(self, position).await {
+                match self.locate(position).await {
                     Ok(Located::Kept) => {}
                     Ok(Located::Trimmed | Located::Unknown) => return,
                     Err(error) => self.health.failed(&error),

@@ -8,7 +8,8 @@ use tokio::{
 };
 
 use super::{
-    loss::{Losses, Mark, find_loss, locate, mark_loss},
+    control::{CONTROL_TOPIC, Losses, Mark},
+    loss::{find_loss, mark_loss},
     shared::{Backoff, Delivered, Engine},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
             BackendError, Batch, Bounds, EntryKind, Fault, Located, LogEntry, Position, Wanted,
             dynamic::DynTail,
         },
-        disconnect::{CONTROL_TOPIC, disconnect_label},
+        disconnect::disconnect_label,
         ids::{Ids, MAX_EVENT_ID_BYTES},
         node::Node,
         publication::Published,
@@ -160,7 +161,7 @@ impl Follower<'_> {
         if at == Position::START {
             return Ok(tail);
         }
-        match locate(self.engine, at).await? {
+        match self.engine.locate(at).await? {
             Located::Kept => Ok(tail),
             Located::Trimmed | Located::Unknown => Err(Fault::Lost.into()),
         }
@@ -190,7 +191,7 @@ impl Follower<'_> {
         let is_marked = mark.at != known && mark.before() == known;
         // A tail that was overtaken by trimming has lost nothing but its readers' place.
         let may_be_lost = !is_other && !is_marked;
-        if may_be_lost && locate(self.engine, at).await? == Located::Unknown {
+        if may_be_lost && self.engine.locate(at).await? == Located::Unknown {
             mark = mark_loss(self.engine, known).await?;
             newest = newest.max(mark.at);
         }
