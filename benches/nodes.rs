@@ -4,6 +4,8 @@
 //! ```text
 //! cargo bench --bench nodes --features redis,nats
 //! ```
+//!
+//! With arguments, only what they name: `redis`, `nats`, `follow`, `costs`, `latency`, `replay`.
 
 #[path = "../tests/support/nats.rs"]
 #[allow(clippy::unwrap_used, dead_code, reason = "a benchmark that cannot go on has failed")]
@@ -51,20 +53,38 @@ trait Engine: Sync {
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let server = Redis::with(&["--appendonly", "no"]).await;
-        run(&OverRedis { server }).await;
-        let server = NatsServer::start();
-        let client = async_nats::connect(server.url()).await.expect("it is there");
-        run(&OverNats { server, client }).await;
+        if is_wanted(&["redis", "nats"], "redis") {
+            let server = Redis::with(&["--appendonly", "no"]).await;
+            run(&OverRedis { server }).await;
+        }
+        if is_wanted(&["redis", "nats"], "nats") {
+            let server = NatsServer::start();
+            let client = async_nats::connect(server.url()).await.expect("it is there");
+            run(&OverNats { server, client }).await;
+        }
     });
+}
+
+/// Whether one of a group of names is among the arguments, or none of the group is.
+fn is_wanted(group: &[&str], name: &str) -> bool {
+    let named = |name: &&str| std::env::args().any(|it| it == *name);
+    named(&name) || !group.iter().any(named)
 }
 
 async fn run(engine: &dyn Engine) {
     println!("== {}", engine.name());
-    follow(engine).await;
-    costs(engine).await;
-    latency(engine).await;
-    replay(engine).await;
+    let parts: [(_, BoxFuture<'_, ()>); 4] = [
+        ("follow", Box::pin(follow(engine))),
+        ("costs", Box::pin(costs(engine))),
+        ("latency", Box::pin(latency(engine))),
+        ("replay", Box::pin(replay(engine))),
+    ];
+    let names: Vec<_> = parts.iter().map(|it| it.0).collect();
+    for (name, part) in parts {
+        if is_wanted(&names, name) {
+            part.await;
+        }
+    }
 }
 
 fn builder(events: usize) -> HubBuilder {

@@ -34,9 +34,11 @@ local function find()
   end
   local time = redis.call('TIME')
   local cutoff = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[2]
-  if cutoff > 0 then
+  local oldest = info_of(KEYS[1])
+  -- Without an entry that is older, XREVRANGE would walk through the whole log.
+  if oldest ~= '' and number(oldest) <= cutoff then
     local anchor = redis.call('XREVRANGE', KEYS[1], string.format('%.0f', cutoff), '-', 'COUNT', 1)
-    if #anchor > 0 then redis.call('XTRIM', KEYS[1], 'MINID', anchor[1][1]) end
+    redis.call('XTRIM', KEYS[1], 'MINID', anchor[1][1])
   end
   return name, info_of(KEYS[1])
 end
@@ -187,11 +189,11 @@ return ids
 ";
 
 pub(super) fn bounds() -> Script {
-    Script::new(&[IDENTITY, FIND, BOUNDS].concat())
+    Script::new(&[IDENTITY, IS_BEFORE, FIND, BOUNDS].concat())
 }
 
 pub(super) fn locate() -> Script {
-    Script::new(&[IDENTITY, FIND, IS_BEFORE, LOCATE].concat())
+    Script::new(&[IDENTITY, IS_BEFORE, FIND, LOCATE].concat())
 }
 
 pub(super) fn before() -> Script {
