@@ -142,3 +142,19 @@ async fn what_is_older_than_a_topic_is_kept_is_trimmed_and_readers_at_its_end_lo
     let page = backend.read(old[2], new[0], &wanted, NonZeroUsize::MIN).await.unwrap();
     assert_eq!(page.entries[0].at, new[0]);
 }
+
+/// `XREVRANGE` with an end before the oldest entry walks through the whole log.
+#[tokio::test]
+async fn no_call_looks_for_old_entries_where_there_are_none() {
+    let server = Redis::start().await;
+    let backend = RedisBackend::builder(server.url()).connect().await.unwrap();
+    let entry = Outgoing::new("a".parse().unwrap(), EventParts::new("data"), 1);
+    let at = backend.append(&[entry]).await.unwrap()[0];
+    for at in [at, Position::START] {
+        assert_eq!(backend.locate(at, &Wanted::all()).await.unwrap(), Located::Kept);
+    }
+    backend.bounds().await.unwrap();
+    let counts: String = server.run_command(&["INFO", "commandstats"]).await;
+    assert!(counts.contains("cmdstat_evalsha:"), "{counts}");
+    assert!(!counts.contains("cmdstat_xrevrange:"), "{counts}");
+}

@@ -5,7 +5,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -18,7 +18,7 @@ use super::{
     error::NatsError,
     link::{Link, STREAM_NOT_FOUND, unavailable},
     message::{Encoded, Features, MAX_SUBJECT},
-    read,
+    read::{self, Source},
     stream::{Stored, StreamFault, StreamInfo, StreamOptions},
     tail::NatsTail,
 };
@@ -56,15 +56,12 @@ const DELAY_AFTER_DELETION: Duration = Duration::from_millis(500);
 /// ```
 #[derive(Clone)]
 pub struct NatsBackend {
-    link: Link,
-    options: Arc<StreamOptions>,
+    source: Source,
     features: Features,
     abilities: Abilities,
     /// The largest message, with its headers.
     max_message: usize,
     budget: Budget,
-    /// The place after which a read has failed. There may be a message that the client cannot read.
-    suspect: Arc<AtomicU64>,
     /// Whether reading the state has failed, which may have the same cause.
     state_failed: Arc<AtomicBool>,
 }
@@ -85,25 +82,24 @@ impl NatsBackend {
         let largest = max_message.saturating_sub(MESSAGE_OVERHEAD);
         let abilities = Abilities::new().with_largest(largest).with_dedup(info.dedup);
         let features = Features { compacts_keys, message_ttl: info.has_message_ttl };
-        let (options, budget) = (Arc::new(options), Budget::default());
-        let suspect = Arc::new(AtomicU64::new(u64::MAX));
-        let state_failed = Arc::default();
-        Ok(Self { link, options, features, abilities, max_message, budget, suspect, state_failed })
+        let source = Source { link, options: Arc::new(options), readers: Arc::default() };
+        let (budget, state_failed) = (Budget::default(), Arc::default());
+        Ok(Self { source, features, abilities, max_message, budget, state_failed })
     }
 
     async fn info(&self) -> Result<StreamInfo, BackendError> {
-        match self.options.info(&self.link).await {
+        match self.source.options.info(&self.source.link).await {
             Err(StreamFault::Missing) => {}
             found => return Ok(found?),
         }
         // The server may still be removing the files. Servers before 2.10 then remove those of the new
         // stream too, and it takes no entry until they are restarted.
         sleep(DELAY_AFTER_DELETION).await;
-        Ok(self.options.open(&self.link).await?)
+        Ok(self.source.options.open(&self.source.link).await?)
     }
 
     fn encode(&self, entry: &Outgoing) -> Result<Encoded, BackendError> {
-        let encoded = Encoded::new(entry, &self.options.subjects, self.features);
+        let encoded = Encoded::new(entry, &self.source.options.subjects, self.features);
         let refused = |text: String| Err(BackendError::new(Fault::Refused, text));
         let (subject, size) = (encoded.subject.len(), entry.size());
         if subject > MAX_SUBJECT {
@@ -124,7 +120,7 @@ impl NatsBackend {
 
     /// Returns the position of a place that may be empty.
     async fn position(&self, place: u64) -> Result<Position, BackendError> {
-        Ok(match self.options.stored(&self.link, place).await? {
+        Ok(match self.source.options.stored(&self.source.link, place).await? {
             Stored::At(at) => at,
             Stored::Missing => Position::new(place),
         })
@@ -156,7 +152,7 @@ impl Backend for NatsBackend {
         // One that is refused is found before anything is appended.
         let encoded: Vec<_> =
             entries.iter().map(|entry| self.encode(entry)).collect::<Result<_, _>>()?;
-        append(&self.link, &self.options, &self.budget, entries, &encoded).await
+        append(&self.source.link, &self.source.options, &self.budget, entries, &encoded).await
     }
 
     async fn tail(&self, after: Position) -> Result<NatsTail, BackendError> {
@@ -165,7 +161,7 @@ impl Backend for NatsBackend {
             let text = "the position is after the end of the log";
             return Err(BackendError::new(Fault::Lost, text));
         }
-        NatsTail::start(&self.link, &self.options, &info, after).await
+        NatsTail::start(&self.source.link, &self.source.options, &info, after).await
     }
 
     async fn read(
@@ -175,8 +171,7 @@ impl Backend for NatsBackend {
         wanted: &Wanted,
         most: NonZeroUsize,
     ) -> Result<Batch, BackendError> {
-        let range = (after, upto);
-        read::read(&self.link, &self.options, range, wanted, most, &self.suspect).await
+        read::read(&self.source, (after, upto), wanted, most).await
     }
 
     async fn locate(&self, at: Position, _wanted: &Wanted) -> Result<Located, BackendError> {
@@ -184,7 +179,9 @@ impl Backend for NatsBackend {
             return Ok(Located::Unknown);
         }
         if at != Position::START {
-            if let Stored::At(stored) = self.options.stored(&self.link, at.major()).await? {
+            if let Stored::At(stored) =
+                self.source.options.stored(&self.source.link, at.major()).await?
+            {
                 return Ok(if stored == at { Located::Kept } else { Located::Unknown });
             }
         }
@@ -206,26 +203,26 @@ impl Backend for NatsBackend {
             self.state_failed.store(false, Ordering::Relaxed);
             return Ok(state);
         }
-        let state = read::state(&self.link, &self.options, wanted, upto).await;
+        let state = read::state(&self.source, wanted, upto).await;
         state.inspect_err(|_| self.state_failed.store(true, Ordering::Relaxed))
     }
 
     async fn ends(&self, topics: &[Topic]) -> Result<Vec<Option<Position>>, BackendError> {
         let mut ends = Vec::with_capacity(topics.len());
         for topic in topics {
-            let subject = self.options.subjects.end(topic.as_str());
-            ends.push(self.options.last_of(&self.link, &subject).await?);
+            let subject = self.source.options.subjects.end(topic.as_str());
+            ends.push(self.source.options.last_of(&self.source.link, &subject).await?);
         }
         Ok(ends)
     }
 
     async fn forget(&self, topics: &[(Topic, Position)]) -> Result<(), BackendError> {
-        let subject = format!("STREAM.PURGE.{}", self.options.name);
+        let subject = format!("STREAM.PURGE.{}", self.source.options.name);
         for (topic, upto) in topics {
             let next = upto.major().saturating_add(1);
-            for filter in self.options.subjects.of_topic(topic) {
+            for filter in self.source.options.subjects.of_topic(topic) {
                 let body = json!({ "filter": filter, "seq": next });
-                match self.link.request(&subject, &body).await? {
+                match self.source.link.request(&subject, &body).await? {
                     Err(error) if error.code != STREAM_NOT_FOUND => return Err(unavailable(error)),
                     Ok(_) | Err(_) => {}
                 }
@@ -245,6 +242,8 @@ impl Backend for NatsBackend {
 
 impl fmt::Debug for NatsBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsBackend").field("stream", &self.options.name).finish_non_exhaustive()
+        f.debug_struct("NatsBackend")
+            .field("stream", &self.source.options.name)
+            .finish_non_exhaustive()
     }
 }

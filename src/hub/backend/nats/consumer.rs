@@ -50,6 +50,8 @@ pub(super) struct Consumer {
     pub(super) session: Session,
     subscription: Subscriber,
     inbox: String,
+    /// How many requests were sent. Each has an inbox of its own.
+    pulls: u64,
     /// `STREAM.CONSUMER`.
     name: String,
     /// How many messages were asked for and have not come.
@@ -62,9 +64,11 @@ pub(super) enum Received {
     Message(Message),
     /// The consumer has delivered this number of messages.
     Heartbeat(Option<u64>),
-    /// A request is over: it has expired, or there are no more messages.
+    /// An earlier request is over.
+    EarlierDone,
+    /// The last request is over: it has expired, or there are no more messages.
     Done,
-    /// A request is over, since the next message would exceed its bytes.
+    /// The last request is over, since the next message would exceed its bytes.
     Full,
     /// The consumer is gone, or something else is wrong.
     Broken(String),
@@ -80,7 +84,7 @@ impl Consumer {
     ) -> Result<Self, BackendError> {
         let mut session = link.session().await?;
         let inbox = link.client.new_inbox();
-        let subscribed = link.client.subscribe(inbox.clone());
+        let subscribed = link.client.subscribe(format!("{inbox}.*"));
         let subscription = session.limit(subscribed, Fault::Unavailable).await?;
         let subscription = subscription.map_err(unavailable)?;
         let mut config = json!({
@@ -129,7 +133,7 @@ impl Consumer {
         let name = name.ok_or_else(|| unavailable("the server's answer has no consumer"))?;
         let name = format!("{stream}.{name}");
         let link = link.clone();
-        Ok(Self { link, session, subscription, inbox, name, requested: 0 })
+        Ok(Self { link, session, subscription, inbox, pulls: 0, name, requested: 0 })
     }
 
     /// Asks for messages.
@@ -142,12 +146,10 @@ impl Consumer {
         if let Some(heartbeat) = pull.heartbeat {
             body["idle_heartbeat"] = nanos(heartbeat).into();
         }
+        self.pulls += 1;
         let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}", self.name);
-        let sent = self.link.client.publish_with_reply(
-            subject,
-            self.inbox.clone(),
-            body.to_string().into(),
-        );
+        let body = body.to_string().into();
+        let sent = self.link.client.publish_with_reply(subject, self.last_inbox(), body);
         self.session.limit(sent, Fault::Unavailable).await?.map_err(unavailable)?;
         self.requested += pull.batch;
         Ok(())
@@ -161,27 +163,37 @@ impl Consumer {
         })
     }
 
+    /// Returns the inbox of the last request.
+    fn last_inbox(&self) -> String {
+        format!("{}.{}", self.inbox, self.pulls)
+    }
+
     fn received(&mut self, message: Message) -> Received {
         let Some(status) = message.status else {
             self.requested = self.requested.saturating_sub(1);
             return Received::Message(message);
         };
+        let is_of_last = *message.subject == *self.last_inbox();
         let number = |name: &str| number(message.headers.as_ref(), name);
         let text = message.description.as_deref().unwrap_or_default();
         let is_full = text.ends_with("MaxBytes");
         match status.as_u16() {
             100 => Received::Heartbeat(number("Nats-Last-Consumer")),
-            404 => {
-                self.requested = 0;
-                Received::Done
+            404 | 408 => self.is_over(number("Nats-Pending-Messages"), is_of_last, Received::Done),
+            409 if is_full => {
+                self.is_over(number("Nats-Pending-Messages"), is_of_last, Received::Full)
             }
-            408 | 409 if status.as_u16() == 408 || is_full || text == "Batch Completed" => {
-                let pending = number("Nats-Pending-Messages").unwrap_or(self.requested);
-                self.requested = self.requested.saturating_sub(pending);
-                if is_full { Received::Full } else { Received::Done }
-            }
+            // Newer servers say so after the last message of a request.
+            409 if text == "Batch Completed" => self.is_over(Some(0), is_of_last, Received::Done),
             code => Received::Broken(format!("{code} {text}")),
         }
+    }
+
+    /// Notes that a request is over, and how many of its messages will not come: `None` is all that were
+    /// asked for.
+    fn is_over(&mut self, left: Option<u64>, is_of_last: bool, received: Received) -> Received {
+        self.requested = self.requested.saturating_sub(left.unwrap_or(self.requested));
+        if is_of_last { received } else { Received::EarlierDone }
     }
 }
 

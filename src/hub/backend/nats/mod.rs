@@ -108,6 +108,7 @@ mod link;
 mod message;
 mod raw_headers;
 mod read;
+mod reader;
 mod stream;
 mod subject;
 mod tail;

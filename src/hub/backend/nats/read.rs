@@ -1,98 +1,24 @@
 //! Reading a range of the log, and the state of keys.
 
-use std::{
-    collections::HashMap,
-    future::poll_fn,
-    num::NonZeroUsize,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::{collections::HashMap, num::NonZeroUsize, sync::Arc};
 
 use super::{
-    consumer::{Consumer, Pull, Received, Start},
-    link::{Link, unavailable},
+    consumer::Start,
+    link::Link,
     message::{Content, Delivered},
+    reader::{Reader, Readers},
     stream::StreamOptions,
     subject::Filters,
 };
 use crate::hub::backend::{
     entry::{Batch, EntryKind, LogEntry},
-    error::{BackendError, Fault},
+    error::BackendError,
     position::Position,
     wanted::Wanted,
 };
 
 /// How many messages a page is made of, at most.
 const MAX_PAGE: u64 = 1024;
-/// How many bytes a page has, at most, unless one message may be larger.
-const PAGE_BYTES: usize = 4 << 20;
-
-/// The messages that a consumer has when it is made, one request after the other.
-struct Reader<'a> {
-    link: &'a Link,
-    options: &'a StreamOptions,
-    consumer: Consumer,
-    filters: Vec<String>,
-    /// How many messages the consumer has delivered.
-    count: u64,
-}
-
-/// The answer to one request.
-struct Page {
-    messages: Vec<Delivered>,
-    /// Whether there are no more messages.
-    is_last: bool,
-    /// Whether the connection was lost after these messages.
-    is_cut: bool,
-}
-
-impl<'a> Reader<'a> {
-    async fn new(
-        link: &'a Link,
-        options: &'a StreamOptions,
-        start: Start,
-        filters: Vec<String>,
-    ) -> Result<Self, BackendError> {
-        let consumer = Consumer::create(link, &options.name, start, &filters).await?;
-        Ok(Self { link, options, consumer, filters, count: 0 })
-    }
-
-    async fn page(&mut self, most: u64) -> Result<Page, BackendError> {
-        let max_bytes = PAGE_BYTES.max(self.link.client.max_payload().saturating_mul(2));
-        let pull = Pull { batch: most, max_bytes, expires: None, heartbeat: None };
-        self.consumer.pull(pull).await?;
-        let mut messages: Vec<Delivered> = Vec::new();
-        let mut is_cut = false;
-        while (messages.len() as u64) < most {
-            let mut session = self.consumer.session.clone();
-            let received = poll_fn(|cx| self.consumer.poll_next(cx));
-            let received = match session.limit(received, Fault::Unavailable).await {
-                Ok(received) => received,
-                // The part that has come is a page too. The next message may be unreadable.
-                Err(_) if !messages.is_empty() => {
-                    is_cut = true;
-                    break;
-                }
-                Err(error) => return Err(error),
-            };
-            match received {
-                Received::Message(message) => {
-                    let delivered = Delivered::new(message, &self.options.subjects);
-                    let delivered = delivered.filter(|delivered| delivered.count == self.count + 1);
-                    messages.push(delivered.ok_or_else(|| unavailable("a message was lost"))?);
-                    self.count += 1;
-                }
-                Received::Heartbeat(_) => {}
-                Received::Done => return Ok(Page { messages, is_last: true, is_cut }),
-                Received::Full if messages.is_empty() => {
-                    return Err(unavailable("a message is larger than the server's limit"));
-                }
-                Received::Full => break,
-                Received::Broken(cause) => return Err(unavailable(cause)),
-            }
-        }
-        Ok(Page { messages, is_last: false, is_cut })
-    }
-}
 
 /// Returns the filters of the consumers that deliver all wanted subjects: those of each consumer, which
 /// deliver different messages.
@@ -106,22 +32,27 @@ fn consumers(link: &Link, filters: Filters) -> Vec<Vec<String>> {
     }
 }
 
-/// Reads the wanted entries of a range. `suspect` is the place after which a read has failed.
+/// What the calls need that read.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) link: Link,
+    pub(super) options: Arc<StreamOptions>,
+    pub(super) readers: Arc<Readers>,
+}
+
+/// Reads the wanted entries of a range.
 pub(super) async fn read(
-    link: &Link,
-    options: &StreamOptions,
+    source: &Source,
     (after, upto): (Position, Position),
     wanted: &Wanted,
     most: NonZeroUsize,
-    suspect: &AtomicU64,
 ) -> Result<Batch, BackendError> {
     if after.place() >= upto.place() || is_nothing(wanted) {
         return Ok(Batch::default().with_upto(upto));
     }
     let (mut entries, mut end, mut junk) = (Vec::new(), upto, 0);
-    for filters in consumers(link, options.subjects.of_topics(wanted)) {
-        let range = (after, upto);
-        let batch = read_subjects(link, options, range, (wanted, filters), most, suspect).await?;
+    for filters in consumers(&source.link, source.options.subjects.of_topics(wanted)) {
+        let batch = read_subjects(source, (after, upto), (wanted, filters), most).await?;
         end = batch.upto.map_or(end, |upto| end.min(upto));
         entries.extend(batch.entries);
         junk += batch.junk;
@@ -138,30 +69,34 @@ pub(super) async fn read(
 
 /// Reads the wanted entries of a range that one consumer delivers.
 async fn read_subjects(
-    link: &Link,
-    options: &StreamOptions,
+    Source { link, options, readers }: &Source,
     (after, upto): (Position, Position),
     (wanted, filters): (&Wanted, Vec<String>),
     most: NonZeroUsize,
-    suspect: &AtomicU64,
 ) -> Result<Batch, BackendError> {
     let mut batch = Batch::default().with_upto(upto);
-    let mut reader = Reader::new(link, options, Start::After(after.major()), filters).await?;
-    if suspect.load(Ordering::Relaxed) == after.major() {
+    if readers.is_suspect(after.major()) {
         // A read from here has failed before.
         let next = after.major() + 1;
-        if let Some(at) = options.next_unreadable(link, next, &reader.filters).await? {
-            suspect.store(at.major(), Ordering::Relaxed);
+        if let Some(at) = options.next_unreadable(link, next, &filters).await? {
+            readers.suspect(at.major());
             let is_beyond = at.major() >= upto.major();
             let junk = u64::from(at.major() <= upto.major());
             return Ok(if is_beyond { batch } else { batch.with_upto(at) }.with_junk(junk));
         }
     }
-    let page = reader.page(MAX_PAGE.min(most.get() as u64)).await;
-    let page = page.inspect_err(|_| suspect.store(after.major(), Ordering::Relaxed))?;
+    let most = MAX_PAGE.min(most.get() as u64);
+    let mut reader = readers.take(link, options, after.major(), &filters).await?;
+    let mut page = reader.page(most).await;
+    if page.is_err() && !reader.is_new() {
+        // The server may have removed the consumer.
+        reader = Reader::new(link, options, Start::After(after.major()), &filters).await?;
+        page = reader.page(most).await;
+    }
+    let page = page.inspect_err(|_| readers.suspect(after.major()))?;
     let mut end = after;
     if let (true, Some(last)) = (page.is_cut, page.messages.last()) {
-        suspect.store(last.at.major(), Ordering::Relaxed);
+        readers.suspect(last.at.major());
     }
     for Delivered { at, content, .. } in page.messages {
         if at.major() > upto.major() {
@@ -177,14 +112,18 @@ async fn read_subjects(
         }
     }
     // The page may end with the entry at `upto`, whose position the caller knows.
-    let is_complete = page.is_last || end.major() == upto.major();
-    Ok(if is_complete { batch } else { batch.with_upto(end) })
+    if page.is_last || end.major() == upto.major() {
+        return Ok(batch);
+    }
+    if !page.is_cut {
+        readers.park(reader, end.major());
+    }
+    Ok(batch.with_upto(end))
 }
 
 /// Reads the newest entry of each key of the wanted topics.
 pub(super) async fn state(
-    link: &Link,
-    options: &StreamOptions,
+    Source { link, options, .. }: &Source,
     wanted: &Wanted,
     upto: Position,
 ) -> Result<Vec<LogEntry>, BackendError> {
@@ -193,7 +132,7 @@ pub(super) async fn state(
         return Ok(Vec::new());
     }
     for filters in consumers(link, options.subjects.of_keys(wanted)) {
-        let mut reader = Reader::new(link, options, Start::LastPerSubject, filters).await?;
+        let mut reader = Reader::new(link, options, Start::LastPerSubject, &filters).await?;
         'pages: loop {
             let page = reader.page(MAX_PAGE).await?;
             for Delivered { at, content, .. } in page.messages {

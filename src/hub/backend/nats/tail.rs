@@ -228,7 +228,7 @@ impl NatsTail {
                     self.broken = Some("messages were lost on the way".into());
                 }
             }
-            Received::Done | Received::Full => self.heard = Instant::now(),
+            Received::EarlierDone | Received::Done | Received::Full => self.heard = Instant::now(),
             Received::Broken(cause) => self.broken = Some(cause),
         }
     }

@@ -28,6 +28,9 @@ fn pages_of(most: usize) -> NonZeroUsize {
     NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN)
 }
 
+/// The number of keys that a state is checked with, at most.
+const MANY_KEYS: usize = 2100;
+
 /// Checks that a read returns the wanted entries of a range.
 ///
 /// # Errors
@@ -221,6 +224,14 @@ pub async fn state<B: Backend>(subject: &Subject<B>) -> Outcome {
     let allowed = [2, 4, 5, 9, 10, 11, 12];
     let other = found.iter().find(|entry| !allowed.iter().any(|at| positions[*at] == entry.at));
     ensure!(other.is_none(), "the state up to {upto:?} contains {other:?}");
+    // More than a backend may read at a time.
+    let many: Vec<_> = (0..MANY_KEYS).map(|n| keyed("many", &n.to_string(), "one")).collect();
+    let mut newest = newest;
+    for entries in many.chunks(100) {
+        newest = append(backend, entries).await?.last().copied().unwrap_or(newest);
+    }
+    let found = backend.state(&wanted(&["many"], &[]), newest).await?.len();
+    ensure!(found == MANY_KEYS, "the state of {MANY_KEYS} keys has {found} entries");
     Ok(())
 }
 
