@@ -19,6 +19,8 @@ use crate::hub::backend::{
 
 /// How many messages a page is made of, at most.
 const MAX_PAGE: u64 = 1024;
+/// How many subjects of one filter are read one by one, on servers before 2.10.
+const MAX_SUBJECTS: usize = 8;
 
 /// Returns the filters of the consumers that deliver all wanted subjects: those of each consumer, which
 /// deliver different messages.
@@ -27,9 +29,37 @@ fn consumers(link: &Link, filters: Filters) -> Vec<Vec<String>> {
     // Older servers know one filter only, and deliver everything if there are several.
     match exact.len() {
         0 => vec![vec![cover]],
-        _ if link.client.is_server_compatible(2, 10, 0) => vec![exact],
+        _ if knows_filters(link) => vec![exact],
         _ => exact.into_iter().map(|filter| vec![filter]).collect(),
     }
+}
+
+/// Returns whether the server knows several filters of one consumer.
+fn knows_filters(link: &Link) -> bool {
+    link.client.is_server_compatible(2, 10, 0)
+}
+
+/// Replaces filters by the few subjects that match them, if the server would look at each message of the
+/// stream to find those that match a filter.
+async fn one_by_one(
+    Source { link, options, .. }: &Source,
+    all: Vec<Vec<String>>,
+) -> Result<Vec<Vec<String>>, BackendError> {
+    if knows_filters(link) {
+        return Ok(all);
+    }
+    let mut found = Vec::new();
+    for filters in all {
+        let subjects = match &*filters {
+            [filter] if filter.contains(['*', '>']) => options.subjects_like(link, filter).await?,
+            _ => filters.clone(),
+        };
+        match subjects.len() <= MAX_SUBJECTS {
+            true => found.extend(subjects.into_iter().map(|subject| vec![subject])),
+            false => found.push(filters),
+        }
+    }
+    Ok(found)
 }
 
 /// What the calls need that read.
@@ -51,7 +81,8 @@ pub(super) async fn read(
         return Ok(Batch::default().with_upto(upto));
     }
     let (mut entries, mut end, mut junk) = (Vec::new(), upto, 0);
-    for filters in consumers(&source.link, source.options.subjects.of_topics(wanted)) {
+    let filters = consumers(&source.link, source.options.subjects.of_topics(wanted));
+    for filters in one_by_one(source, filters).await? {
         let batch = read_subjects(source, (after, upto), (wanted, filters), most).await?;
         end = batch.upto.map_or(end, |upto| end.min(upto));
         entries.extend(batch.entries);

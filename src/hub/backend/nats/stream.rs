@@ -12,7 +12,11 @@ use super::{
     subject::Subjects,
     timestamp::parse_nanos,
 };
-use crate::hub::backend::{error::BackendError, identity::Identity, position::Position};
+use crate::hub::backend::{
+    error::{BackendError, Fault},
+    identity::Identity,
+    position::Position,
+};
 
 /// The longest window in which a server recognizes retries.
 pub(super) const MAX_DEDUP: Duration = Duration::from_secs(120);
@@ -264,6 +268,25 @@ impl StreamOptions {
     ) -> Result<Option<Position>, BackendError> {
         let message = self.message(link, &json!({ "last_by_subj": subject })).await?;
         Ok(message.map(|message| message.at))
+    }
+
+    /// Returns the subjects of messages that match a filter.
+    pub(super) async fn subjects_like(
+        &self,
+        link: &Link,
+        filter: &str,
+    ) -> Result<Vec<String>, BackendError> {
+        let subject = format!("STREAM.INFO.{}", self.name);
+        match link.request(&subject, &json!({ "subjects_filter": filter })).await? {
+            Ok(info) => {
+                let counts = info.pointer("/state/subjects").and_then(Value::as_object);
+                Ok(counts.into_iter().flat_map(|counts| counts.keys().cloned()).collect())
+            }
+            Err(error) if error.code == STREAM_NOT_FOUND => {
+                Err(BackendError::new(Fault::Lost, error))
+            }
+            Err(error) => Err(unavailable(error)),
+        }
     }
 
     /// Returns the position of the next message from a place, if the client cannot read it.
