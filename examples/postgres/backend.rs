@@ -241,6 +241,26 @@ impl Backend for PostgresBackend {
         Ok(entries)
     }
 
+    async fn newest(
+        &self,
+        topics: &[Topic],
+        upto: Position,
+        most: NonZeroUsize,
+    ) -> Result<Vec<LogEntry>, BackendError> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM unnest($1) AS given (name), LATERAL (
+                SELECT * FROM sse_entries WHERE topic = given.name AND number <= $2
+                ORDER BY number DESC LIMIT $3
+            ) AS newest"
+        );
+        let topics: Vec<_> = topics.iter().map(Topic::as_str).collect();
+        let most = i64::try_from(most.get()).unwrap_or(i64::MAX);
+        let client = self.client(&self.reads).await?;
+        let params: [Param<'_>; 3] =
+            [(&topics, Type::TEXT_ARRAY), (&number(upto), Type::INT8), (&most, Type::INT8)];
+        Ok(batch(&answer(client.query_typed(&query, &params)).await?)?.entries)
+    }
+
     async fn forget(&self, topics: &[(Topic, Position)]) -> Result<(), BackendError> {
         const QUERY: &str =
             "UPDATE sse_entries SET topic = NULL, key = NULL, fields = '[]', data = ''

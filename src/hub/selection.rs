@@ -141,6 +141,9 @@ impl Selection {
     /// reported. A resumed subscription continues after its last event ID, as usual. If that is
     /// useless, because it belongs to another hub or to other topics, it receives the gap and then
     /// the newest events.
+    ///
+    /// Over a [backend](super::backend), events that this node does not have in memory are read from the log,
+    /// at most 1,024 of all topics together. With patterns, only those in memory are given.
     #[must_use]
     pub fn last(mut self, number: usize) -> Self {
         self.start = StartAt::Last(number);

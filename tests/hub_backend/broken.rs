@@ -46,6 +46,8 @@ enum Mistake {
     NewestIsOldest,
     KeepsExpiredEntries,
     EndsOfTopicsBelow,
+    NewestAreOldest,
+    NewestAreOfAllTopics,
     WarmStartsAtTheEnd,
     ForgetsMoreTopics,
     ForgetsLaterEntries,
@@ -236,6 +238,27 @@ impl Backend for Broken {
         self.inner.ends(topics).await
     }
 
+    async fn newest(
+        &self,
+        topics: &[Topic],
+        upto: Position,
+        most: NonZeroUsize,
+    ) -> Result<Vec<LogEntry>, BackendError> {
+        match self.mistake {
+            Mistake::NewestAreOldest => {
+                let mut all = self.inner.newest(topics, upto, NonZeroUsize::MAX).await?;
+                all.truncate(most.get());
+                Ok(all)
+            }
+            Mistake::NewestAreOfAllTopics => {
+                let mut all = self.inner.newest(topics, upto, NonZeroUsize::MAX).await?;
+                all.sort_by_key(|entry| entry.at);
+                Ok(all.split_off(all.len().saturating_sub(most.get())))
+            }
+            _ => self.inner.newest(topics, upto, most).await,
+        }
+    }
+
     async fn warm_start(&self, most: NonZeroUsize) -> Result<Position, BackendError> {
         if self.makes(Mistake::WarmStartsAtTheEnd) {
             return Ok(self.inner.bounds().await?.newest);
@@ -353,6 +376,8 @@ mistakes! {
     the_oldest_position_as_the_newest: NewestIsOldest breaks "bounds";
     entries_without_their_time_to_live: KeepsExpiredEntries breaks "expiry";
     ends_of_other_topics: EndsOfTopicsBelow breaks "ends";
+    the_oldest_as_the_newest: NewestAreOldest breaks "newest";
+    the_newest_of_all_topics: NewestAreOfAllTopics breaks "newest";
     a_start_that_is_the_end: WarmStartsAtTheEnd breaks "warm-start";
     more_topics_are_forgotten: ForgetsMoreTopics breaks "forget";
     later_entries_are_forgotten: ForgetsLaterEntries breaks "forget";

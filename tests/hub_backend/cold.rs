@@ -11,7 +11,7 @@ use tower_sse::{
     },
 };
 
-use crate::reading::{numbers, read, topics};
+use crate::reading::{check_newest, numbers, read, topics};
 
 /// Opens a node that reads this number of entries at the start.
 async fn cold(log: &MemoryBackend, entries: usize) -> Hub {
@@ -31,6 +31,14 @@ async fn retained(log: &MemoryBackend, topic: &str) -> usize {
     let wanted = events_of(topic);
     let read = log.read(Position::START, newest, &wanted, NonZeroUsize::MAX);
     read.await.unwrap().entries.len()
+}
+
+#[tokio::test]
+async fn the_newest_events_come_from_the_backend() {
+    let log = MemoryBackend::default();
+    let history = History::events(20);
+    let small = Hub::builder().history(history).total_history(history);
+    check_newest(&cold(&log, 0).await, &small.open(log.node()).await.unwrap()).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tower_sse::{
 
 use crate::{
     connect,
-    reading::{numbers, read, topics},
+    reading::{check_newest, numbers, read, topics},
     server::NatsServer,
 };
 
@@ -49,6 +49,12 @@ async fn a_reader_resumes_on_another_node_also_before_its_window() {
         assert_eq!(*resumed.resumption(), Resumption::Complete);
         assert_eq!(read(&mut resumed, 299).await, numbers(1..300));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_events_come_from_the_log() {
+    let server = NatsServer::start();
+    check_newest(&node(&server).await, &node(&server).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ use tower_sse::{
 use crate::{
     backend::PostgresBackend,
     postgres_server::Postgres,
-    reading::{numbers, read, topics},
+    reading::{check_newest, numbers, read, topics},
 };
 
 /// A node whose window has this number of events.
@@ -50,6 +50,12 @@ async fn a_reader_gets_everything_from_either_node() {
     let late = node(&server, 100).await;
     let mut last = late.subscribe(topics(&["a"]).last(3)).await.unwrap();
     assert_eq!(read(&mut last, 3).await, numbers(57..60));
+}
+
+#[tokio::test]
+async fn the_newest_events_come_from_the_log() {
+    let server = Postgres::start().await;
+    check_newest(&node(&server, 20).await, &node(&server, 20).await).await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use tower_sse::{
 };
 
 use crate::{
-    reading::{PATIENCE, numbers, read, topics},
+    reading::{PATIENCE, check_newest, numbers, read, topics},
     redis_server::{Redis, Relay},
 };
 
@@ -32,6 +32,12 @@ pub(crate) async fn node_over(backend: RedisBackend, events: usize, seconds: u64
     let history = History::events(events);
     let builder = Hub::builder().history(history).total_history(history).lagging(Lagging::Skip);
     builder.publish_timeout(Duration::from_secs(seconds)).open(backend).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_newest_events_come_from_the_log() {
+    let server = Redis::start().await;
+    check_newest(&node(server.url(), 20).await, &node(server.url(), 20).await).await;
 }
 
 #[tokio::test]

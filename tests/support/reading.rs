@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tower_sse::hub::{Selection, Subscription};
+use tower_sse::{
+    Event, Hub,
+    hub::{Publication, Resumption, Selection, Subscription},
+};
 
 /// Far longer than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,4 +34,39 @@ pub(crate) async fn read(subscription: &mut Subscription, number: usize) -> Vec<
 
 pub(crate) fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|n| n.to_string()).collect()
+}
+
+/// Checks that readers which start with the newest events get those that their node does not have in memory.
+/// Both nodes are of the same log; `small` has the newest 20 entries at most.
+pub(crate) async fn check_newest(writer: &Hub, small: &Hub) {
+    let room = |name: &str, n: usize| Publication::new(name, Event::new(n));
+    writer.publish_all((0..50).map(|n| room("room", n))).await.unwrap();
+    writer.publish_all((50..53).map(|n| room("other", n))).await.unwrap();
+    let last =
+        writer.publish_all((0..30).map(|n| room("busy", n))).await.unwrap().ids.pop().unwrap();
+    // The node has everything.
+    drop(small.resume(topics(&["busy"]), &last).await.unwrap());
+    let newest = |names: &[&str], n: usize| small.subscribe(topics(names).last(n));
+    let mut reader = newest(&["room"], 7).await.unwrap();
+    assert_eq!(*reader.resumption(), Resumption::New);
+    // A client whose connection ends at once resumes before the first of them.
+    let id = reader.position();
+    assert_eq!(read(&mut reader, 7).await, numbers(43..50));
+    let mut resumed = small.resume(topics(&["room"]).last(7), &id).await.unwrap();
+    assert_eq!(*resumed.resumption(), Resumption::Complete);
+    assert_eq!(read(&mut resumed, 7).await, numbers(43..50));
+    let mut all = newest(&["other"], 100).await.unwrap();
+    assert_eq!(read(&mut all, 3).await, numbers(50..53));
+    let mut both = newest(&["other", "none", "room"], 2).await.unwrap();
+    assert_eq!(read(&mut both, 4).await, ["48", "49", "51", "52"]);
+    let mut in_memory = newest(&["busy"], 5).await.unwrap();
+    assert_eq!(read(&mut in_memory, 5).await, numbers(25..30));
+    let mut none = newest(&["none"], 5).await.unwrap();
+    writer.publish("room", "live").await.unwrap();
+    writer.publish("other", "live").await.unwrap();
+    writer.publish("none", "live").await.unwrap();
+    for reader in [&mut reader, &mut resumed, &mut all, &mut none] {
+        assert_eq!(read(reader, 1).await, ["live"]);
+    }
+    assert_eq!(read(&mut both, 3).await, ["live"; 3]);
 }

@@ -56,6 +56,12 @@ pub(in crate::hub) trait DynBackend: Send + Sync {
         wanted: Arc<Wanted>,
         upto: Position,
     ) -> BackendFuture<'static, Vec<LogEntry>>;
+    fn read_newest(
+        self: Arc<Self>,
+        topics: Arc<[Topic]>,
+        upto: Position,
+        most: NonZeroUsize,
+    ) -> BackendFuture<'static, Vec<LogEntry>>;
     fn forget_topics(self: Arc<Self>, topics: Vec<(Topic, Position)>)
     -> BackendFuture<'static, ()>;
     fn find_warm_start(self: Arc<Self>, most: NonZeroUsize) -> BackendFuture<'static, Position>;
@@ -122,6 +128,15 @@ impl<B: Backend> DynBackend for B {
         Box::pin(async move { self.state(&wanted, upto).await })
     }
 
+    fn read_newest(
+        self: Arc<Self>,
+        topics: Arc<[Topic]>,
+        upto: Position,
+        most: NonZeroUsize,
+    ) -> BackendFuture<'static, Vec<LogEntry>> {
+        Box::pin(async move { self.newest(&topics, upto, most).await })
+    }
+
     fn forget_topics(
         self: Arc<Self>,
         topics: Vec<(Topic, Position)>,
@@ -167,6 +182,8 @@ mod tests {
         let page = backend.clone().read_page(Position::START, at, all.clone(), NonZeroUsize::MIN);
         assert_eq!(page.await.unwrap().entries, expected);
         assert_eq!(backend.clone().read_state(all.clone(), at).await.unwrap(), expected);
+        let newest = backend.clone().read_newest([topic.clone()].into(), at, NonZeroUsize::MIN);
+        assert_eq!(newest.await.unwrap(), expected);
         backend.clone().forget_topics(vec![(topic, at)]).await.unwrap();
         assert_eq!(backend.clone().read_state(all, at).await.unwrap(), []);
         assert!(backend.get_abilities().atomic);

@@ -53,27 +53,28 @@
 //!     tombstones.
 //! 14. `ends`: [`ends`](Backend::ends) returns the position of the end of each topic that has ended, until
 //!     the end is trimmed or [forgotten](Backend::forget).
-//! 15. `warm-start`: [`warm_start`](Backend::warm_start) returns a position that has about as many entries
+//! 15. `newest`: [`newest`](Backend::newest) returns the newest entries of each topic up to a position.
+//! 16. `warm-start`: [`warm_start`](Backend::warm_start) returns a position that has about as many entries
 //!     after it as requested, and at most twice as many. It may also return the start.
 //!
 //! **The life of a log**
 //!
-//! 16. `bounds`: The identity is the same for all nodes and calls. [`Bounds::newest`] is the position
+//! 17. `bounds`: The identity is the same for all nodes and calls. [`Bounds::newest`] is the position
 //!     of the newest entry that was acknowledged.
-//! 17. `expiry`: An entry whose [time to live](Outgoing::ttl) is over is not returned. Before, it is
+//! 18. `expiry`: An entry whose [time to live](Outgoing::ttl) is over is not returned. Before, it is
 //!     returned with the time that remains. That it has expired is no gap: retained entries before it stay
 //!     [`Kept`](Located::Kept).
-//! 18. `forget`: [`forget`](Backend::forget) leaves other topics, and entries after the positions,
+//! 19. `forget`: [`forget`](Backend::forget) leaves other topics, and entries after the positions,
 //!     unchanged.
-//! 19. `recreation`: A log that was deleted and made again has another identity. A tail of the old log
+//! 20. `recreation`: A log that was deleted and made again has another identity. A tail of the old log
 //!     returns [`Lost`](Fault::Lost), and no entry of the new one.
-//! 20. `lost-end`: If the engine lost its newest entries, their positions are
+//! 21. `lost-end`: If the engine lost its newest entries, their positions are
 //!     [`Unknown`](Located::Unknown), also after their places were given again. A tail that has
 //!     returned a lost entry returns [`Lost`](Fault::Lost). A lost entry can be appended again, with
 //!     the same [`append_id`](Outgoing::append_id).
-//! 21. `outage`: While the engine cannot be reached, calls return an error, and tails do too. Nothing
+//! 22. `outage`: While the engine cannot be reached, calls return an error, and tails do too. Nothing
 //!     is lost: a new tail after the last received position goes on.
-//! 22. `lost-answer`: If the answer to an append is lost, the error is [`Unknown`](Fault::Unknown),
+//! 23. `lost-answer`: If the answer to an append is lost, the error is [`Unknown`](Fault::Unknown),
 //!     and the retry appends nothing twice.
 //!
 //! A backend decides how durable an acknowledged entry is, and documents it.
@@ -246,7 +247,7 @@ pub use self::{
     identity::Identity,
     memory::{MemoryBackend, MemoryTail},
     position::Position,
-    state::{ends_by_reading, state_by_reading},
+    state::{ends_by_reading, newest_by_reading, state_by_reading},
     store::{Backend, Tail},
     wanted::Wanted,
 };

@@ -1,6 +1,9 @@
-//! The state of keys and the ends of topics, for backends without an index of them.
+//! The state of keys, the newest entries and the ends of topics, for backends without an index of them.
 
-use std::{collections::HashMap, num::NonZeroUsize};
+use std::{
+    collections::{HashMap, VecDeque},
+    num::NonZeroUsize,
+};
 
 use super::{
     entry::{EntryKind, LogEntry},
@@ -60,6 +63,31 @@ pub async fn ends_by_reading<B: Backend>(
     })
     .await?;
     Ok(topics.iter().map(|topic| ends.get(topic).copied()).collect())
+}
+
+/// Implements [`Backend::newest`] by reading everything that is retained of the topics. Holds the entries that
+/// it returns in memory.
+///
+/// # Errors
+///
+/// Returns the errors of [`Backend::read`].
+pub async fn newest_by_reading<B: Backend>(
+    backend: &B,
+    topics: &[Topic],
+    upto: Position,
+    most: NonZeroUsize,
+) -> Result<Vec<LogEntry>, BackendError> {
+    let wanted = Wanted::from_parts(topics.to_vec(), Vec::new());
+    let mut newest: HashMap<Topic, VecDeque<LogEntry>> = HashMap::new();
+    for_each(backend, &wanted, upto, |entry| {
+        let of_topic = newest.entry(entry.topic.clone()).or_default();
+        if of_topic.len() == most.get() {
+            of_topic.pop_front();
+        }
+        of_topic.push_back(entry);
+    })
+    .await?;
+    Ok(newest.into_values().flatten().collect())
 }
 
 /// Calls a function with each wanted entry up to a position, in order.

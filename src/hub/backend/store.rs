@@ -7,6 +7,7 @@ use super::{
     entry::{Batch, LogEntry, Outgoing},
     error::BackendError,
     position::Position,
+    state::newest_by_reading,
     wanted::Wanted,
 };
 use crate::hub::topic::Topic;
@@ -120,6 +121,24 @@ pub trait Backend: Send + Sync + 'static {
         wanted: &Wanted,
         upto: Position,
     ) -> impl Future<Output = Result<Vec<LogEntry>, BackendError>> + Send;
+
+    /// Returns the newest entries of each topic up to and including a position: at most `most` of each topic,
+    /// in any order. Those that have expired are left out, and may count.
+    ///
+    /// The hub asks for them if a reader starts with the [last](crate::hub::Selection::last) events of its
+    /// topics, and the window does not have them. By default it is
+    /// [`newest_by_reading`](super::newest_by_reading), which reads everything that is retained of the topics.
+    fn newest(
+        &self,
+        topics: &[Topic],
+        upto: Position,
+        most: NonZeroUsize,
+    ) -> impl Future<Output = Result<Vec<LogEntry>, BackendError>> + Send
+    where
+        Self: Sized,
+    {
+        newest_by_reading(self, topics, upto, most)
+    }
 
     /// Removes the entries of topics whose time is over, each up to and including a position. The hub
     /// may call it on several nodes, and for topics that have no entries.

@@ -11,6 +11,7 @@ use super::{
 use crate::hub::{
     backend::{BackendError, Batch, Fault, Located, LogEntry, Position, Wanted},
     node::Node,
+    topic::Topic,
     window::{Group, Record},
 };
 
@@ -89,6 +90,23 @@ pub(in crate::hub) async fn fetch_state(
     upto: Position,
 ) -> Option<Vec<Arc<Record>>> {
     let read = || engine.backend.clone().read_state(wanted.clone(), upto);
+    let mut entries = until_answered(&engine, read).await?;
+    entries.sort_unstable_by_key(|entry| entry.at);
+    Some(records(&node, &wanted, entries))
+}
+
+/// Reads the newest entries of each topic. Waits while the backend cannot be reached. Returns `None` if the
+/// last handle of the hub was dropped.
+pub(in crate::hub) async fn fetch_newest(
+    node: Arc<Node>,
+    engine: Arc<Engine>,
+    topics: Vec<Topic>,
+    upto: Position,
+    most: NonZeroUsize,
+) -> Option<Vec<Arc<Record>>> {
+    let wanted = Wanted::from_parts(topics.clone(), Vec::new());
+    let topics: Arc<[Topic]> = topics.into();
+    let read = || engine.backend.clone().read_newest(topics.clone(), upto, most);
     let mut entries = until_answered(&engine, read).await?;
     entries.sort_unstable_by_key(|entry| entry.at);
     Some(records(&node, &wanted, entries))

@@ -19,7 +19,7 @@ mod tail;
 
 pub(super) use self::{
     count::{append_counts, find_counts},
-    fetch::{Page, PageRange, fetch_ends, fetch_page, fetch_state},
+    fetch::{Page, PageRange, fetch_ends, fetch_newest, fetch_page, fetch_state},
     forget::forget_expired,
     publish::{append, publish_queued},
     tail::{find_start, follow},

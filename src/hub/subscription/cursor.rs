@@ -148,6 +148,11 @@ impl Cursor {
         matches!(self.phase, ReadPhase::Live)
     }
 
+    /// Returns whether the reader starts with the newest events of its topics.
+    pub(super) fn is_newest(&self) -> bool {
+        matches!(self.phase, ReadPhase::Newest(_))
+    }
+
     pub(super) fn is_state(&self) -> bool {
         matches!(self.phase, ReadPhase::State { .. })
     }

@@ -1,6 +1,10 @@
 //! Opening a subscription: the reader joins the window, and its start is found.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroUsize,
+    sync::Arc,
+};
 
 use http::Extensions;
 
@@ -11,7 +15,7 @@ use super::{
 };
 use crate::hub::{
     backend::Position,
-    engine::{fetch_ends, fetch_state, shared::Engine},
+    engine::{fetch_ends, fetch_newest, fetch_state, shared::Engine},
     gap::{Gap, GapReason, Resumption},
     ids::ParsedId,
     node::Node,
@@ -21,6 +25,9 @@ use crate::hub::{
         Backfill, Group, Head, Owner, Place, ReadLimit, ReadRange, ReaderKey, Record, Seq, Window,
     },
 };
+
+/// How many entries of all topics are read from the backend for a reader that starts with the newest ones.
+const MAX_NEWEST: usize = 1024;
 
 /// A reader that has joined its group, and leaves it when it is dropped before it has started.
 struct Joined {
@@ -120,6 +127,9 @@ async fn ask_engine(
         reader.set_replay(Replay::of_state((node, engine), &group, state, to));
         return;
     }
+    if let (StartAt::Last(number), true) = (start, reader.cursor().is_newest()) {
+        return ask_for_newest(reader, engine, number).await;
+    }
     let needs = match reader.resumption() {
         // The client has an event of this log.
         Resumption::Gap(Gap { reason: GapReason::Trimmed, .. }) if is_resumed => Needs::Missed,
@@ -152,6 +162,34 @@ async fn ask_engine(
         (Needs::Missed, None) => Resumption::Complete,
     });
     reader.set_replay(replay);
+}
+
+/// Reads the newest entries of the reader's topics from the backend, if the window does not have them.
+async fn ask_for_newest(reader: &mut ReaderHandle, engine: Arc<Engine>, number: usize) {
+    let (node, group) = (reader.node().clone(), reader.cursor().group.clone());
+    let head = node.counters.head();
+    let most = number.min(MAX_NEWEST / group.wanted().names().len().max(1));
+    let Some(topics) = group.lacks_newest(most, head.seq) else { return };
+    // One more of each: the reader resumes after it, if it gets no further.
+    let read = NonZeroUsize::MIN.saturating_add(most);
+    let found = fetch_newest(node.clone(), engine.clone(), topics, head.position, read);
+    let Some(mut records) = reader.until_cut(found).await.flatten() else { return };
+    let mut counts = HashMap::new();
+    let mut before = HashMap::new();
+    records.reverse();
+    records.retain(|record| {
+        let count = counts.entry(record.topic.clone()).or_insert(0);
+        *count += 1;
+        if *count > most {
+            before.insert(record.topic.clone(), record.position);
+        }
+        *count <= most
+    });
+    records.reverse();
+    let first = records.first().map(|record| &record.topic);
+    let before = first.map_or(Some(head.position), |first| before.get(first).copied());
+    let before = before.unwrap_or(Position::START);
+    reader.set_replay(Replay::of_newest((node, engine), &group, (before, records), head));
 }
 
 /// Returns the state up to a place. It is collected at once, since the window may drop entries that the

@@ -120,6 +120,18 @@ impl Replay {
         Self { records: state.into_iter(), is_state: true, ..replay }
     }
 
+    /// Creates the replay of the newest records of some topics, which were read already. `before` is the
+    /// position of a record before them.
+    pub(super) fn of_newest(
+        source: (Arc<Node>, Arc<Engine>),
+        group: &Group,
+        (before, newest): (Position, Vec<Arc<Record>>),
+        upto: Head,
+    ) -> Self {
+        let replay = Self::new(source, group, upto.position, upto, false);
+        Self { records: newest.into_iter(), start: before, ..replay }
+    }
+
     /// Returns the next record, gap or end.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Replayed> {
         loop {

@@ -13,7 +13,7 @@ use super::{
     record::Seq,
     steps::visit,
 };
-use crate::hub::{backend::Position, ids::Tag};
+use crate::hub::{backend::Position, ids::Tag, topic::Topic};
 
 /// Above this number of topics, missed events are not counted, since each topic would be visited.
 const MAX_TOPICS_TO_COUNT: usize = 64;
@@ -182,6 +182,17 @@ impl Source {
 }
 
 impl Group {
+    /// Returns the named topics if the window does not have the newest `n` records of each, up to a place, and
+    /// the backend may. `None` if patterns are selected, whose topics are not known here.
+    pub(in crate::hub) fn lacks_newest(&self, n: usize, to: Seq) -> Option<Vec<Topic>> {
+        let lacks = |source: &Arc<Source>| {
+            let view = source.feed.view();
+            source.feed.coverage() > 0 && view.newest_first(to).take(n).count() < n
+        };
+        let names_only = self.set.patterns.is_empty();
+        (names_only && self.sources.iter().any(lacks)).then(|| self.set.names.clone())
+    }
+
     /// Returns the place at which the present topics began: every record of them is after it.
     pub(in crate::hub) fn began_at(&self) -> Seq {
         let began = |origin: &Origin| match origin {

@@ -216,6 +216,15 @@ impl Backend for NatsBackend {
         Ok(ends)
     }
 
+    async fn newest(
+        &self,
+        topics: &[Topic],
+        upto: Position,
+        most: NonZeroUsize,
+    ) -> Result<Vec<LogEntry>, BackendError> {
+        read::newest(&self.source, topics, upto, most).await
+    }
+
     async fn forget(&self, topics: &[(Topic, Position)]) -> Result<(), BackendError> {
         let subject = format!("STREAM.PURGE.{}", self.source.options.name);
         for (topic, upto) in topics {

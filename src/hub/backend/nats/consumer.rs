@@ -54,6 +54,8 @@ pub(super) struct Consumer {
     pulls: u64,
     /// `STREAM.CONSUMER`.
     name: String,
+    /// How many messages there were to deliver when it was made.
+    pub(super) pending: u64,
     /// How many messages were asked for and have not come.
     pub(super) requested: u64,
 }
@@ -132,8 +134,9 @@ impl Consumer {
         let name = answer.get("name").and_then(|name| name.as_str());
         let name = name.ok_or_else(|| unavailable("the server's answer has no consumer"))?;
         let name = format!("{stream}.{name}");
-        let link = link.clone();
-        Ok(Self { link, session, subscription, inbox, pulls: 0, name, requested: 0 })
+        let pending = answer.get("num_pending").and_then(|pending| pending.as_u64());
+        let (link, pending) = (link.clone(), pending.unwrap_or(0));
+        Ok(Self { link, session, subscription, inbox, pulls: 0, name, pending, requested: 0 })
     }
 
     /// Asks for messages.

@@ -1,6 +1,10 @@
 //! Reading a range of the log, and the state of keys.
 
-use std::{collections::HashMap, num::NonZeroUsize, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    num::NonZeroUsize,
+    sync::Arc,
+};
 
 use super::{
     consumer::Start,
@@ -16,6 +20,7 @@ use crate::hub::backend::{
     position::Position,
     wanted::Wanted,
 };
+use crate::hub::topic::Topic;
 
 /// How many messages a page is made of, at most.
 const MAX_PAGE: u64 = 1024;
@@ -186,6 +191,75 @@ pub(super) async fn state(
         }
     }
     Ok(state.into_values().collect())
+}
+
+/// Reads the newest entries of each topic up to a position.
+pub(super) async fn newest(
+    source: &Source,
+    topics: &[Topic],
+    upto: Position,
+    most: NonZeroUsize,
+) -> Result<Vec<LogEntry>, BackendError> {
+    let mut newest = Vec::new();
+    for topic in topics {
+        let wanted = Wanted::from_parts(vec![topic.clone()], Vec::new());
+        let filters = consumers(&source.link, source.options.subjects.of_topics(&wanted));
+        let mut of_topic = Vec::new();
+        for filters in one_by_one(source, filters).await? {
+            of_topic.extend(newest_of(source, &filters, upto.major(), most).await?);
+        }
+        of_topic.sort_unstable_by_key(|entry: &LogEntry| entry.at);
+        newest.extend(of_topic.into_iter().rev().take(most.get()));
+    }
+    Ok(newest)
+}
+
+/// Reads the newest entries that one consumer delivers. The server counts what it has to deliver from a
+/// place on, so a place is looked for after which there are enough, and not many more.
+async fn newest_of(
+    Source { link, options, .. }: &Source,
+    filters: &[String],
+    upto: u64,
+    most: NonZeroUsize,
+) -> Result<VecDeque<LogEntry>, BackendError> {
+    let after = |place| Reader::new(link, options, Start::After(place), filters);
+    let later = after(upto).await?.pending();
+    let enough = most.get() as u64;
+    let count = |reader: &Reader| reader.pending().saturating_sub(later);
+    let (mut step, mut too_late) = (enough.saturating_mul(4), upto);
+    let mut reader = loop {
+        let place = upto.saturating_sub(step);
+        let reader = after(place).await?;
+        if count(&reader) >= enough || place == 0 {
+            break (reader, place);
+        }
+        (step, too_late) = (step.saturating_mul(8), place);
+    };
+    while count(&reader.0) > enough.saturating_mul(4) && too_late - reader.1 > 1 {
+        let place = reader.1.midpoint(too_late);
+        let middle = after(place).await?;
+        match count(&middle) >= enough {
+            true => reader = (middle, place),
+            false => too_late = place,
+        }
+    }
+    let mut newest = VecDeque::new();
+    loop {
+        let page = reader.0.page(MAX_PAGE).await?;
+        for Delivered { at, content, .. } in page.messages {
+            if at.major() > upto {
+                return Ok(newest);
+            }
+            let Content::Entry(entry) = content else { continue };
+            if newest.len() == most.get() {
+                newest.pop_front();
+            }
+            newest.push_back(entry);
+        }
+        if page.is_last {
+            return Ok(newest);
+        }
+    }
 }
 
 fn is_nothing(wanted: &Wanted) -> bool {

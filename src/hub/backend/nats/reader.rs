@@ -62,6 +62,11 @@ impl Reader {
         })
     }
 
+    /// Returns how many messages there were when the reader was made.
+    pub(super) fn pending(&self) -> u64 {
+        self.consumer.pending
+    }
+
     /// Returns whether this reader has read nothing yet.
     pub(super) fn is_new(&self) -> bool {
         self.count == 0

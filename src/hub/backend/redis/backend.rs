@@ -498,6 +498,34 @@ impl Backend for RedisBackend {
         Ok(state)
     }
 
+    async fn newest(
+        &self,
+        topics: &[Topic],
+        upto: Position,
+        most: NonZeroUsize,
+    ) -> Result<Vec<LogEntry>, BackendError> {
+        let log = self.log().await?;
+        let mut newest = Vec::new();
+        for topic in topics {
+            let wanted = Wanted::from_parts(vec![topic.clone()], Vec::new());
+            let (mut end, mut left) = (Some(id(upto)), most.get());
+            while let (Some(before), true) = (end.take(), left > 0) {
+                let page = left.min(MAX_PAGE);
+                let mut pipeline = redis::pipe();
+                let range = pipeline.cmd("XREVRANGE").arg(log.keys.topic(topic.as_str()));
+                range.arg(before).arg("-").arg("COUNT").arg(page);
+                pipeline.cmd("TIME");
+                let (entries, time): (Value, Value) = self.shared.link.pipeline(&pipeline).await?;
+                let read =
+                    message::read(entries, &wanted, message::time(&time).unwrap_or_default());
+                left -= read.count;
+                end = read.last.filter(|_| read.count == page).map(|last| format!("({}", id(last)));
+                newest.extend(read.batch.entries);
+            }
+        }
+        Ok(newest)
+    }
+
     async fn forget(&self, topics: &[(Topic, Position)]) -> Result<(), BackendError> {
         let log = self.log().await?;
         let Shared { link, scripts, .. } = &*self.shared;

@@ -41,7 +41,7 @@ pub use self::{
     appending::{acknowledgement, batches, content, order, retries},
     failing::{expiry, forget, lost_answer, lost_end, outage, recreation},
     following::{cancellation, one_order, tail},
-    reading::{bounds, ends, locate, pages, ranges, state, trimming, warm_start},
+    reading::{bounds, ends, locate, newest, pages, ranges, state, trimming, warm_start},
     report::{Outcome, Report, Unproven},
     subject::Subject,
 };
@@ -89,6 +89,7 @@ promises! {
     "trimming" trimming
     "state" state
     "ends" ends
+    "newest" newest
     "warm-start" warm_start
     "bounds" bounds
     "expiry" expiry

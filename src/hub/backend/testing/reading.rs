@@ -264,6 +264,44 @@ pub async fn ends<B: Backend>(subject: &Subject<B>) -> Outcome {
     Ok(())
 }
 
+/// Checks that the newest entries of topics are found.
+///
+/// # Errors
+///
+/// Returns an error if the promise is broken.
+pub async fn newest<B: Backend>(subject: &Subject<B>) -> Outcome {
+    let backend = &*subject.backend;
+    // Many of one topic, few of another one, and some with keys.
+    let entry = |n: usize| match n {
+        0 | 150 | 299 => outgoing("rare", n.to_string()),
+        n if n % 7 == 0 => outgoing("a", n.to_string()).with_key((n % 3).to_string()),
+        n if n % 2 == 0 => outgoing("a", n.to_string()),
+        n => outgoing("a.b", n.to_string()),
+    };
+    let entries: Vec<_> = (0..300).map(entry).collect();
+    let positions = append(backend, &entries).await?;
+    let all = expected(&entries, &positions);
+    let names = [topic("a"), topic("rare"), topic("none")];
+    for node in [backend, &*subject.node] {
+        for (most, upto) in [(1, 299), (2, 299), (20, 299), (20, 149), (3, 0), (1000, 298)] {
+            let mut found = node.newest(&names, positions[upto], pages_of(most)).await?;
+            found.sort_by_key(|entry| entry.at);
+            let mut newest = Vec::new();
+            for name in &names {
+                let of_topic = all[..=upto].iter().filter(|entry| entry.topic == *name);
+                newest.extend(of_topic.rev().take(most).cloned());
+            }
+            newest.sort_by_key(|entry| entry.at);
+            check_equal(
+                &found,
+                &newest,
+                &format!("the newest {most} entries up to number {upto}"),
+            )?;
+        }
+    }
+    Ok(())
+}
+
 /// Checks where a new node starts.
 ///
 /// # Errors
