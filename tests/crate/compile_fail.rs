@@ -130,3 +130,17 @@ fn text_is_no_event_and_a_stream_of_text_is_no_stream_of_events() {
     .unwrap();
     assert!(said.contains("`.map(Event::new)`"), "{said}");
 }
+
+#[test]
+fn a_subscription_is_no_stream_of_events() {
+    let program = |expression: &str| {
+        format!(
+            "fn f(s: tower_sse::hub::Subscription) {{ let _ = {expression}; }}\nfn main() {{ let _ = f; }}"
+        )
+    };
+    // It has a body of its own, which keeps gaps and IDs.
+    assert_eq!(check("subscription_body", &program("s.into_body()")), None);
+    let said = check("subscription_stream", &program("tower_sse::EventBody::from_stream(s)"));
+    let said = said.unwrap();
+    assert!(said.contains("is not implemented for `Subscription`"), "{said}");
+}

@@ -26,8 +26,7 @@ async fn append_some(backend: &MemoryBackend, ids: std::ops::Range<u128>) -> Vec
 async fn it_keeps_the_contract() {
     let new = || async { subject(&MemoryBackend::default(), |memory| memory) };
     let report = testing::run_all(new).await;
-    report.assert_kept();
-    assert!(report.kept().eq(testing::PROMISES.iter().copied()), "{report}");
+    report.assert_all_kept();
     assert_eq!(report.skipped().count(), 0, "{report}");
 }
 

@@ -55,6 +55,5 @@ async fn subject() -> Subject<NatsBackend> {
 async fn it_keeps_the_contract() {
     let report = testing::run_all(subject).await;
     println!("{report}");
-    report.assert_kept();
-    assert!(report.kept().eq(testing::PROMISES.iter().copied()), "{report}");
+    report.assert_all_kept();
 }

@@ -113,8 +113,7 @@ pub(crate) async fn subject_at(
 async fn redis_keeps_the_contract() {
     let server = Redis::start().await;
     let report = testing::run_all(|| subject(&server)).await;
-    report.assert_kept();
-    assert!(report.kept().eq(testing::PROMISES.iter().copied()), "{report}");
+    report.assert_all_kept();
 }
 
 /// An entry that is still in the log, but not in the stream of its topic, would be lost without a gap.

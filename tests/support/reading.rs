@@ -37,7 +37,7 @@ pub(crate) fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
 }
 
 /// Checks that readers which start with the newest events get those that their node does not have in memory.
-/// Both nodes are of the same log; `small` has the newest 20 entries at most.
+/// Both nodes have the same log; `small` has the newest 20 entries at most.
 pub(crate) async fn check_newest(writer: &Hub, small: &Hub) {
     let room = |name: &str, n: usize| Publication::new(name, Event::new(n));
     writer.publish_all((0..50).map(|n| room("room", n))).await.unwrap();

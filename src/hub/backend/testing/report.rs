@@ -35,7 +35,7 @@ impl fmt::Display for Unproven {
 
 /// The results of all checks.
 #[derive(Clone, Debug, Default)]
-#[must_use = "a report does nothing unless `assert_kept` is called"]
+#[must_use = "a report does nothing unless one of its assertions is called"]
 pub struct Report {
     /// The promises, in the order of the checks.
     results: Vec<(&'static str, Outcome)>,
@@ -65,6 +65,17 @@ impl Report {
             Err(Unproven::Skipped(reason)) => Some((*promise, reason.as_str())),
             _ => None,
         })
+    }
+
+    /// Panics if a promise is broken, or was skipped.
+    ///
+    /// # Panics
+    ///
+    /// Panics with the whole report.
+    #[track_caller]
+    pub fn assert_all_kept(&self) {
+        let is_all = self.results.iter().all(|(_, outcome)| outcome.is_ok());
+        assert!(is_all, "not every promise of the contract is kept\n{self}");
     }
 
     /// Panics if a promise is broken. Promises that were skipped are fine.
