@@ -155,24 +155,29 @@ fn processor_time() -> Duration {
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
 
-/// Nodes follow the same log.
+/// Bare clients, and then nodes, follow the same log.
 async fn costs(engine: &dyn Engine) {
     let log = "shared";
     engine.node(log, builder(10)).await;
     engine.append(log, EVENTS).await;
-    let mut one = 0.0;
+    let mut ones = [None; 2];
     for number in 1..=3 {
-        let before = processor_time();
-        let opens =
-            (0..number).map(|_| engine.node(log, builder(2 * EVENTS).warm_start(2 * EVENTS)));
-        let nodes: Vec<_> = futures_util::future::join_all(opens).await;
-        let took = (processor_time() - before).as_secs_f64() / (number * EVENTS) as f64 * 1e6;
-        one = if number == 1 { took } else { one };
-        println!(
-            "{number} nodes follow: {took:.2} µs of the processor for a node and event, {:.2}",
-            took / one
-        );
-        drop(nodes);
+        for (one, name) in ones.iter_mut().zip(["bare clients", "nodes"]) {
+            let before = processor_time();
+            if name == "nodes" {
+                let builder = || builder(2 * EVENTS).warm_start(2 * EVENTS);
+                let opens = (0..number).map(|_| engine.node(log, builder()));
+                futures_util::future::join_all(opens).await;
+            } else {
+                let follows = (0..number).map(|_| engine.follow(log, EVENTS));
+                futures_util::future::join_all(follows).await;
+            }
+            let took = (processor_time() - before).as_secs_f64() / (number * EVENTS) as f64 * 1e6;
+            println!(
+                "{number} {name} follow: {took:.2} µs of the processor for each and event, {:.2} of one",
+                took / *one.get_or_insert(took)
+            );
+        }
     }
 }
 
