@@ -122,6 +122,48 @@ async fn any_client_publishes_to_readers_and_junk_is_skipped() {
     assert_eq!(read(&mut resumed, 2).await[1], "after");
 }
 
+/// Entries of other programs are in the log only, and not in the streams of their topics.
+#[tokio::test]
+async fn readers_do_not_miss_what_other_programs_have_published() {
+    let server = Redis::start().await;
+    let backend = || RedisBackend::builder(server.url()).max_entries(1000).connect();
+    let hub = node_over(backend().await.unwrap(), 1000, 20).await;
+    let first = hub.publish("a", Event::new(0)).await.unwrap().id;
+    let foreign = async |topic: &str, data: usize| {
+        let data = data.to_string();
+        let words = ["XADD", "events", "*", "topic", topic, "data", &data];
+        let _: String = server.run_command(&words).await;
+    };
+    let mut live = hub.subscribe(topics(&["a"])).await.unwrap();
+    for n in 1..40 {
+        match n % 2 {
+            0 => drop(hub.publish("a", Event::new(n)).await.unwrap()),
+            _ => foreign("a", n).await,
+        }
+        assert_eq!(read(&mut live, 1).await, numbers(n..n + 1));
+        hub.publish("b", Event::new(n)).await.unwrap();
+    }
+    // A node whose window has only the newest of them.
+    let cold = node_over(backend().await.unwrap(), 3, 20).await;
+    let mut resumed = cold.resume(topics(&["a"]), &first).await.unwrap();
+    assert_eq!(*resumed.resumption(), Resumption::Complete);
+    assert_eq!(read(&mut resumed, 39).await, numbers(1..40));
+    let mut from_start = cold.subscribe(topics(&["a"]).from_start()).await.unwrap();
+    assert_eq!(*from_start.resumption(), Resumption::New);
+    assert_eq!(read(&mut from_start, 40).await, numbers(0..40));
+    let mut last = cold.subscribe(topics(&["a"]).last(6)).await.unwrap();
+    assert_eq!(read(&mut last, 6).await, numbers(34..40));
+    // The log is trimmed. The streams of the topics have what the hub has published, and nothing else.
+    let _: u64 = server.run_command(&["XTRIM", "events", "MAXLEN", "10"]).await;
+    let trimmed = cold.resume(topics(&["a"]), &first).await.unwrap();
+    assert!(
+        matches!(trimmed.resumption(), Resumption::Gap(gap) if gap.reason == GapReason::Trimmed)
+    );
+    let mut whole = cold.subscribe(topics(&["b"]).from_start()).await.unwrap();
+    assert_eq!(*whole.resumption(), Resumption::New);
+    assert_eq!(read(&mut whole, 39).await, numbers(1..40));
+}
+
 /// Publishes numbers on two nodes while the server is killed again and again.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_acknowledged_event_is_lost_or_repeated_although_the_server_is_killed() {

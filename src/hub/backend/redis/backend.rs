@@ -13,7 +13,7 @@ use super::{
     keys::{Keys, hex, parse_hex},
     link::Link,
     message::{self, id, parse_id},
-    options::Options,
+    options::{Options, ttl_millis},
     script,
     tail::{self, RedisTail},
 };
@@ -66,6 +66,7 @@ const DEDUP: Duration = Duration::from_secs(120);
 /// | `{events}:IDENTITY:topic:TOPIC` | stream | the entries of a topic, for readers that name it |
 /// | `{events}:IDENTITY:state:TOPIC` | hash | the ID of the newest entry of each key |
 /// | `{events}:IDENTITY:end:TOPIC` | string | the ID of the end of the topic, if it has ended |
+/// | `{events}:IDENTITY:foreign:TOPIC` | string | the ID of the newest entry of another program, if there is one |
 /// | `{events}:IDENTITY:topics-with-keys` | set | the topics that have keys |
 /// | `{events}:IDENTITY:append:ID` | string | the ID of the entry of an append, for two minutes |
 ///
@@ -85,13 +86,12 @@ const DEDUP: Duration = Duration::from_secs(120);
 ///
 /// # Other programs
 ///
-/// Any client can publish: `XADD events '*' topic orders data '{"n":1}'`. Such an entry reaches all
-/// readers that are connected, and readers that resume while a node has it in memory. It is not in the
-/// stream of its topic and not in the state of keys, so a reader that starts from the start of the topic,
-/// or with the state, does not get it. Neither does a reader that names its topics, up to 64, and resumes from
-/// further back than the memory of its node: it gets no gap for it. A reader with a pattern gets the entry
-/// as long as the log has it. Any client can listen: `XREAD BLOCK 0 STREAMS events '$'`. An entry
-/// without a valid `topic` is skipped and counted.
+/// Any client can publish: `XADD events '*' topic orders data '{"n":1}'`. Such an entry is in the log only, and
+/// the nodes note that its topic has one. So it reaches all readers, as long as the log has it, and readers
+/// from before it get a gap when the log does not have it any more. To read the history of such a topic takes
+/// longer, since it is the whole log that is read. The entry is not part of the state of keys, and as the end
+/// of a topic it ends only readers that are connected. Any client can listen:
+/// `XREAD BLOCK 0 STREAMS events '$'`. An entry without a valid `topic` is skipped and counted.
 ///
 /// # Bounds
 ///
@@ -209,7 +209,7 @@ impl RedisBackend {
     /// Adds what a script needs to find the log.
     fn add_find_args(&self, call: &mut ScriptInvocation<'_>) {
         call.arg(format!("{GROUP}{}", hex(Identity::random().as_bytes())));
-        call.arg(self.shared.options.topic_ttl.as_millis().min(MAX_TTL_MILLIS).to_string());
+        call.arg(ttl_millis(self.shared.options.topic_ttl));
     }
 
     /// Returns the log that was found last.
@@ -230,8 +230,7 @@ impl RedisBackend {
         let mut call = scripts.append.key(&log.keys.log);
         call.key(log.keys.topics_with_keys());
         call.arg(&*log.group).arg(options.max_entries);
-        call.arg(DEDUP.as_millis() as u64)
-            .arg(options.topic_ttl.as_millis().min(MAX_TTL_MILLIS).to_string());
+        call.arg(DEDUP.as_millis() as u64).arg(ttl_millis(options.topic_ttl));
         for entry in entries {
             let topic = entry.topic.as_str();
             call.key(log.keys.append(entry.append_id));
@@ -244,8 +243,7 @@ impl RedisBackend {
             if entry.kind == EntryKind::End {
                 call.key(log.keys.end(topic));
             }
-            // At least a millisecond, so that an entry with a short time to live is not one without.
-            let ttl = entry.ttl.map(|ttl| ttl.as_millis().clamp(1, MAX_TTL_MILLIS).to_string());
+            let ttl = entry.ttl.map(ttl_millis);
             let fields = message::fields(entry);
             call.arg(topic).arg(key).arg(kind).arg(ttl.unwrap_or_default());
             call.arg(2 * fields.len());
@@ -297,12 +295,18 @@ impl RedisBackend {
     ) -> Result<Batch, BackendError> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("TIME");
+        let foreign = wanted.names().iter().map(|topic| log.keys.foreign(topic.as_str()));
+        pipeline.cmd("MGET").arg(foreign.collect::<Vec<_>>());
         for topic in wanted.names() {
             let range = pipeline.cmd("XRANGE").arg(log.keys.topic(topic.as_str()));
             range.arg(format!("({}", id(after))).arg(id(upto)).arg("COUNT").arg(most);
         }
-        let mut replies: Vec<Value> = self.shared.link.pipeline(&pipeline).await?;
-        let now = message::time(&replies.remove(0)).unwrap_or_default();
+        let replies: Vec<Value> = self.shared.link.pipeline(&pipeline).await?;
+        let mut replies = replies.into_iter();
+        let now = replies.next().as_ref().and_then(message::time).unwrap_or_default();
+        if newest_id(replies.next()).is_some_and(|foreign| foreign.place() > after.place()) {
+            return self.read_log(log, (after, upto), wanted, most).await;
+        }
         let (mut entries, mut end, mut junk) = (Vec::new(), upto, 0);
         for reply in replies {
             let read = message::read(reply, wanted, now);
@@ -342,9 +346,6 @@ impl RedisBackend {
         Ok(ids)
     }
 }
-
-/// A thousand years. A script calculates with numbers of 53 bits.
-const MAX_TTL_MILLIS: u128 = 1000 * 365 * 86_400 * 1000;
 
 impl Backend for RedisBackend {
     type Tail = RedisTail;
@@ -395,7 +396,8 @@ impl Backend for RedisBackend {
         let log = self.find().await?.log;
         let link = &self.shared.link;
         let server = link.connect(tail::BLOCK).await?;
-        Ok(RedisTail::new((log.keys, log.group), link.clone(), server, after))
+        let topic_ttl = self.shared.options.topic_ttl;
+        Ok(RedisTail::new((log.keys, log.group), (link.clone(), topic_ttl), server, after))
     }
 
     async fn read(
@@ -408,7 +410,10 @@ impl Backend for RedisBackend {
         let log = self.log().await?;
         let most = most.get().min(MAX_PAGE);
         if is_of_few_names(wanted) {
-            return self.read_topics(&log, (after, upto), wanted, most).await;
+            return match wanted.names() {
+                [] => Ok(Batch::default().with_upto(upto)),
+                _ => self.read_topics(&log, (after, upto), wanted, most).await,
+            };
         }
         self.read_log(&log, (after, upto), wanted, most).await
     }
@@ -419,7 +424,7 @@ impl Backend for RedisBackend {
         let mut call = scripts.locate.key(&log.keys.log);
         if is_of_few_names(wanted) {
             for topic in wanted.names() {
-                call.key(log.keys.topic(topic.as_str()));
+                call.key(log.keys.topic(topic.as_str())).key(log.keys.foreign(topic.as_str()));
             }
         }
         self.add_find_args(&mut call);
@@ -508,19 +513,27 @@ impl Backend for RedisBackend {
         let mut newest = Vec::new();
         for topic in topics {
             let wanted = Wanted::from_parts(vec![topic.clone()], Vec::new());
+            let mut command = redis::cmd("GET");
+            let foreign: Value =
+                self.shared.link.query(command.arg(log.keys.foreign(topic.as_str()))).await?;
+            let (stream, is_own) = match foreign {
+                Value::Nil => (log.keys.topic(topic.as_str()), true),
+                _ => (log.keys.log.clone(), false),
+            };
             let (mut end, mut left) = (Some(id(upto)), most.get());
             while let (Some(before), true) = (end.take(), left > 0) {
-                let page = left.min(MAX_PAGE);
+                let page = if is_own { left.min(MAX_PAGE) } else { MAX_PAGE };
                 let mut pipeline = redis::pipe();
-                let range = pipeline.cmd("XREVRANGE").arg(log.keys.topic(topic.as_str()));
+                let range = pipeline.cmd("XREVRANGE").arg(&stream);
                 range.arg(before).arg("-").arg("COUNT").arg(page);
                 pipeline.cmd("TIME");
                 let (entries, time): (Value, Value) = self.shared.link.pipeline(&pipeline).await?;
-                let read =
-                    message::read(entries, &wanted, message::time(&time).unwrap_or_default());
-                left -= read.count;
+                let now = message::time(&time).unwrap_or_default();
+                let mut read = message::read(entries, &wanted, now);
+                read.batch.entries.truncate(left);
+                left -= if is_own { read.count } else { read.batch.entries.len() };
                 end = read.last.filter(|_| read.count == page).map(|last| format!("({}", id(last)));
-                newest.extend(read.batch.entries);
+                newest.append(&mut read.batch.entries);
             }
         }
         Ok(newest)
@@ -533,12 +546,18 @@ impl Backend for RedisBackend {
             let topic = topic.as_str();
             let mut call = scripts.forget.key(log.keys.topic(topic));
             call.key(log.keys.state(topic)).key(log.keys.end(topic));
-            call.key(log.keys.topics_with_keys());
+            call.key(log.keys.topics_with_keys()).key(log.keys.foreign(topic));
             call.arg(id(*upto)).arg(topic);
             let _: Value = link.script(&call, Fault::Unavailable).await?;
         }
         Ok(())
     }
+}
+
+/// Returns the newest of some IDs, as a position.
+fn newest_id(reply: Option<Value>) -> Option<Position> {
+    let Some(Value::Array(ids)) = reply else { return None };
+    ids.iter().filter_map(|id| parse_id(message::text(id)?)).max()
 }
 
 /// Returns whether only some topics are wanted, which have streams of their own.

@@ -32,6 +32,11 @@ impl Keys {
         format!("{}:end:{topic}", self.prefix)
     }
 
+    /// The ID of the newest entry of a topic that another program has appended. It is in the log only.
+    pub(super) fn foreign(&self, topic: &str) -> String {
+        format!("{}:foreign:{topic}", self.prefix)
+    }
+
     /// The set of the topics that have keys.
     pub(super) fn topics_with_keys(&self) -> String {
         format!("{}:topics-with-keys", self.prefix)
@@ -73,6 +78,7 @@ mod tests {
             keys.topic("a"),
             keys.state("a"),
             keys.end("a"),
+            keys.foreign("a"),
             keys.topics_with_keys(),
             keys.append(1),
         ] {

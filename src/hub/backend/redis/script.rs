@@ -64,11 +64,11 @@ return {name, oldest, newest}
 ";
 
 /// Returns whether the entry with the ID `ARGV[3]` is retained, and all entries after it, and this entry.
-/// `KEYS` are the log, and the streams of the topics whose entries matter; without these, all matter. The
-/// start is an empty ID.
+/// `KEYS` are the log, and for each topic whose entries matter its stream and its newest foreign entry; without
+/// these, all matter. The start is an empty ID.
 ///
-/// The stream of a topic has its entries for longer than the log does. A topic without a stream has none
-/// that a reader could miss from its start.
+/// The stream of a topic has its entries for longer than the log does, but not the foreign ones. A topic without
+/// a stream has no other that a reader could miss from its start.
 const LOCATE: &str = r"
 local _, oldest, newest, is_whole = find()
 local at = ARGV[3]
@@ -83,7 +83,9 @@ elseif oldest ~= '' and not is_before(at, oldest) then
   return {'kept', redis.call('XRANGE', KEYS[1], at, at)}
 end
 local entry = {}
-for i = 2, #KEYS do
+for i = 2, #KEYS, 2 do
+  local foreign = redis.call('GET', KEYS[i + 1])
+  if foreign and (at == '' or is_before(at, foreign)) then return {'trimmed', {}} end
   if redis.call('EXISTS', KEYS[i]) == 1 then
     local first, _, is_all = info_of(KEYS[i])
     local from = number(at ~= '' and at or (first ~= '' and first or '0-0'))
@@ -106,9 +108,22 @@ local page = redis.call('XREVRANGE', KEYS[1], ARGV[1], '-', 'COUNT', ARGV[2])
 return #page > 0 and page[#page][1] or ''
 ";
 
-/// Removes what a topic has up to the ID `ARGV[1]`. `KEYS` are the topic, its state, its end, and the set of
-/// topics with keys; `ARGV[2]` is the name of the topic.
+/// Notes the newest foreign entries of topics: for each an element of `KEYS`, and its ID after `ARGV[1]`, how
+/// long that is kept.
+const NOTE_FOREIGN: &str = r"
+for i, key in ipairs(KEYS) do
+  local known = redis.call('GET', key)
+  if not known or is_before(known, ARGV[i + 1]) then
+    redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1] + 60000)
+  end
+end
+";
+
+/// Removes what a topic has up to the ID `ARGV[1]`. `KEYS` are the topic, its state, its end, the set of
+/// topics with keys, and its newest foreign entry; `ARGV[2]` is the name of the topic.
 const FORGET: &str = r"
+local foreign = redis.call('GET', KEYS[5])
+if foreign and not is_before(ARGV[1], foreign) then redis.call('UNLINK', KEYS[5]) end
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 if #last == 0 or not is_before(ARGV[1], last[1][1]) then
   redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
@@ -198,6 +213,10 @@ pub(super) fn locate() -> Script {
 
 pub(super) fn before() -> Script {
     Script::new(BEFORE)
+}
+
+pub(super) fn note_foreign() -> Script {
+    Script::new(&[IS_BEFORE, NOTE_FOREIGN].concat())
 }
 
 pub(super) fn forget() -> Script {

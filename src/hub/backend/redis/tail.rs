@@ -1,14 +1,16 @@
 //! Follows the log.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use redis::{RedisError, Value, aio::MultiplexedConnection};
+use redis::{RedisError, Script, Value, aio::MultiplexedConnection};
 
 use super::{
     error::{fault, is_useless},
     keys::Keys,
     link::Link,
     message::{self, Read},
+    options::ttl_millis,
+    script,
     servers::{Server, is_replica},
 };
 use crate::hub::backend::{
@@ -33,6 +35,8 @@ pub struct RedisTail {
     /// The name of the group that is the identity of the log.
     group: Arc<str>,
     link: Arc<Link>,
+    /// Notes that topics have entries of other programs, and how long that is kept.
+    note_foreign: (Script, Duration),
     connection: MultiplexedConnection,
     /// The address of the server.
     address: Arc<str>,
@@ -62,7 +66,7 @@ struct Reply {
 impl RedisTail {
     pub(super) fn new(
         (keys, group): (Arc<Keys>, Arc<str>),
-        link: Arc<Link>,
+        (link, topic_ttl): (Arc<Link>, Duration),
         Server { connection, address }: Server,
         after: Position,
     ) -> Self {
@@ -70,6 +74,7 @@ impl RedisTail {
             keys,
             group,
             link,
+            note_foreign: (script::note_foreign(), topic_ttl),
             connection,
             address,
             at: after,
@@ -146,11 +151,32 @@ impl Tail for RedisTail {
             let read = message::read(of_stream(reply.entries), &Wanted::all(), reply.now);
             self.adapt(&read);
             if let Some(last) = read.last {
+                note_foreign(&self.link, &self.keys, &self.note_foreign, &read.batch).await?;
                 self.at = last;
                 return Ok(read.batch.with_upto(last));
             }
         }
     }
+}
+
+/// Notes the entries of other programs, before a reader can know of them: a reader that has moved to another
+/// node must not miss them there.
+async fn note_foreign(
+    link: &Link,
+    keys: &Keys,
+    (script, topic_ttl): &(Script, Duration),
+    batch: &Batch,
+) -> Result<(), BackendError> {
+    let foreign = batch.entries.iter().filter(|entry| entry.append_id.is_none());
+    let newest: BTreeMap<_, _> = foreign.map(|entry| (entry.topic.as_str(), entry.at)).collect();
+    if newest.is_empty() {
+        return Ok(());
+    }
+    let mut call = script.arg(ttl_millis(*topic_ttl));
+    for (topic, at) in newest {
+        call.key(keys.foreign(topic)).arg(message::id(at));
+    }
+    link.script(&call, Fault::Unavailable).await
 }
 
 fn parse(replies: Vec<Value>, at: Position) -> Result<Reply, RedisError> {
