@@ -1,6 +1,6 @@
 //! The steps of a request before its stream: last event ID, limits, `on_connect`.
 
-use std::{fmt, future::Future, hash::Hash, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, hash::Hash, pin::Pin, sync::Arc, time::Duration};
 
 use http::{Extensions, HeaderMap, Method, request};
 
@@ -24,6 +24,8 @@ pub(crate) struct Acceptor<T> {
     options: Arc<BodyOptions>,
     limits: StreamLimits,
     last_event_id_from_query: bool,
+    /// How long the head of a response waits for the first event. Never zero.
+    pub(super) commit_within: Option<Duration>,
 }
 
 pub(super) type Decision<T> = Result<Accept<T>, Refusal>;
@@ -61,6 +63,7 @@ impl<T: 'static> Acceptor<T> {
             options: Arc::new(BodyOptions::new()),
             limits: StreamLimits::new(),
             last_event_id_from_query: true,
+            commit_within: None,
         }
     }
 
@@ -98,6 +101,10 @@ impl<T> Acceptor<T> {
     #[cfg(feature = "hub")]
     pub(crate) fn refuse_for_now(&self, headers: &HeaderMap, by: &'static str) -> Refusal {
         self.limits.refuse_for_now(headers, by)
+    }
+
+    pub(crate) fn set_commit_within(&mut self, within: Duration) {
+        self.commit_within = Some(within).filter(|within| !within.is_zero());
     }
 
     pub(crate) fn options_mut(&mut self) -> &mut BodyOptions {
@@ -178,6 +185,7 @@ impl<T> Clone for Acceptor<T> {
             options: self.options.clone(),
             limits: self.limits.clone(),
             last_event_id_from_query: self.last_event_id_from_query,
+            commit_within: self.commit_within,
         }
     }
 }

@@ -10,22 +10,24 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Method, Response, request};
+use http::{HeaderMap, Method, Response, request};
 
 use super::{
     acceptor::{Decision, MakeStream},
+    commit::Committing,
     limits::{Permits, count_refusal},
 };
 use crate::{
     body::EventBody,
     catch_panic::{CatchPanic, catch_panic},
-    connect::Accept,
+    connect::{Accept, Refusal},
 };
 
 const ON_CONNECT: &str = "on_connect";
 
 /// The future of a handler's response. It is ready at its first poll unless `on_connect` waits for
-/// something.
+/// something, or the head waits for the first event
+/// ([`commit_within`](crate::EventChannelHandler::commit_within)).
 ///
 /// `B` is the body of the request. `T` is the parameter of the [`Accept`] that `on_connect`
 /// returns.
@@ -40,6 +42,8 @@ enum ResponseState<B, T> {
     Ready(Box<Response<EventBody>>),
     /// `on_connect` has not decided yet.
     Deciding(Deciding<B, T>),
+    /// The stream has no event yet.
+    Committing(Box<(HeaderMap, Committing)>),
     Done,
 }
 
@@ -76,50 +80,62 @@ impl<B, T: Default> ResponseState<B, T> {
         };
         let Some(on_connect) = &acceptor.on_connect else {
             let accept = connect.accept().with_target(T::default());
-            return Self::ready(stream.into_response(accept, permits));
+            return stream.begin(accept, permits);
         };
         match catch_panic(ON_CONNECT, || on_connect(connect)) {
             Ok(decision) => {
                 let decision = CatchPanic::new(ON_CONNECT, decision);
                 Self::Deciding(Deciding { decision, permits, stream })
             }
-            Err(panicked) => Self::ready(stream.respond(Err(panicked.into()), permits)),
+            Err(panicked) => stream.respond(Err(panicked.into()), permits),
         }
     }
+}
 
+impl<B, T> ResponseState<B, T> {
     fn ready(response: Response<EventBody>) -> Self {
         Self::Ready(Box::new(response))
     }
 }
 
 impl<B, T> StreamParts<B, T> {
-    /// Makes the response after the decision of `on_connect`.
-    fn respond(self, decision: Decision<T>, permits: Permits) -> Response<EventBody> {
+    /// Goes on after the decision of `on_connect`.
+    fn respond(self, decision: Decision<T>, permits: Permits) -> ResponseState<B, T> {
         match decision {
-            Ok(accept) => self.into_response(accept, permits),
+            Ok(accept) => self.begin(accept, permits),
             Err(refusal) => {
                 count_refusal(ON_CONNECT);
-                refusal.into_response()
+                ResponseState::ready(refusal.into_response())
             }
         }
     }
 
-    fn into_response(self, accept: Accept<T>, permits: Permits) -> Response<EventBody> {
+    /// Makes the stream of a request that was accepted.
+    fn begin(self, accept: Accept<T>, permits: Permits) -> ResponseState<B, T> {
         let Self { handler, body } = self;
+        let refused = |refusal: Refusal| ResponseState::ready(refusal.into_response());
         let (headers, admitted) = match handler.acceptor().admit(accept, permits) {
             Ok(admitted) => admitted,
-            Err(refusal) => return refusal.into_response(),
+            Err(refusal) => return refused(refusal),
         };
-        let stream = match admitted.map(|admitted| handler.make_stream(body, admitted)) {
-            Some(Ok(stream)) => stream,
-            Some(Err(refusal)) => return refusal.into_response(),
-            // A HEAD request.
-            None => EventBody::default(),
+        // A HEAD request.
+        let Some(admitted) = admitted else {
+            return ResponseState::ready(with_headers(headers, EventBody::default()));
         };
-        let mut response = Response::new(stream);
-        *response.headers_mut() = headers;
-        response
+        match (handler.make_stream(body, admitted), handler.acceptor().commit_within) {
+            (Ok(stream), None) => ResponseState::ready(with_headers(headers, stream)),
+            (Ok(stream), Some(within)) => {
+                ResponseState::Committing(Box::new((headers, Committing::new(stream, within))))
+            }
+            (Err(refusal), _) => refused(refusal),
+        }
     }
+}
+
+fn with_headers(headers: HeaderMap, stream: EventBody) -> Response<EventBody> {
+    let mut response = Response::new(stream);
+    *response.headers_mut() = headers;
+    response
 }
 
 impl<B, T> Future for HandlerFuture<B, T> {
@@ -127,20 +143,32 @@ impl<B, T> Future for HandlerFuture<B, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let decision = match &mut this.state {
-            ResponseState::Deciding(deciding) => {
-                Some(ready!(Pin::new(&mut deciding.decision).poll(cx)))
-            }
-            ResponseState::Ready(_) | ResponseState::Done => None,
-        };
-        let response = match (mem::replace(&mut this.state, ResponseState::Done), decision) {
-            (ResponseState::Ready(response), _) => *response,
-            (ResponseState::Deciding(Deciding { permits, stream, .. }), Some(decision)) => {
-                let decision = decision.unwrap_or_else(|panicked| Err(panicked.into()));
-                stream.respond(decision, permits)
-            }
-            (ResponseState::Deciding(_) | ResponseState::Done, _) => {
-                panic!("`HandlerFuture` polled after completion")
+        let response = loop {
+            let next = match &mut this.state {
+                ResponseState::Deciding(deciding) => {
+                    let decision = ready!(Pin::new(&mut deciding.decision).poll(cx));
+                    decision.unwrap_or_else(|panicked| Err(panicked.into()))
+                }
+                ResponseState::Committing(committing) => {
+                    let (headers, committing) = &mut **committing;
+                    let committed = ready!(Pin::new(committing).poll(cx));
+                    let headers = mem::take(headers);
+                    this.state = ResponseState::Done;
+                    break committed.map_or_else(|refused| refused, |it| with_headers(headers, it));
+                }
+                ResponseState::Ready(_) | ResponseState::Done => {
+                    let ResponseState::Ready(response) =
+                        mem::replace(&mut this.state, ResponseState::Done)
+                    else {
+                        panic!("`HandlerFuture` polled after completion")
+                    };
+                    break *response;
+                }
+            };
+            if let ResponseState::Deciding(Deciding { permits, stream, .. }) =
+                mem::replace(&mut this.state, ResponseState::Done)
+            {
+                this.state = stream.respond(next, permits);
             }
         };
         Poll::Ready(Ok(if this.is_head {
@@ -159,6 +187,7 @@ impl<B, T> fmt::Debug for HandlerFuture<B, T> {
         let state = match self.state {
             ResponseState::Ready(_) => "ready",
             ResponseState::Deciding(_) => "deciding",
+            ResponseState::Committing(_) => "committing",
             ResponseState::Done => "done",
         };
         f.debug_tuple("HandlerFuture").field(&format_args!("{state}")).finish()

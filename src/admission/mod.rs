@@ -5,6 +5,7 @@
 //! place when it is dropped. So no place can leak.
 
 mod acceptor;
+mod commit;
 mod future;
 mod limits;
 mod permit;

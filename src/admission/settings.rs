@@ -15,6 +15,34 @@ macro_rules! acceptor_settings {
                 self
             }
 
+            /// Lets the head of each response wait for the first event, at most for this time. By default, and
+            /// with zero, it goes out at once.
+            ///
+            /// So a handler that fails before its first event is answered with a status: see
+            /// [`EventBody::into_response_within`](crate::EventBody::into_response_within), which this
+            /// setting does for each request that `on_connect` has accepted. Limits and `HEAD` requests are
+            /// not affected, and a shutdown lets the stream open and end, as without a wait.
+            ///
+            /// ```
+            /// use std::time::Duration;
+            /// use http::StatusCode;
+            /// use tower_sse::{Event, Refusal, event_channel_handler};
+            ///
+            /// # async fn ask_model() -> Result<&'static str, Refusal> { Ok("hello") }
+            /// let handler = event_channel_handler::<_, _, ()>(|_request, events| async move {
+            ///     // A browser, or the SDK of a client, gets the status of the model.
+            ///     let token = ask_model().await.map_err(Refusal::into_error)?;
+            ///     events.send(Event::new(token)).await?;
+            ///     Ok(())
+            /// })
+            /// .commit_within(Duration::from_secs(2));
+            /// # let _ = handler;
+            /// ```
+            pub fn commit_within(mut self, within: std::time::Duration) -> Self {
+                self.acceptor_mut().set_commit_within(within);
+                self
+            }
+
             /// Limits how many streams of this handler and its clones may be open. Defaults to no
             /// limit.
             ///

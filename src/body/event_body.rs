@@ -233,6 +233,23 @@ impl EventBody {
         self
     }
 
+    /// Waits until the head of the response can go out: there is a first event, the stream ends without an
+    /// error, or its state is no stream. An error ends the stream.
+    pub(crate) fn poll_commit(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Arc<dyn Error + Send + Sync>>> {
+        let BodyState::Active(stream) = &mut self.state else { return Poll::Ready(Ok(())) };
+        let Err(outcome) = ready!(stream.poll_commit(cx)) else { return Poll::Ready(Ok(())) };
+        stream.set_outcome(&outcome);
+        // Drops the handler, then reports how the stream ended.
+        self.state = BodyState::Ended;
+        Poll::Ready(match outcome {
+            Outcome::Clean(_) => Ok(()),
+            Outcome::Failed(_, error) => Err(error),
+        })
+    }
+
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, EventBodyError>>> {
         let stream = match &mut self.state {
             BodyState::Active(stream) => stream,

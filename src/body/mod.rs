@@ -78,6 +78,7 @@
 
 mod account;
 mod active;
+mod commit;
 mod event_body;
 mod keep_alive;
 mod options;

@@ -1,6 +1,6 @@
 //! The answer that refuses a request.
 
-use std::{fmt, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -123,26 +123,77 @@ impl Refusal {
         self
     }
 
+    /// Makes an error of the refusal, for a handler that fails before its first event: see
+    /// [`commit_within`](crate::EventChannelHandler::commit_within) and
+    /// [`EventBody::into_response_within`]. `?` in `on_connect` makes the same refusal of it again.
+    ///
+    /// After its first event a handler cannot refuse any more: the error ends the stream as any other one.
+    pub fn into_error(self) -> BoxError {
+        Box::new(RefusalError(self))
+    }
+
+    /// Returns the response of the refusal in an error, or in one of its sources.
+    pub(crate) fn response_in(error: &(dyn Error + 'static)) -> Option<Response<EventBody>> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(RefusalError(refusal)) = error.downcast_ref() {
+                refusal.log();
+                return Some(refusal.inner.response.clone().map(EventBody::full));
+            }
+            next = error.source();
+        }
+        None
+    }
+
     /// Makes the response, and logs the error if there is one.
     ///
     /// `on_connect` does not need it. It is for the handlers of a framework, which return
     /// responses.
     pub fn into_response(self) -> Response<EventBody> {
+        self.log();
+        self.inner.response.map(EventBody::full)
+    }
+
+    fn log(&self) {
         if let Some(error) = &self.inner.error {
             catch_and_log("the error's Display", || trace::on_connect_failed(&**error));
         }
-        self.inner.response.map(EventBody::full)
     }
 }
 
-/// Refuses with a 500. The error is logged, and the client learns nothing of it.
+/// Refuses with a 500. The error is logged, and the client learns nothing of it. An error that was made of a
+/// refusal becomes that refusal again.
 impl<E: Into<BoxError>> From<E> for Refusal {
     fn from(error: E) -> Self {
-        let mut refusal = Self::new(StatusCode::INTERNAL_SERVER_ERROR);
-        refusal.inner.error = Some(error.into());
-        refusal
+        match error.into().downcast::<RefusalError>() {
+            Ok(refusal) => refusal.0,
+            Err(error) => {
+                let mut refusal = Self::new(StatusCode::INTERNAL_SERVER_ERROR);
+                refusal.inner.error = Some(error);
+                refusal
+            }
+        }
     }
 }
+
+/// A refusal as an error. [`Refusal`] itself is none, so that `?` can make one of any error.
+struct RefusalError(Refusal);
+
+impl fmt::Display for RefusalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RefusalInner { response, error } = &*self.0.inner;
+        write!(f, "refused with the status {}", response.status().as_u16())?;
+        error.as_ref().map_or(Ok(()), |error| write!(f, ": {error}"))
+    }
+}
+
+impl fmt::Debug for RefusalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for RefusalError {}
 
 impl fmt::Debug for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

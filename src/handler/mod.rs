@@ -33,6 +33,10 @@
 //! the client has left, [`send`](crate::EventSender::send) returns an error. Returning that error
 //! is not a failure of the stream, which has ended already.
 //!
+//! By default the head of the response goes out at once, with status 200. With
+//! [`commit_within`](EventChannelHandler::commit_within) it waits for the first event, and a closure that fails
+//! before it decides the status.
+//!
 //! # The request
 //!
 //! Any method is served. The closure gets the request with its body. Besides the values of layers

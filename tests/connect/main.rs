@@ -2,6 +2,7 @@
 //! head.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod commit;
 mod handler;
 mod head;
 mod last_event_id;
