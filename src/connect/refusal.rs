@@ -176,7 +176,7 @@ impl<E: Into<BoxError>> From<E> for Refusal {
     }
 }
 
-/// A refusal as an error. [`Refusal`] itself is none, so that `?` can make one of any error.
+/// A refusal as an error. [`Refusal`] itself is not an error, so that `?` can make one of any error.
 struct RefusalError(Refusal);
 
 impl fmt::Display for RefusalError {
