@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 use tower_sse::hub::backend::{
-    Backend, EntryKind, EventParts, Fault, Located, Outgoing, Position, Tail, Wanted,
+    Backend, EntryKind, EventParts, Fault, Located, LogEntry, Outgoing, Position, Tail, Wanted,
 };
 
 use crate::{LIMIT, append, collect, connect, data, entry, server::NatsServer, until_ok};
@@ -208,4 +208,77 @@ async fn headers_that_the_client_cannot_read_are_junk() {
     let all = Wanted::all();
     let state = until_ok(|| backend.state(&all, upto)).await;
     assert_eq!(data(&state), ["9"]);
+    let topics = ["a".parse().unwrap()];
+    let mut newest = until_ok(|| backend.newest(&topics, upto, most)).await;
+    newest.sort_by_key(|entry| entry.at);
+    assert_eq!(data(&newest), ["0", "1"]);
+}
+
+/// A status in the headers of a message is not one of the server. Newer servers remove it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_in_the_headers_of_a_message_is_junk_or_removed() {
+    let server = NatsServer::start();
+    let backend = connect(&server).await;
+    append(&backend, 0..1).await;
+    for status in ["100", "404", "408", "409 Batch Completed", "503"] {
+        let headers = format!("NATS/1.0 {status}\r\n\r\n");
+        server.publish_raw("events.a", headers.as_bytes()).await;
+    }
+    let upto = append(&backend, 1..3).await[1];
+    let mut tail = backend.tail(Position::START).await.unwrap();
+    let (mut found, mut junk) = (Vec::new(), 0);
+    while data(&found).last() != Some(&"2") {
+        let batch = timeout(LIMIT, tail.next()).await.unwrap().unwrap();
+        found.extend(batch.entries);
+        junk += batch.junk;
+    }
+    let check = |mut found: Vec<LogEntry>, junk: u64| {
+        let count = found.len() as u64 + junk;
+        found.retain(|entry| !entry.event.data.is_empty());
+        assert_eq!((data(&found), count), (vec!["0", "1", "2"], 8));
+    };
+    check(found, junk);
+    for most in [2, 100] {
+        let most = std::num::NonZeroUsize::new(most).unwrap();
+        let (mut after, mut found, mut junk) = (Position::START, Vec::new(), 0);
+        while after.place() < upto.place() {
+            let page = backend.read(after, upto, &Wanted::all(), most).await.unwrap();
+            after = page.end().unwrap();
+            found.extend(page.entries);
+            junk += page.junk;
+        }
+        check(found, junk);
+    }
+    let topics = ["a".parse().unwrap()];
+    let newest = backend.newest(&topics, upto, std::num::NonZeroUsize::MIN);
+    assert_eq!(data(&newest.await.unwrap()), ["2"]);
+}
+
+/// A server moves the consumers of a subject that is purged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_a_topic_that_is_removed_misses_nothing_of_the_others() {
+    let server = NatsServer::start();
+    let backend = connect(&server).await;
+    let entries: Vec<_> = (0..300).map(|id| entry(["a", "b"][id as usize % 2], id)).collect();
+    let positions = backend.append(&entries).await.unwrap();
+    let wanted = Wanted::new(["a".parse().unwrap(), "b".parse().unwrap()], []).unwrap();
+    let most = std::num::NonZeroUsize::new(16).unwrap();
+    let upto = positions[299];
+    let (mut after, mut found) = (Position::START, Vec::new());
+    for page in 0.. {
+        let read = backend.read(after, upto, &wanted, most).await.unwrap();
+        after = read.end().unwrap();
+        found.extend(read.entries);
+        if after.place() >= upto.place() {
+            break;
+        }
+        if page == 1 {
+            backend.forget(&[("a".parse().unwrap(), upto)]).await.unwrap();
+        }
+    }
+    found.retain(|entry| entry.topic == "b");
+    assert_eq!(found.len(), 150);
+    let a = Wanted::new(["a".parse().unwrap()], []).unwrap();
+    let left = backend.read(Position::START, upto, &a, most).await.unwrap();
+    assert!(left.entries.is_empty(), "{:?}", left.entries);
 }

@@ -159,6 +159,11 @@ async fn readers_do_not_miss_what_other_programs_have_published() {
     assert!(
         matches!(trimmed.resumption(), Resumption::Gap(gap) if gap.reason == GapReason::Trimmed)
     );
+    // Those that the hub has published are still in the streams of their topics.
+    let mut last = cold.subscribe(topics(&["a"]).last(12)).await.unwrap();
+    let own = (0..35).filter(|n| n % 2 == 0).chain(35..40).map(|n: i32| n.to_string());
+    let in_log: Vec<_> = own.collect();
+    assert_eq!(read(&mut last, 12).await, in_log[in_log.len() - 12..]);
     let mut whole = cold.subscribe(topics(&["b"]).from_start()).await.unwrap();
     assert_eq!(*whole.resumption(), Resumption::New);
     assert_eq!(read(&mut whole, 39).await, numbers(1..40));

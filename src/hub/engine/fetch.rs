@@ -106,6 +106,8 @@ pub(in crate::hub) async fn fetch_newest(
 ) -> Option<Vec<Arc<Record>>> {
     let wanted = Wanted::from_parts(topics.clone(), Vec::new());
     let topics: Arc<[Topic]> = topics.into();
+    // It is never closed.
+    let _permit = engine.newest.acquire().await.ok()?;
     let read = || engine.backend.clone().read_newest(topics.clone(), upto, most);
     let mut entries = until_answered(&engine, read).await?;
     entries.sort_unstable_by_key(|entry| entry.at);

@@ -29,13 +29,10 @@ pub(in crate::hub) async fn forget_expired(node: Arc<Node>, engine: Arc<Engine>)
     let run = async {
         let mut waiting = VecDeque::new();
         let mut lost = node.counters.lost().upto.seq;
+        let mut pause = INTERVAL;
         loop {
-            sleep(INTERVAL).await;
-            let lost_before = std::mem::replace(&mut lost, node.counters.lost().upto.seq);
-            if lost != lost_before {
-                // The log is another one, or has lost its end, so the positions do not fit.
-                waiting.clear();
-            }
+            sleep(pause).await;
+            pause = INTERVAL;
             loop {
                 let expired = node.expire().await;
                 if expired.is_empty() {
@@ -45,22 +42,25 @@ pub(in crate::hub) async fn forget_expired(node: Arc<Node>, engine: Arc<Engine>)
                 let room = MAX_WAITING - waiting.len();
                 waiting.extend(expired.into_iter().take(room).map(|expired| (due, expired)));
             }
-            while let Some(due) = take_due(&mut waiting) {
-                let begun = Instant::now();
-                if let Err(error) = forget(&engine, due.clone()).await {
-                    engine.health.failed(&error);
-                    if matches!(error.fault(), Fault::Refused | Fault::Lost) {
-                        // The bounds of the backend remove them.
-                        continue;
-                    }
+            let lost_before = std::mem::replace(&mut lost, node.counters.lost().upto.seq);
+            if lost != lost_before {
+                // The log is another one, or has lost its end, so the positions do not fit.
+                waiting.clear();
+            }
+            let Some(due) = take_due(&mut waiting) else { continue };
+            let begun = Instant::now();
+            if let Err(error) = forget(&engine, due.clone()).await {
+                engine.health.failed(&error);
+                // If it is refused, the bounds of the backend remove them.
+                if !matches!(error.fault(), Fault::Refused | Fault::Lost) {
                     let now = Instant::now();
                     due.into_iter().rev().for_each(|expired| waiting.push_front((now, expired)));
-                    break;
                 }
-                engine.health.answered();
-                // An engine that takes long to remove topics has time for other calls in between.
-                sleep(begun.elapsed()).await;
+                continue;
             }
+            engine.health.answered();
+            // An engine that takes long to remove topics has time for other calls in between.
+            pause = begun.elapsed();
         }
     };
     let _stopped: Option<()> = engine.until_stopped(run).await;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, Semaphore, mpsc, oneshot},
     time::Instant,
 };
 
@@ -31,6 +31,8 @@ pub(in crate::hub) const QUEUE: usize = 1024;
 /// How long a reader waits for the window to reach a position of another node, before the backend is
 /// asked whether the log has it.
 const MAX_WAIT_FOR_NODE: Duration = Duration::from_secs(2);
+/// How many readers ask for the newest entries of topics at a time.
+const MAX_NEWEST_READS: usize = 8;
 /// How long to wait before a failed call is repeated.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// The longest wait, when calls fail again and again.
@@ -60,6 +62,8 @@ pub(in crate::hub) struct Engine {
     counts: Mutex<Counts>,
     /// What is known of losses.
     losses: Mutex<Losses>,
+    /// Limits how many readers ask for the newest entries of topics at a time: after a restart, all readers may.
+    pub(super) newest: Semaphore,
 }
 
 /// What became of an entry in the window.
@@ -89,6 +93,7 @@ impl Engine {
             number: fastrand::u64(..),
             counts: Mutex::default(),
             losses: Mutex::default(),
+            newest: Semaphore::new(MAX_NEWEST_READS),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Opening a subscription: the reader joins the window, and its start is found.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     num::NonZeroUsize,
     sync::Arc,
@@ -164,31 +165,41 @@ async fn ask_engine(
     reader.set_replay(replay);
 }
 
-/// Reads the newest entries of the reader's topics from the backend, if the window does not have them.
+/// Reads the newest entries of those of the reader's topics of which the window does not have enough, and takes
+/// the others from the window.
 async fn ask_for_newest(reader: &mut ReaderHandle, engine: Arc<Engine>, number: usize) {
     let (node, group) = (reader.node().clone(), reader.cursor().group.clone());
     let head = node.counters.head();
-    let most = number.min(MAX_NEWEST / group.wanted().names().len().max(1));
-    let Some(topics) = group.lacks_newest(most, head.seq) else { return };
-    // One more of each: the reader resumes after it, if it gets no further.
-    let read = NonZeroUsize::MIN.saturating_add(most);
+    let Some((topics, in_window)) = group.lacks_newest(number, head.seq) else { return };
+    let most = NonZeroUsize::MIN.saturating_add(number.min(MAX_NEWEST / topics.len()));
+    // Two more of each topic: its end may count, and the reader resumes after the other one, if it gets no
+    // further.
+    let read = most.saturating_add(1);
     let found = fetch_newest(node.clone(), engine.clone(), topics, head.position, read);
     let Some(mut records) = reader.until_cut(found).await.flatten() else { return };
-    let mut counts = HashMap::new();
-    let mut before = HashMap::new();
-    records.reverse();
+    records.extend(in_window);
+    records.retain(|record| record.is_given());
+    // The newest first.
+    records.sort_unstable_by_key(|record| Reverse(record.position));
+    records.dedup_by_key(|record| record.position);
+    let (mut counts, mut before) = (HashMap::new(), HashMap::new());
     records.retain(|record| {
         let count = counts.entry(record.topic.clone()).or_insert(0);
         *count += 1;
-        if *count > most {
+        if *count == number + 1 {
             before.insert(record.topic.clone(), record.position);
         }
-        *count <= most
+        *count <= number
     });
     records.reverse();
-    let first = records.first().map(|record| &record.topic);
-    let before = first.map_or(Some(head.position), |first| before.get(first).copied());
-    let before = before.unwrap_or(Position::START);
+    let before = match records.first() {
+        Some(first) => before.get(&first.topic).copied().unwrap_or(Position::START),
+        None => head.position,
+    };
+    if let Resumption::Gap(gap) = reader.resumption() {
+        let gap = Resumption::Gap(new_gap(gap.reason, records.first().cloned(), gap.missed));
+        reader.set_resumption(gap);
+    }
     reader.set_replay(Replay::of_newest((node, engine), &group, (before, records), head));
 }
 

@@ -10,7 +10,7 @@ use super::{
     group::{Group, Origin, Source},
     keys::TopicKey,
     limits::MAX_STEPS,
-    record::Seq,
+    record::{Record, Seq},
     steps::visit,
 };
 use crate::hub::{backend::Position, ids::Tag, topic::Topic};
@@ -182,15 +182,24 @@ impl Source {
 }
 
 impl Group {
-    /// Returns the named topics if the window does not have the newest `n` records of each, up to a place, and
-    /// the backend may. `None` if patterns are selected, whose topics are not known here.
-    pub(in crate::hub) fn lacks_newest(&self, n: usize, to: Seq) -> Option<Vec<Topic>> {
-        let lacks = |source: &Arc<Source>| {
-            let view = source.feed.view();
-            source.feed.coverage() > 0 && view.newest_first(to).take(n).count() < n
-        };
-        let names_only = self.set.patterns.is_empty();
-        (names_only && self.sources.iter().any(lacks)).then(|| self.set.names.clone())
+    /// Returns the named topics of which the window does not have the newest `n` records, up to a place, and of
+    /// which the backend may have more. With them, returns the newest records that the window has of all topics.
+    /// `None` if there are no such topics, or if patterns are selected, whose topics are not known here.
+    pub(in crate::hub) fn lacks_newest(
+        &self,
+        n: usize,
+        to: Seq,
+    ) -> Option<(Vec<Topic>, Vec<Arc<Record>>)> {
+        let (mut topics, mut records) = (Vec::new(), Vec::new());
+        for source in &self.sources {
+            let Origin::Topic { name, .. } = &source.origin else { return None };
+            let before = records.len();
+            records.extend(source.feed.view().newest_first(to).take(n).cloned());
+            if source.feed.coverage() > 0 && records.len() - before < n {
+                topics.push(name.clone());
+            }
+        }
+        (!topics.is_empty()).then_some((topics, records))
     }
 
     /// Returns the place at which the present topics began: every record of them is after it.

@@ -10,15 +10,15 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
 use tokio::time::sleep;
 
 use super::{
     append::{Budget, append},
     error::NatsError,
-    link::{Link, STREAM_NOT_FOUND, unavailable},
+    link::Link,
     message::{Encoded, Features, MAX_SUBJECT},
     read::{self, Source},
+    remove,
     stream::{Stored, StreamFault, StreamInfo, StreamOptions},
     tail::NatsTail,
 };
@@ -28,7 +28,7 @@ use crate::hub::{
         entry::{Batch, LogEntry, Outgoing},
         error::{BackendError, Fault},
         position::Position,
-        state::state_by_reading,
+        state::{newest_by_reading, state_by_reading},
         store::Backend,
         wanted::Wanted,
     },
@@ -62,8 +62,10 @@ pub struct NatsBackend {
     /// The largest message, with its headers.
     max_message: usize,
     budget: Budget,
-    /// Whether reading the state has failed, which may have the same cause.
+    /// Whether reading the state, or the newest entries, has failed. There may be a message that the client
+    /// cannot read.
     state_failed: Arc<AtomicBool>,
+    newest_failed: Arc<AtomicBool>,
 }
 
 impl NatsBackend {
@@ -82,9 +84,12 @@ impl NatsBackend {
         let largest = max_message.saturating_sub(MESSAGE_OVERHEAD);
         let abilities = Abilities::new().with_largest(largest).with_dedup(info.dedup);
         let features = Features { compacts_keys, message_ttl: info.has_message_ttl };
-        let source = Source { link, options: Arc::new(options), readers: Arc::default() };
-        let (budget, state_failed) = (Budget::default(), Arc::default());
-        Ok(Self { source, features, abilities, max_message, budget, state_failed })
+        let is_replicated = info.replicas > 1;
+        let (options, readers) = (Arc::new(options), Arc::default());
+        let source = Source { link, options, readers, is_replicated };
+        let (state_failed, newest_failed) = (Arc::default(), Arc::default());
+        let budget = Budget::default();
+        Ok(Self { source, features, abilities, max_message, budget, state_failed, newest_failed })
     }
 
     async fn info(&self) -> Result<StreamInfo, BackendError> {
@@ -222,20 +227,18 @@ impl Backend for NatsBackend {
         upto: Position,
         most: NonZeroUsize,
     ) -> Result<Vec<LogEntry>, BackendError> {
-        read::newest(&self.source, topics, upto, most).await
+        if self.newest_failed.load(Ordering::Relaxed) {
+            let newest = newest_by_reading(self, topics, upto, most).await?;
+            self.newest_failed.store(false, Ordering::Relaxed);
+            return Ok(newest);
+        }
+        let newest = read::newest(&self.source, topics, upto, most).await;
+        newest.inspect_err(|_| self.newest_failed.store(true, Ordering::Relaxed))
     }
 
     async fn forget(&self, topics: &[(Topic, Position)]) -> Result<(), BackendError> {
-        let subject = format!("STREAM.PURGE.{}", self.source.options.name);
         for (topic, upto) in topics {
-            let next = upto.major().saturating_add(1);
-            for filter in self.source.options.subjects.of_topic(topic) {
-                let body = json!({ "filter": filter, "seq": next });
-                match self.source.link.request(&subject, &body).await? {
-                    Err(error) if error.code != STREAM_NOT_FOUND => return Err(unavailable(error)),
-                    Ok(_) | Err(_) => {}
-                }
-            }
+            remove::forget(&self.source, topic, *upto).await?;
         }
         Ok(())
     }

@@ -172,7 +172,9 @@ impl Consumer {
     }
 
     fn received(&mut self, message: Message) -> Received {
-        let Some(status) = message.status else {
+        // A message of the stream may have a status too. Its subject is another one.
+        let is_of_server = message.subject.starts_with(&*self.inbox);
+        let Some(status) = message.status.filter(|_| is_of_server) else {
             self.requested = self.requested.saturating_sub(1);
             return Received::Message(message);
         };

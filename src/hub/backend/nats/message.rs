@@ -135,6 +135,11 @@ impl Delivered {
         let stored = Duration::from_nanos(u64::try_from(nanos).unwrap_or_default());
         Some(Self { at, count, stored, content: content(at, stored, message, subjects) })
     }
+
+    /// Returns the place of the message in the stream.
+    pub(super) fn place(&self) -> u64 {
+        self.at.major()
+    }
 }
 
 /// Where a message comes from: the subject that it would be acknowledged on.
@@ -184,6 +189,9 @@ fn fingerprint(hash: u64) -> u32 {
 }
 
 fn content(at: Position, stored: Duration, message: Message, subjects: &Subjects) -> Content {
+    if message.status.is_some() {
+        return Content::Junk;
+    }
     let end = subjects.decode_end(&message.subject);
     let is_end = end.is_some();
     let decoded = end.map(|topic| (topic, None)).or_else(|| subjects.decode(&message.subject));

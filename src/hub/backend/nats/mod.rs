@@ -58,7 +58,8 @@
 //! `orders`, and `nats sub events.orders` shows its data. A subject in another spelling, and a header
 //! that cannot be read, is junk: it is left out and [counted](super::Batch::junk). A message whose
 //! headers are not valid at all, for example since they are not UTF-8, is junk too, but it costs each
-//! node its connection once, because the client library disconnects.
+//! node its connection, once for the tail and once or more for a replay, because the client library
+//! disconnects.
 //!
 //! # Durability
 //!
@@ -92,8 +93,11 @@
 //!   its files.
 //! - Entries that are removed from the stream by hand are not noticed by a node that has not received
 //!   them yet, unless the bounds of the stream could explain it.
-//! - Servers before 2.10 filter by one subject only. So reading the history of a topic takes two consumers
+//! - Servers before 2.10 filter by one subject only. So reading the history of a topic takes several requests
 //!   for each page, and that of several patterns reads their neighbors as well.
+//! - The topics that expire are removed message by message. A purge by subject is faster, but the server
+//!   (seen up to 2.14) then moves the consumers of the subject to its end: readers of several topics that are in
+//!   the past at that moment may miss events without a gap. So do not purge a single topic by hand.
 //!
 //! # Versions
 //!
@@ -109,6 +113,7 @@ mod message;
 mod raw_headers;
 mod read;
 mod reader;
+mod remove;
 mod stream;
 mod subject;
 mod tail;

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     consumer::Start,
-    link::Link,
+    link::{Link, unavailable},
     message::{Content, Delivered},
     reader::{Reader, Readers},
     stream::StreamOptions,
@@ -23,13 +23,13 @@ use crate::hub::backend::{
 use crate::hub::topic::Topic;
 
 /// How many messages a page is made of, at most.
-const MAX_PAGE: u64 = 1024;
+pub(super) const MAX_PAGE: u64 = 1024;
 /// How many subjects of one filter are read one by one, on servers before 2.10.
 const MAX_SUBJECTS: usize = 8;
 
 /// Returns the filters of the consumers that deliver all wanted subjects: those of each consumer, which
 /// deliver different messages.
-fn consumers(link: &Link, filters: Filters) -> Vec<Vec<String>> {
+pub(super) fn consumers(link: &Link, filters: Filters) -> Vec<Vec<String>> {
     let Filters { exact, cover } = filters;
     // Older servers know one filter only, and deliver everything if there are several.
     match exact.len() {
@@ -46,7 +46,7 @@ fn knows_filters(link: &Link) -> bool {
 
 /// Replaces filters by the few subjects that match them, if the server would look at each message of the
 /// stream to find those that match a filter.
-async fn one_by_one(
+pub(super) async fn one_by_one(
     Source { link, options, .. }: &Source,
     all: Vec<Vec<String>>,
 ) -> Result<Vec<Vec<String>>, BackendError> {
@@ -56,7 +56,7 @@ async fn one_by_one(
     let mut found = Vec::new();
     for filters in all {
         let subjects = match &*filters {
-            [filter] if filter.contains(['*', '>']) => options.subjects_like(link, filter).await?,
+            [filter] if is_of_keys(filter) => options.subjects_like(link, filter).await?,
             _ => filters.clone(),
         };
         match subjects.len() <= MAX_SUBJECTS {
@@ -67,12 +67,39 @@ async fn one_by_one(
     Ok(found)
 }
 
+/// Returns whether a filter matches the keys of one topic.
+fn is_of_keys(filter: &str) -> bool {
+    filter.strip_suffix('*').is_some_and(|start| !start.contains('*'))
+}
+
 /// What the calls need that read.
 #[derive(Clone)]
 pub(super) struct Source {
     pub(super) link: Link,
     pub(super) options: Arc<StreamOptions>,
     pub(super) readers: Arc<Readers>,
+    /// The stream is on several servers. A consumer may be on one that lacks the newest messages.
+    pub(super) is_replicated: bool,
+}
+
+impl Source {
+    /// Returns whether the stream has a message that one consumer has not delivered, in a range. A consumer
+    /// that has nothing more to deliver may be on a server that is late. This asks the leader.
+    async fn has_more(
+        &self,
+        (after, upto): (u64, u64),
+        filters: &[String],
+    ) -> Result<bool, BackendError> {
+        if !self.is_replicated || after >= upto {
+            return Ok(false);
+        }
+        let next = self.options.next_place(&self.link, after + 1, filters).await?;
+        Ok(next.is_some_and(|next| next <= upto))
+    }
+}
+
+fn is_late() -> BackendError {
+    unavailable("a server of the stream is late")
 }
 
 /// Reads the wanted entries of a range.
@@ -105,11 +132,12 @@ pub(super) async fn read(
 
 /// Reads the wanted entries of a range that one consumer delivers.
 async fn read_subjects(
-    Source { link, options, readers }: &Source,
+    source: &Source,
     (after, upto): (Position, Position),
     (wanted, filters): (&Wanted, Vec<String>),
     most: NonZeroUsize,
 ) -> Result<Batch, BackendError> {
+    let Source { link, options, readers, .. } = source;
     let mut batch = Batch::default().with_upto(upto);
     if readers.is_suspect(after.major()) {
         // A read from here has failed before.
@@ -148,8 +176,15 @@ async fn read_subjects(
         }
     }
     // The page may end with the entry at `upto`, whose position the caller knows.
-    if page.is_last || end.major() == upto.major() {
+    if end.major() == upto.major() {
         return Ok(batch);
+    }
+    if page.is_last {
+        return match source.has_more((end.major(), upto.major()), &filters).await? {
+            false => Ok(batch),
+            true if end.major() > after.major() => Ok(batch.with_upto(end)),
+            true => Err(is_late()),
+        };
     }
     if !page.is_cut {
         readers.park(reader, end.major());
@@ -159,19 +194,22 @@ async fn read_subjects(
 
 /// Reads the newest entry of each key of the wanted topics.
 pub(super) async fn state(
-    Source { link, options, .. }: &Source,
+    source: &Source,
     wanted: &Wanted,
     upto: Position,
 ) -> Result<Vec<LogEntry>, BackendError> {
+    let Source { link, options, .. } = source;
     let mut state = HashMap::new();
     if is_nothing(wanted) || upto == Position::START {
         return Ok(Vec::new());
     }
     for filters in consumers(link, options.subjects.of_keys(wanted)) {
         let mut reader = Reader::new(link, options, Start::LastPerSubject, &filters).await?;
+        let mut end = 0;
         'pages: loop {
             let page = reader.page(MAX_PAGE).await?;
             for Delivered { at, content, .. } in page.messages {
+                end = at.major();
                 // They come in the order of the log.
                 if at.major() > upto.major() {
                     break 'pages;
@@ -186,6 +224,9 @@ pub(super) async fn state(
                 }
             }
             if page.is_last {
+                if source.has_more((end, upto.major()), &filters).await? {
+                    return Err(is_late());
+                }
                 break;
             }
         }
@@ -217,47 +258,74 @@ pub(super) async fn newest(
 /// Reads the newest entries that one consumer delivers. The server counts what it has to deliver from a
 /// place on, so a place is looked for after which there are enough, and not many more.
 async fn newest_of(
-    Source { link, options, .. }: &Source,
+    source: &Source,
     filters: &[String],
     upto: u64,
     most: NonZeroUsize,
 ) -> Result<VecDeque<LogEntry>, BackendError> {
-    let after = |place| Reader::new(link, options, Start::After(place), filters);
-    let later = after(upto).await?.pending();
+    let after = |place| Reader::new(&source.link, &source.options, Start::After(place), filters);
     let enough = most.get() as u64;
-    let count = |reader: &Reader| reader.pending().saturating_sub(later);
-    let (mut step, mut too_late) = (enough.saturating_mul(4), upto);
-    let mut reader = loop {
-        let place = upto.saturating_sub(step);
-        let reader = after(place).await?;
-        if count(&reader) >= enough || place == 0 {
-            break (reader, place);
+    let mut step = enough.saturating_mul(4);
+    let mut too_late = upto;
+    loop {
+        // What comes meanwhile counts as well, so there may be too few in the end. Then more are read.
+        let later = after(upto).await?.pending();
+        let count = |reader: &Reader| reader.pending().saturating_sub(later);
+        let (mut reader, mut place) = loop {
+            let place = upto.saturating_sub(step);
+            let reader = after(place).await?;
+            step = step.saturating_mul(8);
+            if count(&reader) >= enough || place == 0 {
+                break (reader, place);
+            }
+            too_late = place;
+        };
+        while count(&reader) > enough.saturating_mul(4) && too_late - place > 1 {
+            let middle = place.midpoint(too_late);
+            let later_reader = after(middle).await?;
+            match count(&later_reader) >= enough {
+                true => (reader, place) = (later_reader, middle),
+                false => too_late = middle,
+            }
         }
-        (step, too_late) = (step.saturating_mul(8), place);
-    };
-    while count(&reader.0) > enough.saturating_mul(4) && too_late - reader.1 > 1 {
-        let place = reader.1.midpoint(too_late);
-        let middle = after(place).await?;
-        match count(&middle) >= enough {
-            true => reader = (middle, place),
-            false => too_late = place,
+        let newest = newest_after(source, reader, filters, (place, upto), most).await?;
+        if newest.len() >= most.get() || place == 0 {
+            return Ok(newest);
         }
+        (step, too_late) = (step.max((upto - place).saturating_mul(8)), place);
     }
+}
+
+/// Reads the newest entries of a range.
+async fn newest_after(
+    source: &Source,
+    mut reader: Reader,
+    filters: &[String],
+    (mut end, upto): (u64, u64),
+    most: NonZeroUsize,
+) -> Result<VecDeque<LogEntry>, BackendError> {
     let mut newest = VecDeque::new();
     loop {
-        let page = reader.0.page(MAX_PAGE).await?;
+        let page = reader.page(MAX_PAGE).await?;
         for Delivered { at, content, .. } in page.messages {
             if at.major() > upto {
                 return Ok(newest);
             }
+            end = at.major();
             let Content::Entry(entry) = content else { continue };
             if newest.len() == most.get() {
                 newest.pop_front();
             }
             newest.push_back(entry);
         }
+        if page.is_cut {
+            return Err(unavailable("the connection was lost"));
+        }
         if page.is_last {
-            return Ok(newest);
+            return match source.has_more((end, upto), filters).await? {
+                true => Err(is_late()),
+                false => Ok(newest),
+            };
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::hub::backend::error::{BackendError, Fault};
 /// How many bytes a page has, at most, unless one message may be larger.
 const PAGE_BYTES: usize = 4 << 20;
 /// How many readers wait for the next read.
-const MAX_PARKED: usize = 64;
+const MAX_PARKED: usize = 256;
 /// How long a reader waits for the next read. The server keeps its consumer for a little longer.
 const MAX_PARKED_TIME: Duration = Duration::from_secs(5);
 
@@ -155,10 +155,10 @@ impl Readers {
     /// Keeps a reader for the next read.
     pub(super) fn park(&self, reader: Reader, place: u64) {
         let mut parked = self.parked();
-        if parked.len() == MAX_PARKED {
-            parked.remove(0);
+        // With too many readers, those that are parked go on, and the others make new ones.
+        if parked.len() < MAX_PARKED {
+            parked.push(Parked { reader, place, since: Instant::now() });
         }
-        parked.push(Parked { reader, place, since: Instant::now() });
     }
 
     pub(super) fn is_suspect(&self, place: u64) -> bool {

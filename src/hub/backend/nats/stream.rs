@@ -49,6 +49,8 @@ pub(super) struct StreamInfo {
     pub(super) messages: u64,
     pub(super) limits: Limits,
     pub(super) has_message_ttl: bool,
+    /// On how many servers it is.
+    pub(super) replicas: u64,
     /// The largest message, with its headers.
     pub(super) max_message_size: Option<u64>,
     pub(super) dedup: Duration,
@@ -187,6 +189,7 @@ impl StreamOptions {
                 max_messages: limit(config, "max_msgs"),
             },
             has_message_ttl: is_set(config, "allow_msg_ttl"),
+            replicas: limit(config, "num_replicas").unwrap_or(1),
             max_message_size: limit(config, "max_msg_size"),
             dedup: limit(config, "duplicate_window").map_or(Duration::ZERO, Duration::from_nanos),
         })
@@ -280,7 +283,9 @@ impl StreamOptions {
         match link.request(&subject, &json!({ "subjects_filter": filter })).await? {
             Ok(info) => {
                 let counts = info.pointer("/state/subjects").and_then(Value::as_object);
-                Ok(counts.into_iter().flat_map(|counts| counts.keys().cloned()).collect())
+                let subjects = counts.into_iter().flat_map(|counts| counts.keys());
+                // A subject with a wildcard is junk, and would be a filter for others.
+                Ok(subjects.filter(|subject| !subject.contains(['*', '>'])).cloned().collect())
             }
             Err(error) if error.code == STREAM_NOT_FOUND => {
                 Err(BackendError::new(Fault::Lost, error))
@@ -296,6 +301,26 @@ impl StreamOptions {
         place: u64,
         filters: &[String],
     ) -> Result<Option<Position>, BackendError> {
+        let next = self.next(link, place, filters).await?;
+        Ok(next.filter(|next| !next.is_readable).map(|next| next.at))
+    }
+
+    /// Returns the place of the next message from a place.
+    pub(super) async fn next_place(
+        &self,
+        link: &Link,
+        place: u64,
+        filters: &[String],
+    ) -> Result<Option<u64>, BackendError> {
+        Ok(self.next(link, place, filters).await?.map(|next| next.at.major()))
+    }
+
+    async fn next(
+        &self,
+        link: &Link,
+        place: u64,
+        filters: &[String],
+    ) -> Result<Option<StoredMessage>, BackendError> {
         let mut next: Option<StoredMessage> = None;
         for filter in filters {
             let query = json!({ "seq": place, "next_by_subj": filter });
@@ -305,7 +330,7 @@ impl StreamOptions {
                 (next, found) => next.or(found),
             };
         }
-        Ok(next.filter(|next| !next.is_readable).map(|next| next.at))
+        Ok(next)
     }
 
     async fn message(
@@ -460,6 +485,7 @@ mod tests {
             last,
             messages: 1,
             limits,
+            replicas: 1,
             has_message_ttl: false,
             max_message_size: None,
             dedup: MAX_DEDUP,

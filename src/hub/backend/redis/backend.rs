@@ -1,6 +1,7 @@
 //! `RedisBackend`: the calls of a hub as commands of Redis.
 
 use std::{
+    cmp::Reverse,
     fmt,
     num::NonZeroUsize,
     sync::{Arc, PoisonError, RwLock},
@@ -326,6 +327,31 @@ impl RedisBackend {
         Ok(Batch::new(entries).with_upto(end).with_junk(junk))
     }
 
+    /// Returns the newest entries of a topic in a stream, the newest first.
+    async fn newest_in(
+        &self,
+        stream: &str,
+        topic: &Topic,
+        (after, upto): (Option<Position>, Position),
+        most: NonZeroUsize,
+    ) -> Result<Vec<LogEntry>, BackendError> {
+        let wanted = Wanted::from_parts(vec![topic.clone()], Vec::new());
+        let start = after.map_or_else(|| "-".to_owned(), |after| format!("({}", id(after)));
+        let (mut end, mut newest) = (Some(id(upto)), Vec::new());
+        while let Some(before) = end.take().filter(|_| newest.len() < most.get()) {
+            let mut pipeline = redis::pipe();
+            let range = pipeline.cmd("XREVRANGE").arg(stream).arg(before).arg(&start);
+            range.arg("COUNT").arg(MAX_PAGE);
+            pipeline.cmd("TIME");
+            let (entries, time): (Value, Value) = self.shared.link.pipeline(&pipeline).await?;
+            let read = message::read(entries, &wanted, message::time(&time).unwrap_or_default());
+            end = read.last.filter(|_| read.count == MAX_PAGE).map(|last| format!("({}", id(last)));
+            newest.extend(read.batch.entries);
+        }
+        newest.truncate(most.get());
+        Ok(newest)
+    }
+
     /// Returns the IDs of the newest entries of the keys of some topics.
     async fn state_ids(
         &self,
@@ -512,29 +538,20 @@ impl Backend for RedisBackend {
         let log = self.log().await?;
         let mut newest = Vec::new();
         for topic in topics {
-            let wanted = Wanted::from_parts(vec![topic.clone()], Vec::new());
+            let mut of_topic =
+                self.newest_in(&log.keys.topic(topic.as_str()), topic, (None, upto), most).await?;
             let mut command = redis::cmd("GET");
-            let foreign: Value =
-                self.shared.link.query(command.arg(log.keys.foreign(topic.as_str()))).await?;
-            let (stream, is_own) = match foreign {
-                Value::Nil => (log.keys.topic(topic.as_str()), true),
-                _ => (log.keys.log.clone(), false),
-            };
-            let (mut end, mut left) = (Some(id(upto)), most.get());
-            while let (Some(before), true) = (end.take(), left > 0) {
-                let page = if is_own { left.min(MAX_PAGE) } else { MAX_PAGE };
-                let mut pipeline = redis::pipe();
-                let range = pipeline.cmd("XREVRANGE").arg(&stream);
-                range.arg(before).arg("-").arg("COUNT").arg(page);
-                pipeline.cmd("TIME");
-                let (entries, time): (Value, Value) = self.shared.link.pipeline(&pipeline).await?;
-                let now = message::time(&time).unwrap_or_default();
-                let mut read = message::read(entries, &wanted, now);
-                read.batch.entries.truncate(left);
-                left -= if is_own { read.count } else { read.batch.entries.len() };
-                end = read.last.filter(|_| read.count == page).map(|last| format!("({}", id(last)));
-                newest.append(&mut read.batch.entries);
+            command.arg(log.keys.foreign(topic.as_str()));
+            if self.shared.link.query::<Value>(&command).await? != Value::Nil {
+                // Entries of other programs are in the log only. Before the oldest of these, none is needed.
+                let after = of_topic.last().filter(|_| of_topic.len() == most.get());
+                let range = (after.map(|entry| entry.at), upto);
+                of_topic.extend(self.newest_in(&log.keys.log, topic, range, most).await?);
+                of_topic.sort_unstable_by_key(|entry| Reverse(entry.at));
+                of_topic.dedup_by_key(|entry| entry.at);
+                of_topic.truncate(most.get());
             }
+            newest.extend(of_topic);
         }
         Ok(newest)
     }
