@@ -61,7 +61,7 @@ pub(crate) async fn check_newest(writer: &Hub, small: &Hub) {
     assert_eq!(read(&mut both, 4).await, ["48", "49", "51", "52"]);
     let mut in_memory = newest(&["busy"], 5).await.unwrap();
     assert_eq!(read(&mut in_memory, 5).await, numbers(25..30));
-    // What the node has in memory is not limited by the number of topics.
+    // Events in memory are not limited by the number of topics.
     let many: Vec<_> = (0..200).map(|n| format!("empty.{n}")).chain(["busy".into()]).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let mut from_many = newest(&many, 12).await.unwrap();

@@ -268,7 +268,7 @@ async fn newest_of(
     let mut step = enough.saturating_mul(4);
     let mut too_late = upto;
     loop {
-        // What comes meanwhile counts as well, so there may be too few in the end. Then more are read.
+        // Messages that come meanwhile count as well, so there may be too few in the end. Then more are read.
         let later = after(upto).await?.pending();
         let count = |reader: &Reader| reader.pending().saturating_sub(later);
         let (mut reader, mut place) = loop {
