@@ -58,6 +58,7 @@
 //! | send the items of a `Stream` | [`EventBody::from_stream`] |
 //! | send from tasks and threads | [`EventSender`], and the guide in [`channel`] |
 //! | add a stream to an existing service | [`SseLayer`], and the guide in [`layer`] |
+//! | end, keep alive and limit the event streams of others | [`SseGovern`], and the guide in [`layer::govern`] |
 //! | learn when and why a stream ended | [`on_disconnect`](EventChannelHandler::on_disconnect), [`EndReason`] |
 //! | shut a server down while streams are open | [`Shutdown`], and the guide in [`shutdown`] |
 //! | limit how long a stream lasts | [`max_lifetime`](EventChannelHandler::max_lifetime), [`Accept::deadline`] |
@@ -149,7 +150,7 @@ pub use self::{
         InvalidFieldName,
     },
     handler::{EventChannelHandler, event_channel_handler},
-    layer::{SseLayer, SseService},
+    layer::{SseLayer, SseService, govern::SseGovern},
     parse::{EventParser, EventTooLarge, Parsed},
     shutdown::{Farewell, Shutdown, ShutdownIo, ShutdownTimeout},
     stream::{EventStream, EventStreamError, EventStreamExt, UnexpectedResponse},

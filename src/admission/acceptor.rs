@@ -127,6 +127,30 @@ impl<T> Acceptor<T> {
         Ok((connect, permits))
     }
 
+    /// Returns whether the streams need the extensions of their requests.
+    pub(crate) fn needs_extensions(&self) -> bool {
+        self.options.on_disconnect.is_some() || self.limits.has_keys()
+    }
+
+    /// Admits a request that another service has answered with a stream: takes the permits. The last event ID is
+    /// the business of that service, so an invalid one is no reason to refuse.
+    pub(crate) fn admit_foreign(
+        &self,
+        request: request::Parts,
+    ) -> Result<(Arc<BodyOptions>, AcceptedStream), Refusal> {
+        let last_event_id = self.read_last_event_id(&request).unwrap_or_default();
+        let connect = Connect::new(request, last_event_id);
+        let permits = self.limits.try_acquire(&connect, self.options.shutdown.as_ref())?;
+        let AcceptParts { request, last_event_id, .. } = connect.accept().into_parts();
+        let accepted = AcceptedStream {
+            span: Span::of_request(&request, last_event_id.as_ref().map(LastEventId::as_str)),
+            extensions: request.extensions,
+            deadline: None,
+            permits: permits.into_guard(),
+        };
+        Ok((self.options.clone(), accepted))
+    }
+
     fn read_last_event_id(
         &self,
         request: &request::Parts,

@@ -50,6 +50,11 @@ impl StreamLimits {
         self.keyed.push(Arc::new(KeyedLimit::new(max, key)));
     }
 
+    /// Returns whether there are limits by key.
+    pub(super) fn has_keys(&self) -> bool {
+        !self.keyed.is_empty()
+    }
+
     pub(super) fn set_retry_after(&mut self, delay: DelayRange) {
         self.retry_after = delay;
     }

@@ -42,7 +42,19 @@ macro_rules! acceptor_settings {
                 self.acceptor_mut().set_commit_within(within);
                 self
             }
+        }
 
+        $crate::admission::limit_settings!($type $(<$generic>)?);
+    };
+}
+pub(crate) use acceptor_settings;
+
+/// Adds the limits of an acceptor to a type.
+///
+/// The type has a method `fn acceptor_mut(&mut self) -> &mut Acceptor<_>`.
+macro_rules! limit_settings {
+    ($type:ident $(<$generic:ident>)?) => {
+        impl$(<$generic>)? $type$(<$generic>)? {
             /// Limits how many streams of this handler and its clones may be open. Defaults to no
             /// limit.
             ///
@@ -104,4 +116,4 @@ macro_rules! acceptor_settings {
         }
     };
 }
-pub(crate) use acceptor_settings;
+pub(crate) use limit_settings;

@@ -164,6 +164,7 @@ impl ActiveStream {
             stop: self.stop.as_ref().and_then(|stop| stop.next()),
             window: self.pacing.held_until(),
             keep_alive: keep_alive
+                .filter(|_| self.source.is_between_events())
                 .and_then(|keep_alive| keep_alive.idle())
                 .and_then(|idle| self.timers.idle_at(idle)),
         }

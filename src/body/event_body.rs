@@ -202,7 +202,6 @@ impl EventBody {
     }
 
     /// Creates a stream from an external source.
-    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "only the hub has such a source"))]
     pub(crate) fn with_source(
         options: Arc<BodyOptions>,
         accepted: AcceptedStream,

@@ -93,7 +93,6 @@ mod stream_end;
 mod teardown;
 mod timers;
 
-#[cfg(feature = "hub")]
 pub(crate) use self::source::ExternalSource;
 pub(crate) use self::{
     account::AcceptedStream,

@@ -93,7 +93,8 @@ impl ActiveStream {
                     }
                 }
                 Polled::End(ChannelEnd::Closed | ChannelEnd::NoSenders) => {
-                    let farewell = self.stop.as_mut().and_then(|stop| {
+                    let stop = self.stop.as_mut().filter(|_| self.source.is_between_events());
+                    let farewell = stop.and_then(|stop| {
                         let lifetime = self.account.options.farewell.as_ref();
                         stop.take_farewell(lifetime, self.account.shutdown())
                     });

@@ -42,6 +42,7 @@
 
 mod body;
 mod future;
+pub mod govern;
 mod route;
 mod service;
 mod sse_layer;

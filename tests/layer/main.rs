@@ -1,6 +1,8 @@
 //! `SseLayer`: event streams next to any service.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod axum_sse;
+mod govern;
 mod inner;
 mod routes;
 #[path = "../support/mod.rs"]

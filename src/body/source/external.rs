@@ -26,6 +26,17 @@ pub(crate) trait ExternalSource: Send + Sync {
     /// nothing else is ready.
     fn refresh(&mut self) -> Option<Segment>;
 
+    /// Returns whether a block may be inserted here. A source of whole events is always between two of them.
+    fn is_between_events(&self) -> bool {
+        true
+    }
+
+    /// Tells the source that the stream has to end. Returns true if it ends at once. Otherwise the source
+    /// ends by itself, as soon as it can.
+    fn close(&mut self) -> bool {
+        true
+    }
+
     /// Returns why the stream was cut off, or would have been at the next poll. Called when the
     /// body is dropped.
     fn abort_reason(&mut self) -> Option<AbortReason>;
@@ -88,13 +99,19 @@ impl External {
         self.ended = Some(end.clone());
     }
 
+    pub(super) fn is_between_events(&self) -> bool {
+        self.source.is_between_events()
+    }
+
     pub(super) fn refresh(&mut self) -> Option<Segment> {
         self.source.refresh()
     }
 
     pub(super) fn close(&mut self) -> bool {
         let is_open = self.ended.is_none();
-        self.ended.get_or_insert(ChannelEnd::Closed);
+        if is_open && self.source.close() {
+            self.ended = Some(ChannelEnd::Closed);
+        }
         is_open
     }
 

@@ -33,7 +33,8 @@ pub(super) enum Source {
     Handler(Handler),
     /// A handler that runs in a task, and the channel that it sends to.
     Task(Task),
-    /// A source that produces segments itself and has no channel: a reader of a hub.
+    /// A source that produces segments itself and has no channel: a reader of a hub, or the body of another
+    /// service.
     External(External),
     /// The source was dropped at the end of the stream.
     Ended,
@@ -98,6 +99,14 @@ impl Source {
                 }
                 handler.receiver.poll_after_handler(with_handler, cx)
             }
+        }
+    }
+
+    /// Returns whether a block may be inserted here.
+    pub(super) fn is_between_events(&self) -> bool {
+        match self {
+            Self::External(external) => external.is_between_events(),
+            _ => true,
         }
     }
 

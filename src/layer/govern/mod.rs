@@ -1,0 +1,65 @@
+//! Event streams of other services, with the settings of ours.
+//!
+//! [`SseGovern`] is a layer around any service, for example a whole axum router. Responses that are event
+//! streams get what our own streams have; all others pass unchanged.
+//!
+//! ```
+//! use std::time::Duration;
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, service_fn};
+//! use tower_sse::{Farewell, KeepAlive, Shutdown, SseGovern};
+//!
+//! let shutdown = Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
+//! # type Body = Full<Bytes>;
+//! # async fn app(_: Request<Body>) -> Result<Response<Body>, std::convert::Infallible> {
+//! #     Ok(Response::default())
+//! # }
+//! let service = ServiceBuilder::new()
+//!     .layer(
+//!         SseGovern::new()
+//!             .shutdown(&shutdown)
+//!             .keep_alive(KeepAlive::every(Duration::from_secs(10)))
+//!             .max_streams(10_000),
+//!     )
+//!     .service(service_fn(app));
+//! # fn check<S: tower::Service<Request<Body>>>(_: S) {}
+//! # check(service);
+//! ```
+//!
+//! With axum it is `router.layer(SseGovern::new().shutdown(&shutdown))`.
+//!
+//! # What a stream gets
+//!
+//! A response is an event stream if its `Content-Type` is `text/event-stream`, with any status and parameters.
+//!
+//! | setting | what it does |
+//! |---|---|
+//! | [`shutdown`](SseGovern::shutdown) | the stream ends with the farewell when the shutdown starts, and new ones are refused |
+//! | [`keep_alive`](SseGovern::keep_alive) | sent when the stream has sent nothing for a while; a comment after 15 seconds by default |
+//! | [`max_lifetime`](SseGovern::max_lifetime), [`farewell`](SseGovern::farewell) | how long a stream may last, and how it ends then |
+//! | [`max_streams`](SseGovern::max_streams), [`max_streams_per`](SseGovern::max_streams_per) | how many may be open; the response of the inner service is dropped if there are too many |
+//! | [`on_disconnect`](SseGovern::on_disconnect) | receives how each stream ended |
+//! | – | `X-Accel-Buffering: no`, and `Cache-Control: no-store, no-transform` unless the response has the header; the [metrics and spans](crate::telemetry) of our streams |
+//!
+//! The bytes of the stream go out as they are, and blocks are inserted between events only. If the stream has to
+//! end while an event is incomplete, the event may go on for a second ([`event_timeout`](SseGovern::event_timeout)),
+//! and then the stream is cut. A `Content-Length` is removed. If a block goes out before the first byte, a byte
+//! order mark that follows is left out. Trailers are left out.
+//!
+//! A body with a `Content-Encoding` cannot be looked into. It gets no keep-alives and no farewell, and is cut
+//! when it has to end. So put a layer that compresses around this one.
+//!
+//! If the inner service sends keep-alives of its own, both are sent: a keep-alive of this layer goes out only if
+//! nothing else did for its time. Our own streams need no layer.
+
+mod boundary;
+mod config;
+mod service;
+mod source;
+
+pub use self::{
+    config::SseGovern,
+    service::{SseGovernFuture, SseGovernService},
+};

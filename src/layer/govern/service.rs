@@ -1,0 +1,157 @@
+//! The service around another one.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, Method, Request, Response,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    request,
+};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{config::GovernConfig, source::ForeignSource};
+use crate::{
+    BoxError,
+    body::EventBody,
+    headers::{RESPONSE_HEADERS, is_event_stream, split_unquoted},
+    layer::body::SseBody,
+};
+
+/// The service of an [`SseGovern`](super::SseGovern).
+#[derive(Clone, Debug)]
+pub struct SseGovernService<S> {
+    inner: S,
+    config: Arc<GovernConfig>,
+}
+
+impl<S> SseGovernService<S> {
+    pub(super) fn new(inner: S, config: Arc<GovernConfig>) -> Self {
+        Self { inner, config }
+    }
+
+    /// Returns a reference to the inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SseGovernService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Body<Data = Bytes> + Send + 'static,
+    ResBody::Error: Into<BoxError>,
+{
+    type Response = Response<SseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = SseGovernFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        // The response to a HEAD request has no body.
+        let kept = (parts.method != Method::HEAD).then(|| {
+            let (mut kept, ()) = Request::new(()).into_parts();
+            kept.method = parts.method.clone();
+            kept.uri = parts.uri.clone();
+            kept.version = parts.version;
+            kept.headers = parts.headers.clone();
+            if self.config.acceptor.needs_extensions() {
+                kept.extensions = parts.extensions.clone();
+            }
+            Box::new(kept)
+        });
+        let future = self.inner.call(Request::from_parts(parts, body));
+        SseGovernFuture { future, request: kept, config: self.config.clone() }
+    }
+}
+
+pin_project! {
+    /// The response future of an [`SseGovernService`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct SseGovernFuture<F> {
+        #[pin]
+        future: F,
+        // The request, without its body. `None` if the response has no body.
+        request: Option<Box<request::Parts>>,
+        config: Arc<GovernConfig>,
+    }
+}
+
+impl<F, B, E> Future for SseGovernFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<SseBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.future.poll(cx))?;
+        Poll::Ready(Ok(match this.request.take() {
+            Some(request) if is_stream(&response) => govern(*request, response, this.config),
+            _ => response.map(SseBody::inner),
+        }))
+    }
+}
+
+fn is_stream<B>(response: &Response<B>) -> bool {
+    let media_type = response.headers().get(CONTENT_TYPE);
+    let media_type = media_type.and_then(|it| split_unquoted(it.as_bytes(), b';').next());
+    media_type.is_some_and(is_event_stream)
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let encodings = headers.get_all(CONTENT_ENCODING).into_iter();
+    let mut encodings = encodings.flat_map(|it| split_unquoted(it.as_bytes(), b','));
+    encodings.any(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity"))
+}
+
+fn govern<B>(
+    request: request::Parts,
+    response: Response<B>,
+    config: &GovernConfig,
+) -> Response<SseBody<B>>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (options, accepted) = match config.acceptor.admit_foreign(request) {
+        Ok(admitted) => admitted,
+        // The response of the inner service is dropped, and its work with it.
+        Err(refusal) => return refusal.into_response().map(SseBody::events),
+    };
+    let (mut head, body) = response.into_parts();
+    let is_encoded = is_encoded(&head.headers);
+    if !is_encoded {
+        head.headers.remove(CONTENT_LENGTH);
+    }
+    for (name, value) in RESPONSE_HEADERS {
+        head.headers.entry(name).or_insert(value);
+    }
+    let source = ForeignSource::new(body, is_encoded, config.event_timeout);
+    let body = EventBody::with_source(options, accepted, Box::new(source));
+    Response::from_parts(head, SseBody::events(body))
+}
