@@ -51,6 +51,26 @@ async fn every_example_ends_on_ctrl_c_with_a_farewell() {
     }
 }
 
+/// Its streams are those of axum.
+#[cfg(unix)]
+#[tokio::test]
+async fn govern_ends_the_streams_of_axum_with_a_farewell() {
+    for path in ["/events", "/fast"] {
+        let example = Example::start("govern", &[]).await;
+        let open = example.get(path).await;
+        assert_eq!(open.header("content-type"), "text/event-stream");
+        assert_eq!(open.header("x-accel-buffering"), "no");
+        let rest = interrupted(example, open).await;
+        // Numbers that follow each other, and then the farewell.
+        let (numbers, retry) = rest.strip_suffix("\n\n").unwrap().rsplit_once("retry: ").unwrap();
+        let numbers = numbers.split_terminator("\n\n");
+        let numbers: Vec<u64> =
+            numbers.map(|event| event.strip_prefix("data: ").unwrap().parse().unwrap()).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{rest}");
+        assert!((1000..=5000).contains(&retry.parse::<u32>().unwrap()), "{retry}");
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn echo_says_goodbye_in_the_middle_of_a_script() {
