@@ -6,7 +6,7 @@
 //! ```text
 //! cargo bench --bench cost --all-features                    bytes an idle stream
 //! cargo bench --bench cost --all-features -- events 100000 governed
-//! cargo bench --bench cost --all-features -- encode 100000     or parse, source, wake, or fan-out
+//! cargo bench --bench cost --all-features -- encode 100000     or parse, source, wake, govern, or fan-out
 //! ```
 
 use std::{
@@ -25,17 +25,17 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use http::{Request, Response};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::{Full, StreamBody};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
 };
 use tokio::sync::broadcast;
-use tower::Service as _;
+use tower::{Layer as _, Service as _};
 use tower_sse::{
     BoxError, EncodedEvent, Event, EventBody, EventChannelHandler, EventParser, EventSource,
-    EventType, Farewell, Shutdown, event_channel_handler,
+    EventType, Farewell, Shutdown, SseGovern, event_channel_handler,
 };
 
 const TICK: EventType = EventType::from_static("tick");
@@ -83,9 +83,12 @@ fn main() {
         ["parse", count] => parse(count.parse().expect("a number")),
         ["source", count] => source(count.parse().expect("a number")),
         ["wake", count] => wake(count.parse().expect("a number")),
+        ["govern", count] => govern(count.parse().expect("a number")),
         #[cfg(feature = "hub")]
         ["fan-out", count] => fan_out(count.parse().expect("a number")),
-        _ => panic!("cost [events COUNT plain|governed] [encode|parse|source|wake|fan-out COUNT]"),
+        _ => panic!(
+            "cost [events COUNT plain|governed] [encode|parse|source|wake|govern|fan-out COUNT]"
+        ),
     }
 }
 
@@ -194,6 +197,33 @@ fn source(events: u64) {
     while read < events {
         if let Poll::Ready(event) = pin!(source.next_event()).poll(&mut context) {
             black_box(event.expect("no end").expect("an event"));
+            read += 1;
+        }
+    }
+}
+
+/// Passes this number of events of another service on, each a chunk of its own.
+fn govern(events: u64) {
+    let chunk = Event::new("x".repeat(64)).with_type(&TICK).encode().to_bytes();
+    let service = tower::service_fn(move |_: Request<()>| {
+        let chunk = chunk.clone();
+        let frames = (0..events).map(move |_| Ok::<_, BoxError>(Frame::data(chunk.clone())));
+        let body = StreamBody::new(stream::iter(frames));
+        let response = Response::builder().header("content-type", "text/event-stream").body(body);
+        async move { response }
+    });
+    let farewell = Farewell::new().retry(HOUR);
+    let layer = SseGovern::new().shutdown(&Shutdown::new(farewell)).max_lifetime(24 * HOUR);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut service = layer.layer(service);
+    let Poll::Ready(response) = pin!(service.call(Request::new(()))).poll(&mut context) else {
+        unreachable!("nothing is waited for")
+    };
+    let mut body = pin!(response.expect("a response").into_body());
+    let mut read = 0;
+    while read < events {
+        if let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut context) {
+            black_box(frame.expect("a frame"));
             read += 1;
         }
     }

@@ -55,6 +55,7 @@ impl Future for Committing {
         let until = *this.until.get_or_insert_with(|| saturating_add(Instant::now(), this.within));
         // Without a runtime, there is no time to wait for.
         if this.timer.poll_at(until, cx).is_none_or(|polled| polled.is_ready()) {
+            body.release();
             return Poll::Ready(Ok(this.body.take().unwrap_or_default()));
         }
         Poll::Pending

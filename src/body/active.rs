@@ -70,7 +70,7 @@ impl ActiveStream {
             source,
             pacing: Pacing::default(),
             timers: Timers::default(),
-            prelude: Prelude::NotStarted,
+            prelude: Prelude::NotStarted { is_held: false },
             source_ended: false,
             outgoing: None,
             stop: None,
@@ -124,11 +124,9 @@ impl ActiveStream {
 
     /// Starts the stream at its first poll, when the settings are final.
     pub(super) fn start(&mut self) {
-        if !matches!(self.prelude, Prelude::NotStarted) {
-            return;
-        }
+        let Prelude::NotStarted { is_held } = self.prelude else { return };
         let options = &self.account.options;
-        self.prelude = Prelude::for_options(options);
+        self.prelude = if is_held { Prelude::Held } else { Prelude::for_options(options) };
         let has_grace = self.source.has_grace();
         let mut stop = StopSchedule::new(options, self.deadline, has_grace).map(Box::new);
         if let Some(request) = self.source.take_stop_request() {
@@ -148,6 +146,16 @@ impl ActiveStream {
         self.stop = stop;
     }
 
+    /// Lets nothing go out. The next polls return no bytes once there is a first segment, or the end.
+    pub(super) fn hold(&mut self) {
+        self.prelude.hold();
+    }
+
+    /// Lets everything go out.
+    pub(super) fn release(&mut self) {
+        self.prelude.release(&self.account.options);
+    }
+
     pub(super) fn request_stop(&mut self, request: StopRequest) {
         StopSchedule::merge(&mut self.stop, request, self.source.has_grace());
         self.timers.start();
@@ -164,7 +172,6 @@ impl ActiveStream {
             stop: self.stop.as_ref().and_then(|stop| stop.next()),
             window: self.pacing.held_until(),
             keep_alive: keep_alive
-                .filter(|_| self.source.is_between_events())
                 .and_then(|keep_alive| keep_alive.idle())
                 .and_then(|idle| self.timers.idle_at(idle)),
         }

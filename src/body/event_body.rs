@@ -232,21 +232,28 @@ impl EventBody {
         self
     }
 
-    /// Waits until the head of the response can go out: there is a first event, the stream ends without an
-    /// error, or its state is no stream. An error ends the stream.
+    /// Waits until the head of the response can go out: there is a first event, or the stream ends without an
+    /// error. An error ends the stream. [`release`](Self::release) ends the wait.
     pub(crate) fn poll_commit(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Arc<dyn Error + Send + Sync>>> {
         let BodyState::Active(stream) = &mut self.state else { return Poll::Ready(Ok(())) };
-        let Err(outcome) = ready!(stream.poll_commit(cx)) else { return Poll::Ready(Ok(())) };
-        stream.set_outcome(&outcome);
-        // Drops the handler, then reports how the stream ended.
-        self.state = BodyState::Ended;
-        Poll::Ready(match outcome {
-            Outcome::Clean(_) => Ok(()),
-            Outcome::Failed(_, error) => Err(error),
+        stream.hold();
+        let polled = ready!(self.poll_chunk(cx));
+        self.release();
+        Poll::Ready(match polled {
+            Some(Err(EventBodyError { error })) => Err(error),
+            // No bytes have gone out.
+            Some(Ok(_)) | None => Ok(()),
         })
+    }
+
+    /// Lets the stream begin, although there is no event.
+    pub(crate) fn release(&mut self) {
+        if let BodyState::Active(stream) = &mut self.state {
+            stream.release();
+        }
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, EventBodyError>>> {

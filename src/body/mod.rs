@@ -78,7 +78,6 @@
 
 mod account;
 mod active;
-mod commit;
 mod event_body;
 mod keep_alive;
 mod options;

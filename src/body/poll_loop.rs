@@ -47,6 +47,9 @@ impl ActiveStream {
             }
             self.outgoing = Some(Box::new(segment));
         }
+        if self.prelude.is_held() {
+            return Poll::Ready(Ok(Bytes::new()));
+        }
         if self.outgoing.as_ref().is_some_and(|segment| self.pacing.must_wait(segment)) {
             return self.pacing.yield_now(cx);
         }
@@ -83,6 +86,12 @@ impl ActiveStream {
                 }
                 // The server has written everything already.
                 Polled::HandlerYielded | Polled::HandlerWoken => {}
+                // The head of the response waits no longer.
+                Polled::End(ChannelEnd::Closed | ChannelEnd::NoSenders)
+                    if self.prelude.is_held() =>
+                {
+                    return Poll::Ready(Ok(Segment::default()));
+                }
                 // The prelude goes out alone.
                 Polled::Empty | Polled::End(_) if self.prelude.is_due() => {
                     return Poll::Ready(Ok(Segment::default()));
@@ -99,6 +108,10 @@ impl ActiveStream {
                         stop.take_farewell(lifetime, self.account.shutdown())
                     });
                     return Poll::Ready(farewell.ok_or_else(|| self.clean_outcome()));
+                }
+                // There are no events before the error.
+                Polled::End(ChannelEnd::Failed(error)) if self.prelude.is_held() => {
+                    return Poll::Ready(Err(Outcome::Failed(EndReason::Failed, error)));
                 }
                 Polled::End(ChannelEnd::Failed(error)) => {
                     self.error = Some(PendingError::new(EndReason::Failed, error));
@@ -123,6 +136,11 @@ impl ActiveStream {
             }
             Timer::Window => {
                 self.pacing.release();
+                None
+            }
+            // A block would be inside of an event, or come before the head of the response.
+            Timer::KeepAlive if self.prelude.is_held() || !self.source.is_between_events() => {
+                self.timers.postpone(now);
                 None
             }
             Timer::KeepAlive => {

@@ -15,8 +15,12 @@ pub(super) const MAX_JOINED: usize = 16 << 10;
 /// segment, or alone if no segment is ready.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Prelude {
-    /// The body was not polled yet.
-    NotStarted,
+    /// The body was not polled yet. `is_held` is what [`hold`](Self::hold) has set.
+    NotStarted {
+        is_held: bool,
+    },
+    /// The head of the response waits for the first segment, and nothing goes out.
+    Held,
     Due,
     /// They have gone out, or there are none.
     Sent,
@@ -25,6 +29,26 @@ pub(super) enum Prelude {
 impl Prelude {
     pub(super) fn for_options(options: &BodyOptions) -> Self {
         if options.greeting || options.retry.is_some() { Self::Due } else { Self::Sent }
+    }
+
+    /// Lets nothing go out until [`release`](Self::release) is called.
+    pub(super) fn hold(&mut self) {
+        if let Self::NotStarted { is_held } = self {
+            *is_held = true;
+        }
+    }
+
+    /// Lets everything go out.
+    pub(super) fn release(&mut self, options: &BodyOptions) {
+        match self {
+            Self::NotStarted { is_held } => *is_held = false,
+            Self::Held => *self = Self::for_options(options),
+            Self::Due | Self::Sent => {}
+        }
+    }
+
+    pub(super) fn is_held(self) -> bool {
+        matches!(self, Self::Held)
     }
 
     pub(super) fn is_due(self) -> bool {

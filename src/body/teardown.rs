@@ -42,7 +42,7 @@ impl ActiveStream {
 
     /// Returns the outcome of a stream whose end was due, but that was not polled.
     fn overdue_outcome(&mut self) -> Option<Outcome> {
-        if matches!(self.prelude, Prelude::NotStarted) && self.deadline.is_some() {
+        if matches!(self.prelude, Prelude::NotStarted { .. }) && self.deadline.is_some() {
             let options = &self.account.options;
             self.stop = StopSchedule::new(options, self.deadline, true).map(Box::new);
         }

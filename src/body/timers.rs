@@ -79,6 +79,11 @@ impl Timers {
         Some(*at)
     }
 
+    /// Puts the next keep-alive off, as if bytes were yielded now.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.clock = Clock::Since(now);
+    }
+
     /// Returns when a stream that sends nothing more has been idle for this long.
     pub(super) fn idle_at(&self, idle: Duration) -> Option<Instant> {
         // A time that the clock cannot represent never comes.
