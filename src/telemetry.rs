@@ -72,7 +72,7 @@
 //! | `tower_sse_hub_published_total` | counter | | events published in hubs |
 //! | `tower_sse_hub_backend_up` | gauge | | 1 if the hub's backend answers, 0 if not |
 //! | `tower_sse_hub_backend_errors_total` | counter | | calls of the backend that failed |
-//! | `tower_sse_hub_backend_lag_seconds` | histogram | | from the acknowledgement of a publication until its node had it |
+//! | `tower_sse_hub_backend_lag_seconds` | histogram | | the age of the newest entry when a node received it |
 //! | `tower_sse_hub_backend_replays_total` | counter | | pages of older events that were read from the backend |
 //! | `tower_sse_hub_backend_junk_total` | counter | | entries of the log that were skipped, because they are not events |
 //! | `tower_sse_hub_gaps_total` | counter | `reason` | gaps of hub readers |
@@ -81,7 +81,7 @@
 //! |---|---|
 //! | `reason` | as in [`EndReason`](crate::EndReason): `client_gone`, `finished`, `failed`, `shut_down`, `expired`, `evicted`, `revoked` |
 //! | `reason` of a gap | for a reader that resumed, as in `hub::GapReason`: `trimmed`, `other_epoch`, `unknown`, `other_topic`; for a reader that was too slow: `lagged` |
-//! | `by` | `on_connect`, `max_streams`, `max_streams_per`, `shutdown`, `last_event_id` (an invalid ID) |
+//! | `by` | `on_connect`, `max_streams`, `max_streams_per`, `shutdown`, `last_event_id` (an invalid ID), `handler` (it failed before its first event, with `commit_within`), `max_named_topics` |
 //!
 //! Streams, hubs and event sources look up their metrics when they are created, so install the
 //! recorder before you create them.

@@ -70,10 +70,11 @@ impl EventBody {
     /// without an error, or `within` is over. Then the stream has begun, and later errors cut it short as
     /// usual. If the handler returns an error or panics before that, the response is the
     /// [`Refusal`] that the error [contains](Refusal::into_error), or else a 500. The error is logged, and
-    /// [`on_disconnect`](Self::on_disconnect) is called, as for any stream that fails.
+    /// [`on_disconnect`](Self::on_disconnect) is called, as for any stream that fails. It counts as a refusal too.
     ///
     /// Keep `within` short: a client, or a proxy, may give up a request without an answer, and a browser's
-    /// `open` event waits as long. Without a tokio runtime it does not wait.
+    /// `open` event waits as long. A browser's `EventSource` does not reconnect after a status other than 200; for
+    /// browsers, use [`Refusal::retry_later`]. Without a tokio runtime it does not wait.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {

@@ -15,5 +15,5 @@ pub use self::future::HandlerFuture;
 pub(crate) use self::{
     acceptor::{Acceptor, Admitted, MakeStream},
     limits::{default_retry_after, refuse_at_shutdown},
-    settings::{acceptor_settings, limit_settings},
+    settings::acceptor_settings,
 };

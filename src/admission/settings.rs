@@ -15,13 +15,17 @@ macro_rules! acceptor_settings {
                 self
             }
 
-            /// Lets the head of each response wait for the first event, at most for this time. By default, and
-            /// with zero, it goes out at once.
+            /// Delays the head of each response until the first event, for at most this time. Zero, the
+            /// default, sends it at once.
             ///
             /// So a handler that fails before its first event is answered with a status: see
-            /// [`EventBody::into_response_within`](crate::EventBody::into_response_within), which this
-            /// setting does for each request that `on_connect` has accepted. Limits and `HEAD` requests are
-            /// not affected, and a shutdown lets the stream open and end, as without a wait.
+            /// [`EventBody::into_response_within`](crate::EventBody::into_response_within), which says what
+            /// happens. Refusals, and responses to `HEAD`, are sent at once. If a shutdown ends the stream during
+            /// the wait, the response is a 200 and the stream ends. Nothing is sent during the wait, no greeting
+            /// and no keep-alive.
+            ///
+            /// A browser's `EventSource` does not reconnect after such a status. For browsers, return
+            /// `Refusal::retry_later(…).into_error()`, or leave this setting out.
             ///
             /// ```
             /// use std::time::Duration;
@@ -30,7 +34,7 @@ macro_rules! acceptor_settings {
             ///
             /// # async fn ask_model() -> Result<&'static str, Refusal> { Ok("hello") }
             /// let handler = event_channel_handler::<_, _, ()>(|_request, events| async move {
-            ///     // A browser, or the SDK of a client, gets the status of the model.
+            ///     // The SDK of a client gets the status of the model.
             ///     let token = ask_model().await.map_err(Refusal::into_error)?;
             ///     events.send(Event::new(token)).await?;
             ///     Ok(())
@@ -42,19 +46,7 @@ macro_rules! acceptor_settings {
                 self.acceptor_mut().set_commit_within(within);
                 self
             }
-        }
 
-        $crate::admission::limit_settings!($type $(<$generic>)?);
-    };
-}
-pub(crate) use acceptor_settings;
-
-/// Adds the limits of an acceptor to a type.
-///
-/// The type has a method `fn acceptor_mut(&mut self) -> &mut Acceptor<_>`.
-macro_rules! limit_settings {
-    ($type:ident $(<$generic:ident>)?) => {
-        impl$(<$generic>)? $type$(<$generic>)? {
             /// Limits how many streams of this handler and its clones may be open. Defaults to no
             /// limit.
             ///
@@ -116,4 +108,4 @@ macro_rules! limit_settings {
         }
     };
 }
-pub(crate) use limit_settings;
+pub(crate) use acceptor_settings;

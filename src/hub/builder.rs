@@ -230,7 +230,8 @@ impl HubBuilder {
     /// the hub. Hooks, [`Hub::readers`], [`Hub::sessions`], [`Hub::disconnect`] and [`Hub::stats`] are
     /// about this node alone. [`History::max_age`] limits only what the node keeps in memory: readers still
     /// get older events that the backend retains. A reader that starts with
-    /// the state gets that of the whole log. [`Selection::last`](super::Selection::last) gives what the node has in memory.
+    /// the state gets that of the whole log. So does a reader that starts with the
+    /// [last](super::Selection::last) events of topics. With patterns, it gets those that the node has in memory.
     ///
     /// Topics that expire, by [`finished_ttl`](Self::finished_ttl) or [`idle_ttl`](Self::idle_ttl), are
     /// removed from the backend as well, 10 to 20 s later. Until then a topic that has ended cannot be

@@ -22,8 +22,9 @@ pub struct Health {
     pub last_error: Option<String>,
     /// How many calls of the backend have failed. Each of them was repeated.
     pub errors: u64,
-    /// How long the last publication of this node took from its acknowledgement until the node had
-    /// it: the delay with which the node follows the log.
+    /// The age of the newest entry when the node received it: the delay with which the node follows the log.
+    /// NATS compares the clocks of the node and of the server. Zero if the backend does not know
+    /// [ages](super::backend::LogEntry::age).
     pub lag: Duration,
     /// How many pages of older events were read from the backend.
     pub replays: u64,
@@ -79,7 +80,7 @@ impl HealthRecord {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 
-    /// Records how long a publication took from its acknowledgement until this node had it.
+    /// Records the age of an entry when it was received.
     pub(super) fn arrived_after(&self, lag: Duration) {
         self.lag_micros.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
         metrics::backend_lag(lag);

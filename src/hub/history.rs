@@ -50,7 +50,8 @@ impl History {
 
     /// Retains events for this long. Defaults to no limit.
     ///
-    /// Expired events are not delivered to anyone, whether they have been removed or not. They are
+    /// Expired events are not delivered to anyone, whether they have been removed or not. Over a backend, that
+    /// holds for the memory of the node: the backend has bounds of its own. They are
     /// removed by the next publish, subscribe or [`Hub::stats`](super::Hub::stats) call, some hundred
     /// by each.
     ///

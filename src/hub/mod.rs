@@ -98,7 +98,7 @@
 //! # Expiry
 //!
 //! Three bounds are times. No event is given to a reader after its time is over, whether it was
-//! removed from memory by then or not.
+//! removed from memory by then or not. Over a backend, `max_age` applies only to the memory of a node.
 //!
 //! | bound | a reader that has not read the event |
 //! |---|---|

@@ -72,9 +72,15 @@ pub(crate) async fn run<O, M>(
         if hub.stats().topics <= 1 && left.0 <= allowed.0 && left.1 <= allowed.1 {
             break left;
         }
-        assert!(begun.elapsed() < patience, "{left:?} are left of {allowed:?}, {:?}", hub.stats());
+        assert!(
+            begun.elapsed() < patience,
+            "{left:?} are left of {allowed:?}, {:?}, {:?}",
+            hub.stats(),
+            hub.health()
+        );
         sleep(Duration::from_secs(1)).await;
     };
+    assert_eq!(hub.stats().gaps, 0, "{:?}", hub.health());
     println!(
         "{name_of_engine}: {count} topics of {EVENTS} events in {filled:?}; one of them from its start: first \
          event after {first_after:?}, the end after {all_after:?}; node {heap_before} to {heap_full} to \

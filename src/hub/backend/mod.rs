@@ -4,9 +4,9 @@
 //! log, keeps the newest part of it in memory, and serves its readers from there. It reads older
 //! entries from the backend. So several nodes with the same log are one hub.
 //!
-//! [`MemoryBackend`] keeps the log in the memory of this process. Implement [`Backend`] for any other
-//! place, and check the implementation with the suite of the module `testing` (feature
-//! `backend-testing`).
+//! The features `redis` and `nats` have backends for these engines. [`MemoryBackend`] is for tests, and for several
+//! hubs in one process; a hub in memory needs no backend. For another engine, implement [`Backend`], and check the
+//! implementation with the suite of the module `testing` (feature `backend-testing`).
 //!
 //! # Contract
 //!
@@ -27,7 +27,7 @@
 //!    appended again, and its first position is returned. This holds for the time of
 //!    [`Abilities::dedup`], and across topics, nodes, and errors of the first append.
 //! 5. `batches`: If the backend is [`atomic`](Abilities::atomic), the entries of one append are
-//!    appended together or not at all. Otherwise an error leaves the first of them appended, without
+//!    appended together or not at all. Otherwise an error leaves the first of them appended, none or more, without
 //!    a hole between them. An entry above [`Abilities::largest`] is [refused](Fault::Refused).
 //!
 //! **Following**
@@ -46,7 +46,7 @@
 //!     of the one before return the whole range, each entry once.
 //! 11. `locate`: A retained entry is [`Kept`](Located::Kept). A position that was not given is
 //!     [`Unknown`](Located::Unknown), also if only its [fingerprint](Position::check) differs.
-//! 12. `trimming`: A log within bounds loses its oldest entries first, regardless of topic. A position is
+//! 12. `trimming`: A log within bounds loses its oldest entries first. A position is
 //!     not [`Kept`](Located::Kept) if an entry of the wanted topics after it was trimmed. A tail returns
 //!     [`Lost`](Fault::Lost) if entries are trimmed after it was created and before it returned them.
 //! 13. `state`: [`state`](Backend::state) returns the newest entry of each topic and key, without

@@ -37,19 +37,20 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// After an error, the first entries may have been appended, unless the backend is
-    /// [atomic](Abilities::atomic). With [`Fault::Unknown`](super::Fault::Unknown) any of them may
-    /// have been appended.
+    /// With [`Fault::Unknown`](super::Fault::Unknown) it is not known how many of the entries were appended: all
+    /// or none if the backend is [atomic](Abilities::atomic), else the first ones. With another fault, an atomic
+    /// backend has appended none.
     fn append(
         &self,
         entries: &[Outgoing],
     ) -> impl Future<Output = Result<Vec<Position>, BackendError>> + Send;
 
-    /// Follows the log from the entries after this position. The tail starts to collect entries
-    /// before this returns.
+    /// Follows the log from the entries after this position. Entries that are appended after this has returned
+    /// are not missed, also if the first call of [`next`](Tail::next) comes later.
     ///
-    /// If entries after the position were trimmed before, the tail starts with the oldest retained entry.
-    /// The hub finds out by [`locate`](Self::locate), after this has returned.
+    /// If entries after the position were trimmed before this call, the tail starts with the oldest retained
+    /// entry, or its first `next` returns [`Fault::Lost`](super::Fault::Lost). The hub finds out by
+    /// [`locate`](Self::locate), after this has returned.
     ///
     /// # Errors
     ///
@@ -81,8 +82,8 @@ pub trait Backend: Send + Sync + 'static {
         most: NonZeroUsize,
     ) -> impl Future<Output = Result<Batch, BackendError>> + Send;
 
-    /// Returns whether all entries of the wanted topics after a position are retained. Returns
-    /// [`Located::Kept`] only if it is certain: a gap that does not exist does less harm than one that
+    /// Returns whether a reader at a position can still read all later entries of the wanted topics, apart from
+    /// superseded, expired and forgotten ones. Returns [`Located::Kept`] only if it is certain: a gap that does not exist does less harm than one that
     /// is not reported. A backend may look at all topics together, and ignore `wanted`.
     ///
     /// [`Position::START`] is [`Kept`](Located::Kept) until the first entry is trimmed.
@@ -127,7 +128,7 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// The hub asks for them if a reader starts with the [last](crate::hub::Selection::last) events of its
     /// topics, and the window does not have them. By default it is
-    /// [`newest_by_reading`](super::newest_by_reading), which reads everything that is retained of the topics.
+    /// [`newest_by_reading`], which reads everything that is retained of the topics.
     fn newest(
         &self,
         topics: &[Topic],

@@ -38,7 +38,6 @@ pub(in crate::hub) async fn append(
     let entries: Arc<[Outgoing]> = entries.into();
     let positions = append_until(engine, &entries, deadline).await;
     let positions = positions.map_err(|error| (0, PublishFault::Backend(Arc::new(error))))?;
-    let acknowledged = Instant::now();
     let mut published = Vec::with_capacity(entries.len());
     for ((index, entry), (wait, position)) in
         entries.iter().enumerate().zip(waits.receivers.drain(..).zip(positions))
@@ -52,7 +51,6 @@ pub(in crate::hub) async fn append(
             }
         });
     }
-    engine.health.arrived_after(acknowledged.elapsed());
     if !asked.is_empty() {
         // The window has the topics now, and has seen everything since they were asked about.
         node.set_know_ends(&asked);

@@ -204,6 +204,9 @@ impl Follower<'_> {
     /// Appends entries to the window, and tells their publishers.
     async fn deliver(&self, batch: Batch) {
         let upto = batch.end();
+        if let Some(age) = batch.entries.last().and_then(|newest| newest.age) {
+            self.engine.health.arrived_after(age);
+        }
         let mut entries = batch.entries.into_iter().peekable();
         while let Some(next) = entries.peek() {
             if next.kind == EntryKind::Control {

@@ -1,13 +1,15 @@
 //! The layer and its settings.
 
-use std::{sync::Arc, time::Duration};
+use std::{hash::Hash, sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
 use super::service::SseGovernService;
 use crate::{
-    admission::{Acceptor, limit_settings},
+    admission::Acceptor,
     body::{KeepAlive, Lifetime, StreamEnd},
+    connect::Connect,
+    delay_range::DelayRange,
     shutdown::{Farewell, Shutdown},
 };
 
@@ -60,8 +62,8 @@ impl SseGovern {
     }
 
     /// Sets what a stream sends before it ends because of its lifetime. By default it sends nothing. At a
-    /// shutdown the farewell of the [`Shutdown`] is used instead. Its grace period does not apply: the inner
-    /// service is not asked to end.
+    /// shutdown the farewell of the [`Shutdown`] is used instead. Grace periods do not apply, neither of this
+    /// farewell nor of a shutdown: the inner service cannot be told that its stream ends.
     pub fn farewell(mut self, farewell: Farewell) -> Self {
         self.acceptor_mut().options_mut().farewell = Some(farewell);
         self
@@ -92,12 +94,42 @@ impl SseGovern {
         self
     }
 
+    /// Limits how many streams of this layer and its clones may be open. In axum, all routes of a layer share the
+    /// limit. Defaults to no limit.
+    ///
+    /// A place is taken when the inner service has answered with a stream. If all are taken, the answer is dropped,
+    /// and the client gets that of
+    /// [`EventChannelHandler::max_streams`](crate::EventChannelHandler::max_streams).
+    pub fn max_streams(mut self, streams: usize) -> Self {
+        self.acceptor_mut().set_max_streams(streams);
+        self
+    }
+
+    /// Limits how many streams with the same key may be open, for example of one address. Each call adds a limit
+    /// with its own keys. A request without a key is not limited.
+    ///
+    /// The key is read from the request as it came to this layer. So a layer that finds out the user, and puts it
+    /// into the extensions, has to be around this one; in axum that is a later `.layer`.
+    pub fn max_streams_per<F, K>(mut self, key: F, streams: usize) -> Self
+    where
+        F: Fn(&Connect) -> Option<K> + Send + Sync + 'static,
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+    {
+        self.acceptor_mut().add_max_streams_per(key, streams);
+        self
+    }
+
+    /// Sets how long refused clients should wait. Defaults to 5 to 15 seconds. See
+    /// [`EventChannelHandler::retry_after`](crate::EventChannelHandler::retry_after).
+    pub fn retry_after(mut self, delay: impl Into<DelayRange>) -> Self {
+        self.acceptor_mut().set_retry_after(delay.into());
+        self
+    }
+
     fn acceptor_mut(&mut self) -> &mut Acceptor<()> {
         &mut Arc::make_mut(&mut self.config).acceptor
     }
 }
-
-limit_settings!(SseGovern);
 
 impl Default for SseGovern {
     fn default() -> Self {

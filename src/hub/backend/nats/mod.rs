@@ -57,9 +57,8 @@
 //! All headers are optional. So `nats pub events.orders '{"n":1}'` publishes an event on the topic
 //! `orders`, and `nats sub events.orders` shows its data. A subject in another spelling, and a header
 //! that cannot be read, is junk: it is left out and [counted](super::Batch::junk). A message whose
-//! headers are not valid at all, for example since they are not UTF-8, is junk too, but it costs each
-//! node its connection, once for the tail and once or more for a replay, because the client library
-//! disconnects.
+//! headers are invalid, for example since they are not UTF-8, is junk too. The client library disconnects when it
+//! receives one, so each node reconnects once for its tail, and at least once for a replay.
 //!
 //! # Durability
 //!
@@ -89,10 +88,10 @@
 //! - Expiry compares the clocks of the nodes.
 //! - While one server of a cluster is down, a node may need some attempts to follow the log again,
 //!   because the cluster may put its consumer on that server.
-//! - A stream that is deleted is made again after half a second. Before, servers before 2.10 may remove
-//!   its files.
-//! - Entries that are removed from the stream by hand are not noticed by a node that has not received
-//!   them yet, unless the bounds of the stream could explain it.
+//! - The backend makes a deleted stream again after half a second. Servers older than 2.10 may otherwise remove
+//!   the files of the new stream.
+//! - If entries are removed by hand, a node that has not received them reports a gap only if the bounds of the
+//!   stream could also have removed them.
 //! - Servers before 2.10 filter by one subject only. So reading the history of a topic takes several requests
 //!   for each page, and that of several patterns reads their neighbors as well.
 //! - The topics that expire are removed message by message. A purge by subject is faster, but the server

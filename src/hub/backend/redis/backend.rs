@@ -88,17 +88,17 @@ const DEDUP: Duration = Duration::from_secs(120);
 /// # Other programs
 ///
 /// Any client can publish: `XADD events '*' topic orders data '{"n":1}'`. Such an entry is in the log only, and
-/// the nodes note that its topic has one. So it reaches all readers, as long as the log has it, and readers
-/// from before it get a gap when the log does not have it any more. To read the history of such a topic takes
-/// longer, since it is the whole log that is read. The entry is not part of the state of keys, and as the end
-/// of a topic it ends only readers that are connected. Any client can listen:
+/// the nodes note that its topic has one. All readers get it, as long as the log has it. After the log has
+/// trimmed the entry, a reader at an earlier position gets a gap. To read the history of such a topic takes longer,
+/// since the whole log is read. The entry is not part of the state of keys. If its kind is `end`, it ends the
+/// streams of connected readers, and is not stored as the end of the topic. Any client can listen:
 /// `XREAD BLOCK 0 STREAMS events '$'`. An entry without a valid `topic` is skipped and counted.
 ///
 /// # Bounds
 ///
-/// The log retains about [`max_entries`](crate::hub::backend::redis::RedisBuilder::max_entries) entries. Those
-/// older than [`topic_ttl`](crate::hub::backend::redis::RedisBuilder::topic_ttl) are removed, except the newest
-/// of them. The stream of a topic has the newest `max_entries` of the topic, and expires by itself `topic_ttl`
+/// The log retains about [`max_entries`](crate::hub::backend::redis::RedisBuilder::max_entries) entries. Entries
+/// older than [`topic_ttl`](crate::hub::backend::redis::RedisBuilder::topic_ttl) are removed, apart from the newest
+/// of them, when a node next looks the log up. All nodes need the same values: the smallest one applies. The stream of a topic has the newest `max_entries` of the topic, and expires by itself `topic_ttl`
 /// after the last one. If a topic [expires](crate::hub::HubBuilder::finished_ttl), its stream, state and end
 /// are removed. Its entries stay in the log until that is trimmed, and readers with a pattern can read them.
 ///
@@ -119,8 +119,8 @@ const DEDUP: Duration = Duration::from_secs(120);
 /// [`cluster`](RedisBackend::cluster) the node of a Redis Cluster that has the log. All keys of a log are in
 /// one slot, so a cluster spreads logs, not the load of one log. A node asks again at each new connection.
 /// It gives a connection up when the server became a replica, no longer has the slot, has too few replicas
-/// to write, or does not answer for five seconds. With one URL, the same holds for a name or a proxy that
-/// leads to the new master.
+/// to write, or does not answer for five seconds. A single URL may name a host or a proxy that leads to the current
+/// master.
 ///
 /// While no server can be reached, publishing waits for up to
 /// [`publish_timeout`](crate::hub::HubBuilder::publish_timeout), and readers stay connected. The same holds
@@ -134,7 +134,11 @@ const DEDUP: Duration = Duration::from_secs(120);
 /// A master that is cut off from its replicas and Sentinels, but not from a node, goes on until the cut
 /// ends. Its entries are then lost. Set `min-replicas-to-write 1` and `min-replicas-max-lag` on all servers:
 /// such a master refuses to write after that number of seconds, and nodes that publish look for another
-/// one. Nodes that only read follow them, or the master, until it becomes a replica.
+/// one. A node that only reads stays with the old master until that becomes a replica. With a single replica, the
+/// setting also stops writing while that replica is away.
+///
+/// TLS is a setting of the client library: add `redis` with one of its TLS features to your dependencies, and
+/// use a URL that starts with `rediss://`. Not tested here, as compatible servers are not.
 ///
 /// A node needs permission for the command `ROLE` to notice that the master became a replica while the
 /// connection lasts. Without it, it notices that when it publishes.

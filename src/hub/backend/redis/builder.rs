@@ -127,8 +127,9 @@ impl RedisBuilder {
         self
     }
 
-    /// Sets how long a topic is kept after its last entry, for readers that start from its start and for
-    /// the state of its keys. Defaults to a day.
+    /// Sets how long a topic is kept after its last entry, for the state of its keys and for readers that start
+    /// from its start: these get a gap once its first entry is older than this. Defaults to a day. All nodes
+    /// need the same value.
     pub fn topic_ttl(mut self, ttl: Duration) -> Self {
         self.options.topic_ttl = ttl.max(Duration::from_millis(1));
         self
