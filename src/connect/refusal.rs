@@ -128,6 +128,7 @@ impl Refusal {
     /// [`EventBody::into_response_within`]. `?` in `on_connect` makes the same refusal of it again.
     ///
     /// After its first event a handler cannot refuse any more: the error ends the stream as any other one.
+    #[must_use]
     pub fn into_error(self) -> BoxError {
         Box::new(RefusalError(self))
     }

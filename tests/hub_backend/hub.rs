@@ -441,6 +441,15 @@ impl Backend for FailsToRead {
         self.inner.state(wanted, upto).await
     }
 
+    async fn newest(
+        &self,
+        topics: &[Topic],
+        upto: Position,
+        most: NonZeroUsize,
+    ) -> Result<Vec<LogEntry>, BackendError> {
+        self.inner.newest(topics, upto, most).await
+    }
+
     async fn forget(&self, topics: &[(Topic, Position)]) -> Result<(), BackendError> {
         self.inner.forget(topics).await
     }

@@ -6,7 +6,7 @@ use std::{env, time::Duration};
 use tokio::time::{Instant, sleep};
 use tower_sse::{
     Event, Hub,
-    hub::{HubBuilder, Publication, Resumption, Topic},
+    hub::{History, HubBuilder, Publication, Resumption, Topic},
 };
 
 use crate::{
@@ -39,7 +39,9 @@ pub(crate) async fn run<O, M>(
     let count = env::var("TOWER_SSE_TOPICS").map_or(40, |topics| topics.parse().unwrap());
     let ttl = TTL.max(Duration::from_millis(20) * count as u32);
     let patience = PATIENCE + PATIENCE_PER_TOPIC * count as u32;
-    let builder = || Hub::builder().finished_ttl(ttl);
+    // A topic that no node has in memory any more is left to the bounds of the engine.
+    let all = History::events(usize::MAX).max_bytes(8 << 30);
+    let builder = || Hub::builder().finished_ttl(ttl).total_history(all);
     let hub = open(builder()).await;
     // Connections and caches are there.
     fill(&hub, 0).await;

@@ -184,6 +184,15 @@
 //!     async fn ends(&self, topics: &[Topic]) -> Result<Vec<Option<Position>>, BackendError> {
 //!         ends_by_reading(self, topics).await
 //!     }
+//!
+//!     async fn newest(
+//!         &self,
+//!         topics: &[Topic],
+//!         upto: Position,
+//!         most: NonZeroUsize,
+//!     ) -> Result<Vec<LogEntry>, BackendError> {
+//!         newest_by_reading(self, topics, upto, most).await
+//!     }
 //! }
 //!
 //! struct Following {

@@ -7,7 +7,6 @@ use super::{
     entry::{Batch, LogEntry, Outgoing},
     error::BackendError,
     position::Position,
-    state::newest_by_reading,
     wanted::Wanted,
 };
 use crate::hub::topic::Topic;
@@ -127,19 +126,14 @@ pub trait Backend: Send + Sync + 'static {
     /// in any order. Those that have expired are left out, and may count.
     ///
     /// The hub asks for them if a reader starts with the [last](crate::hub::Selection::last) events of its
-    /// topics, and the window does not have them. By default it is
-    /// [`newest_by_reading`], which reads everything that is retained of the topics.
+    /// topics, and the window does not have them. [`newest_by_reading`](super::newest_by_reading) implements it
+    /// for an engine that has no better means.
     fn newest(
         &self,
         topics: &[Topic],
         upto: Position,
         most: NonZeroUsize,
-    ) -> impl Future<Output = Result<Vec<LogEntry>, BackendError>> + Send
-    where
-        Self: Sized,
-    {
-        newest_by_reading(self, topics, upto, most)
-    }
+    ) -> impl Future<Output = Result<Vec<LogEntry>, BackendError>> + Send;
 
     /// Removes the entries of topics whose time is over, each up to and including a position. The hub
     /// may call it on several nodes, and for topics that have no entries.

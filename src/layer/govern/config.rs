@@ -4,7 +4,7 @@ use std::{hash::Hash, sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use super::service::SseGovernService;
+use super::{service::SseGovernService, settings::GovernConfig};
 use crate::{
     admission::Acceptor,
     body::{KeepAlive, Lifetime, StreamEnd},
@@ -22,15 +22,6 @@ const EVENT_TIMEOUT: Duration = Duration::from_secs(1);
 #[must_use = "a layer does nothing unless it is applied"]
 pub struct SseGovern {
     config: Arc<GovernConfig>,
-}
-
-/// The settings of a layer, which its responses share.
-#[derive(Clone, Debug)]
-pub(super) struct GovernConfig {
-    /// The limits and the settings of the bodies.
-    pub(super) acceptor: Acceptor<()>,
-    /// How long an event may take to end once its stream has to.
-    pub(super) event_timeout: Duration,
 }
 
 impl SseGovern {

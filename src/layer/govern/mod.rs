@@ -65,6 +65,7 @@
 mod boundary;
 mod config;
 mod service;
+mod settings;
 mod source;
 
 pub use self::{

@@ -17,7 +17,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{config::GovernConfig, source::ForeignSource};
+use super::{settings::GovernConfig, source::ForeignSource};
 use crate::{
     BoxError,
     body::EventBody,

@@ -28,6 +28,7 @@ use super::{
     error::{BackendError, Fault},
     identity::Identity,
     position::Position,
+    state::newest_by_reading,
     store::{Backend, Tail},
     wanted::Wanted,
 };
@@ -181,6 +182,15 @@ impl Backend for MemoryBackend {
             let Some(last) = part.1 else { return Ok(all) };
             after = Some(last);
         }
+    }
+
+    async fn newest(
+        &self,
+        topics: &[Topic],
+        upto: Position,
+        most: NonZeroUsize,
+    ) -> Result<Vec<LogEntry>, BackendError> {
+        newest_by_reading(self, topics, upto, most).await
     }
 
     async fn forget(&self, topics: &[(Topic, Position)]) -> Result<(), BackendError> {
