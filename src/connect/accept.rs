@@ -83,6 +83,12 @@ impl<T> Accept<T> {
         Accept { connect: self.connect, headers: self.headers, target }
     }
 
+    /// Takes the target.
+    #[cfg(feature = "hub")]
+    pub(crate) fn take_target(self) -> (Accept, T) {
+        (Accept { connect: self.connect, headers: self.headers, target: () }, self.target)
+    }
+
     /// Returns the request as the application left it.
     pub(crate) fn connect(&self) -> &Connect {
         &self.connect

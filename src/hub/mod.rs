@@ -170,6 +170,7 @@ mod invalid_topic;
 mod node;
 mod pattern;
 mod publication;
+pub mod runs;
 mod selection;
 mod sip_hash;
 mod subscribe_error;

@@ -37,6 +37,9 @@ pub(crate) fn refused(_: &'static str) {}
 pub(crate) fn gap(_: &'static str, _: Option<u64>) {}
 
 #[cfg(feature = "hub")]
+pub(crate) fn run_failed(_: &str) {}
+
+#[cfg(feature = "hub")]
 pub(crate) fn not_published(_: &str, _: usize) {}
 
 #[cfg(feature = "hub")]

@@ -118,6 +118,12 @@ pub(crate) fn gap(reason: &'static str, missed: Option<u64>) {
     tracing::debug!(target: TARGET, reason, missed, "hub reader has a gap");
 }
 
+/// Logs that the work of a run has failed.
+#[cfg(feature = "hub")]
+pub(crate) fn run_failed(error: &str) {
+    tracing::error!(target: TARGET, error, "the work of a run has failed");
+}
+
 #[cfg(feature = "hub")]
 pub(crate) fn not_published(error: &str, events: usize) {
     tracing::error!(target: TARGET, error, events, "queued events were not published");

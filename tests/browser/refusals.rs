@@ -79,3 +79,38 @@ async fn a_browser_does_not_reconnect_after_stop_or_a_503() {
         assert_eq!(requests.load(Ordering::SeqCst), 1, "{status}");
     }
 }
+
+/// The head of a response that waits for the first event, at most for a second.
+#[tokio::test]
+async fn a_browser_opens_a_late_stream_in_time_and_is_refused_with_a_status() {
+    const PAGE: &str = "<!doctype html><title>late</title><link rel=icon href='data:,'><script>
+        const seen = [];
+        const start = performance.now();
+        let opened = null;
+        const source = new EventSource('/late' + location.search);
+        source.onopen = () => { seen.push('open'); opened = performance.now() - start; };
+        source.onerror = () => seen.push(source.readyState === 2 ? 'closed' : 'error');
+        source.onmessage = (event) => { seen.push(event.data); source.close(); };
+        </script>";
+    let late =
+        event_channel_handler(|request: http::Request<axum::body::Body>, events| async move {
+            if request.uri().query() == Some("refused") {
+                return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS).into_error());
+            }
+            // Long after the head.
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            events.send(Event::new("late")).await?;
+            Ok(())
+        });
+    let app = Router::new()
+        .route("/", get(Html(PAGE)))
+        .route_service("/late", late.commit_within(Duration::from_secs(1)));
+    let server = Server::plain(app).await;
+    let browser = Browser::start().await;
+    browser.goto(&format!("http://{}/", server.addr)).await;
+    browser.wait_for("seen", json!(["open"])).await;
+    let opened = browser.eval("opened").await.as_f64().unwrap();
+    assert!(opened >= 900.0, "{opened} ms");
+    browser.goto(&format!("http://{}/?refused", server.addr)).await;
+    browser.wait_for("seen", json!(["closed"])).await;
+}

@@ -1,4 +1,4 @@
-//! Several nodes of the example `hub` over one Redis, with haproxy in front of them.
+//! Several nodes of the example `hub` over one engine, with haproxy in front of them.
 
 use std::{
     net::TcpListener,
@@ -25,7 +25,8 @@ struct Proxy {
 impl Proxy {
     async fn start(nodes: &[Example]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder = std::env::temp_dir().join(format!("tower-sse-haproxy-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("tower-sse-haproxy-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let servers = nodes.iter().enumerate().map(|(number, node)| {
             format!("    server node{number} {} check inter 200ms\n", node.addr)
@@ -65,16 +66,13 @@ impl Drop for Proxy {
 }
 
 /// Writers publish and readers read through haproxy, for `TOWER_SSE_STRESS` seconds. Readers reconnect
-/// every few events, and mostly reach the other node.
-#[tokio::test(flavor = "multi_thread")]
-async fn readers_that_move_between_nodes_get_each_event_once_and_in_order() {
+/// every few events, and mostly reach another node.
+async fn check_moves(url: &str, names: &[&str]) {
     const WRITERS: usize = 4;
-    let seconds = std::env::var("TOWER_SSE_STRESS").map_or(5, |text| text.parse().unwrap());
-    let server = Redis::start().await;
-    let url = server.url();
+    let seconds = std::env::var("TOWER_SSE_STRESS").map_or(4, |text| text.parse().unwrap());
     let mut nodes = Vec::new();
-    for node in ["one", "two", "three"] {
-        nodes.push(Example::start("hub", &["--backend", &url, "--node", node]).await);
+    for node in names {
+        nodes.push(Example::start("hub", &["--backend", url, "--node", node]).await);
     }
     let proxy = Proxy::start(&nodes).await;
     let read = |number: usize| {
@@ -135,7 +133,7 @@ async fn readers_that_move_between_nodes_get_each_event_once_and_in_order() {
         let (events, _source) = timeout(4 * PATIENCE, reader).await.unwrap().unwrap();
         assert_eq!(events, sent);
     }
-    println!("{sent} events, 3 readers, 3 nodes: lost 0, twice 0, gaps 0");
+    println!("{sent} events, 3 readers, {} nodes: lost 0, twice 0, gaps 0", names.len());
     assert!(sent > 50, "{sent}");
     let mut busy = 0;
     for node in &nodes {
@@ -143,5 +141,20 @@ async fn readers_that_move_between_nodes_get_each_event_once_and_in_order() {
         let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
         busy += usize::from(stats["published"].as_u64() > Some(0));
     }
-    assert_eq!(busy, 3, "each node has the log");
+    assert_eq!(busy, names.len(), "each node has the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_move_between_nodes_over_redis_get_each_event_once_and_in_order() {
+    for names in [&["one", "two"][..], &["one", "two", "three"]] {
+        check_moves(&Redis::start().await.url(), names).await;
+    }
+}
+
+#[cfg(feature = "nats")]
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_move_between_nodes_over_nats_get_each_event_once_and_in_order() {
+    for names in [&["one", "two"][..], &["one", "two", "three"]] {
+        check_moves(&crate::nats_server::NatsServer::start().url(), names).await;
+    }
 }

@@ -17,6 +17,7 @@ mod publishing;
 mod readers;
 mod restart;
 mod resuming;
+mod runs;
 mod snapshot;
 mod starting;
 #[path = "../support/mod.rs"]

@@ -14,6 +14,9 @@ mod second_reading;
 mod nodes_model;
 #[path = "../support/reading.rs"]
 mod reading;
+mod runs;
+#[path = "../support/runs_nodes.rs"]
+mod runs_nodes;
 
 use tower_sse::hub::backend::{Backend, MemoryBackend, testing::Subject};
 

@@ -21,6 +21,9 @@ mod heap;
 mod nodes_model;
 #[path = "../support/reading.rs"]
 mod reading;
+mod runs;
+#[path = "../support/runs_nodes.rs"]
+mod runs_nodes;
 
 #[path = "../support/scale.rs"]
 mod scale;

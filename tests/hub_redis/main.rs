@@ -15,5 +15,8 @@ mod nodes_model;
 mod reading;
 #[path = "../support/redis.rs"]
 mod redis_server;
+mod runs;
+#[path = "../support/runs_nodes.rs"]
+mod runs_nodes;
 #[path = "../support/scale.rs"]
 mod scale;

@@ -1,0 +1,296 @@
+//! What a node has of its runs, and the tasks that follow the log.
+
+use std::{
+    collections::{HashMap, hash_map::Entry as MapEntry},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    index::Index,
+    names::{Names, OwnerName},
+    options::RunsOptions,
+    state::{RunState, Status},
+    work::StopLevel,
+};
+use crate::{
+    event::Event,
+    hub::{
+        backend::Identity,
+        entry::Entry,
+        handle::Hub,
+        publication::{Publication, PublishError},
+        selection::Selection,
+        subscribe_error::SubscribeError,
+        subscription::Subscription,
+    },
+};
+
+/// The first segment of all topics.
+const PREFIX: &str = "runs";
+/// How long to wait before something that has failed is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a request to stop is kept in the log.
+const STOP_TTL: Duration = Duration::from_secs(60);
+/// How long a run that is not known is looked for: another node may just have started it.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+
+pub(super) struct Shared {
+    pub(super) hub: Hub,
+    pub(super) names: Names,
+    pub(super) options: RunsOptions,
+    /// The name of this node.
+    pub(super) node: String,
+    /// The runs that work here, by their IDs.
+    working: Mutex<HashMap<String, Working>>,
+    index: Mutex<Index>,
+    /// Told when the index has changed.
+    changed: Notify,
+}
+
+/// A run that works on this node.
+pub(super) struct Working {
+    owner: OwnerName,
+    stop: watch::Sender<StopLevel>,
+    /// How many events it has sent.
+    count: Arc<AtomicU64>,
+}
+
+/// Why no run can start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    All,
+    OfOwner,
+}
+
+impl Shared {
+    /// Starts the tasks, which end with the last handle.
+    pub(super) fn start(hub: Hub, options: RunsOptions) -> Arc<Self> {
+        let shared = Arc::new(Self {
+            hub,
+            names: Names::new(PREFIX).expect("it is one plain segment"),
+            options,
+            node: new_id(),
+            working: Mutex::default(),
+            index: Mutex::default(),
+            changed: Notify::new(),
+        });
+        tokio::spawn(follow(Arc::downgrade(&shared)));
+        tokio::spawn(beat(Arc::downgrade(&shared)));
+        shared
+    }
+
+    pub(super) fn working(&self) -> MutexGuard<'_, HashMap<String, Working>> {
+        self.working.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a new run, if the limits allow it. Returns its ID.
+    pub(super) fn register(
+        &self,
+        owner: &OwnerName,
+    ) -> Result<(String, watch::Receiver<StopLevel>, Arc<AtomicU64>), Full> {
+        let mut working = self.working();
+        if working.len() >= self.options.max_runs {
+            return Err(Full::All);
+        }
+        let of_owner = working.values().filter(|run| run.owner == *owner).count();
+        if of_owner >= self.options.max_runs_per_owner {
+            return Err(Full::OfOwner);
+        }
+        let (stop, stopped) = watch::channel(StopLevel::None);
+        let (id, count) = (new_id(), Arc::new(AtomicU64::new(0)));
+        working.insert(id.clone(), Working { owner: owner.clone(), stop, count: count.clone() });
+        Ok((id, stopped, count))
+    }
+
+    /// Returns the state of a run. Waits a moment for one that is not known.
+    pub(super) async fn find(&self, owner: &OwnerName, id: &str) -> Option<Status> {
+        let found = async {
+            loop {
+                let changed = self.changed.notified();
+                if let Some(status) = self.status(owner, id) {
+                    return status;
+                }
+                changed.await;
+            }
+        };
+        timeout(MAX_WAIT, found).await.ok()
+    }
+
+    /// Returns the state of a run, as far as this node knows.
+    pub(super) fn status(&self, owner: &OwnerName, id: &str) -> Option<Status> {
+        let mut status = self.index().get(owner, id).cloned()?;
+        if let Some(run) = self.working().get(id) {
+            status.events = run.count.load(Relaxed);
+        }
+        Some(status)
+    }
+
+    /// Tells a run to stop, wherever it works.
+    pub(super) async fn stop(&self, owner: &OwnerName, id: &str) -> Result<(), PublishError> {
+        if self.signal(id, StopLevel::Requested) {
+            return Ok(());
+        }
+        if self.status(owner, id).is_none_or(|status| status.state != RunState::Running) {
+            return Ok(());
+        }
+        let request = Publication::new(self.names.stops(), Event::new(id)).ttl(STOP_TTL);
+        self.hub.publish_all([request]).await.map(drop)
+    }
+
+    /// Returns whether the run works here.
+    fn signal(&self, id: &str, level: StopLevel) -> bool {
+        let working = self.working();
+        let Some(run) = working.get(id) else { return false };
+        run.stop.send_if_modified(|reached| {
+            let is_new = *reached < level;
+            *reached = level.max(*reached);
+            is_new
+        });
+        true
+    }
+
+    /// Publishes the state of a run.
+    pub(super) async fn publish_status(
+        &self,
+        owner: &OwnerName,
+        id: &str,
+        status: &Status,
+    ) -> Result<(), PublishError> {
+        let event = Event::new(status.to_data());
+        let mut publication = Publication::new(self.names.states(owner), event).key(id);
+        if status.state != RunState::Running {
+            publication = publication.ttl(self.options.ttl);
+        }
+        self.hub.publish_all([publication]).await?;
+        self.index().set(owner.clone(), id, status.clone(), Instant::now());
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Ends a run: its last event tells the state. Waits while the backend cannot be reached. Does nothing if it
+    /// has ended.
+    pub(super) async fn conclude(&self, owner: &OwnerName, id: &str, state: RunState, events: u64) {
+        let output = self.names.output(owner, id);
+        let last = Event::new(state.as_str()).with_type("end");
+        let mut is_unknown = false;
+        loop {
+            match self.hub.finish(output.clone(), Some(last.clone())).await {
+                Ok(_) => break,
+                // An earlier attempt may have ended it.
+                Err(error) if error.is_finished() && is_unknown => break,
+                Err(error) if error.is_finished() => return,
+                Err(error) => is_unknown |= error.is_unknown(),
+            }
+            sleep(RETRY_AFTER).await;
+        }
+        let status = Status { state, node: self.node.clone(), events };
+        while self.publish_status(owner, id, &status).await.is_err() {
+            sleep(RETRY_AFTER).await;
+        }
+    }
+
+    /// Takes an entry of the log.
+    fn take(&self, entry: &Entry) {
+        let (topic, event) = (entry.topic(), entry.event());
+        if *topic == self.names.stops() {
+            self.signal(event.data(), StopLevel::Requested);
+        } else if *topic == self.names.nodes() {
+            if let Some(node) = entry.key() {
+                self.index().heard_of(node, Instant::now());
+            }
+        } else if let (Some(owner), Some(id)) = (self.names.owner_of(topic), entry.key()) {
+            let Some(status) = Status::parse(event.data()) else { return };
+            if status.state != RunState::Running && status.node != self.node {
+                self.signal(id, StopLevel::Ended);
+            }
+            self.index().set(owner, id, status, Instant::now());
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// What each node does three times in a lease.
+    async fn tick(&self) {
+        let RunsOptions { ttl, lease, .. } = self.options;
+        self.index().expire(ttl, lease, Instant::now());
+        if self.hub.node().engine().is_none() {
+            return;
+        }
+        let sign =
+            Publication::new(self.names.nodes(), Event::new("")).key(&*self.node).ttl(2 * lease);
+        if self.hub.publish_all([sign]).await.is_err() {
+            // This node is cut off, so it has heard of no other one.
+            return;
+        }
+        let orphans = self.index().orphans(&self.node, lease, Instant::now());
+        for orphan in orphans {
+            self.conclude(&orphan.owner, &orphan.id, RunState::Failed, orphan.events).await;
+        }
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, SubscribeError> {
+        let selection = Selection::new([self.names.stops(), self.names.nodes()]);
+        let selection = selection.and_then(|all| all.patterns([self.names.all_states()]));
+        self.hub.subscribe(selection.expect("the names are valid").with_state()).await
+    }
+}
+
+impl Shared {
+    /// Removes a run that works no more.
+    pub(super) fn remove(&self, id: &str) {
+        if let MapEntry::Occupied(run) = self.working().entry(id.to_owned()) {
+            run.remove();
+        }
+    }
+}
+
+/// Returns an ID that no other run or node has.
+pub(super) fn new_id() -> String {
+    format!("{:032x}", u128::from_be_bytes(*Identity::random().as_bytes()))
+}
+
+/// Follows what the nodes say of their runs.
+async fn follow(shared: Weak<Shared>) {
+    while let Some(strong) = shared.upgrade() {
+        let subscribed = strong.subscribe().await;
+        drop(strong);
+        let Ok(mut subscription) = subscribed else {
+            sleep(RETRY_AFTER).await;
+            continue;
+        };
+        loop {
+            match subscription.next().await {
+                Some(Ok(entry)) => match shared.upgrade() {
+                    Some(shared) => shared.take(&entry),
+                    None => return,
+                },
+                // It begins again with the states.
+                Some(Err(_)) => break,
+                // The hub is gone.
+                None => return,
+            }
+        }
+    }
+}
+
+/// Tells the other nodes that this one works, and ends the runs of those that do not.
+async fn beat(shared: Weak<Shared>) {
+    while let Some(strong) = shared.upgrade() {
+        strong.tick().await;
+        let pause = strong.options.lease.min(strong.options.ttl) / 3;
+        drop(strong);
+        sleep(pause).await;
+    }
+}
