@@ -10,6 +10,8 @@ mod demo_page;
 mod hub;
 mod reconnects;
 mod refusals;
+#[cfg(feature = "hub")]
+mod runs;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;

@@ -31,6 +31,8 @@ mod postgres_server;
 mod redis_server;
 #[cfg(feature = "hyper-client")]
 mod relay;
+#[cfg(feature = "hub")]
+mod runs;
 mod servers;
 #[cfg(feature = "hyper-client")]
 mod sse_cat;
