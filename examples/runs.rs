@@ -63,7 +63,7 @@ async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
     let shutdown =
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
-    // What an answer needs.
+    // Enough for an answer.
     let history = History::events(100_000).max_bytes(4 << 20);
     let builder = Hub::builder().history(history).finished_ttl(TTL);
     let hub = open(builder, &args.backend).await?;

@@ -58,6 +58,7 @@
 //! | send the items of a `Stream` | [`EventBody::from_stream`] |
 //! | send from tasks and threads | [`EventSender`], and the guide in [`channel`] |
 //! | add a stream to an existing service | [`SseLayer`], and the guide in [`layer`] |
+//! | let work outlive its readers: reload, second tab, stop | [`hub::runs`] |
 //! | end, keep alive and limit the event streams of others | [`SseGovern`], and the guide in [`layer::govern`] |
 //! | learn when and why a stream ended | [`on_disconnect`](EventChannelHandler::on_disconnect), [`EndReason`] |
 //! | shut a server down while streams are open | [`Shutdown`], and the guide in [`shutdown`] |

@@ -9,7 +9,7 @@ use super::{
     state::{RunState, Status},
 };
 
-/// What a node knows of the runs of all nodes, as the log tells it.
+/// What a node knows of the runs of all nodes, by the log.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     owners: HashMap<OwnerName, HashMap<String, Known>>,

@@ -1,8 +1,8 @@
 //! Runs: work that outlives its readers, for example the answer of a model.
 //!
-//! A request starts the work. Then its page is reloaded, a second tab is opened, and somebody presses stop: the
-//! work goes on in a task of its own, every reader gets all events from the first one, and the last event tells
-//! how the run has ended.
+//! A request starts the work, which goes on in a task of its own. If the page is reloaded, or a second tab is opened,
+//! each reader gets all events from the first one. Its owner can stop it in any tab. The last event has the
+//! state in which the run has ended.
 //!
 //! ```
 //! use tower_sse::{Event, Hub, hub::runs::{RunState, Runs}};
@@ -45,8 +45,8 @@
 //! # What is kept
 //!
 //! The events of a run are a topic of the hub, so the hub's [history](crate::hub::HubBuilder::history) limits what
-//! it keeps: by default the newest 1,024 events. A reader that comes later gets a gap first. Set it to what an
-//! answer needs, and [`finished_ttl`](crate::hub::HubBuilder::finished_ttl) to the time that an ended run is kept.
+//! it keeps: by default the newest 1,024 events. A reader that comes later gets a gap first. Set it to the
+//! length of an answer, and [`finished_ttl`](crate::hub::HubBuilder::finished_ttl) to the time that an ended run is kept.
 //!
 //! It is no job queue: nothing is repeated, scheduled, or taken over by another node.
 

@@ -115,7 +115,7 @@ impl StopSignal {
     pub(super) async fn reached(&mut self, level: StopLevel) {
         // Without a sender, nobody can stop it any more.
         if self.0.wait_for(|reached| *reached >= level).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
