@@ -146,9 +146,10 @@ impl ActiveStream {
         self.stop = stop;
     }
 
-    /// Lets nothing go out. The next polls return no bytes once there is a first segment, or the end.
-    pub(super) fn hold(&mut self) {
-        self.prelude.hold();
+    /// Lets nothing go out. The next polls return no bytes once there is a first segment, or the end. Returns
+    /// false if something may have gone out already.
+    pub(super) fn hold(&mut self) -> bool {
+        self.prelude.hold()
     }
 
     /// Lets everything go out.

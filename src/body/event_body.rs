@@ -239,7 +239,9 @@ impl EventBody {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Arc<dyn Error + Send + Sync>>> {
         let BodyState::Active(stream) = &mut self.state else { return Poll::Ready(Ok(())) };
-        stream.hold();
+        if !stream.hold() {
+            return Poll::Ready(Ok(()));
+        }
         let polled = ready!(self.poll_chunk(cx));
         self.release();
         Poll::Ready(match polled {

@@ -31,11 +31,13 @@ impl Prelude {
         if options.greeting || options.retry.is_some() { Self::Due } else { Self::Sent }
     }
 
-    /// Lets nothing go out until [`release`](Self::release) is called.
-    pub(super) fn hold(&mut self) {
+    /// Lets nothing go out until [`release`](Self::release) is called. Returns false if something may have gone
+    /// out already.
+    pub(super) fn hold(&mut self) -> bool {
         if let Self::NotStarted { is_held } = self {
             *is_held = true;
         }
+        matches!(self, Self::NotStarted { .. } | Self::Held)
     }
 
     /// Lets everything go out.

@@ -224,6 +224,16 @@ async fn a_body_waits_by_itself_in_the_handler_of_a_framework() {
     assert_eq!(read_text(response.into_body()).await, ": connected\n\ndata: one\n\n");
     let fails = futures_util::stream::iter([Err::<Event, _>(refusal().into_error())]);
     assert_eq!(EventBody::from_stream(fails).into_response_within(SECOND).await.status(), 429);
+    // A body that has begun does not wait, and loses nothing.
+    let mut begun = EventBody::new(|events| async move {
+        events.send(Event::new("one")).await?;
+        sleep(SECOND).await;
+        events.send(Event::new("two")).await?;
+        Ok(())
+    });
+    begun.next_chunk().await.unwrap().unwrap();
+    let response = begun.into_response_within(10 * SECOND).await;
+    assert_eq!(read_text(response.into_body()).await, "data: two\n\n");
     assert_eq!(EventBody::default().into_response_within(SECOND).await.status(), 200);
 }
 

@@ -262,6 +262,63 @@ async fn the_handler_starts_attaches_stops_and_keeps_owners_apart() {
     drop(other);
 }
 
+/// The hub forgets the output before the run.
+#[tokio::test(start_paused = true)]
+async fn no_reader_waits_for_an_ended_run_whose_output_is_gone() {
+    let history = History::events(1000);
+    let builder = Hub::builder().history(history).total_history(history);
+    let hub = builder.finished_ttl(10 * SECOND).build();
+    let runs = Runs::with_options(&hub, RunsOptions::new().ttl(600 * SECOND));
+    let (handler, _) = saying(&runs);
+    let ann = ("x-owner", "ann");
+    let response = ask(&handler, Method::POST, "/runs", &[ann, ("x-words", "to be")]).await;
+    let path = response.headers()["location"].to_str().unwrap().to_owned();
+    let run = runs.get("ann", path.rsplit('/').next().unwrap()).await.unwrap();
+    read_text(response.into_body()).await;
+    sleep(SECOND).await;
+    assert_eq!(ask(&handler, Method::GET, &path, &[ann]).await.status(), 200);
+    sleep(20 * SECOND).await;
+    assert_eq!(run.state(), RunState::Finished);
+    assert_eq!(ask(&handler, Method::GET, &path, &[ann]).await.status(), 404);
+    assert_eq!(read_all(&run).await, (Vec::new(), "finished".to_owned()));
+}
+
+/// An error whose text panics.
+#[derive(Debug)]
+struct Unprintable;
+
+impl std::fmt::Display for Unprintable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no text")
+    }
+}
+
+impl std::error::Error for Unprintable {}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_ends_its_run() {
+    let runs = Runs::with_options(&hub(), RunsOptions::new().max_runs(1));
+    for _ in 0..2 {
+        let run = runs.start("ann", |_events, _stop| async { Err(Unprintable.into()) }).await;
+        assert_eq!(read_all(&run.unwrap()).await, (Vec::new(), "failed".to_owned()));
+        sleep(SECOND).await;
+    }
+}
+
+/// A hub that takes no further reader.
+#[tokio::test(start_paused = true)]
+async fn no_work_starts_whose_client_cannot_read_it() {
+    let hub = Hub::builder().max_named_topics(2).build();
+    let runs = Runs::new(&hub);
+    sleep(SECOND).await;
+    let (handler, called) = saying(&runs);
+    let start = [("x-owner", "ann"), ("x-words", "to be")];
+    assert_eq!(ask(&handler, Method::POST, "/runs", &start).await.status(), 503);
+    sleep(SECOND).await;
+    assert_eq!(called.load(SeqCst), 0);
+    assert!(runs.list("ann").iter().all(|info| info.state == RunState::Failed));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_claim_whose_client_leaves_at_once_ends_as_failed() {
     let runs = Runs::new(&hub());

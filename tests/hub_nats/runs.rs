@@ -3,7 +3,7 @@
 use tower_sse::{Hub, hub::backend::nats::NatsBackend};
 
 use crate::{
-    runs_nodes::{builder, check_death, check_readers},
+    runs_nodes::{builder, check_death, check_late_node, check_readers},
     server::NatsServer,
 };
 
@@ -11,6 +11,12 @@ use crate::{
 async fn readers_get_a_run_from_any_node() {
     let server = NatsServer::start();
     check_readers([open(server.url()).await, open(server.url()).await]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_starts_later_gives_the_events_of_ended_runs() {
+    let server = NatsServer::start();
+    check_late_node(open(server.url()).await, open(server.url())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

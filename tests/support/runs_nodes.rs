@@ -137,6 +137,16 @@ pub(crate) async fn check_readers(hubs: [Hub; 2]) {
     println!("{RUNS} runs, {READERS} readers each: all is equal");
 }
 
+/// A node that starts later knows the runs that have ended, and gives their events.
+pub(crate) async fn check_late_node(early: Hub, late: impl Future<Output = Hub>) {
+    let runs = Runs::new(&early);
+    let run = start(&runs, 3, Arc::default()).await;
+    let id = run.id().to_owned();
+    let first = read([runs.clone(), runs], id.clone()).await;
+    let late = Runs::new(&late.await);
+    assert_eq!(read([late.clone(), late], id).await, first);
+}
+
 /// A node that dies leaves its runs ended as failed.
 pub(crate) async fn check_death<O>(open: impl Fn() -> O)
 where

@@ -175,21 +175,24 @@ impl<B: Send + 'static> MakeStream<B, RunTarget> for Config<B> {
     fn make_stream(&self, body: B, admitted: Admitted<RunTarget>) -> Result<EventBody, Refusal> {
         let Admitted { request, last_event_id, accepted, options, target, .. } = admitted;
         let session = Arc::new(request.extensions.clone());
-        let (run, last) = match target.0 {
+        let open =
+            |run: &Run, last| match self.runs.shared.hub.source(run.selection(), last, session) {
+                Ok(Some(source)) => Ok(EventBody::with_source(options, accepted, source)),
+                // Nothing will ever come. A browser stays away after a 204.
+                Ok(None) => Err(Refusal::stop()),
+                Err(_) => Err(unavailable()),
+            };
+        match target.0 {
             Target::Start(claim) => {
+                let run = claim.run().ok_or_else(unavailable)?;
+                // The work starts only if its client can read it. A last event ID is one of something else.
+                let stream = open(run, None)?;
                 let request = Request::from_parts(request, body);
-                let run = claim.start(|events, stop| (self.work)(request, events, stop));
-                // It is an ID of something else.
-                (run, None)
+                claim.start(|events, stop| (self.work)(request, events, stop));
+                Ok(stream)
             }
-            Target::Read(run) => (run, last_event_id.map(|id| id.as_str().to_owned())),
-            Target::None => return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR)),
-        };
-        match self.runs.shared.hub.source(run.selection(), last, session) {
-            Ok(Some(source)) => Ok(EventBody::with_source(options, accepted, source)),
-            // Nothing will ever come. A browser stays away after a 204.
-            Ok(None) => Err(Refusal::stop()),
-            Err(_) => Err(unavailable()),
+            Target::Read(run) => open(&run, last_event_id.map(|id| id.as_str().to_owned())),
+            Target::None => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR)),
         }
     }
 }

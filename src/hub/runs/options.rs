@@ -47,9 +47,10 @@ impl RunsOptions {
     }
 
     /// Sets after which silence of a node its runs count as failed. A node is heard of three times in this time.
-    /// Defaults to 15 seconds. All nodes need the same value. Without a backend it has no effect.
+    /// Defaults to 15 seconds, and is at most a day. All nodes need the same value. Without a backend it has no
+    /// effect.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease.max(Duration::from_millis(10));
+        self.lease = lease.clamp(Duration::from_millis(10), Duration::from_secs(86_400));
         self
     }
 

@@ -23,7 +23,8 @@ use super::{
 };
 use crate::{
     BoxError,
-    catch_panic::{CatchPanic, catch_panic},
+    catch_panic::{CatchPanic, catch_and_log, catch_panic},
+    event::Event,
     hub::{
         handle::Hub, publication::PublishError, selection::Selection,
         subscribe_error::SubscribeError, subscription::Subscription, topic::Topic,
@@ -80,14 +81,17 @@ impl Runs {
         Ok(self.claim(owner).await?.start(work))
     }
 
-    /// Returns a run of an owner. `None` if the owner has no such run, or it has ended for longer than its time
-    /// to live. Waits up to a second for a run that another node may just have started.
+    /// Returns a run of an owner. `None` if the owner has no such run, or it has ended and is not kept any more:
+    /// by its time to live, or by the bounds of the hub. Waits up to a second for a run that another node may just have started.
     pub async fn get(&self, owner: &str, id: &str) -> Option<Run> {
         let owner = OwnerName::new(owner)?;
         if !is_id(id) {
             return None;
         }
-        self.shared.find(&owner, id).await?;
+        let status = self.shared.find(&owner, id).await?;
+        if status.state != RunState::Running && !self.shared.has_end(&owner, id).await {
+            return None;
+        }
         Some(Run { shared: self.shared.clone(), owner, id: id.to_owned() })
     }
 
@@ -144,7 +148,11 @@ impl Claim {
         let Some(Claimed { run, stop, count }) = self.0.take() else {
             unreachable!("only this and the drop take it")
         };
-        let (shared, stop) = (run.shared.clone(), StopSignal::new(stop));
+        let shared = run.shared.clone();
+        // If the task ends otherwise, the run has failed.
+        let mut guard =
+            Self(Some(Claimed { run: run.clone(), stop: stop.clone(), count: count.clone() }));
+        let stop = StopSignal::new(stop);
         let events = RunEvents::new(shared.hub.clone(), run.output(), count.clone());
         let called = catch_panic("a run", || work(events, stop.clone()));
         let work = called.map(|future| CatchPanic::new("a run", Box::pin(future)));
@@ -160,6 +168,7 @@ impl Claim {
             if let Some(state) = state {
                 shared.conclude(&owner, &id, state, count.load(Relaxed)).await;
             }
+            drop(guard.0.take());
             shared.remove(&id);
         });
         run
@@ -197,14 +206,21 @@ async fn drive(
             return Poll::Ready(None);
         }
         if let Poll::Ready(result) = work.as_mut().poll(cx) {
-            let error = match result {
-                _ if stop.is_requested() => return Poll::Ready(Some(RunState::Stopped)),
-                Ok(Ok(())) => return Poll::Ready(Some(RunState::Finished)),
-                Ok(Err(error)) => error.to_string(),
-                Err(panicked) => panicked.to_string(),
+            let state = match result {
+                _ if stop.is_requested() => RunState::Stopped,
+                Ok(Ok(())) => RunState::Finished,
+                Ok(Err(error)) => {
+                    // It is code of the application, and so is its drop.
+                    catch_and_log("the error of a run", || trace::run_failed(&error.to_string()));
+                    catch_and_log("the error of a run", || drop(error));
+                    RunState::Failed
+                }
+                Err(panicked) => {
+                    trace::run_failed(&panicked.to_string());
+                    RunState::Failed
+                }
             };
-            trace::run_failed(&error);
-            return Poll::Ready(Some(RunState::Failed));
+            return Poll::Ready(Some(state));
         }
         overdue.as_mut().poll(cx).map(|()| Some(RunState::Stopped))
     })
@@ -250,7 +266,18 @@ impl Run {
     ///
     /// Returns an error if a limit of the hub is reached.
     pub async fn subscribe(&self) -> Result<Subscription, SubscribeError> {
+        self.restore_end().await;
         self.shared.hub.subscribe(self.selection()).await
+    }
+
+    /// Ends the output again, if the run has ended and the hub has forgotten that: a reader must not wait.
+    async fn restore_end(&self) {
+        let state = self.state();
+        if state != RunState::Running && !self.shared.has_end(&self.owner, &self.id).await {
+            let end = Event::new(state.as_str()).with_type("end");
+            // It may have ended meanwhile.
+            let _ended = self.shared.hub.finish(self.output(), Some(end)).await;
+        }
     }
 
     /// Reads the events of the run after the one with this ID, until its end.
@@ -259,6 +286,7 @@ impl Run {
     ///
     /// Returns an error if a limit of the hub is reached.
     pub async fn resume(&self, last: impl AsRef<str>) -> Result<Subscription, SubscribeError> {
+        self.restore_end().await;
         self.shared.hub.resume(self.selection(), last).await
     }
 

@@ -4,8 +4,12 @@ use std::{
     collections::{HashMap, hash_map::Entry as MapEntry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -15,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    index::Index,
+    index::{Index, Orphan},
     names::{Names, OwnerName},
     options::RunsOptions,
     state::{RunState, Status},
@@ -31,6 +35,7 @@ use crate::{
         selection::Selection,
         subscribe_error::SubscribeError,
         subscription::Subscription,
+        topic::Topic,
     },
 };
 
@@ -38,6 +43,8 @@ use crate::{
 const PREFIX: &str = "runs";
 /// How long to wait before something that has failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a task waits for an entry of the log before it looks whether it is still needed.
+const MAX_SILENCE: Duration = Duration::from_secs(10);
 /// How long a request to stop is kept in the log.
 const STOP_TTL: Duration = Duration::from_secs(60);
 /// How long a run that is not known is looked for: another node may just have started it.
@@ -54,6 +61,8 @@ pub(super) struct Shared {
     index: Mutex<Index>,
     /// Told when the index has changed.
     changed: Notify,
+    /// A task ends the runs of nodes that are gone.
+    is_ending_orphans: AtomicBool,
 }
 
 /// A run that works on this node.
@@ -82,6 +91,7 @@ impl Shared {
             working: Mutex::default(),
             index: Mutex::default(),
             changed: Notify::new(),
+            is_ending_orphans: AtomicBool::new(false),
         });
         tokio::spawn(follow(Arc::downgrade(&shared)));
         tokio::spawn(beat(Arc::downgrade(&shared)));
@@ -146,7 +156,7 @@ impl Shared {
         if self.status(owner, id).is_none_or(|status| status.state != RunState::Running) {
             return Ok(());
         }
-        let request = Publication::new(self.names.stops(), Event::new(id)).ttl(STOP_TTL);
+        let request = Publication::new(self.names.stops(), Event::new(id)).key(id).ttl(STOP_TTL);
         self.hub.publish_all([request]).await.map(drop)
     }
 
@@ -180,26 +190,54 @@ impl Shared {
         Ok(())
     }
 
-    /// Ends a run: its last event tells the state. Waits while the backend cannot be reached. Does nothing if it
-    /// has ended.
+    /// Ends a run: its last event tells the state. Waits while the backend cannot be reached.
     pub(super) async fn conclude(&self, owner: &OwnerName, id: &str, state: RunState, events: u64) {
+        while self.try_to_conclude(owner, id, state, events).await.is_err() {
+            sleep(RETRY_AFTER).await;
+        }
+    }
+
+    /// Ends a run, unless it has ended. Then its state is the one that its last event tells.
+    async fn try_to_conclude(
+        &self,
+        owner: &OwnerName,
+        id: &str,
+        mut state: RunState,
+        events: u64,
+    ) -> Result<(), PublishError> {
         let output = self.names.output(owner, id);
         let last = Event::new(state.as_str()).with_type("end");
-        let mut is_unknown = false;
-        loop {
-            match self.hub.finish(output.clone(), Some(last.clone())).await {
-                Ok(_) => break,
-                // An earlier attempt may have ended it.
-                Err(error) if error.is_finished() && is_unknown => break,
-                Err(error) if error.is_finished() => return,
-                Err(error) => is_unknown |= error.is_unknown(),
+        match self.hub.finish(output.clone(), Some(last)).await {
+            Ok(_) => {}
+            Err(error) if error.is_finished() => {
+                let known = self.status(owner, id);
+                if known.is_some_and(|status| status.state != RunState::Running) {
+                    return Ok(());
+                }
+                // Another node has ended it, or an attempt whose answer was lost.
+                state = self.read_end(output).await.unwrap_or(state);
             }
-            sleep(RETRY_AFTER).await;
+            Err(error) => return Err(error),
         }
         let status = Status { state, node: self.node.clone(), events };
-        while self.publish_status(owner, id, &status).await.is_err() {
-            sleep(RETRY_AFTER).await;
-        }
+        self.publish_status(owner, id, &status).await
+    }
+
+    /// Returns the state that the last event of a run tells.
+    async fn read_end(&self, output: Topic) -> Option<RunState> {
+        let selection = Selection::new([output]).ok()?.last(1);
+        let mut reader = self.hub.subscribe(selection).await.ok()?;
+        let last = timeout(MAX_WAIT, reader.next()).await.ok()??.ok()?.event();
+        RunState::from_name(last.data()).filter(|_| last.event_type() == "end")
+    }
+
+    /// Returns whether the hub still has the end of a run that has ended. Without it, a reader would wait.
+    pub(super) async fn has_end(&self, owner: &OwnerName, id: &str) -> bool {
+        let Ok(selection) = Selection::new([self.names.output(owner, id)]) else { return false };
+        // Opening a subscription asks the backend, if that is needed. A reader of later events is at its end.
+        let Ok(mut reader) = self.hub.subscribe(selection).await else { return false };
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(reader.poll_next(&mut cx), Poll::Ready(None))
     }
 
     /// Takes an entry of the log.
@@ -209,7 +247,8 @@ impl Shared {
             self.signal(event.data(), StopLevel::Requested);
         } else if *topic == self.names.nodes() {
             if let Some(node) = entry.key() {
-                self.index().heard_of(node, Instant::now());
+                let lease = self.options.lease;
+                self.index().heard_of(node, &self.node, lease, Instant::now());
             }
         } else if let (Some(owner), Some(id)) = (self.names.owner_of(topic), entry.key()) {
             let Some(status) = Status::parse(event.data()) else { return };
@@ -222,7 +261,7 @@ impl Shared {
     }
 
     /// What each node does three times in a lease.
-    async fn tick(&self) {
+    async fn tick(self: &Arc<Self>) {
         let RunsOptions { ttl, lease, .. } = self.options;
         self.index().expire(ttl, lease, Instant::now());
         if self.hub.node().engine().is_none() {
@@ -231,13 +270,21 @@ impl Shared {
         let sign =
             Publication::new(self.names.nodes(), Event::new("")).key(&*self.node).ttl(2 * lease);
         if self.hub.publish_all([sign]).await.is_err() {
-            // This node is cut off, so it has heard of no other one.
             return;
         }
         let orphans = self.index().orphans(&self.node, lease, Instant::now());
-        for orphan in orphans {
-            self.conclude(&orphan.owner, &orphan.id, RunState::Failed, orphan.events).await;
+        if orphans.is_empty() || self.is_ending_orphans.swap(true, SeqCst) {
+            return;
         }
+        // It may take longer than a lease, in which the others must hear of this node. What fails is tried again.
+        let shared = self.clone();
+        tokio::spawn(async move {
+            for Orphan { owner, id, events } in orphans {
+                let ended = shared.try_to_conclude(&owner, &id, RunState::Failed, events);
+                let _tried_again = ended.await;
+            }
+            shared.is_ending_orphans.store(false, SeqCst);
+        });
     }
 
     async fn subscribe(&self) -> Result<Subscription, SubscribeError> {
@@ -265,21 +312,23 @@ pub(super) fn new_id() -> String {
 async fn follow(shared: Weak<Shared>) {
     while let Some(strong) = shared.upgrade() {
         let subscribed = strong.subscribe().await;
+        strong.index().begin(Instant::now());
         drop(strong);
         let Ok(mut subscription) = subscribed else {
             sleep(RETRY_AFTER).await;
             continue;
         };
         loop {
-            match subscription.next().await {
-                Some(Ok(entry)) => match shared.upgrade() {
-                    Some(shared) => shared.take(&entry),
-                    None => return,
-                },
+            // Now and then it looks whether the last handle is gone.
+            let next = timeout(MAX_SILENCE, subscription.next()).await;
+            let Some(shared) = shared.upgrade() else { return };
+            match next {
+                Ok(Some(Ok(entry))) => shared.take(&entry),
                 // It begins again with the states.
-                Some(Err(_)) => break,
+                Ok(Some(Err(_))) => break,
                 // The hub is gone.
-                None => return,
+                Ok(None) => return,
+                Err(_) => {}
             }
         }
     }

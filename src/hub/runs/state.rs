@@ -19,6 +19,11 @@ pub enum RunState {
 impl RunState {
     const ALL: [Self; 4] = [Self::Running, Self::Finished, Self::Failed, Self::Stopped];
 
+    /// Returns the state with this name.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
     /// Returns the name, for example `running`: the data of the last event of a run.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -56,8 +61,7 @@ impl Status {
     /// Parses the data. Returns `None` if another program has written it.
     pub(super) fn parse(data: &str) -> Option<Self> {
         let mut parts = data.split(' ');
-        let name = parts.next()?;
-        let state = RunState::ALL.into_iter().find(|state| state.as_str() == name)?;
+        let state = RunState::from_name(parts.next()?)?;
         let (node, events) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
         parts.next().is_none().then_some(Self { state, node, events })
     }
