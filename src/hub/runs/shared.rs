@@ -197,7 +197,7 @@ impl Shared {
         }
     }
 
-    /// Ends a run, unless it has ended. Then its state is the one that its last event tells.
+    /// Ends a run, unless it has ended. Then its state is that of its last event.
     async fn try_to_conclude(
         &self,
         owner: &OwnerName,
@@ -223,7 +223,7 @@ impl Shared {
         self.publish_status(owner, id, &status).await
     }
 
-    /// Returns the state that the last event of a run tells.
+    /// Returns the state in the last event of a run.
     async fn read_end(&self, output: Topic) -> Option<RunState> {
         let selection = Selection::new([output]).ok()?.last(1);
         let mut reader = self.hub.subscribe(selection).await.ok()?;
@@ -276,7 +276,7 @@ impl Shared {
         if orphans.is_empty() || self.is_ending_orphans.swap(true, SeqCst) {
             return;
         }
-        // It may take longer than a lease, in which the others must hear of this node. What fails is tried again.
+        // It may take longer than a lease, in which the others must hear of this node. A failure is tried again.
         let shared = self.clone();
         tokio::spawn(async move {
             for Orphan { owner, id, events } in orphans {
