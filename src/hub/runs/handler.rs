@@ -131,8 +131,7 @@ impl Runs {
         let (accept, RunOwner(owner)) = accept.take_target();
         if method == Method::POST {
             let claim = self.claim(&owner).await.map_err(|error| refuse(&error))?;
-            let id = claim.run().map_or("", Run::id);
-            let location = format!("{}/{id}", path.trim_end_matches('/'));
+            let location = format!("{}/{}", path.trim_end_matches('/'), claim.run().id());
             let location = HeaderValue::try_from(location)?;
             return Ok(accept
                 .header(LOCATION, location)
@@ -184,9 +183,8 @@ impl<B: Send + 'static> MakeStream<B, RunTarget> for Config<B> {
             };
         match target.0 {
             Target::Start(claim) => {
-                let run = claim.run().ok_or_else(unavailable)?;
                 // The work starts only if its client can read it. A last event ID is one of something else.
-                let stream = open(run, None)?;
+                let stream = open(claim.run(), None)?;
                 let request = Request::from_parts(request, body);
                 claim.start(|events, stop| (self.work)(request, events, stop));
                 Ok(stream)

@@ -24,7 +24,6 @@ use super::{
 use crate::{
     BoxError,
     catch_panic::{CatchPanic, catch_and_log, catch_panic},
-    event::Event,
     hub::{
         handle::Hub, publication::PublishError, selection::Selection,
         subscribe_error::SubscribeError, subscription::Subscription, topic::Topic,
@@ -82,7 +81,8 @@ impl Runs {
     }
 
     /// Returns a run of an owner. `None` if the owner has no such run, or it has ended and is not kept any more:
-    /// by its time to live, or by the bounds of the hub. Waits up to a second for a run that another node may just have started.
+    /// by its time to live, or by the bounds of the hub. Waits up to a second for a run that another node may just
+    /// have started.
     pub async fn get(&self, owner: &str, id: &str) -> Option<Run> {
         let owner = OwnerName::new(owner)?;
         if !is_id(id) {
@@ -113,63 +113,57 @@ impl Runs {
         let registered = self.shared.register(&owner);
         let (id, stop, count) = registered.map_err(|full| StartRunError(Fault::Full(full)))?;
         let run = Run { shared: self.shared.clone(), owner, id };
-        let claim = Claim(Some(Claimed { run, stop, count }));
+        let claim = Claim { run, stop, count, is_concluded: false };
         let status = Status { state: RunState::Running, node: self.shared.node.clone(), events: 0 };
-        if let Some(Claimed { run, .. }) = &claim.0 {
-            let published = self.shared.publish_status(&run.owner, &run.id, &status).await;
-            // It may be in the log all the same: dropping the claim ends it.
-            published.map_err(|error| StartRunError(Fault::Publish(error)))?;
-        }
+        let Run { shared, owner, id } = &claim.run;
+        let published = shared.publish_status(owner, id, &status).await;
+        // It may be in the log all the same: dropping the claim ends it.
+        published.map_err(|error| StartRunError(Fault::Publish(error)))?;
         Ok(claim)
     }
 }
 
-/// A run that has not started. Dropped, it has failed.
-pub(super) struct Claim(Option<Claimed>);
-
-struct Claimed {
+/// A run that is registered on this node. Dropped before it was concluded, it has failed.
+pub(super) struct Claim {
     run: Run,
     stop: watch::Receiver<StopLevel>,
     count: Arc<AtomicU64>,
+    is_concluded: bool,
 }
 
 impl Claim {
     /// Returns the run.
-    pub(super) fn run(&self) -> Option<&Run> {
-        self.0.as_ref().map(|claimed| &claimed.run)
+    pub(super) fn run(&self) -> &Run {
+        &self.run
     }
 
     /// Starts the work.
-    pub(super) fn start<W, Fut>(mut self, work: W) -> Run
+    pub(super) fn start<W, Fut>(self, work: W) -> Run
     where
         W: FnOnce(RunEvents, StopSignal) -> Fut,
         Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        let Some(Claimed { run, stop, count }) = self.0.take() else {
-            unreachable!("only this and the drop take it")
-        };
-        let shared = run.shared.clone();
-        // If the task ends otherwise, the run has failed.
-        let mut guard =
-            Self(Some(Claimed { run: run.clone(), stop: stop.clone(), count: count.clone() }));
-        let stop = StopSignal::new(stop);
-        let events = RunEvents::new(shared.hub.clone(), run.output(), count.clone());
+        let run = self.run.clone();
+        let stop = StopSignal::new(self.stop.clone());
+        let events = RunEvents::new(run.shared.hub.clone(), run.output(), self.count.clone());
         let called = catch_panic("a run", || work(events, stop.clone()));
         let work = called.map(|future| CatchPanic::new("a run", Box::pin(future)));
-        let (owner, id) = (run.owner.clone(), run.id.clone());
         tokio::spawn(async move {
+            // The task has the whole claim, and with it the drop.
+            let mut claim = self;
+            let Run { shared, owner, id } = &claim.run;
             let state = match work {
-                Ok(work) => drive(work, stop, &shared).await,
+                Ok(work) => drive(work, stop, shared).await,
                 Err(panicked) => {
                     trace::run_failed(&panicked.to_string());
                     Some(RunState::Failed)
                 }
             };
             if let Some(state) = state {
-                shared.conclude(&owner, &id, state, count.load(Relaxed)).await;
+                shared.conclude(owner, id, state, claim.count.load(Relaxed)).await;
             }
-            drop(guard.0.take());
-            shared.remove(&id);
+            shared.remove(id);
+            claim.is_concluded = true;
         });
         run
     }
@@ -177,11 +171,15 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let Some(Claimed { run: Run { shared, owner, id }, .. }) = self.0.take() else { return };
+        if self.is_concluded {
+            return;
+        }
+        let Run { shared, owner, id } = self.run.clone();
         // The runtime may be ending.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return shared.remove(&id) };
+        let events = self.count.load(Relaxed);
         runtime.spawn(async move {
-            shared.conclude(&owner, &id, RunState::Failed, 0).await;
+            shared.conclude(&owner, &id, RunState::Failed, events).await;
             shared.remove(&id);
         });
     }
@@ -274,9 +272,8 @@ impl Run {
     async fn restore_end(&self) {
         let state = self.state();
         if state != RunState::Running && !self.shared.has_end(&self.owner, &self.id).await {
-            let end = Event::new(state.as_str()).with_type("end");
             // It may have ended meanwhile.
-            let _ended = self.shared.hub.finish(self.output(), Some(end)).await;
+            let _ended = self.shared.finish(&self.owner, &self.id, state).await;
         }
     }
 

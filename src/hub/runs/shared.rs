@@ -1,7 +1,7 @@
 //! What a node has of its runs, and the tasks that follow the log.
 
 use std::{
-    collections::{HashMap, hash_map::Entry as MapEntry},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{
@@ -162,9 +162,9 @@ impl Shared {
 
     /// Returns whether the run works here.
     fn signal(&self, id: &str, level: StopLevel) -> bool {
-        let working = self.working();
-        let Some(run) = working.get(id) else { return false };
-        run.stop.send_if_modified(|reached| {
+        // It wakes the work, which must not happen under the lock.
+        let Some(stop) = self.working().get(id).map(|run| run.stop.clone()) else { return false };
+        stop.send_if_modified(|reached| {
             let is_new = *reached < level;
             *reached = level.max(*reached);
             is_new
@@ -205,22 +205,31 @@ impl Shared {
         mut state: RunState,
         events: u64,
     ) -> Result<(), PublishError> {
-        let output = self.names.output(owner, id);
-        let last = Event::new(state.as_str()).with_type("end");
-        match self.hub.finish(output.clone(), Some(last)).await {
-            Ok(_) => {}
+        match self.finish(owner, id, state).await {
+            Ok(()) => {}
             Err(error) if error.is_finished() => {
                 let known = self.status(owner, id);
                 if known.is_some_and(|status| status.state != RunState::Running) {
                     return Ok(());
                 }
                 // Another node has ended it, or an attempt whose answer was lost.
-                state = self.read_end(output).await.unwrap_or(state);
+                state = self.read_end(self.names.output(owner, id)).await.unwrap_or(state);
             }
             Err(error) => return Err(error),
         }
         let status = Status { state, node: self.node.clone(), events };
         self.publish_status(owner, id, &status).await
+    }
+
+    /// Ends the output of a run, with an event that tells the state.
+    pub(super) async fn finish(
+        &self,
+        owner: &OwnerName,
+        id: &str,
+        state: RunState,
+    ) -> Result<(), PublishError> {
+        let end = Event::new(state.as_str()).with_type("end");
+        self.hub.finish(self.names.output(owner, id), Some(end)).await.map(drop)
     }
 
     /// Returns the state in the last event of a run.
@@ -292,14 +301,11 @@ impl Shared {
         let selection = selection.and_then(|all| all.patterns([self.names.all_states()]));
         self.hub.subscribe(selection.expect("the names are valid").with_state()).await
     }
-}
 
-impl Shared {
     /// Removes a run that works no more.
     pub(super) fn remove(&self, id: &str) {
-        if let MapEntry::Occupied(run) = self.working().entry(id.to_owned()) {
-            run.remove();
-        }
+        // It is dropped after the lock is released.
+        let _removed = self.working().remove(id);
     }
 }
 

@@ -190,16 +190,22 @@ impl Group {
         n: usize,
         to: Seq,
     ) -> Option<(Vec<Topic>, Vec<Arc<Record>>)> {
-        let (mut topics, mut records) = (Vec::new(), Vec::new());
+        let mut topics = Vec::new();
         for source in &self.sources {
             let Origin::Topic { name, .. } = &source.origin else { return None };
-            let before = records.len();
-            records.extend(source.feed.view().newest_first(to).take(n).cloned());
-            if source.feed.coverage() > 0 && records.len() - before < n {
+            let count = || source.feed.view().newest_first(to).take(n).count();
+            if source.feed.coverage() > 0 && count() < n {
                 topics.push(name.clone());
             }
         }
-        (!topics.is_empty()).then_some((topics, records))
+        if topics.is_empty() {
+            return None;
+        }
+        let mut records = Vec::new();
+        for source in &self.sources {
+            records.extend(source.feed.view().newest_first(to).take(n).cloned());
+        }
+        Some((topics, records))
     }
 
     /// Returns the place at which the present topics began: every record of them is after it.

@@ -135,11 +135,6 @@ impl Delivered {
         let stored = Duration::from_nanos(u64::try_from(nanos).unwrap_or_default());
         Some(Self { at, count, stored, content: content(at, stored, message, subjects) })
     }
-
-    /// Returns the place of the message in the stream.
-    pub(super) fn place(&self) -> u64 {
-        self.at.major()
-    }
 }
 
 /// Where a message comes from: the subject that it would be acknowledged on.

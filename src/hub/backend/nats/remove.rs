@@ -11,7 +11,6 @@ use serde_json::json;
 use super::{
     consumer::Start,
     link::{MESSAGE_NOT_FOUND, STREAM_NOT_FOUND, unavailable},
-    message::Delivered,
     read::{MAX_PAGE, Source, consumers, one_by_one},
     reader::Reader,
 };
@@ -56,12 +55,12 @@ async fn remove(source: &Source, topic: &Topic, upto: u64) -> Result<(), Backend
         let mut reader = Reader::new(link, options, Start::After(0), &filters).await?;
         loop {
             let page = reader.page(MAX_PAGE).await?;
-            let places: Vec<_> = page.messages.iter().map(Delivered::place).collect();
-            let own: Vec<_> = places.iter().copied().filter(|place| *place <= upto).collect();
+            let places = page.messages.iter().map(|message| message.at.major());
+            let own: Vec<_> = places.take_while(|place| *place <= upto).collect();
             for own in own.chunks(MAX_UNDER_WAY) {
                 remove_all(source, own).await?;
             }
-            if page.is_last || own.len() < places.len() {
+            if page.is_last || own.len() < page.messages.len() {
                 break;
             }
         }
