@@ -202,8 +202,14 @@ impl Backend for NatsBackend {
     }
 
     async fn state(&self, wanted: &Wanted, upto: Position) -> Result<Vec<LogEntry>, BackendError> {
-        let quick = read::state(&self.source, wanted, upto);
-        unless_failed(&self.state_failed, quick, state_by_reading(self, wanted, upto)).await
+        if self.state_failed.load(Ordering::Relaxed) {
+            // Slower, but it gets past messages that the client cannot read.
+            let state = state_by_reading(self, wanted, upto).await?;
+            self.state_failed.store(false, Ordering::Relaxed);
+            return Ok(state);
+        }
+        let state = read::state(&self.source, wanted, upto).await;
+        state.inspect_err(|_| self.state_failed.store(true, Ordering::Relaxed))
     }
 
     async fn ends(&self, topics: &[Topic]) -> Result<Vec<Option<Position>>, BackendError> {
@@ -221,9 +227,13 @@ impl Backend for NatsBackend {
         upto: Position,
         most: NonZeroUsize,
     ) -> Result<Vec<LogEntry>, BackendError> {
-        let quick = read::newest(&self.source, topics, upto, most);
-        let slow = newest_by_reading(self, topics, upto, most);
-        unless_failed(&self.newest_failed, quick, slow).await
+        if self.newest_failed.load(Ordering::Relaxed) {
+            let newest = newest_by_reading(self, topics, upto, most).await?;
+            self.newest_failed.store(false, Ordering::Relaxed);
+            return Ok(newest);
+        }
+        let newest = read::newest(&self.source, topics, upto, most).await;
+        newest.inspect_err(|_| self.newest_failed.store(true, Ordering::Relaxed))
     }
 
     async fn forget(&self, topics: &[(Topic, Position)]) -> Result<(), BackendError> {
@@ -240,21 +250,6 @@ impl Backend for NatsBackend {
             _ => Ok(Position::START),
         }
     }
-}
-
-/// Takes the quick way, unless it has failed the last time. The slow one gets past messages that the client
-/// cannot read.
-async fn unless_failed<T>(
-    failed: &AtomicBool,
-    quick: impl Future<Output = Result<T, BackendError>>,
-    slow: impl Future<Output = Result<T, BackendError>>,
-) -> Result<T, BackendError> {
-    if !failed.load(Ordering::Relaxed) {
-        return quick.await.inspect_err(|_| failed.store(true, Ordering::Relaxed));
-    }
-    let found = slow.await?;
-    failed.store(false, Ordering::Relaxed);
-    Ok(found)
 }
 
 impl fmt::Debug for NatsBackend {
