@@ -151,7 +151,7 @@ pub use self::{
         InvalidFieldName,
     },
     handler::{EventChannelHandler, event_channel_handler},
-    layer::{SseLayer, SseService, govern::SseGovern},
+    layer::{SseLayer, SseService, govern::SseGovern, relay::SseRelay},
     parse::{EventParser, EventTooLarge, Parsed},
     shutdown::{Farewell, Shutdown, ShutdownIo, ShutdownTimeout},
     stream::{EventStream, EventStreamError, EventStreamExt, UnexpectedResponse},

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, hash::Hash, pin::Pin, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, Method, request};
+use http::{Extensions, HeaderMap, Method, StatusCode, request};
 
 use super::limits::{Permits, StreamLimits, count_refusal};
 use crate::{
@@ -56,6 +56,27 @@ pub(crate) struct Admitted<T> {
     pub(crate) target: T,
 }
 
+/// A request that another service answers, and that is within the limits.
+pub(crate) struct AdmittedForeign {
+    connect: Connect,
+    permits: Permits,
+    options: Arc<BodyOptions>,
+}
+
+impl AdmittedForeign {
+    /// Returns the settings of the stream and the facts about it. The stream has begun.
+    pub(crate) fn into_stream(self) -> (Arc<BodyOptions>, AcceptedStream) {
+        let AcceptParts { request, last_event_id, .. } = self.connect.accept().into_parts();
+        let accepted = AcceptedStream {
+            span: Span::of_request(&request, last_event_id.as_ref().map(LastEventId::as_str)),
+            extensions: request.extensions,
+            deadline: None,
+            permits: self.permits.into_guard(),
+        };
+        (self.options, accepted)
+    }
+}
+
 impl<T: 'static> Acceptor<T> {
     pub(crate) fn new() -> Self {
         Self {
@@ -97,10 +118,14 @@ impl<T> Acceptor<T> {
         self.limits.set_retry_after(delay);
     }
 
-    /// Refuses a request that may succeed later, as the limits on streams do. `by` names the limit.
-    #[cfg(feature = "hub")]
-    pub(crate) fn refuse_for_now(&self, headers: &HeaderMap, by: &'static str) -> Refusal {
-        self.limits.refuse_for_now(headers, by)
+    /// Refuses a request that may succeed later, as the limits on streams do. `by` names the cause.
+    pub(crate) fn refuse_for_now(
+        &self,
+        headers: &HeaderMap,
+        status: StatusCode,
+        by: &'static str,
+    ) -> Refusal {
+        self.limits.refuse_for_now(headers, status, by)
     }
 
     pub(crate) fn set_commit_within(&mut self, within: Duration) {
@@ -132,23 +157,16 @@ impl<T> Acceptor<T> {
         self.options.on_disconnect.is_some() || self.limits.has_keys()
     }
 
-    /// Admits a request that another service has answered with a stream: takes the permits. The last event ID is
-    /// the business of that service, so an invalid one is no reason to refuse.
+    /// Admits a request that another service answers with a stream: takes the permits. The last event ID is the
+    /// business of that service, so an invalid one is no reason to refuse.
     pub(crate) fn admit_foreign(
         &self,
         request: request::Parts,
-    ) -> Result<(Arc<BodyOptions>, AcceptedStream), Refusal> {
+    ) -> Result<AdmittedForeign, Refusal> {
         let last_event_id = self.read_last_event_id(&request).unwrap_or_default();
         let connect = Connect::new(request, last_event_id);
         let permits = self.limits.try_acquire(&connect, self.options.shutdown.as_ref())?;
-        let AcceptParts { request, last_event_id, .. } = connect.accept().into_parts();
-        let accepted = AcceptedStream {
-            span: Span::of_request(&request, last_event_id.as_ref().map(LastEventId::as_str)),
-            extensions: request.extensions,
-            deadline: None,
-            permits: permits.into_guard(),
-        };
-        Ok((self.options.clone(), accepted))
+        Ok(AdmittedForeign { connect, permits, options: self.options.clone() })
     }
 
     fn read_last_event_id(

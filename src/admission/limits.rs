@@ -59,10 +59,14 @@ impl StreamLimits {
         self.retry_after = delay;
     }
 
-    /// Refuses a request because a limit of the hub is reached.
-    #[cfg(feature = "hub")]
-    pub(super) fn refuse_for_now(&self, headers: &HeaderMap, by: &'static str) -> Refusal {
-        refuse(headers, StatusCode::SERVICE_UNAVAILABLE, self.retry_after, by)
+    /// Refuses a request that may succeed later.
+    pub(super) fn refuse_for_now(
+        &self,
+        headers: &HeaderMap,
+        status: StatusCode,
+        by: &'static str,
+    ) -> Refusal {
+        refuse(headers, status, self.retry_after, by)
     }
 
     /// Takes the permits of a request before `on_connect` runs. Refuses it if a limit is reached or
@@ -156,7 +160,7 @@ fn refuse(headers: &HeaderMap, status: StatusCode, delay: DelayRange, by: &'stat
 }
 
 /// Counts and logs that a request did not become a stream.
-pub(super) fn count_refusal(by: &'static str) {
+pub(crate) fn count_refusal(by: &'static str) {
     metrics::refused(by);
     trace::refused(by);
 }

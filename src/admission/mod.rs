@@ -13,7 +13,7 @@ mod settings;
 
 pub use self::future::HandlerFuture;
 pub(crate) use self::{
-    acceptor::{Acceptor, Admitted, MakeStream},
-    limits::{default_retry_after, refuse_at_shutdown},
+    acceptor::{Acceptor, Admitted, AdmittedForeign, MakeStream},
+    limits::{count_refusal, default_retry_after, refuse_at_shutdown},
     settings::acceptor_settings,
 };

@@ -132,9 +132,9 @@ impl Event {
         self
     }
 
-    /// Removes the ID.
-    #[cfg(feature = "hub")]
-    pub(crate) fn without_id(mut self) -> Self {
+    /// Removes the ID, for example that of another server: a hub gives its events IDs of its own.
+    #[must_use]
+    pub fn without_id(mut self) -> Self {
         self.id = None;
         self
     }

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use tower_service::Service;
 
 use super::{
@@ -118,9 +118,11 @@ impl MakeStream<(), Selection> for HubHandlerConfig {
             Ok(Some(source)) => Ok(EventBody::with_source(options, accepted, source)),
             // Nothing will ever come. A browser stays away after a 204.
             Ok(None) => Err(Refusal::stop()),
-            Err(error) if error.is_full() => {
-                Err(self.acceptor.refuse_for_now(&headers, "max_named_topics"))
-            }
+            Err(error) if error.is_full() => Err(self.acceptor.refuse_for_now(
+                &headers,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "max_named_topics",
+            )),
             Err(error) => Err(Refusal::bad_request(error)),
         }
     }

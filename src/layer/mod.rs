@@ -41,8 +41,10 @@
 //! If `Accept` decides, both responses have `Vary: Accept`, so that caches keep them apart.
 
 mod body;
+mod foreign;
 mod future;
 pub mod govern;
+pub mod relay;
 mod route;
 mod service;
 mod sse_layer;

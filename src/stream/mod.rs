@@ -49,5 +49,5 @@ pub(crate) use self::{
     chunks::{BoxChunks, StepLimit, box_chunks},
     drain::Drain,
     end_rule::{EndMatch, EndRule},
-    response::{Unexpected, check},
+    response::{Unexpected, check, content_encoding},
 };

@@ -47,8 +47,7 @@ pub(crate) fn check(
             return Err(Unexpected::ContentType(last.cloned()));
         }
     }
-    let encoding = headers.get_all(CONTENT_ENCODING).iter().find(|value| is_encoded(value));
-    encoding.map_or(Ok(()), |encoding| Err(Unexpected::Encoding(encoding.clone())))
+    content_encoding(headers).map_or(Ok(()), |it| Err(Unexpected::Encoding(it.clone())))
 }
 
 /// Decides as [fetch](https://fetch.spec.whatwg.org/#concept-header-extract-mime-type) does: of
@@ -69,6 +68,11 @@ fn is_essence(text: &[u8]) -> bool {
     parts.next().is_none()
         && two.iter().all(|part| !part.is_empty() && part.iter().all(is_token))
         && text != b"*/*"
+}
+
+/// Returns the encoding of a body that is encoded, for example compressed.
+pub(crate) fn content_encoding(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get_all(CONTENT_ENCODING).iter().find(|value| is_encoded(value))
 }
 
 fn is_encoded(value: &HeaderValue) -> bool {
@@ -109,6 +113,10 @@ pub struct UnexpectedResponse<B> {
 }
 
 impl<B> UnexpectedResponse<B> {
+    pub(crate) fn new(reason: Unexpected, response: Response<B>) -> Self {
+        Self { reason, response: Box::new(response) }
+    }
+
     /// Returns the status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -119,6 +127,12 @@ impl<B> UnexpectedResponse<B> {
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.response.headers()
+    }
+
+    /// Returns the body of the response.
+    #[must_use]
+    pub fn body(&self) -> &B {
+        self.response.body()
     }
 
     /// Returns the response. Nothing of its body has been read.

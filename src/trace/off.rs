@@ -33,6 +33,8 @@ pub(crate) fn on_connect_failed(_: &(dyn Error + Send + Sync + 'static)) {}
 
 pub(crate) fn refused(_: &'static str) {}
 
+pub(crate) fn relay_failed(_: &dyn Error) {}
+
 #[cfg(feature = "hub")]
 pub(crate) fn gap(_: &'static str, _: Option<u64>) {}
 

@@ -109,6 +109,11 @@ pub(crate) fn on_connect_failed(error: &DynError) {
     tracing::error!(target: TARGET, error, "on_connect failed: answered with 500");
 }
 
+/// Logs that the upstream of a relay has failed before the response has begun.
+pub(crate) fn relay_failed(error: &(dyn Error + 'static)) {
+    tracing::warn!(target: TARGET, error, "the upstream of a relay has failed");
+}
+
 pub(crate) fn refused(by: &'static str) {
     tracing::debug!(target: TARGET, by, "event stream refused");
 }

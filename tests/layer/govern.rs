@@ -1,75 +1,20 @@
 //! `SseGovern`: event streams of other services.
 
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
-use http_body::{Body, Frame};
-use http_body_util::BodyExt as _;
 use proptest::prelude::*;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, sleep};
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_sse::{
-    BoxError, EndReason, Event, Farewell, KeepAlive, Shutdown, SseGovern, layer::SseBody,
-    parse::EventParser,
+use tower_sse::{EndReason, Event, Farewell, KeepAlive, Shutdown, SseGovern, layer::SseBody};
+
+use crate::{
+    foreign::{Foreign, Last, lines, parse, read, stream},
+    support::{ends::Ends, http::get},
 };
 
-use crate::support::{ends::Ends, http::get};
-
 const SECOND: Duration = Duration::from_secs(1);
-
-/// A body that yields chunks, each after a pause, and then ends, fails or waits.
-struct Foreign {
-    chunks: VecDeque<(Duration, Bytes)>,
-    last: Last,
-    pause: Option<Pin<Box<Sleep>>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Last {
-    Ends,
-    Fails,
-    Waits,
-}
-
-impl Foreign {
-    fn new<C: Into<Bytes>>(chunks: impl IntoIterator<Item = (u64, C)>, last: Last) -> Self {
-        let chunks = chunks.into_iter();
-        let chunks = chunks.map(|(pause, chunk)| (Duration::from_millis(pause), chunk.into()));
-        Self { chunks: chunks.collect(), last, pause: None }
-    }
-}
-
-impl Body for Foreign {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some((pause, _)) = self.chunks.front().cloned() else {
-            return match self.last {
-                Last::Ends => Poll::Ready(None),
-                Last::Fails => Poll::Ready(Some(Err("the model is gone".into()))),
-                Last::Waits => Poll::Pending,
-            };
-        };
-        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(pause)));
-        if pause.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        self.pause = None;
-        let (_, chunk) = self.chunks.pop_front().unwrap();
-        Poll::Ready(Some(Ok(Frame::data(chunk))))
-    }
-}
 
 /// Sends a request through a layer to a service that answers with this response.
 async fn governed(layer: &SseGovern, response: Response<Foreign>) -> Response<SseBody<Foreign>> {
@@ -79,23 +24,6 @@ async fn governed(layer: &SseGovern, response: Response<Foreign>) -> Response<Ss
         async move { Ok::<_, Infallible>(response) }
     });
     layer.layer(service).oneshot(get("/")).await.unwrap()
-}
-
-fn stream(body: Foreign) -> Response<Foreign> {
-    let builder = Response::builder().header("content-type", "text/event-stream; charset=utf-8");
-    builder.body(body).unwrap()
-}
-
-async fn read(body: SseBody<Foreign>) -> (Vec<u8>, Option<BoxError>) {
-    let mut body = std::pin::pin!(body);
-    let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => bytes.extend(frame.into_data().unwrap()),
-            Err(error) => return (bytes, Some(error)),
-        }
-    }
-    (bytes, None)
 }
 
 async fn text(layer: &SseGovern, body: Foreign) -> (String, Option<String>) {
@@ -222,45 +150,6 @@ async fn an_encoded_body_gets_nothing_but_its_end() {
     let (bytes, error) = reading.await.unwrap();
     assert_eq!(bytes, b"compressed");
     assert!(error.is_some());
-}
-
-/// The lines of streams, in every spelling.
-fn lines() -> impl Strategy<Value = String> {
-    let line = prop_oneof![
-        Just("data: x".to_owned()),
-        Just("data".to_owned()),
-        Just("id: 7".to_owned()),
-        Just("event: e".to_owned()),
-        Just("retry: 5".to_owned()),
-        Just(": a comment".to_owned()),
-        Just("nonsense".to_owned()),
-        Just(String::new()),
-        Just(String::new()),
-        "[a:\u{feff} ]{0,4}",
-    ];
-    let end = prop_oneof![Just("\n"), Just("\r"), Just("\r\n")];
-    let lines = prop::collection::vec((line, end), 0..20);
-    (any::<bool>(), lines, any::<bool>()).prop_map(|(has_mark, lines, is_cut)| {
-        let mut text = if has_mark { "\u{feff}".to_owned() } else { String::new() };
-        for (line, end) in lines {
-            text.push_str(&line);
-            text.push_str(end);
-        }
-        if is_cut {
-            text.push_str("data: cut");
-        }
-        text
-    })
-}
-
-fn parse(bytes: &[u8]) -> Vec<Event> {
-    let mut parser = EventParser::new();
-    parser.push(Bytes::copy_from_slice(bytes));
-    let mut events = Vec::new();
-    while let Some(event) = parser.next_event() {
-        events.push(event.unwrap());
-    }
-    events
 }
 
 proptest! {

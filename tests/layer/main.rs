@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod axum_sse;
+mod foreign;
 mod govern;
 mod inner;
+mod relay;
 mod routes;
 #[path = "../support/mod.rs"]
 mod support;

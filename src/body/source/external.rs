@@ -31,6 +31,11 @@ pub(crate) trait ExternalSource: Send + Sync {
         true
     }
 
+    /// Returns whether the source may end by itself in a grace period.
+    fn has_grace(&self) -> bool {
+        false
+    }
+
     /// Tells the source that the stream has to end. Returns true if it ends at once. Otherwise the source
     /// ends by itself, as soon as it can.
     fn close(&mut self) -> bool {
@@ -101,6 +106,10 @@ impl External {
 
     pub(super) fn is_between_events(&self) -> bool {
         self.source.is_between_events()
+    }
+
+    pub(super) fn has_grace(&self) -> bool {
+        self.source.has_grace()
     }
 
     pub(super) fn refresh(&mut self) -> Option<Segment> {

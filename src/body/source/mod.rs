@@ -121,7 +121,10 @@ impl Source {
 
     /// Returns whether the stream may use a grace period. A reader of a hub has nothing to finish.
     pub(super) fn has_grace(&self) -> bool {
-        !matches!(self, Self::External(_))
+        match self {
+            Self::External(external) => external.has_grace(),
+            _ => true,
+        }
     }
 
     /// Tells the senders that a graceful end has begun.

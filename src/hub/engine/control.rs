@@ -13,6 +13,8 @@ use crate::hub::{
 pub(in crate::hub) const CONTROL_TOPIC: &str = "tower-sse.control";
 /// The key of a mark, so that the newest one is part of the state of the log.
 pub(super) const LOSS: &str = "loss";
+/// The key of the first entry of a log.
+pub(super) const ORIGIN: &str = "origin";
 /// The start of the keys of counts. The number of the node and of the part follow.
 pub(super) const READERS: &str = "readers.";
 /// The largest counts that are read from one entry, in bytes.

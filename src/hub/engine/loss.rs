@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{
-    control::{LOSS, Mark, control_topic, text},
+    control::{LOSS, Mark, ORIGIN, control_topic, text},
     shared::Engine,
 };
 use crate::hub::backend::{BackendError, EntryKind, EventParts, Fault, Outgoing, Position, Wanted};
@@ -17,6 +17,14 @@ pub(super) async fn find_loss(engine: &Engine, upto: Position) -> Result<Mark, B
     let wanted = Arc::new(Wanted::from_parts(vec![control_topic()?], Vec::new()));
     let state = engine.backend.clone().read_state(wanted, upto).await?;
     Ok(state.iter().filter_map(Mark::of).max_by_key(|mark| mark.at).unwrap_or_default())
+}
+
+/// Appends the origin to an empty log: an entry that no node removes. While it is retained, nothing was trimmed, so
+/// the topics that were removed from the start of the log are not taken for a gap.
+pub(super) async fn mark_origin(engine: &Engine) -> Result<(), BackendError> {
+    let origin = Outgoing::new(control_topic()?, EventParts::new(""), fastrand::u128(..));
+    let origin = origin.with_key(ORIGIN).with_kind(EntryKind::Control);
+    engine.backend.clone().append_all([origin].into()).await.map(drop)
 }
 
 /// Appends a mark after the one that is known.

@@ -8,8 +8,8 @@ use tokio::{
 };
 
 use super::{
-    control::{CONTROL_TOPIC, Losses, Mark},
-    loss::{find_loss, mark_loss},
+    control::{CONTROL_TOPIC, Losses, Mark, ORIGIN},
+    loss::{find_loss, mark_loss, mark_origin},
     shared::{Backoff, Delivered, Engine},
 };
 use crate::{
@@ -45,7 +45,11 @@ pub(in crate::hub) async fn find_start(
     engine: &Engine,
     most: usize,
 ) -> Result<(Bounds, Position), BackendError> {
-    let bounds = open(engine).await?;
+    let mut bounds = open(engine).await?;
+    if bounds.newest == Position::START {
+        mark_origin(engine).await?;
+        bounds = open(engine).await?;
+    }
     let loss = find_loss(engine, bounds.newest).await?;
     *engine.losses() = Losses::at_start(loss);
     let start = match NonZeroUsize::new(most) {
@@ -260,7 +264,8 @@ impl Follower<'_> {
             }
             return;
         }
-        if self.engine.counts().add(entry, Instant::now()) {
+        let is_origin = entry.topic == CONTROL_TOPIC && entry.key.as_deref() == Some(ORIGIN);
+        if is_origin || self.engine.counts().add(entry, Instant::now()) {
             return;
         }
         let label = std::str::from_utf8(&entry.event.data).ok();

@@ -62,7 +62,6 @@
 //! The layer has no buffer: it does not evict slow clients. A client that does not read keeps its connection open
 //! at a shutdown, unless [`Shutdown::cut_io`](crate::Shutdown::cut_io) closes it.
 
-mod boundary;
 mod config;
 mod service;
 mod settings;

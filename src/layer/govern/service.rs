@@ -8,11 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, Method, Request, Response,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
-    request,
-};
+use http::{Method, Request, Response, request};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -21,8 +17,11 @@ use super::{settings::GovernConfig, source::ForeignSource};
 use crate::{
     BoxError,
     body::EventBody,
-    headers::{RESPONSE_HEADERS, is_event_stream, split_unquoted},
-    layer::body::SseBody,
+    layer::{
+        body::SseBody,
+        foreign::{copy_head, is_event_stream_response, prepare_headers},
+    },
+    stream::{box_chunks, content_encoding},
 };
 
 /// The service of an [`SseGovern`](super::SseGovern).
@@ -70,17 +69,9 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let (parts, body) = request.into_parts();
         // The response to a HEAD request has no body.
-        let kept = (parts.method != Method::HEAD).then(|| {
-            let (mut kept, ()) = Request::new(()).into_parts();
-            kept.method = parts.method.clone();
-            kept.uri = parts.uri.clone();
-            kept.version = parts.version;
-            kept.headers = parts.headers.clone();
-            if self.config.acceptor.needs_extensions() {
-                kept.extensions = parts.extensions.clone();
-            }
-            Box::new(kept)
-        });
+        let needs_extensions = self.config.acceptor.needs_extensions();
+        let kept =
+            (parts.method != Method::HEAD).then(|| Box::new(copy_head(&parts, needs_extensions)));
         let future = self.inner.call(Request::from_parts(parts, body));
         SseGovernFuture { future, request: kept, config: self.config.clone() }
     }
@@ -111,22 +102,12 @@ where
         let this = self.project();
         let response = ready!(this.future.poll(cx))?;
         Poll::Ready(Ok(match this.request.take() {
-            Some(request) if is_stream(&response) => govern(*request, response, this.config),
+            Some(request) if is_event_stream_response(&response) => {
+                govern(*request, response, this.config)
+            }
             _ => response.map(SseBody::inner),
         }))
     }
-}
-
-fn is_stream<B>(response: &Response<B>) -> bool {
-    let media_type = response.headers().get(CONTENT_TYPE);
-    let media_type = media_type.and_then(|it| split_unquoted(it.as_bytes(), b';').next());
-    media_type.is_some_and(is_event_stream)
-}
-
-fn is_encoded(headers: &HeaderMap) -> bool {
-    let encodings = headers.get_all(CONTENT_ENCODING).into_iter();
-    let mut encodings = encodings.flat_map(|it| split_unquoted(it.as_bytes(), b','));
-    encodings.any(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity"))
 }
 
 fn govern<B>(
@@ -139,19 +120,14 @@ where
     B::Error: Into<BoxError>,
 {
     let (options, accepted) = match config.acceptor.admit_foreign(request) {
-        Ok(admitted) => admitted,
+        Ok(admitted) => admitted.into_stream(),
         // The response of the inner service is dropped, and its work with it.
         Err(refusal) => return refusal.into_response().map(SseBody::events),
     };
     let (mut head, body) = response.into_parts();
-    let is_encoded = is_encoded(&head.headers);
-    if !is_encoded {
-        head.headers.remove(CONTENT_LENGTH);
-    }
-    for (name, value) in RESPONSE_HEADERS {
-        head.headers.entry(name).or_insert(value);
-    }
-    let source = ForeignSource::new(body, is_encoded, config.event_timeout);
+    let is_encoded = content_encoding(&head.headers).is_some();
+    prepare_headers(&mut head.headers, is_encoded);
+    let source = ForeignSource::new(box_chunks(body), is_encoded, config.event_timeout);
     let body = EventBody::with_source(options, accepted, Box::new(source));
     Response::from_parts(head, SseBody::events(body))
 }

@@ -3,35 +3,28 @@
 use std::{
     error::Error,
     fmt,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
-use http_body::Body;
+use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::boundary::{BYTE_ORDER_MARK, Boundary};
 use crate::{
-    BoxError,
     body::ExternalSource,
     channel::{ChannelEnd, Polled, Segment},
-    exclusive::Exclusive,
+    layer::foreign::{Boundary, ForeignBody},
     lifecycle::AbortReason,
+    stream::BoxChunks,
     timer::{LazyTimer, saturating_add},
 };
 
-/// How many frames without data are taken in one poll.
-const MAX_EMPTY_FRAMES: usize = 32;
-
 /// The body of another service, which is an event stream.
-pub(super) struct ForeignSource<B> {
-    body: Exclusive<Pin<Box<B>>>,
+pub(super) struct ForeignSource {
+    body: ForeignBody,
     /// `None` for an encoded body, whose events are not known.
     boundary: Option<Boundary>,
-    start: Start,
     /// How long an event may take to end once the stream has to.
     event_timeout: Duration,
     /// Until when the last event has to end. `Some` once the stream has to end.
@@ -39,46 +32,15 @@ pub(super) struct ForeignSource<B> {
     timer: LazyTimer,
 }
 
-/// Whether the first bytes have come.
-enum Start {
-    /// No.
-    Waiting,
-    /// No, and a block has gone out before them. A byte order mark may not follow, since it would not be at the
-    /// start any more. These are its bytes that have come.
-    Preceded(BytesMut),
-    Begun,
-}
-
-impl<B> ForeignSource<B> {
-    pub(super) fn new(body: B, is_encoded: bool, event_timeout: Duration) -> Self {
+impl ForeignSource {
+    pub(super) fn new(body: BoxChunks, is_encoded: bool, event_timeout: Duration) -> Self {
         Self {
-            body: Exclusive::new(Box::pin(body)),
+            body: ForeignBody::new(body),
             boundary: (!is_encoded).then(Boundary::default),
-            start: Start::Waiting,
             event_timeout,
             cut_at: None,
             timer: LazyTimer::default(),
         }
-    }
-
-    /// Leaves out the byte order mark of a stream that does not start with it any more. `None` if more bytes
-    /// are needed.
-    fn without_mark(&mut self, bytes: Bytes) -> Option<Bytes> {
-        let Start::Preceded(held) = &mut self.start else {
-            self.start = Start::Begun;
-            return Some(bytes);
-        };
-        held.extend_from_slice(&bytes);
-        if held.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(held) {
-            return None;
-        }
-        let held = std::mem::take(held).freeze();
-        self.start = Start::Begun;
-        Some(if held.starts_with(BYTE_ORDER_MARK) {
-            held.slice(BYTE_ORDER_MARK.len()..)
-        } else {
-            held
-        })
     }
 
     /// Makes a segment of bytes. A stream that has to end goes on to the end of its event only.
@@ -107,46 +69,16 @@ impl<B> ForeignSource<B> {
     }
 }
 
-impl<B> ForeignSource<B>
-where
-    B: Body<Data = Bytes> + Send,
-    B::Error: Into<BoxError>,
-{
-    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, ChannelEnd>> {
-        for _ in 0..MAX_EMPTY_FRAMES {
-            let frame = match self.body.get_mut().as_mut().poll_frame(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => return Poll::Ready(Err(ChannelEnd::Closed)),
-                Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Err(ChannelEnd::Failed(error.into().into())));
-                }
-                Poll::Ready(Some(Ok(frame))) => frame,
-            };
-            // An event stream has no trailers that a client could read.
-            let Ok(bytes) = frame.into_data() else { continue };
-            match self.without_mark(bytes) {
-                Some(bytes) if !bytes.is_empty() => return Poll::Ready(Ok(bytes)),
-                _ => {}
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-}
-
-impl<B> ExternalSource for ForeignSource<B>
-where
-    B: Body<Data = Bytes> + Send,
-    B::Error: Into<BoxError>,
-{
+impl ExternalSource for ForeignSource {
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Polled {
         if let Some(end) = self.poll_cut(cx) {
             return Polled::End(end);
         }
-        match self.poll_bytes(cx) {
+        match self.body.poll_bytes(cx) {
             Poll::Pending => Polled::Empty,
-            Poll::Ready(Ok(bytes)) => Polled::Segment(self.segment(bytes)),
-            Poll::Ready(Err(end)) => Polled::End(end),
+            Poll::Ready(None) => Polled::End(ChannelEnd::Closed),
+            Poll::Ready(Some(Ok(bytes))) => Polled::Segment(self.segment(bytes)),
+            Poll::Ready(Some(Err(error))) => Polled::End(ChannelEnd::Failed(error.into())),
         }
     }
 
@@ -157,9 +89,7 @@ where
 
     /// A block goes out now.
     fn refresh(&mut self) -> Option<Segment> {
-        if matches!(self.start, Start::Waiting) {
-            self.start = Start::Preceded(BytesMut::new());
-        }
+        self.body.precede();
         None
     }
 

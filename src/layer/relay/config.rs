@@ -1,0 +1,317 @@
+//! The layer and its settings.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{
+    error::RelayError,
+    events::RelayEvents,
+    service::{SseRelayFuture, SseRelayService},
+    upstream::{Upstream, UpstreamConfig, send},
+};
+use crate::{
+    BoxError, admission::Acceptor, catch_panic::catch_and_log, connect::Refusal, event::Event,
+    headers::AcceptHeader, layer::foreign::foreign_settings, shutdown::Farewell,
+};
+
+/// How long the head of a response waits for a client that asks for an event stream.
+const COMMIT_WITHIN: Duration = Duration::from_secs(5);
+
+/// A layer that passes on the event streams of an upstream: another server, reached through a client. See the
+/// [module docs](crate::layer::relay).
+#[derive(Clone)]
+#[must_use = "a relay does nothing unless it is called"]
+pub struct SseRelay {
+    config: Arc<RelayConfig>,
+}
+
+/// The settings, which the responses share.
+#[derive(Clone)]
+pub(super) struct RelayConfig {
+    /// The limits and the settings of the bodies.
+    pub(super) acceptor: Acceptor<()>,
+    /// `None` for the rule that depends on the request.
+    commit: Option<Commit>,
+    error_event: Option<Arc<ErrorEvent>>,
+    error_response: Option<Arc<ErrorResponse>>,
+    pub(super) upstream: Arc<UpstreamConfig>,
+}
+
+/// Until when the head of a response waits for the upstream.
+#[derive(Clone, Copy, Debug)]
+enum Commit {
+    Within(Duration),
+    Never,
+}
+
+type ErrorEvent = dyn Fn(&RelayError) -> Option<Event> + Send + Sync;
+type ErrorResponse = dyn Fn(&RelayError) -> Refusal + Send + Sync;
+
+impl SseRelay {
+    /// Creates a relay with the default settings.
+    pub fn new() -> Self {
+        let mut acceptor = Acceptor::new();
+        acceptor.options_mut().greeting = false;
+        let config = RelayConfig {
+            acceptor,
+            commit: None,
+            error_event: None,
+            error_response: None,
+            upstream: Arc::default(),
+        };
+        Self { config: Arc::new(config) }
+    }
+
+    /// Sets how long the head of a response waits for the upstream. If it answers in time, its status and headers
+    /// are passed on. After that the response is a 200 and an event stream, which gets keep-alives while the
+    /// upstream is silent.
+    ///
+    /// By default it is 5 seconds for requests whose `Accept` asks for an event stream, as that of a browser's
+    /// `EventSource`, and the others wait for the upstream. Clients of language models do not ask for one, so set it
+    /// for their requests, and only for those to which the upstream answers with an event stream: any other
+    /// answer that comes later is [an error](RelayError::UnexpectedResponse). Requests with the method `HEAD` always
+    /// wait.
+    pub fn commit_within(self, within: Duration) -> Self {
+        self.change(|config| config.commit = Some(Commit::Within(within)))
+    }
+
+    /// Lets the heads of all responses wait for the upstream.
+    pub fn without_commit(self) -> Self {
+        self.change(|config| config.commit = Some(Commit::Never))
+    }
+
+    /// Sets how long the upstream may take from the request to the first byte of its body. Defaults to 5 minutes,
+    /// and zero is no limit.
+    pub fn first_byte_timeout(self, timeout: Duration) -> Self {
+        self.change_upstream(|upstream| upstream.first_byte_timeout = no_limit_if_zero(timeout))
+    }
+
+    /// Sets how long an event stream may then be silent: no event, and no comment either. Defaults to 5 minutes, and
+    /// zero is no limit.
+    pub fn idle_timeout(self, timeout: Duration) -> Self {
+        self.change_upstream(|upstream| upstream.idle_timeout = no_limit_if_zero(timeout))
+    }
+
+    /// Sets the maximum size of an event, in bytes. Defaults to 16 MiB. An event that is not complete yet is held
+    /// back, so this is what a stream may keep in memory; twice that with [`inspect`](Self::inspect) or
+    /// [`until`](Self::until).
+    pub fn max_event_bytes(self, bytes: usize) -> Self {
+        self.change_upstream(|upstream| upstream.max_event_bytes = bytes)
+    }
+
+    /// Sets which event is the last one of a complete stream. After it the stream ends. A stream that ends without
+    /// it [was cut short](RelayError::Incomplete). By default every end between two events is complete. If it is set
+    /// more than once, each rule applies.
+    ///
+    /// Event streams over HTTP/1.1 and HTTP/2 have an end, so a lost connection is an error. But many servers end the
+    /// stream as usual if they fail, and then only the last event tells a complete stream.
+    pub fn until(self, is_last: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
+        self.change_upstream(|upstream| upstream.is_last.push(Arc::new(is_last)))
+    }
+
+    /// Sets the data of the last event of a complete stream, for example `[DONE]`. White space around both does not
+    /// count. See [`until`](Self::until).
+    pub fn until_data(self, data: impl Into<String>) -> Self {
+        let data = data.into();
+        self.until(move |event| event.data().trim() == data.trim())
+    }
+
+    /// Sets the type of the last event of a complete stream, for example `message_stop`. See [`until`](Self::until).
+    pub fn until_type(self, event_type: impl Into<String>) -> Self {
+        let event_type = event_type.into();
+        self.until(move |event| event.event_type() == event_type.as_str())
+    }
+
+    /// Sets a function that sees each event before it goes out, for example to count the tokens. For one request,
+    /// set it on a clone of the relay. By default events are not parsed.
+    ///
+    /// It runs where the body is polled, so it must not block. It gets one event for each that a browser would
+    /// dispatch: blocks without data are passed on unseen. A second function is called after the first.
+    pub fn inspect(self, inspect: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.change_upstream(|upstream| upstream.inspect.push(Arc::new(inspect)))
+    }
+
+    /// Sets the event that tells the client of a failure, if the response has begun. After it the response is
+    /// cut short. By default, and for `None`, it is only cut short: a browser's `EventSource` then reconnects, with
+    /// its last event ID.
+    ///
+    /// Do not tell everything: an error may contain addresses. It is logged anyway.
+    pub fn error_event(
+        self,
+        event: impl Fn(&RelayError) -> Option<Event> + Send + Sync + 'static,
+    ) -> Self {
+        self.change(|config| config.error_event = Some(Arc::new(event)))
+    }
+
+    /// Sets the response to a failure before the response has begun. By default it is a 504 after
+    /// [`FirstByteTimeout`](RelayError::FirstByteTimeout), and else a 502; a browser's `EventSource`, which would not
+    /// reconnect after these, gets a stream that says when to. See [`retry_after`](Self::retry_after).
+    pub fn error_response(
+        self,
+        response: impl Fn(&RelayError) -> Refusal + Send + Sync + 'static,
+    ) -> Self {
+        self.change(|config| config.error_response = Some(Arc::new(response)))
+    }
+
+    /// Sets what a stream sends before it ends because of its lifetime. By default it sends nothing. At a
+    /// shutdown the farewell of the [`Shutdown`](crate::Shutdown) is used instead, and its grace period applies:
+    /// an upstream that ends within it completes its stream.
+    pub fn farewell(mut self, farewell: Farewell) -> Self {
+        self.acceptor_mut().options_mut().farewell = Some(farewell);
+        self
+    }
+
+    /// Sends one request through a service, and passes on the answer. A failure is a response too.
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use tower_sse::SseRelay;
+    /// # use http_body_util::Full;
+    /// # use bytes::Bytes;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
+    /// # let client = tower::service_fn(|_: Request<Full<Bytes>>| async { Ok::<_, std::convert::Infallible>(
+    /// #     Response::builder().header("content-type", "text/event-stream").body(Full::<Bytes>::from("data: hi\n\n")).unwrap()) });
+    /// let request = Request::get("http://upstream.internal/events").body(Full::default())?;
+    /// let response = SseRelay::new().send(client, request).await;
+    /// assert_eq!(response.headers()["content-type"], "text/event-stream");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the request is given up.
+    pub fn send<S, ReqBody, ResBody>(
+        &self,
+        service: S,
+        request: Request<ReqBody>,
+    ) -> SseRelayFuture<ResBody>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        ReqBody: Send + 'static,
+        ResBody: Body<Data = Bytes> + Send + 'static,
+        ResBody::Error: Into<BoxError>,
+    {
+        SseRelayFuture::new(&self.config, service, request)
+    }
+
+    /// Sends one request through a service, and returns the events of the answer, for example for a
+    /// [run](crate::hub::runs), which goes on if its client leaves.
+    ///
+    /// The time limits, the rules for the end and [`inspect`](Self::inspect) apply, and nothing else.
+    ///
+    /// ```
+    /// # #[cfg(feature = "hub")] mod example {
+    /// # use http::{Request, Response};
+    /// # use http_body_util::Full;
+    /// # use bytes::Bytes;
+    /// use tower_sse::{SseRelay, hub::runs::{Run, Runs, StartRunError}};
+    ///
+    /// # type Client = tower::util::BoxCloneService<Request<Full<Bytes>>, Response<Full<Bytes>>, tower_sse::BoxError>;
+    /// async fn ask(
+    ///     runs: Runs,
+    ///     client: Client,
+    ///     request: Request<Full<Bytes>>,
+    /// ) -> Result<Run, StartRunError> {
+    ///     let relay = SseRelay::new().until_data("[DONE]");
+    ///     let run = runs.start("ann", move |events, _stop| async move {
+    ///         let mut upstream = relay.events(client, request);
+    ///         while let Some(event) = upstream.next().await {
+    ///             // The hub gives IDs of its own.
+    ///             events.send(event?.without_id()).await?;
+    ///         }
+    ///         Ok(())
+    ///     });
+    ///     run.await
+    /// }
+    /// # }
+    /// ```
+    pub fn events<S, ReqBody, ResBody>(&self, service: S, request: Request<ReqBody>) -> RelayEvents
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        ReqBody: Send + 'static,
+        ResBody: Body<Data = Bytes> + Send + 'static,
+        ResBody::Error: Into<BoxError>,
+    {
+        let (mut head, body) = request.into_parts();
+        super::headers::prepare_request(&mut head.headers, true);
+        let request = Request::from_parts(head, body);
+        RelayEvents::new(Upstream::collecting(send(service, request), &self.config.upstream))
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut RelayConfig)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+
+    fn change_upstream(self, change: impl FnOnce(&mut UpstreamConfig)) -> Self {
+        self.change(|config| change(Arc::make_mut(&mut config.upstream)))
+    }
+
+    fn acceptor_mut(&mut self) -> &mut Acceptor<()> {
+        &mut Arc::make_mut(&mut self.config).acceptor
+    }
+}
+
+foreign_settings!(SseRelay);
+
+impl RelayConfig {
+    /// Returns how long the head of the response to this request waits for the upstream.
+    pub(super) fn commit_within(&self, headers: &HeaderMap) -> Option<Duration> {
+        match self.commit {
+            Some(Commit::Within(within)) => Some(within),
+            Some(Commit::Never) => None,
+            None => AcceptHeader::parse(headers).asks_for_event_stream().then_some(COMMIT_WITHIN),
+        }
+    }
+
+    pub(super) fn error_event(&self, error: &RelayError) -> Option<Event> {
+        let error_event = self.error_event.as_ref()?;
+        let mut event = None;
+        catch_and_log("error_event", || event = error_event(error));
+        event
+    }
+
+    /// Returns the response that the application has for a failure, if it has one.
+    pub(super) fn error_response(&self, error: &RelayError) -> Option<Refusal> {
+        let error_response = self.error_response.as_ref()?;
+        let mut response = None;
+        catch_and_log("error_response", || response = Some(error_response(error)));
+        response
+    }
+}
+
+fn no_limit_if_zero(timeout: Duration) -> Option<Duration> {
+    Some(timeout).filter(|timeout| !timeout.is_zero())
+}
+
+impl Default for SseRelay {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> Layer<S> for SseRelay {
+    type Service = SseRelayService<S>;
+
+    fn layer(&self, inner: S) -> SseRelayService<S> {
+        SseRelayService::new(inner, self.clone())
+    }
+}
+
+impl fmt::Debug for SseRelay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SseRelay")
+            .field("acceptor", &self.config.acceptor)
+            .field("commit", &self.config.commit)
+            .finish_non_exhaustive()
+    }
+}

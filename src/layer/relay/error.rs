@@ -1,0 +1,51 @@
+//! Why a relayed stream has failed.
+
+use std::{error::Error, fmt};
+
+use bytes::Bytes;
+
+use crate::{BoxError, stream::UnexpectedResponse};
+
+/// Why the upstream gave no stream, or did not complete it. See the [module docs](crate::layer::relay#failures) for
+/// what the client gets.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RelayError {
+    /// The service returned an error or panicked before it answered, for example since it could not connect.
+    Service(BoxError),
+    /// No byte of a body came within [`first_byte_timeout`](crate::SseRelay::first_byte_timeout).
+    FirstByteTimeout,
+    /// The answer is not an event stream, and came too late to be passed on. Its body is here, up to 64 KiB.
+    UnexpectedResponse(UnexpectedResponse<Bytes>),
+    /// The body has failed, for example since the connection was lost.
+    Body(BoxError),
+    /// The body has ended inside an event, or before its [last event](crate::SseRelay::until).
+    Incomplete,
+    /// No bytes came for the [`idle_timeout`](crate::SseRelay::idle_timeout).
+    IdleTimeout,
+    /// An event is larger than [`max_event_bytes`](crate::SseRelay::max_event_bytes).
+    EventTooLarge,
+}
+
+impl fmt::Display for RelayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(error) => write!(f, "the upstream cannot be reached: {error}"),
+            Self::FirstByteTimeout => f.write_str("the upstream has sent nothing in time"),
+            Self::UnexpectedResponse(response) => write!(f, "the upstream's answer is {response}"),
+            Self::Body(error) => write!(f, "the stream of the upstream has failed: {error}"),
+            Self::Incomplete => f.write_str("the stream of the upstream was cut short"),
+            Self::IdleTimeout => f.write_str("the upstream has been silent for too long"),
+            Self::EventTooLarge => f.write_str("an event of the upstream is too large"),
+        }
+    }
+}
+
+impl Error for RelayError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Service(error) | Self::Body(error) => error.source(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The service of a relay, and the future of its responses.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::Body;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::{
+    config::{RelayConfig, SseRelay},
+    error::RelayError,
+    headers::{prepare_request, remove_hop_by_hop},
+    source::RelaySource,
+    upstream::{SentRequest, Upstream, boxed, send},
+};
+use crate::{
+    BoxError,
+    admission::{AdmittedForeign, count_refusal},
+    body::EventBody,
+    layer::{
+        body::SseBody,
+        foreign::{copy_head, is_event_stream_response, prepare_headers},
+    },
+    stream::{box_chunks, content_encoding},
+    timer::{LazyTimer, saturating_add},
+    trace,
+};
+
+/// The name of a failed relay in logs and metrics.
+const UPSTREAM: &str = "upstream";
+
+/// The service of an [`SseRelay`].
+#[derive(Clone, Debug)]
+pub struct SseRelayService<S> {
+    inner: S,
+    relay: SseRelay,
+}
+
+impl<S> SseRelayService<S> {
+    pub(super) fn new(inner: S, relay: SseRelay) -> Self {
+        Self { inner, relay }
+    }
+
+    /// Returns a reference to the service that reaches the upstream.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the service that reaches the upstream.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the service that reaches the upstream.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for SseRelayService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    ReqBody: Send + 'static,
+    ResBody: Body<Data = Bytes> + Send + 'static,
+    ResBody::Error: Into<BoxError>,
+{
+    type Response = Response<SseBody<ResBody>>;
+    type Error = Infallible;
+    type Future = SseRelayFuture<ResBody>;
+
+    /// Always returns ready: a client that waits for a place upstream waits as for its answer.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        self.relay.send(self.inner.clone(), request)
+    }
+}
+
+/// The future of a relayed response. It never fails: a failure of the upstream is a response too.
+#[must_use = "futures do nothing unless awaited"]
+pub struct SseRelayFuture<B> {
+    state: RelayState<B>,
+}
+
+enum RelayState<B> {
+    Refused(Box<Response<EventBody>>),
+    Sent(Box<SentRelay<B>>),
+    Done,
+}
+
+/// A request that the upstream has not answered.
+struct SentRelay<B> {
+    response: SentRequest<B>,
+    config: Arc<RelayConfig>,
+    /// The headers of the request.
+    headers: HeaderMap,
+    /// `None` for a request whose response has no body.
+    admitted: Option<AdmittedForeign>,
+    /// When the head goes out in any case.
+    commit_at: Option<Instant>,
+    /// Until when the first byte has to come.
+    first_byte_until: Option<Instant>,
+    timer: LazyTimer,
+}
+
+impl<B> SseRelayFuture<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn new<S, ReqBody>(
+        config: &Arc<RelayConfig>,
+        service: S,
+        request: Request<ReqBody>,
+    ) -> Self
+    where
+        S: Service<Request<ReqBody>, Response = Response<B>> + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        ReqBody: Send + 'static,
+    {
+        let (mut head, body) = request.into_parts();
+        let headers = head.headers.clone();
+        let mut admitted = None;
+        let mut commit_within = None;
+        if head.method != Method::HEAD {
+            let kept = copy_head(&head, config.acceptor.needs_extensions());
+            match config.acceptor.admit_foreign(kept) {
+                Ok(it) => admitted = Some(it),
+                Err(refusal) => {
+                    let state = RelayState::Refused(Box::new(refusal.into_response()));
+                    return Self { state };
+                }
+            }
+            commit_within = config.commit_within(&headers);
+        }
+        prepare_request(&mut head.headers, commit_within.is_some());
+        let sent = SentRelay {
+            response: send(service, Request::from_parts(head, body)),
+            config: config.clone(),
+            headers,
+            admitted,
+            commit_at: commit_within.map(|within| saturating_add(Instant::now(), within)),
+            first_byte_until: config.upstream.first_byte_limit(),
+            timer: LazyTimer::default(),
+        };
+        Self { state: RelayState::Sent(Box::new(sent)) }
+    }
+}
+
+impl<B> Future for SseRelayFuture<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<SseBody<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let answer = match &mut this.state {
+            RelayState::Sent(sent) => Some(ready!(sent.poll_answer(cx))),
+            RelayState::Refused(_) | RelayState::Done => None,
+        };
+        let response = match (std::mem::replace(&mut this.state, RelayState::Done), answer) {
+            (RelayState::Sent(sent), Some(Answer::Response(response))) => sent.pass_on(response),
+            (RelayState::Sent(sent), Some(Answer::Late)) => sent.commit(),
+            (RelayState::Sent(sent), Some(Answer::Failed(error))) => sent.fail(&error),
+            (RelayState::Refused(response), _) => response.map(SseBody::events),
+            _ => panic!("`SseRelayFuture` polled after completion"),
+        };
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// How a wait for the upstream has ended.
+enum Answer<B> {
+    Response(Response<B>),
+    /// The head of the response cannot wait any longer.
+    Late,
+    Failed(RelayError),
+}
+
+impl<B> SentRelay<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answer<B>> {
+        match Pin::new(&mut self.response).poll(cx) {
+            Poll::Ready(Ok(Ok(response))) => return Poll::Ready(Answer::Response(response)),
+            Poll::Ready(Ok(Err(error))) => {
+                return Poll::Ready(Answer::Failed(RelayError::Service(error)));
+            }
+            Poll::Ready(Err(panicked)) => {
+                return Poll::Ready(Answer::Failed(RelayError::Service(panicked.into())));
+            }
+            Poll::Pending => {}
+        }
+        let first = self.first_byte_until.into_iter().chain(self.commit_at).min();
+        // Without a runtime, there is no time to wait for.
+        match first.and_then(|first| self.timer.poll_at(first, cx)) {
+            Some(Poll::Ready(())) if first == self.first_byte_until => {
+                Poll::Ready(Answer::Failed(RelayError::FirstByteTimeout))
+            }
+            Some(Poll::Ready(())) => Poll::Ready(Answer::Late),
+            Some(Poll::Pending) | None => Poll::Pending,
+        }
+    }
+
+    /// Passes on the answer of the upstream.
+    fn pass_on(self: Box<Self>, response: Response<B>) -> Response<SseBody<B>> {
+        let this = *self;
+        let (mut head, body) = response.into_parts();
+        remove_hop_by_hop(&mut head.headers);
+        let response = Response::from_parts(head, body);
+        let is_stream =
+            is_event_stream_response(&response) && content_encoding(response.headers()).is_none();
+        let Some(admitted) = this.admitted.filter(|_| is_stream) else {
+            return response.map(SseBody::inner);
+        };
+        let (mut head, body) = response.into_parts();
+        prepare_headers(&mut head.headers, false);
+        let upstream =
+            Upstream::open(box_chunks(body), &this.config.upstream, this.first_byte_until);
+        let (options, accepted) = admitted.into_stream();
+        let source = RelaySource::new(upstream, this.config);
+        let body = EventBody::with_source(options, accepted, Box::new(source));
+        Response::from_parts(head, SseBody::events(body))
+    }
+
+    /// Begins an event stream although the upstream has not answered.
+    fn commit(self: Box<Self>) -> Response<SseBody<B>> {
+        let this = *self;
+        let Some(admitted) = this.admitted else {
+            return Response::new(SseBody::events(EventBody::default()));
+        };
+        let upstream =
+            Upstream::waiting(boxed(this.response), &this.config.upstream, this.first_byte_until);
+        let (mut options, accepted) = admitted.into_stream();
+        if options.keep_alive.is_some() {
+            // The client, and proxies, see at once that there is a stream.
+            Arc::make_mut(&mut options).greeting = true;
+        }
+        let source = RelaySource::new(upstream, this.config);
+        let body = EventBody::with_source(options, accepted, Box::new(source));
+        body.into_response().map(SseBody::events)
+    }
+
+    /// Answers that the upstream has failed.
+    fn fail(self: Box<Self>, error: &RelayError) -> Response<SseBody<B>> {
+        trace::relay_failed(error);
+        let refusal = match self.config.error_response(error) {
+            Some(refusal) => {
+                count_refusal(UPSTREAM);
+                refusal
+            }
+            None => {
+                let status = match error {
+                    RelayError::FirstByteTimeout => StatusCode::GATEWAY_TIMEOUT,
+                    _ => StatusCode::BAD_GATEWAY,
+                };
+                self.config.acceptor.refuse_for_now(&self.headers, status, UPSTREAM)
+            }
+        };
+        refusal.into_response().map(SseBody::events)
+    }
+}
+
+impl<B> fmt::Debug for SseRelayFuture<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SseRelayFuture").finish_non_exhaustive()
+    }
+}
