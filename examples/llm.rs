@@ -1,8 +1,10 @@
 //! Answers token by token, in the format of OpenAI's chat completions. The answer is saved even if
-//! the client leaves.
+//! the client leaves. With `--upstream` it is a gateway in front of a real model, which keeps its status and
+//! headers, sends keep-alives while the model thinks, and counts and saves what it says.
 //!
 //! ```text
 //! cargo run --example llm --features json
+//! cargo run --example llm --features json -- --upstream https://models.example
 //! curl -N http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \
 //!     -d '{"model": "parrot", "stream": true, "messages": [{"role": "user", "content": "Hello there"}]}'
 //! ```
@@ -17,21 +19,32 @@ use std::{
 
 use axum::{
     Json, Router,
-    body::Body,
+    body::{Body, Bytes},
     extract::{Path, State},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use clap::Parser;
 use futures_util::{Stream, StreamExt, stream};
-use http::StatusCode;
+use http::{
+    HeaderValue, Request, StatusCode, Uri, Version,
+    header::{CONTENT_TYPE, COOKIE, HOST},
+    request,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::sleep};
-use tower_sse::{BoxError, Event, EventBody, EventSender, Farewell, JsonError, Shutdown};
+use tower::service_fn;
+use tower_sse::{
+    BoxError, Event, EventBody, EventSender, Farewell, JsonError, KeepAlive, Refusal, Shutdown,
+    SseRelay, layer::relay::RelayError,
+};
 use uuid::Uuid;
 
-/// A model that repeats the prompt, word by word.
+/// How many answers are kept.
+const MAX_ANSWERS: usize = 1000;
+
+/// A model that repeats the prompt, word by word, or a gateway in front of another one.
 #[derive(Parser)]
 struct Args {
     /// Where to listen
@@ -40,10 +53,19 @@ struct Args {
     /// How long the model takes for a word
     #[arg(long, default_value = "100ms")]
     every: humantime::Duration,
+    /// The server of the model, without a path. Without it, the words of the prompt are repeated
+    #[arg(long)]
+    upstream: Option<Uri>,
+    /// How long a client waits for the status of the upstream. After that it gets an event stream
+    #[arg(long, default_value = "5s")]
+    commit: humantime::Duration,
+    /// After which silence of the upstream a comment is sent
+    #[arg(long, default_value = "10s")]
+    keep_alive: humantime::Duration,
 }
 
 #[derive(Deserialize)]
-struct Request {
+struct Wanted {
     model: String,
     messages: Vec<Message>,
     #[serde(default)]
@@ -61,10 +83,18 @@ async fn main() -> Result<(), BoxError> {
     // An answer cannot be resumed, so on Ctrl-C it gets time to finish.
     let shutdown = Shutdown::new(Farewell::new().grace_period(Duration::from_secs(30)));
     let answers = Arc::default();
+    let gateway = match args.upstream {
+        Some(upstream) => {
+            let relay = relay(*args.keep_alive, &shutdown);
+            Some(Gateway { upstream, commit: *args.commit, relay, client: client()? })
+        }
+        None => None,
+    };
+    let model = Model { every: *args.every, answers, shutdown: shutdown.clone(), gateway };
     let app = Router::new()
         .route("/v1/chat/completions", post(completions))
         .route("/v1/chat/completions/{id}", get(saved))
-        .with_state(Model { every: args.every.into(), answers, shutdown: shutdown.clone() });
+        .with_state(model);
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app)
@@ -75,7 +105,14 @@ async fn main() -> Result<(), BoxError> {
 
 /// This is an axum handler, not an event channel handler, because its answer depends on the body of
 /// the request. It reads the body to its end, so the server notices at once when the client leaves.
-async fn completions(State(model): State<Model>, Json(request): Json<Request>) -> Response {
+async fn completions(State(model): State<Model>, head: request::Parts, body: Bytes) -> Response {
+    let request: Wanted = match Json::from_bytes(&body) {
+        Ok(Json(request)) => request,
+        Err(rejection) => return rejection.into_response(),
+    };
+    if let Some(gateway) = model.gateway.clone() {
+        return gateway.pass_on(model, &request, head, body).await;
+    }
     let answer = Answer::by(request.model);
     let shutdown = model.shutdown.clone();
     let prompt = request.messages.into_iter().last().map(|last| last.content).unwrap_or_default();
@@ -126,11 +163,122 @@ async fn saved(State(model): State<Model>, Path(id): Path<String>) -> Response {
     }
 }
 
+/// The way to another model.
+#[derive(Clone)]
+struct Gateway {
+    upstream: Uri,
+    commit: Duration,
+    relay: SseRelay,
+    client: reqwest::Client,
+}
+
+fn client() -> Result<reqwest::Client, BoxError> {
+    // The application chooses the cryptography provider.
+    let _another_is_installed = rustls::crypto::ring::default_provider().install_default();
+    Ok(reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?)
+}
+
+/// The rules for all requests.
+fn relay(keep_alive: Duration, shutdown: &Shutdown) -> SseRelay {
+    let message = |error: &RelayError| match error {
+        // What the model says is for its client, and other errors are for the log.
+        RelayError::UnexpectedResponse(response) => serde_json::from_slice(response.body()).ok(),
+        _ => None,
+    };
+    let error = move |error: &RelayError| {
+        let own = json!({"error": {"message": "the model has failed", "type": "upstream_error"}});
+        message(error).unwrap_or(own)
+    };
+    SseRelay::new()
+        .keep_alive(KeepAlive::every(keep_alive))
+        .until_data("[DONE]")
+        .max_streams(10_000)
+        .shutdown(shutdown)
+        .error_event(move |failure| Event::json(&error(failure)).ok())
+        .error_response(move |failure| {
+            let status = match failure {
+                RelayError::FirstByteTimeout => StatusCode::GATEWAY_TIMEOUT,
+                _ => StatusCode::BAD_GATEWAY,
+            };
+            let json = HeaderValue::from_static("application/json");
+            Refusal::new(status).header(CONTENT_TYPE, json).body(error(failure).to_string())
+        })
+        .on_disconnect(|end| eprintln!("{}: {} events", end.reason(), end.events()))
+}
+
+impl Gateway {
+    async fn pass_on(
+        self,
+        model: Model,
+        wanted: &Wanted,
+        mut head: request::Parts,
+        body: Bytes,
+    ) -> Response {
+        // They are those of the connection to this server. The key of the client is passed on.
+        for name in [HOST, COOKIE] {
+            head.headers.remove(name);
+        }
+        let mut target = self.upstream.into_parts();
+        target.path_and_query = head.uri.path_and_query().cloned();
+        let Ok(target) = Uri::from_parts(target) else {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        };
+        (head.uri, head.version) = (target, Version::default());
+        // Only an answer that is a stream may become one before it has come.
+        let relay = match wanted.stream {
+            true => self.relay.commit_within(self.commit),
+            false => self.relay.without_commit(),
+        };
+        let answer = Mutex::new(Received::default());
+        let relay = relay.inspect(move |event| {
+            let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(whole) = answer.add(event) {
+                model.save(&whole, &answer.content);
+            }
+        });
+        let service = service_fn(move |request: Request<Body>| {
+            let client = self.client.clone();
+            async move {
+                let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap))?;
+                let response = client.execute(request).await?;
+                Ok::<http::Response<reqwest::Body>, BoxError>(response.into())
+            }
+        });
+        let request = Request::from_parts(head, Body::from(body));
+        relay.send(service, request).await.into_response()
+    }
+}
+
+/// What the model has said so far.
+#[derive(Default)]
+struct Received {
+    answer: Option<Answer>,
+    content: String,
+}
+
+impl Received {
+    /// Adds a chunk. Returns the answer after the last one.
+    fn add(&mut self, event: &Event) -> Option<Answer> {
+        if event.data() == "[DONE]" {
+            return self.answer.take();
+        }
+        let chunk: Value = serde_json::from_str(event.data()).ok()?;
+        self.answer.get_or_insert_with(|| Answer {
+            id: chunk["id"].as_str().unwrap_or_default().to_owned(),
+            created: chunk["created"].as_u64().unwrap_or_default(),
+            model: chunk["model"].as_str().unwrap_or_default().to_owned(),
+        });
+        self.content.push_str(chunk["choices"][0]["delta"]["content"].as_str().unwrap_or_default());
+        None
+    }
+}
+
 /// Stands for a model and for a database.
 #[derive(Clone)]
 struct Model {
     every: Duration,
     shutdown: Shutdown,
+    gateway: Option<Gateway>,
     answers: Arc<Mutex<BTreeMap<String, Value>>>,
 }
 
@@ -148,6 +296,9 @@ impl Model {
     fn save(&self, answer: &Answer, content: &str) -> Value {
         let completion = answer.completion(content);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.len() == MAX_ANSWERS {
+            answers.pop_first();
+        }
         answers.insert(answer.id.clone(), completion.clone());
         completion
     }

@@ -1,62 +1,122 @@
-//! Relays the stream of another server. It keeps IDs and types, and reconnects after any failure of
-//! that server. It leaves out events that are too large.
+//! A gateway: passes requests on to another server. Its event streams get keep-alives, time limits, and a farewell at
+//! a shutdown, and a proxy in front does not cut a request while that server thinks.
 //!
 //! ```text
-//! cargo run --example relay --features hyper-client -- --upstream http://127.0.0.1:8080/events
-//! curl -N http://127.0.0.1:8081/relay
+//! cargo run --example relay -- --upstream http://127.0.0.1:8080/events
+//! curl -N http://127.0.0.1:8081/relay            the upstream's /events
+//! curl -N http://127.0.0.1:8081/other?x=y        the upstream's /other?x=y
 //! ```
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::Router;
+use axum::{Router, body::Body, extract::State, response::IntoResponse, routing::any};
 use clap::Parser;
-use http::Uri;
+use http::{Request, Response, Uri, Version, header::HOST, uri::PathAndQuery};
 use tokio::net::TcpListener;
-use tower_sse::{
-    BoxError, EventSource, Farewell, LastEventId, Shutdown, Update, event_channel_handler,
-};
+use tower::service_fn;
+use tower_sse::{BoxError, Farewell, KeepAlive, Shutdown, SseRelay};
 
-/// Relays the stream of another server.
+/// Passes requests on to another server.
 #[derive(Parser)]
 struct Args {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8081")]
     addr: SocketAddr,
-    /// The URL of the stream to relay
+    /// The URL that `/relay` passes on. Other paths go to the same server
     #[arg(long)]
     upstream: Uri,
+    /// How long the head of `/relay` waits for the upstream
+    #[arg(long, default_value = "5s")]
+    commit: humantime::Duration,
+    /// After which silence a comment is sent
+    #[arg(long, default_value = "10s")]
+    keep_alive: humantime::Duration,
+    /// How long the upstream may take until its first byte
+    #[arg(long, default_value = "5m")]
+    first_byte: humantime::Duration,
+    /// How long the upstream may then be silent
+    #[arg(long, default_value = "5m")]
+    idle: humantime::Duration,
+    /// The data of the last event, without which a stream was cut short
+    #[arg(long)]
+    until: Option<String>,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    // On Ctrl-C each stream sends a reconnection time, and ends.
-    let shutdown =
-        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
-    let relay = event_channel_handler(move |request, events| {
-        let mut source = EventSource::new(args.upstream.clone());
-        // A reader that reconnects resumes at its last event ID, also on the other server.
-        if let Some(last) = request.extensions().get::<LastEventId>() {
-            source = source.with_last_event_id(last.as_event_id().clone());
-        }
-        async move {
-            while let Some(update) = source.next_update().await {
-                match update {
-                    // A block without data may set the last event ID.
-                    Ok(Update::Event(event) | Update::Block(event)) => events.send(event).await?,
-                    Err(error) if error.is_fatal() => return Err(error.into()),
-                    _ => {}
-                }
-            }
-            Ok(())
-        }
-    })
-    .shutdown(&shutdown);
-    let app = Router::new().route_service("/relay", relay);
+    // On Ctrl-C streams may end for five seconds. Then each sends a reconnection time, and ends.
+    let farewell = Farewell::new()
+        .retry(Duration::from_secs(1)..Duration::from_secs(5))
+        .grace_period(Duration::from_secs(5));
+    let shutdown = Shutdown::new(farewell);
+    let mut relay = SseRelay::new()
+        .keep_alive(KeepAlive::every(*args.keep_alive))
+        .first_byte_timeout(*args.first_byte)
+        .idle_timeout(*args.idle)
+        .max_streams(10_000)
+        .shutdown(&shutdown)
+        .on_disconnect(|end| eprintln!("{}: {} events", end.reason(), end.events()));
+    if let Some(last) = args.until {
+        relay = relay.until_data(last);
+    }
+    // The application chooses the cryptography provider.
+    let _another_is_installed = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    let gateway = Gateway { relay, commit: *args.commit, client, upstream: args.upstream };
+    let app = Router::new().fallback(any(pass_on)).with_state(gateway);
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app)
         .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
         .await?;
     Ok(())
+}
+
+#[derive(Clone)]
+struct Gateway {
+    relay: SseRelay,
+    commit: Duration,
+    client: reqwest::Client,
+    upstream: Uri,
+}
+
+async fn pass_on(State(gateway): State<Gateway>, mut request: Request<Body>) -> impl IntoResponse {
+    // `/relay` is an event stream, so it becomes one although the upstream has not answered. Of the others, only
+    // those whose `Accept` asks for a stream do.
+    let relay = match request.uri().path() {
+        "/relay" => gateway.relay.clone().commit_within(gateway.commit),
+        _ => gateway.relay.clone(),
+    };
+    *request.uri_mut() = gateway.target(request.uri());
+    // They are those of the connection to this server.
+    request.headers_mut().remove(HOST);
+    *request.version_mut() = Version::default();
+    let client = gateway.client;
+    let service = service_fn(move |request: Request<Body>| {
+        let client = client.clone();
+        async move {
+            let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap))?;
+            let response = client.execute(request).await?;
+            Ok::<Response<reqwest::Body>, BoxError>(response.into())
+        }
+    });
+    relay.send(service, request).await
+}
+
+impl Gateway {
+    /// Returns the URL that a path of this server stands for.
+    fn target(&self, uri: &Uri) -> Uri {
+        let own = uri.path_and_query().cloned();
+        let path = match uri.path() {
+            "/relay" => match (uri.query(), self.upstream.query()) {
+                (Some(query), None) => format!("{}?{query}", self.upstream.path()).parse().ok(),
+                _ => self.upstream.path_and_query().cloned(),
+            },
+            _ => own,
+        };
+        let mut parts = self.upstream.clone().into_parts();
+        parts.path_and_query = path.or(Some(PathAndQuery::from_static("/")));
+        Uri::from_parts(parts).unwrap_or_else(|_| self.upstream.clone())
+    }
 }

@@ -6,12 +6,20 @@
 //!
 //! # Spans
 //!
-//! Each stream has a span `event_stream` at level `INFO`, a child of the span in which the response
-//! was made. The handler is polled in it. It lasts from the response to the end of `on_disconnect`.
+//! A response has two spans at level `INFO`, both children of the span in which it is made.
+//!
+//! `event_stream_head` lasts until the head of the response goes out, so it is exported at once. `on_connect` is
+//! polled in it. Refused requests have it too. Its fields are `method`, `path`, `route`, `last_event_id` and
+//! `status`. Responses that a handler of a framework makes of an [`EventBody`](crate::EventBody), and those of
+//! [`SseGovern`](crate::SseGovern), have none.
+//!
+//! `event_stream` lasts as long as the stream, to the end of `on_disconnect`. The handler is polled in it. It follows
+//! from the first one, which `tracing-opentelemetry` makes a link.
 //!
 //! | field | meaning |
 //! |---|---|
 //! | `method`, `path` | of the request, without the query, which may contain tokens. Both are missing if a handler of a framework has made the [`EventBody`](crate::EventBody) |
+//! | `route` | as in the metrics, if it is set |
 //! | `last_event_id` | the last event ID, if the client sent one |
 //! | `reason` | why the stream ended, as in [`EndReason::as_str`](crate::EndReason::as_str) |
 //! | `events`, `bytes` | passed to the server, as in [`StreamEnd`](crate::StreamEnd) |
@@ -59,6 +67,9 @@
 //! | `tower_sse_streams_open` | gauge | | open streams |
 //! | `tower_sse_streams_ended_total` | counter | `reason` | streams that have ended |
 //! | `tower_sse_stream_duration_seconds` | histogram | `reason` | duration of the streams that have ended |
+//! | `tower_sse_open_seconds` | histogram | | time from a request to the head of its response, if that is an event stream. A body that a handler of a framework makes has none |
+//! | `tower_sse_first_event_seconds` | histogram | | time from a request, or else from the creation of its body, to the first event that is passed to the server |
+//! | `tower_sse_stalls_total` | counter | | times without an event that were longer than [`stall_after`](crate::BodyOptions::stall_after). They are counted when something is sent after that time, for example a keep-alive |
 //! | `tower_sse_refusals_total` | counter | `by` | requests that were refused a stream |
 //! | `tower_sse_events_total` | counter | | events passed to the server |
 //! | `tower_sse_bytes_total` | counter | | bytes passed to the server, including greetings and keep-alives |
@@ -75,16 +86,81 @@
 //! | `tower_sse_hub_backend_lag_seconds` | histogram | | the age of the newest entry when a node received it |
 //! | `tower_sse_hub_backend_replays_total` | counter | | pages of older events that were read from the backend |
 //! | `tower_sse_hub_backend_junk_total` | counter | | entries of the log that were skipped, because they are not events |
+//! | `tower_sse_hub_events_replayed_total` | counter | | events that bodies sent to a reader although they were published before it came: after a last event ID, from the start, the newest ones, or the state |
 //! | `tower_sse_hub_gaps_total` | counter | `reason` | gaps of hub readers |
 //!
 //! | label | values |
 //! |---|---|
+//! | `route` | of streams whose handler or body has a [`route`](crate::BodyOptions::route), or a [`route_of`](crate::EventChannelHandler::route_of): on their metrics with `stream` in the name, and on `open_seconds`, `first_event_seconds`, `stalls`, `events_total` and `bytes_total` |
 //! | `reason` | as in [`EndReason`](crate::EndReason): `client_gone`, `finished`, `failed`, `shut_down`, `expired`, `evicted`, `revoked` |
 //! | `reason` of a gap | for a reader that resumed, as in `hub::GapReason`: `trimmed`, `other_epoch`, `unknown`, `other_topic`; for a reader that was too slow: `lagged` |
-//! | `by` | `on_connect`, `max_streams`, `max_streams_per`, `shutdown`, `last_event_id` (an invalid ID), `handler` (it failed before its first event, with `commit_within`), `max_named_topics` |
+//! | `by` | `on_connect`, `max_streams`, `max_streams_per`, `shutdown`, `last_event_id` (an invalid ID), `handler` (it failed before its first event, with `commit_within`), `upstream` (of a relay, before the response has begun), `max_named_topics` |
 //!
 //! Streams, hubs and event sources look up their metrics when they are created, so install the
 //! recorder before you create them.
+//!
+//! ## Prometheus
+//!
+//! Without buckets the exporter makes summaries, which cannot be added up over several servers. Streams last longer
+//! than requests, and need buckets of their own:
+//!
+//! ```
+//! use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+//!
+//! # fn main() -> Result<(), metrics_exporter_prometheus::BuildError> {
+//! let builder = PrometheusBuilder::new()
+//!     .set_buckets_for_metric(
+//!         Matcher::Full("tower_sse_open_seconds".into()),
+//!         &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 5.0, 10.0],
+//!     )?
+//!     .set_buckets_for_metric(
+//!         Matcher::Full("tower_sse_first_event_seconds".into()),
+//!         &[0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0],
+//!     )?
+//!     .set_buckets_for_metric(
+//!         Matcher::Full("tower_sse_stream_duration_seconds".into()),
+//!         &[1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0],
+//!     )?
+//!     .set_buckets_for_metric(
+//!         Matcher::Full("tower_sse_send_wait_seconds".into()),
+//!         &[0.001, 0.01, 0.1, 1.0, 10.0, 60.0],
+//!     )?
+//!     .set_buckets_for_metric(
+//!         Matcher::Full("tower_sse_event_bytes".into()),
+//!         &[64.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 1_048_576.0],
+//!     )?;
+//! # let _ = builder.build_recorder();
+//! # Ok(()) }
+//! ```
+//!
+//! # Other layers
+//!
+//! A layer that measures requests until the end of their body, as those of tower-http do, takes a stream for a very
+//! slow request. Responses that are streams have the extension
+//! [`EventStreamResponse`](crate::body::EventStreamResponse), by which such a layer can leave them out:
+//!
+//! ```
+//! use std::time::Duration;
+//! use http::Response;
+//! use tower_http::trace::TraceLayer;
+//! use tower_sse::body::EventStreamResponse;
+//! use tracing::Span;
+//!
+//! let trace = TraceLayer::new_for_http()
+//!     .on_response(|response: &Response<_>, latency: Duration, _: &Span| {
+//!         // The latency of a stream is that of its head.
+//!         if response.extensions().get::<EventStreamResponse>().is_none() {
+//!             tracing::info!(?latency, status = response.status().as_u16(), "response");
+//!         }
+//!     })
+//!     // A stream ends after hours, and one that is cut is no fault of the server.
+//!     .on_eos(())
+//!     .on_failure(());
+//! # fn check<L: tower::Layer<S>, S>(_: L, _: S) {}
+//! # check(trace, tower::service_fn(|_: http::Request<()>| async { Ok::<_, std::convert::Infallible>(Response::new(())) }));
+//! ```
+//!
+//! Keep the order in mind: only layers *around* the handler see the extension.
 
 /// Registers the unit and the description of each metric, for recorders that show them, for example
 /// as `# HELP` lines of Prometheus. Call it once, after the recorder is installed.

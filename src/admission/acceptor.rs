@@ -4,13 +4,20 @@ use std::{fmt, future::Future, hash::Hash, pin::Pin, sync::Arc, time::Duration};
 
 use http::{Extensions, HeaderMap, Method, StatusCode, request};
 
-use super::limits::{Permits, StreamLimits, count_refusal};
+use tokio::time::Instant;
+
+use super::{
+    head::PendingHead,
+    limits::{Permits, StreamLimits, count_refusal},
+};
 use crate::{
-    body::{AcceptedStream, BodyOptions, EventBody},
+    body::{AcceptedStream, BodyOptions, EventBody, Route},
+    catch_panic::catch_and_log,
     connect::{
         Accept, AcceptParts, Connect, InvalidLastEventId, LastEventId, Refusal, ResponseHead,
     },
     delay_range::DelayRange,
+    metrics,
     trace::Span,
 };
 
@@ -26,7 +33,11 @@ pub(crate) struct Acceptor<T> {
     last_event_id_from_query: bool,
     /// How long the head of a response waits for the first event. Never zero.
     pub(super) commit_within: Option<Duration>,
+    /// The label of the metrics of the stream of a request, in place of that of the settings.
+    route_of: Option<Arc<RouteOf>>,
 }
+
+type RouteOf = dyn Fn(&Connect) -> Option<Route> + Send + Sync;
 
 pub(super) type Decision<T> = Result<Accept<T>, Refusal>;
 type BoxDecision<T> = Pin<Box<dyn Future<Output = Decision<T>> + Send>>;
@@ -61,17 +72,31 @@ pub(crate) struct AdmittedForeign {
     connect: Connect,
     permits: Permits,
     options: Arc<BodyOptions>,
+    route: Option<Route>,
 }
 
 impl AdmittedForeign {
-    /// Returns the settings of the stream and the facts about it. The stream has begun.
-    pub(crate) fn into_stream(self) -> (Arc<BodyOptions>, AcceptedStream) {
+    /// Returns the settings of the stream and the facts about it. The head of its response goes out now.
+    pub(crate) fn into_stream(
+        self,
+        begun: Instant,
+        head: Option<&PendingHead>,
+    ) -> (Arc<BodyOptions>, AcceptedStream) {
         let AcceptParts { request, last_event_id, .. } = self.connect.accept().into_parts();
+        metrics::head_done(self.route.as_ref(), begun);
+        let span = Span::of_request(
+            &request,
+            last_event_id.as_ref().map(LastEventId::as_str),
+            self.route.as_deref(),
+            head.map(PendingHead::span),
+        );
         let accepted = AcceptedStream {
-            span: Span::of_request(&request, last_event_id.as_ref().map(LastEventId::as_str)),
+            span,
             extensions: request.extensions,
             deadline: None,
             permits: self.permits.into_guard(),
+            route: self.route,
+            begun,
         };
         (self.options, accepted)
     }
@@ -85,6 +110,7 @@ impl<T: 'static> Acceptor<T> {
             limits: StreamLimits::new(),
             last_event_id_from_query: true,
             commit_within: None,
+            route_of: None,
         }
     }
 
@@ -128,6 +154,22 @@ impl<T> Acceptor<T> {
         self.limits.refuse_for_now(headers, status, by)
     }
 
+    pub(crate) fn set_route_of(
+        &mut self,
+        route_of: impl Fn(&Connect) -> Option<Route> + Send + Sync + 'static,
+    ) {
+        self.route_of = Some(Arc::new(route_of));
+    }
+
+    /// Returns the label of the metrics of a request's stream.
+    fn route(&self, connect: &Connect) -> Option<Route> {
+        let mut route = None;
+        if let Some(route_of) = &self.route_of {
+            catch_and_log("route_of", || route = route_of(connect));
+        }
+        route.or_else(|| self.options.route.clone())
+    }
+
     pub(crate) fn set_commit_within(&mut self, within: Duration) {
         self.commit_within = Some(within).filter(|within| !within.is_zero());
     }
@@ -138,12 +180,17 @@ impl<T> Acceptor<T> {
 
     /// Prepares a request for `on_connect`: reads the last event ID, and takes the permits whose
     /// keys are known by then.
-    pub(super) fn begin(&self, request: request::Parts) -> Result<(Connect, Permits), Refusal> {
+    pub(super) fn begin(
+        &self,
+        request: request::Parts,
+        head: &mut PendingHead,
+    ) -> Result<(Connect, Permits), Refusal> {
         let last_event_id = self.read_last_event_id(&request).map_err(|error| {
             count_refusal("last_event_id");
             Refusal::bad_request(error)
         })?;
         let connect = Connect::new(request, last_event_id);
+        head.set_route(self.route(&connect), connect.last_event_id());
         // No stream follows, so no permit is needed.
         if connect.method() == Method::HEAD {
             return Ok((connect, Permits::default()));
@@ -154,7 +201,7 @@ impl<T> Acceptor<T> {
 
     /// Returns whether the streams need the extensions of their requests.
     pub(crate) fn needs_extensions(&self) -> bool {
-        self.options.on_disconnect.is_some() || self.limits.has_keys()
+        self.options.on_disconnect.is_some() || self.limits.has_keys() || self.route_of.is_some()
     }
 
     /// Admits a request that another service answers with a stream: takes the permits. The last event ID is the
@@ -162,11 +209,16 @@ impl<T> Acceptor<T> {
     pub(crate) fn admit_foreign(
         &self,
         request: request::Parts,
+        head: Option<&mut PendingHead>,
     ) -> Result<AdmittedForeign, Refusal> {
         let last_event_id = self.read_last_event_id(&request).unwrap_or_default();
         let connect = Connect::new(request, last_event_id);
         let permits = self.limits.try_acquire(&connect, self.options.shutdown.as_ref())?;
-        Ok(AdmittedForeign { connect, permits, options: self.options.clone() })
+        let route = self.route(&connect);
+        if let Some(head) = head {
+            head.set_route(route.clone(), connect.last_event_id());
+        }
+        Ok(AdmittedForeign { connect, permits, options: self.options.clone(), route })
     }
 
     fn read_last_event_id(
@@ -187,6 +239,7 @@ impl<T> Acceptor<T> {
         &self,
         accept: Accept<T>,
         mut permits: Permits,
+        head: &PendingHead,
     ) -> Result<(HeaderMap, Option<Admitted<T>>), Refusal> {
         let is_head = accept.connect().method() == Method::HEAD;
         if !is_head {
@@ -194,9 +247,9 @@ impl<T> Acceptor<T> {
             self.limits.check_shutdown(accept.connect(), self.options.shutdown.as_ref())?;
             self.limits.try_acquire_keyed(&mut permits, accept.connect())?;
         }
-        let AcceptParts { mut request, last_event_id, head, deadline, target } =
+        let AcceptParts { mut request, last_event_id, head: response_head, deadline, target } =
             accept.into_parts();
-        let headers = HeaderMap::clone(head.headers());
+        let headers = HeaderMap::clone(response_head.headers());
         if is_head {
             return Ok((headers, None));
         }
@@ -209,13 +262,22 @@ impl<T> Acceptor<T> {
         } else {
             Extensions::new()
         };
+        let span = Span::of_request(
+            &request,
+            last_event_id.as_ref().map(LastEventId::as_str),
+            head.route().map(|route| &**route),
+            Some(head.span()),
+        );
         let accepted = AcceptedStream {
-            span: Span::of_request(&request, last_event_id.as_ref().map(LastEventId::as_str)),
+            span,
             extensions: session,
             deadline: deadline.map(Into::into),
             permits: permits.into_guard(),
+            route: head.route().cloned(),
+            begun: head.begun(),
         };
         let options = self.options.clone();
+        let head = response_head;
         Ok((headers, Some(Admitted { request, last_event_id, head, accepted, options, target })))
     }
 }
@@ -228,6 +290,7 @@ impl<T> Clone for Acceptor<T> {
             limits: self.limits.clone(),
             last_event_id_from_query: self.last_event_id_from_query,
             commit_within: self.commit_within,
+            route_of: self.route_of.clone(),
         }
     }
 }

@@ -15,10 +15,11 @@ use http::{HeaderMap, Method, Response, request};
 use super::{
     acceptor::{Decision, MakeStream},
     commit::Committing,
+    head::PendingHead,
     limits::{Permits, count_refusal},
 };
 use crate::{
-    body::EventBody,
+    body::{EventBody, EventStreamResponse},
     catch_panic::{CatchPanic, catch_panic},
     connect::{Accept, Refusal},
 };
@@ -34,6 +35,8 @@ const ON_CONNECT: &str = "on_connect";
 #[must_use = "futures do nothing unless awaited"]
 pub struct HandlerFuture<B, T = ()> {
     state: ResponseState<B, T>,
+    /// What is told of the response's head.
+    head: PendingHead,
     /// The request was a `HEAD`, so the response has no body, accepted or refused.
     is_head: bool,
 }
@@ -67,27 +70,29 @@ impl<B, T: Default> HandlerFuture<B, T> {
     ) -> Self {
         let is_head = request.method == Method::HEAD;
         let stream = StreamParts { handler, body };
-        Self { state: ResponseState::new(request, stream), is_head }
+        let mut head = PendingHead::new(&request);
+        let state = ResponseState::new(request, stream, &mut head);
+        Self { state, head, is_head }
     }
 }
 
 impl<B, T: Default> ResponseState<B, T> {
-    fn new(request: request::Parts, stream: StreamParts<B, T>) -> Self {
+    fn new(request: request::Parts, stream: StreamParts<B, T>, head: &mut PendingHead) -> Self {
         let acceptor = stream.handler.acceptor();
-        let (connect, permits) = match acceptor.begin(request) {
+        let (connect, permits) = match acceptor.begin(request, head) {
             Ok(begun) => begun,
             Err(refusal) => return Self::ready(refusal.into_response()),
         };
         let Some(on_connect) = &acceptor.on_connect else {
             let accept = connect.accept().with_target(T::default());
-            return stream.begin(accept, permits);
+            return stream.begin(accept, permits, head);
         };
-        match catch_panic(ON_CONNECT, || on_connect(connect)) {
+        match head.span().enter(|| catch_panic(ON_CONNECT, || on_connect(connect))) {
             Ok(decision) => {
                 let decision = CatchPanic::new(ON_CONNECT, decision);
                 Self::Deciding(Deciding { decision, permits, stream })
             }
-            Err(panicked) => stream.respond(Err(panicked.into()), permits),
+            Err(panicked) => stream.respond(Err(panicked.into()), permits, head),
         }
     }
 }
@@ -100,9 +105,14 @@ impl<B, T> ResponseState<B, T> {
 
 impl<B, T> StreamParts<B, T> {
     /// Goes on after the decision of `on_connect`.
-    fn respond(self, decision: Decision<T>, permits: Permits) -> ResponseState<B, T> {
+    fn respond(
+        self,
+        decision: Decision<T>,
+        permits: Permits,
+        head: &PendingHead,
+    ) -> ResponseState<B, T> {
         match decision {
-            Ok(accept) => self.begin(accept, permits),
+            Ok(accept) => self.begin(accept, permits, head),
             Err(refusal) => {
                 count_refusal(ON_CONNECT);
                 ResponseState::ready(refusal.into_response())
@@ -111,10 +121,10 @@ impl<B, T> StreamParts<B, T> {
     }
 
     /// Makes the stream of a request that was accepted.
-    fn begin(self, accept: Accept<T>, permits: Permits) -> ResponseState<B, T> {
+    fn begin(self, accept: Accept<T>, permits: Permits, head: &PendingHead) -> ResponseState<B, T> {
         let Self { handler, body } = self;
         let refused = |refusal: Refusal| ResponseState::ready(refusal.into_response());
-        let (headers, admitted) = match handler.acceptor().admit(accept, permits) {
+        let (headers, admitted) = match handler.acceptor().admit(accept, permits, head) {
             Ok(admitted) => admitted,
             Err(refusal) => return refused(refusal),
         };
@@ -135,6 +145,7 @@ impl<B, T> StreamParts<B, T> {
 fn with_headers(headers: HeaderMap, stream: EventBody) -> Response<EventBody> {
     let mut response = Response::new(stream);
     *response.headers_mut() = headers;
+    EventStreamResponse::mark(response.extensions_mut());
     response
 }
 
@@ -143,34 +154,29 @@ impl<B, T> Future for HandlerFuture<B, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let response = loop {
-            let next = match &mut this.state {
-                ResponseState::Deciding(deciding) => {
-                    let decision = ready!(Pin::new(&mut deciding.decision).poll(cx));
-                    decision.unwrap_or_else(|panicked| Err(panicked.into()))
-                }
-                ResponseState::Committing(committing) => {
-                    let (headers, committing) = &mut **committing;
-                    let committed = ready!(Pin::new(committing).poll(cx));
-                    let headers = mem::take(headers);
-                    this.state = ResponseState::Done;
-                    break committed.map_or_else(|refused| refused, |it| with_headers(headers, it));
-                }
-                ResponseState::Ready(_) | ResponseState::Done => {
-                    let ResponseState::Ready(response) =
-                        mem::replace(&mut this.state, ResponseState::Done)
-                    else {
-                        panic!("`HandlerFuture` polled after completion")
-                    };
-                    break *response;
-                }
-            };
+        if let ResponseState::Deciding(deciding) = &mut this.state {
+            let polled = this.head.span().enter(|| Pin::new(&mut deciding.decision).poll(cx));
+            let decision = ready!(polled).unwrap_or_else(|panicked| Err(panicked.into()));
             if let ResponseState::Deciding(Deciding { permits, stream, .. }) =
                 mem::replace(&mut this.state, ResponseState::Done)
             {
-                this.state = stream.respond(next, permits);
+                this.state = stream.respond(decision, permits, &this.head);
             }
+        }
+        let response = match &mut this.state {
+            ResponseState::Committing(committing) => {
+                let (headers, committing) = &mut **committing;
+                let committed = ready!(Pin::new(committing).poll(cx));
+                let headers = mem::take(headers);
+                this.state = ResponseState::Done;
+                committed.map_or_else(|refused| refused, |it| with_headers(headers, it))
+            }
+            state => match mem::replace(state, ResponseState::Done) {
+                ResponseState::Ready(response) => *response,
+                _ => panic!("`HandlerFuture` polled after completion"),
+            },
         };
+        this.head.done(&response);
         Poll::Ready(Ok(if this.is_head {
             response.map(|_| EventBody::default())
         } else {

@@ -7,6 +7,7 @@
 mod acceptor;
 mod commit;
 mod future;
+mod head;
 mod limits;
 mod permit;
 mod settings;
@@ -14,6 +15,7 @@ mod settings;
 pub use self::future::HandlerFuture;
 pub(crate) use self::{
     acceptor::{Acceptor, Admitted, AdmittedForeign, MakeStream},
+    head::PendingHead,
     limits::{count_refusal, default_retry_after, refuse_at_shutdown},
     settings::acceptor_settings,
 };

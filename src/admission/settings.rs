@@ -47,6 +47,31 @@ macro_rules! acceptor_settings {
                 self
             }
 
+            /// Sets the label `route` of the [metrics](crate::telemetry#metrics) by the request, for a
+            /// handler on several routes. `None` leaves it to [`route`](Self::route).
+            ///
+            /// ```
+            /// use axum::extract::MatchedPath;
+            /// use tower_sse::{Connect, event_channel_handler};
+            ///
+            /// let handler = event_channel_handler::<_, _, ()>(|_, _events| async { Ok(()) })
+            ///     .route_of(|connect: &Connect| {
+            ///         let path = connect.extensions().get::<MatchedPath>()?;
+            ///         Some(path.as_str().to_owned().into())
+            ///     });
+            /// # let _ = handler;
+            /// ```
+            pub fn route_of(
+                mut self,
+                route_of: impl Fn(&$crate::connect::Connect) -> Option<std::borrow::Cow<'static, str>>
+                + Send
+                + Sync
+                + 'static,
+            ) -> Self {
+                self.acceptor_mut().set_route_of(route_of);
+                self
+            }
+
             /// Limits how many streams of this handler and its clones may be open. Defaults to no
             /// limit.
             ///

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Extensions;
 use tokio::time::Instant;
 
-use super::options::BodyOptions;
+use super::options::{BodyOptions, Route};
 use crate::{
     channel::{LastId, Segment},
     lifecycle::EndReason,
@@ -25,6 +25,10 @@ pub(crate) struct AcceptedStream {
     /// The permits of the limits that the stream counts for.
     pub(crate) permits: Option<Box<dyn Send + Sync>>,
     pub(crate) span: Span,
+    /// The label of the metrics, in place of that of the settings.
+    pub(crate) route: Option<Route>,
+    /// When the request has come.
+    pub(crate) begun: Instant,
 }
 
 impl AcceptedStream {
@@ -34,6 +38,8 @@ impl AcceptedStream {
             deadline: None,
             permits: None,
             span: Span::without_request(),
+            route: None,
+            begun: Instant::now(),
         }
     }
 }
@@ -81,8 +87,8 @@ pub(super) struct StreamAccount {
 
 impl StreamAccount {
     pub(super) fn new(options: Arc<BodyOptions>, accepted: AcceptedStream) -> Self {
-        let metrics = StreamMetrics::new();
-        metrics.opened();
+        let route = accepted.route.or_else(|| options.route.clone());
+        let metrics = StreamMetrics::open(route, options.stall_after, accepted.begun);
         Self {
             options,
             events: 0,
@@ -103,6 +109,12 @@ impl StreamAccount {
     /// Returns the shutdown that counts the stream.
     pub(super) fn shutdown(&self) -> Option<&Shutdown> {
         self.registration.as_ref().map(Registration::shutdown)
+    }
+
+    /// Applies settings of the metrics that have changed.
+    pub(super) fn renew_metrics(&mut self) {
+        let BodyOptions { route, stall_after, .. } = &*self.options;
+        self.metrics.renew(route.as_ref(), *stall_after);
     }
 
     /// Counts bytes that are passed to the server, and the events of a segment whose last byte is

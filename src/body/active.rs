@@ -86,6 +86,7 @@ impl ActiveStream {
     pub(super) fn change(&mut self, change: impl FnOnce(&mut BodyOptions)) {
         let before = self.account.options.shutdown.clone();
         change(Arc::make_mut(&mut self.account.options));
+        self.account.renew_metrics();
         if self.account.options.shutdown != before {
             self.unregister();
             self.register();

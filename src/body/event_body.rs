@@ -20,6 +20,7 @@ use super::{
     account::{AcceptedStream, Outcome},
     active::ActiveStream,
     options::{BodyOptions, HandlerOptions, body_settings},
+    response::EventStreamResponse,
     source::{ExternalSource, HandlerSettings, Source, StartHandler, StreamItem, forward},
 };
 use crate::{
@@ -158,6 +159,7 @@ impl EventBody {
         for (name, value) in RESPONSE_HEADERS {
             response.headers_mut().insert(name, value);
         }
+        EventStreamResponse::mark(response.extensions_mut());
         response
     }
 

@@ -86,6 +86,7 @@ mod pacing;
 mod poll_loop;
 mod prelude;
 mod report;
+mod response;
 mod source;
 mod stop;
 mod stream_end;
@@ -95,13 +96,14 @@ mod timers;
 pub(crate) use self::source::ExternalSource;
 pub(crate) use self::{
     account::AcceptedStream,
-    options::{Lifetime, body_settings, handler_settings},
+    options::{Lifetime, Route, body_settings, handler_settings},
     source::{BoxHandler, HandlerSettings},
 };
 pub use self::{
     event_body::{EventBody, EventBodyError},
     keep_alive::KeepAlive,
     options::{BodyOptions, HandlerOptions},
+    response::EventStreamResponse,
     source::StreamItem,
     stream_end::StreamEnd,
 };

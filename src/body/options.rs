@@ -1,6 +1,6 @@
 //! The settings of a stream, in two groups: those of every body, and those of a handler.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -57,7 +57,14 @@ pub struct BodyOptions {
     pub(crate) shutdown: Option<Shutdown>,
     /// The hook for the end of each stream.
     pub(crate) on_disconnect: Option<OnDisconnect>,
+    /// The label of the metrics.
+    pub(crate) route: Option<Route>,
+    /// After which time without an event a stream counts as stalled. Never zero.
+    pub(crate) stall_after: Option<Duration>,
 }
+
+/// The route of a stream, which is a label of its metrics.
+pub(crate) type Route = Cow<'static, str>;
 
 /// The hook that receives how a stream ended.
 pub(crate) type OnDisconnect = Arc<dyn Fn(StreamEnd) + Send + Sync>;
@@ -90,6 +97,8 @@ impl BodyOptions {
             farewell: None,
             shutdown: None,
             on_disconnect: None,
+            route: None,
+            stall_after: None,
         }
     }
 
@@ -116,6 +125,8 @@ impl fmt::Debug for BodyOptions {
             .field("farewell", &self.farewell)
             .field("shutdown", &self.shutdown)
             .field("on_disconnect", &self.on_disconnect.is_some())
+            .field("route", &self.route)
+            .field("stall_after", &self.stall_after)
             .finish()
     }
 }
@@ -268,6 +279,23 @@ macro_rules! body_settings {
             ) -> Self {
                 let on_disconnect = std::sync::Arc::new(on_disconnect);
                 self.change_body(|options| options.on_disconnect = Some(on_disconnect))
+            }
+
+            /// Sets the label `route` of the stream's [metrics](crate::telemetry#metrics) and span, for
+            /// example `/rooms/{id}`. By default they have none.
+            ///
+            /// It must be one of a few: a value with an ID in it would make a metric for each ID.
+            pub fn route(self, route: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+                let route = Some(route.into());
+                self.change_body(|options| options.route = route)
+            }
+
+            /// Sets after which time without an event a stream counts as stalled in the
+            /// [metrics](crate::telemetry#metrics). Keep-alives and the greeting are no events. By
+            /// default, and with zero, stalls are not counted.
+            pub fn stall_after(self, time: std::time::Duration) -> Self {
+                let time = Some(time).filter(|time| !time.is_zero());
+                self.change_body(|options| options.stall_after = time)
             }
         }
     };

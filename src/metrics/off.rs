@@ -1,23 +1,27 @@
 //! Without the feature `metrics`: the same items, which do nothing.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
+
+use tokio::time::Instant;
 
 pub(crate) struct StreamMetrics;
 
 impl StreamMetrics {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn open(_: Option<Cow<'static, str>>, _: Option<Duration>, _: Instant) -> Self {
         Self
     }
 
     #[allow(clippy::unused_self, reason = "as with the feature")]
-    pub(crate) fn opened(&self) {}
+    pub(crate) fn renew(&mut self, _: Option<&Cow<'static, str>>, _: Option<Duration>) {}
 
     #[allow(clippy::unused_self, reason = "as with the feature")]
-    pub(crate) fn handed_over(&self, _: usize, _: usize) {}
+    pub(crate) fn handed_over(&mut self, _: usize, _: usize) {}
 
     #[allow(clippy::unused_self, reason = "as with the feature")]
-    pub(crate) fn ended(&self, _: &'static str, _: Duration) {}
+    pub(crate) fn ended(&mut self, _: &'static str, _: Duration) {}
 }
+
+pub(crate) fn head_done(_: Option<&Cow<'static, str>>, _: Instant) {}
 
 #[derive(Debug)]
 pub(crate) struct SendMetrics;
@@ -90,6 +94,9 @@ pub(crate) fn backend_replayed() {}
 
 #[cfg(feature = "hub")]
 pub(crate) fn backend_junk(_: u64) {}
+
+#[cfg(feature = "hub")]
+pub(crate) fn replayed(_: usize) {}
 
 #[cfg(feature = "hub")]
 pub(crate) fn gap(_: &'static str) {}

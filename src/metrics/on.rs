@@ -1,16 +1,19 @@
 //! With the feature `metrics`: the recorder's handles.
 
-use std::{fmt, panic::AssertUnwindSafe, time::Duration};
+use std::{borrow::Cow, fmt, panic::AssertUnwindSafe, time::Duration};
 
 use metrics::{
-    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
-    gauge, histogram,
+    Counter, Gauge, Histogram, Label, Unit, counter, describe_counter, describe_gauge,
+    describe_histogram, gauge, histogram,
 };
 use tokio::time::Instant;
 
 const OPEN: &str = "tower_sse_streams_open";
 const ENDED: &str = "tower_sse_streams_ended_total";
 const DURATION: &str = "tower_sse_stream_duration_seconds";
+const HEAD: &str = "tower_sse_open_seconds";
+const FIRST_EVENT: &str = "tower_sse_first_event_seconds";
+const STALLS: &str = "tower_sse_stalls_total";
 const REFUSED: &str = "tower_sse_refusals_total";
 const EVENTS: &str = "tower_sse_events_total";
 const BYTES: &str = "tower_sse_bytes_total";
@@ -23,6 +26,8 @@ const CLIENT_RECONNECTS: &str = "tower_sse_client_reconnects_total";
 const CLIENT_OPEN: &str = "tower_sse_client_open_seconds";
 #[cfg(feature = "hub")]
 const PUBLISHED: &str = "tower_sse_hub_published_total";
+#[cfg(feature = "hub")]
+const REPLAYED: &str = "tower_sse_hub_events_replayed_total";
 #[cfg(feature = "hub")]
 const BACKEND_UP: &str = "tower_sse_hub_backend_up";
 #[cfg(feature = "hub")]
@@ -39,35 +44,117 @@ const GAPS: &str = "tower_sse_hub_gaps_total";
 /// The metrics of one stream. They are looked up once, so that an event does not search the
 /// recorder's tables.
 pub(crate) struct StreamMetrics {
-    open: Gauge,
     events: Counter,
     bytes: Counter,
+    /// Whether an event was passed to the server.
+    has_events: bool,
+    /// `None` if stalls are not counted.
+    stalls: Option<Box<StallWatch>>,
+    open: Gauge,
+    /// The label of all of them.
+    route: Option<Cow<'static, str>>,
+    /// When the request has come.
+    begun: Instant,
+}
+
+/// Watches for times without an event.
+struct StallWatch {
+    after: Duration,
+    /// When the last event was passed to the server.
+    since: Instant,
+    /// Whether the present time without an event was counted.
+    is_counted: bool,
+    stalls: Counter,
+}
+
+impl StallWatch {
+    fn new(after: Duration, route: Option<&Cow<'static, str>>) -> Box<Self> {
+        let stalls = counter!(STALLS, labels(route, None));
+        Box::new(Self { after, since: Instant::now(), is_counted: false, stalls })
+    }
+
+    fn look(&mut self, has_event: bool) {
+        let now = Instant::now();
+        if !self.is_counted && now.saturating_duration_since(self.since) >= self.after {
+            self.is_counted = true;
+            self.stalls.increment(1);
+        }
+        if has_event {
+            (self.since, self.is_counted) = (now, false);
+        }
+    }
+}
+
+/// Returns the labels of a stream's metrics.
+fn labels(route: Option<&Cow<'static, str>>, reason: Option<&'static str>) -> Vec<Label> {
+    let route = route.map(|route| Label::new("route", route.clone()));
+    let reason = reason.map(|reason| Label::from_static_parts("reason", reason));
+    reason.into_iter().chain(route).collect()
 }
 
 impl StreamMetrics {
-    pub(crate) fn new() -> Self {
-        Self { open: gauge!(OPEN), events: counter!(EVENTS), bytes: counter!(BYTES) }
+    /// Records that a stream was accepted.
+    pub(crate) fn open(
+        route: Option<Cow<'static, str>>,
+        stall_after: Option<Duration>,
+        begun: Instant,
+    ) -> Self {
+        let open = gauge!(OPEN, labels(route.as_ref(), None));
+        open.increment(1);
+        Self {
+            events: counter!(EVENTS, labels(route.as_ref(), None)),
+            bytes: counter!(BYTES, labels(route.as_ref(), None)),
+            has_events: false,
+            stalls: stall_after.map(|after| StallWatch::new(after, route.as_ref())),
+            open,
+            route,
+            begun,
+        }
     }
 
-    /// Records that a stream was accepted.
-    pub(crate) fn opened(&self) {
-        self.open.increment(1);
+    /// Applies other settings, before anything was passed to the server.
+    pub(crate) fn renew(
+        &mut self,
+        route: Option<&Cow<'static, str>>,
+        stall_after: Option<Duration>,
+    ) {
+        if route != self.route.as_ref() || stall_after != self.stalls.as_ref().map(|it| it.after) {
+            self.open.decrement(1);
+            *self = Self::open(route.cloned(), stall_after, self.begun);
+        }
     }
 
     /// Records how much the server took from the body.
-    pub(crate) fn handed_over(&self, events: usize, bytes: usize) {
+    pub(crate) fn handed_over(&mut self, events: usize, bytes: usize) {
+        if let Some(stalls) = &mut self.stalls {
+            stalls.look(events > 0);
+        }
         if events > 0 {
+            if !self.has_events {
+                self.has_events = true;
+                histogram!(FIRST_EVENT, labels(self.route.as_ref(), None))
+                    .record(self.begun.elapsed());
+            }
             self.events.increment(events as u64);
         }
         self.bytes.increment(bytes as u64);
     }
 
     /// Records that an accepted stream has ended.
-    pub(crate) fn ended(&self, reason: &'static str, duration: Duration) {
+    pub(crate) fn ended(&mut self, reason: &'static str, duration: Duration) {
+        if let Some(stalls) = &mut self.stalls {
+            stalls.look(false);
+        }
         self.open.decrement(1);
-        counter!(ENDED, "reason" => reason).increment(1);
-        histogram!(DURATION, "reason" => reason).record(duration);
+        let labels = labels(self.route.as_ref(), Some(reason));
+        counter!(ENDED, labels.clone()).increment(1);
+        histogram!(DURATION, labels).record(duration);
     }
+}
+
+/// Records that the head of a response that is an event stream goes out.
+pub(crate) fn head_done(route: Option<&Cow<'static, str>>, begun: Instant) {
+    histogram!(HEAD, labels(route, None)).record(begun.elapsed());
 }
 
 /// The metrics of one channel, looked up once.
@@ -174,6 +261,12 @@ pub(crate) fn backend_junk(entries: u64) {
     counter!(BACKEND_JUNK).increment(entries);
 }
 
+/// Records events of the history that a reader was given.
+#[cfg(feature = "hub")]
+pub(crate) fn replayed(events: usize) {
+    counter!(REPLAYED).increment(events as u64);
+}
+
 /// Records that a reader of a hub may have missed events.
 #[cfg(feature = "hub")]
 pub(crate) fn gap(reason: &'static str) {
@@ -241,6 +334,13 @@ pub(crate) fn describe() {
         Unit::Seconds,
         "Duration of event streams that have ended, by reason"
     );
+    describe_histogram!(HEAD, Unit::Seconds, "Time from a request to the head of its response");
+    describe_histogram!(
+        FIRST_EVENT,
+        Unit::Seconds,
+        "Time from a request to the first event of its stream"
+    );
+    describe_counter!(STALLS, Unit::Count, "Times without an event that were too long");
     describe_counter!(REFUSED, Unit::Count, "Requests that were refused an event stream, by cause");
     describe_counter!(EVENTS, Unit::Count, "Events passed to the server");
     describe_counter!(BYTES, Unit::Bytes, "Bytes passed to the server");
@@ -258,6 +358,7 @@ pub(crate) fn describe() {
     #[cfg(feature = "hub")]
     {
         describe_counter!(PUBLISHED, Unit::Count, "Events published in hubs");
+        describe_counter!(REPLAYED, Unit::Count, "Events of the history that readers were given");
         describe_counter!(GAPS, Unit::Count, "Gaps of hub readers, by reason");
         describe_gauge!(BACKEND_UP, Unit::Count, "Whether the hub's backend answers");
         describe_counter!(BACKEND_ERRORS, Unit::Count, "Calls of the hub's backend that failed");

@@ -10,7 +10,12 @@ use super::Summary;
 pub(crate) struct Span;
 
 impl Span {
-    pub(crate) fn of_request(_: &request::Parts, _: Option<&str>) -> Self {
+    pub(crate) fn of_request(
+        _: &request::Parts,
+        _: Option<&str>,
+        _: Option<&str>,
+        _: Option<&HeadSpan>,
+    ) -> Self {
         Self
     }
 
@@ -25,6 +30,26 @@ impl Span {
 
     #[allow(clippy::unused_self, reason = "as with the feature")]
     pub(crate) fn ended(&self, _: &Summary<'_>) {}
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct HeadSpan;
+
+impl HeadSpan {
+    pub(crate) fn new(_: &request::Parts) -> Self {
+        Self
+    }
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn record(&self, _: Option<&str>, _: Option<&str>) {}
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
+        f()
+    }
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn end(&mut self, _: u16) {}
 }
 
 pub(crate) fn failed_after_the_end(_: &(dyn Error + Send + Sync + 'static)) {}

@@ -27,20 +27,29 @@ struct OpenSpan {
 }
 
 impl Span {
-    /// Opens the span of a stream that answers a request. The query is omitted: it may contain
-    /// tokens.
-    pub(crate) fn of_request(request: &request::Parts, last_event_id: Option<&str>) -> Self {
+    /// Opens the span of a stream that answers a request, linked to the span of its head. The query is
+    /// omitted: it may contain tokens.
+    pub(crate) fn of_request(
+        request: &request::Parts,
+        last_event_id: Option<&str>,
+        route: Option<&str>,
+        head: Option<&HeadSpan>,
+    ) -> Self {
         let span = tracing::info_span!(
             target: TARGET,
             "event_stream",
             method = request.method.as_str(),
             path = request.uri.path(),
+            route,
             last_event_id,
             reason = Empty,
             events = Empty,
             bytes = Empty,
             duration = Empty,
         );
+        if let Some(HeadSpan(head)) = head {
+            span.follows_from(head);
+        }
         Self::opened(span)
     }
 
@@ -96,6 +105,43 @@ impl Span {
         } else {
             tracing::debug!(target: TARGET, parent: parent, reason, events, bytes, dropped, duration, "event stream ended");
         }
+    }
+}
+
+/// The span of a response until its head goes out. `on_connect` is polled in it.
+#[derive(Clone, Debug)]
+pub(crate) struct HeadSpan(tracing::Span);
+
+impl HeadSpan {
+    pub(crate) fn new(request: &request::Parts) -> Self {
+        Self(tracing::info_span!(
+            target: TARGET,
+            "event_stream_head",
+            method = request.method.as_str(),
+            path = request.uri.path(),
+            route = Empty,
+            last_event_id = Empty,
+            status = Empty,
+        ))
+    }
+
+    pub(crate) fn record(&self, last_event_id: Option<&str>, route: Option<&str>) {
+        if let Some(last_event_id) = last_event_id {
+            self.0.record("last_event_id", last_event_id);
+        }
+        if let Some(route) = route {
+            self.0.record("route", route);
+        }
+    }
+
+    pub(crate) fn enter<T>(&self, f: impl FnOnce() -> T) -> T {
+        self.0.in_scope(f)
+    }
+
+    /// Ends the span.
+    pub(crate) fn end(&mut self, status: u16) {
+        self.0.record("status", status);
+        self.0 = tracing::Span::none();
     }
 }
 

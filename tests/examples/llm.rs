@@ -92,3 +92,63 @@ async fn llm_finishes_and_saves_an_answer_whose_client_has_left() {
     assert_eq!(completion["id"], first["id"]);
     assert_eq!(completion["choices"][0]["message"]["content"], ANSWER);
 }
+
+#[tokio::test]
+async fn llm_is_a_gateway_that_keeps_status_counts_and_saves() {
+    let model = Example::start("llm", &["--every", "1ms"]).await;
+    let upstream = format!("http://{}", model.addr);
+    let gateway = Example::start("llm", &["--upstream", &upstream]).await;
+    let reply = gateway.post("/v1/chat/completions", prompt(true)).await;
+    reply.assert_event_stream();
+    let sent = decode(reply.text().await);
+    assert_eq!(sent.last(), Some(&event("message", "[DONE]", None)));
+    let first: Value = serde_json::from_str(&sent[0].1).unwrap();
+    // Both have saved it.
+    let saved = format!("/v1/chat/completions/{}", first["id"].as_str().unwrap());
+    let of_gateway: Value = serde_json::from_str(&gateway.get(&saved).await.text().await).unwrap();
+    assert_eq!(of_gateway["choices"][0]["message"]["content"], ANSWER);
+    let of_model: Value = serde_json::from_str(&model.get(&saved).await.text().await).unwrap();
+    assert_eq!(of_gateway, of_model);
+
+    let reply = gateway.post("/v1/chat/completions", prompt(false)).await;
+    assert_eq!(reply.header("content-type"), "application/json");
+    let completion: Value = serde_json::from_str(&reply.text().await).unwrap();
+    assert_eq!(completion["object"], "chat.completion");
+    drop(model);
+    let reply = gateway.post("/v1/chat/completions", prompt(true)).await;
+    assert_eq!(reply.status(), StatusCode::BAD_GATEWAY);
+    let error: Value = serde_json::from_str(&reply.text().await).unwrap();
+    assert_eq!(error["error"]["type"], "upstream_error");
+}
+
+#[tokio::test]
+async fn llm_passes_on_the_refusal_of_a_model_in_time_and_late() {
+    let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
+    let model = crate::support::http::Server::start(tower::service_fn(
+        move |request: http::Request<hyper::body::Incoming>| {
+            tx.send(request.headers().clone()).unwrap();
+            let is_slow = request.uri().query() == Some("slow");
+            async move {
+                if is_slow {
+                    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+                }
+                let body = "{\"error\":{\"message\":\"slow down\"}}";
+                let response = http::Response::builder().status(429).header("retry-after", "7");
+                let response = response.header("content-type", "application/json");
+                response.body(http_body_util::Full::<bytes::Bytes>::from(body))
+            }
+        },
+    ))
+    .await;
+    let upstream = format!("http://{}", model.address());
+    let gateway = Example::start("llm", &["--upstream", &upstream, "--commit", "500ms"]).await;
+    let reply = gateway.post("/v1/chat/completions", prompt(true)).await;
+    assert_eq!((reply.status().as_u16(), reply.header("retry-after")), (429, "7"));
+    assert!(reply.text().await.contains("slow down"));
+    let headers = rx.recv().await.unwrap();
+    assert_eq!(headers["host"], model.address().to_string());
+    let mut reply = gateway.post("/v1/chat/completions?slow", prompt(true)).await;
+    assert_eq!(reply.status(), StatusCode::OK);
+    let text = reply.blocks(2).await;
+    assert!(text.contains("slow down"), "{text}");
+}

@@ -16,14 +16,15 @@ use crate::{
 };
 
 /// A haproxy in front of some nodes, which sends each request to the next one.
-struct Proxy {
+pub(crate) struct Proxy {
     child: Child,
     port: u16,
     folder: std::path::PathBuf,
 }
 
 impl Proxy {
-    async fn start(nodes: &[Example]) -> Self {
+    /// `check` is the line of the configuration that says how to find out whether a node is up. An answer that is silent for `seconds` is cut.
+    pub(crate) async fn start(nodes: &[Example], check: &str, seconds: u32) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder =
             std::env::temp_dir().join(format!("tower-sse-haproxy-{}-{port}", std::process::id()));
@@ -33,8 +34,8 @@ impl Proxy {
         });
         let config = format!(
             "defaults\n    mode http\n    timeout connect 5s\n    timeout client 60s\n    timeout \
-             server 60s\nfrontend in\n    bind 127.0.0.1:{port}\n    default_backend \
-             nodes\nbackend nodes\n    balance roundrobin\n    option httpchk GET /health\n{}",
+             server {seconds}s\nfrontend in\n    bind 127.0.0.1:{port}\n    default_backend \
+             nodes\nbackend nodes\n    balance roundrobin\n    {check}\n{}",
             servers.collect::<String>()
         );
         let file = folder.join("haproxy.cfg");
@@ -52,7 +53,7 @@ impl Proxy {
         proxy
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 }
@@ -74,7 +75,7 @@ async fn check_moves(url: &str, names: &[&str]) {
     for node in names {
         nodes.push(Example::start("hub", &["--backend", url, "--node", node]).await);
     }
-    let proxy = Proxy::start(&nodes).await;
+    let proxy = Proxy::start(&nodes, "option httpchk GET /health", 60).await;
     let read = |number: usize| {
         let url = proxy.url("/events?pattern=load.*&start=true");
         async move {

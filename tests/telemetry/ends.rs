@@ -139,10 +139,14 @@ fn every_reason_is_reported_in_the_hook_in_a_metric_and_in_a_span() {
         let spans = log.spans();
         assert_eq!(
             spans,
-            [format!(
-                "event_stream method=\"GET\" path=\"/path\" last_event_id=\"6\" \
-                 reason={name:?} events={events} bytes={bytes} duration={duration:?}"
-            )]
+            [
+                "event_stream_head method=\"GET\" path=\"/path\" last_event_id=\"6\" status=200"
+                    .to_owned(),
+                format!(
+                    "event_stream method=\"GET\" path=\"/path\" last_event_id=\"6\" \
+                     reason={name:?} events={events} bytes={bytes} duration={duration:?}"
+                )
+            ]
         );
         let lines = log.all_lines();
         assert_eq!(lines[0], "DEBUG message=event stream opened");

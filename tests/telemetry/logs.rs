@@ -48,6 +48,7 @@ async fn every_connection_is_one_line_at_debug_level() {
     assert_eq!(log.all_lines(), ["DEBUG message=event stream opened"; 2]);
     // Method and path are fields of the span.
     let spans = log.spans();
-    assert_eq!(spans.len(), 2);
-    assert_eq!(spans[0], r#"event_stream method="GET" path="/a""#);
+    assert_eq!(spans.len(), 4);
+    assert_eq!(spans[0], r#"event_stream_head method="GET" path="/a" status=200"#);
+    assert_eq!(spans[1], r#"event_stream method="GET" path="/a""#);
 }

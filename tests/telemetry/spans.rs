@@ -69,6 +69,71 @@ async fn the_handler_is_polled_in_the_span_of_its_request() {
     }
 }
 
+/// Which spans have closed, and what they follow.
+#[cfg(feature = "tracing")]
+#[derive(Clone, Default)]
+struct Closed(Arc<Mutex<Vec<String>>>);
+
+#[cfg(feature = "tracing")]
+impl<S> tracing_subscriber::Layer<S> for Closed
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    fn on_follows_from(
+        &self,
+        span: &tracing::span::Id,
+        follows: &tracing::span::Id,
+        context: tracing_subscriber::layer::Context<'_, S>,
+    ) {
+        let name = |id| context.span(id).unwrap().name();
+        self.0.lock().unwrap().push(format!("{} follows {}", name(span), name(follows)));
+    }
+
+    fn on_close(&self, id: tracing::span::Id, context: tracing_subscriber::layer::Context<'_, S>) {
+        self.0.lock().unwrap().push(format!("{} has ended", context.span(&id).unwrap().name()));
+    }
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn the_span_of_a_head_ends_while_the_stream_is_open() {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    let closed = Closed::default();
+    let _guard =
+        tracing::subscriber::set_default(tracing_subscriber::registry().with(closed.clone()));
+    let seen = || std::mem::take(&mut *closed.0.lock().unwrap());
+    let handler = event_channel_handler::<_, _, ()>(|_, _| std::future::pending()).on_connect(
+        |connect: Connect| async move {
+            assert_eq!(tracing::Span::current().metadata().unwrap().name(), "event_stream_head");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(tracing::Span::current().metadata().unwrap().name(), "event_stream_head");
+            Ok(connect.accept())
+        },
+    );
+    let response = call(&handler, get("/")).await;
+    assert_eq!(seen(), ["event_stream follows event_stream_head", "event_stream_head has ended"]);
+    drop(response);
+    assert_eq!(seen(), ["event_stream has ended"]);
+
+    let log = Log::start();
+    let handler = event_channel_handler::<_, _, ()>(|_, _| std::future::pending())
+        .route("/rooms/{id}")
+        .max_streams(1);
+    let request = Request::get("/rooms/7?x=y").header("last-event-id", "5").body(()).unwrap();
+    let first = call(&handler, request).await;
+    drop(call(&handler, get("/rooms/8")).await);
+    drop(first);
+    let spans = log.spans();
+    let head = "event_stream_head method=\"GET\" path=\"/rooms/7\" last_event_id=\"5\" route=\"/rooms/{id}\" status=200";
+    assert_eq!(spans[0], head);
+    assert!(spans[1].starts_with("event_stream method=\"GET\" path=\"/rooms/7\" route=\"/rooms/{id}\" last_event_id=\"5\""), "{}", spans[1]);
+    assert_eq!(
+        spans[2],
+        "event_stream_head method=\"GET\" path=\"/rooms/8\" route=\"/rooms/{id}\" status=503"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_query_is_neither_shown_nor_logged() {
     let log = Log::start();

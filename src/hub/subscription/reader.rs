@@ -129,6 +129,11 @@ impl ReaderHandle {
         &self.cursor
     }
 
+    /// Returns whether the reader reads from the backend what the window does not have.
+    pub(super) fn is_replaying(&self) -> bool {
+        self.replay.is_some()
+    }
+
     pub(super) fn transform(&mut self) -> &mut Transform {
         self.transform.get_or_insert_with(|| Box::new(Transform::new()))
     }

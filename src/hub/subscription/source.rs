@@ -19,9 +19,10 @@ use crate::{
         gap::{Gap, Resumption},
         node::Node,
         subscribe_error::SubscribeError,
-        window::JoinedChunk,
+        window::{JoinedChunk, Seq},
     },
     lifecycle::AbortReason,
+    metrics,
 };
 
 /// A subscription as the source of a body.
@@ -33,6 +34,8 @@ pub(super) struct SubscriptionSource {
     opening: OpeningBlock,
     /// The reader whose events are sent.
     reader: ReaderHandle,
+    /// The newest record when the body was made. Those up to it are history.
+    history_end: Seq,
 }
 
 /// What the body sends before the first event.
@@ -42,6 +45,8 @@ enum OpeningBlock {
     Position,
     /// The gap with which the subscription was resumed.
     Gap,
+    /// Nothing more. Events from the history are still to be sent, and are counted.
+    History,
     /// Nothing, or it was sent already.
     None,
 }
@@ -54,13 +59,14 @@ impl SubscriptionSource {
             // The state is followed by an ID when all of it was sent, and so are the newest events:
             // a client that is disconnected before starts with them again.
             Resumption::New if reader.cursor().is_live() => OpeningBlock::Position,
-            _ => OpeningBlock::None,
+            _ => OpeningBlock::History,
         };
-        Self { opening, reader }
+        let history_end = reader.node().counters.head().seq;
+        Self { opening, reader, history_end }
     }
 
     fn opening_segment(&mut self) -> Segment {
-        self.opening = OpeningBlock::None;
+        self.opening = OpeningBlock::History;
         match self.reader.resumption() {
             Resumption::Gap(gap) => {
                 let gap = gap.clone();
@@ -89,6 +95,24 @@ impl SubscriptionSource {
         } else {
             Polled::Segment(self.gap_segment(gap))
         }
+    }
+
+    /// Returns the next delivery of the reader while it may be from the history.
+    fn poll_history(&mut self, cx: &mut Context<'_>) -> Polled {
+        let is_history = self.reader.is_replaying()
+            || !self.reader.cursor().is_live()
+            || self.reader.cursor().at() < self.history_end;
+        if !is_history {
+            self.opening = OpeningBlock::None;
+        }
+        if self.reader.waits_at_head(cx) {
+            return Polled::Empty;
+        }
+        let polled = self.poll_reader(cx);
+        if let (Polled::Segment(segment), true) = (&polled, is_history) {
+            metrics::replayed(segment.events);
+        }
+        polled
     }
 
     /// Returns the next delivery of the reader.
@@ -133,6 +157,9 @@ impl SubscriptionSource {
 impl ExternalSource for SubscriptionSource {
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Polled {
         if !matches!(self.opening, OpeningBlock::None) {
+            if matches!(self.opening, OpeningBlock::History) {
+                return self.poll_history(cx);
+            }
             // `Hub::disconnect` may have run before there was a body.
             if self.reader.poll_revoked(cx) {
                 return Polled::End(ChannelEnd::Aborted(AbortReason::Revoked));

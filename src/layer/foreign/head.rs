@@ -1,7 +1,7 @@
 //! The heads of requests to another service, and of its responses.
 
 use http::{
-    HeaderMap, Request, Response,
+    HeaderMap, Request,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
     request,
 };
@@ -21,9 +21,9 @@ pub(in crate::layer) fn copy_head(head: &request::Parts, with_extensions: bool) 
     copy
 }
 
-/// Returns whether a response is an event stream, with any status and parameters.
-pub(in crate::layer) fn is_event_stream_response<B>(response: &Response<B>) -> bool {
-    let media_type = response.headers().get(CONTENT_TYPE);
+/// Returns whether a response with these headers is an event stream, with any parameters.
+pub(in crate::layer) fn is_event_stream_head(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE);
     let media_type = media_type.and_then(|it| split_unquoted(it.as_bytes(), b';').next());
     media_type.is_some_and(is_event_stream)
 }

@@ -8,6 +8,6 @@ mod settings;
 pub(super) use self::{
     body::ForeignBody,
     boundary::Boundary,
-    head::{copy_head, is_event_stream_response, prepare_headers},
+    head::{copy_head, is_event_stream_head, prepare_headers},
     settings::foreign_settings,
 };

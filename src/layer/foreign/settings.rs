@@ -46,6 +46,27 @@ macro_rules! foreign_settings {
                 self
             }
 
+            /// Sets the label `route` of the [metrics](crate::telemetry#metrics) by the request. By default they
+            /// have none. See [`EventChannelHandler::route_of`](crate::EventChannelHandler::route_of).
+            pub fn route_of(
+                mut self,
+                route_of: impl Fn(&$crate::connect::Connect) -> Option<std::borrow::Cow<'static, str>>
+                + Send
+                + Sync
+                + 'static,
+            ) -> Self {
+                self.acceptor_mut().set_route_of(route_of);
+                self
+            }
+
+            /// Sets after which time without an event a stream counts as stalled in the metrics. By default, and with
+            /// zero, stalls are not counted. See [`BodyOptions::stall_after`](crate::BodyOptions::stall_after).
+            pub fn stall_after(mut self, time: std::time::Duration) -> Self {
+                let time = Some(time).filter(|time| !time.is_zero());
+                self.acceptor_mut().options_mut().stall_after = time;
+                self
+            }
+
             /// Limits how many streams of this layer and its clones may be open. In axum, all routes of a layer share the
             /// limit. Defaults to no limit.
             ///

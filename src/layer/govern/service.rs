@@ -11,15 +11,16 @@ use bytes::Bytes;
 use http::{Method, Request, Response, request};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{settings::GovernConfig, source::ForeignSource};
 use crate::{
     BoxError,
-    body::EventBody,
+    body::{EventBody, EventStreamResponse},
     layer::{
         body::SseBody,
-        foreign::{copy_head, is_event_stream_response, prepare_headers},
+        foreign::{copy_head, is_event_stream_head, prepare_headers},
     },
     stream::{box_chunks, content_encoding},
 };
@@ -73,7 +74,12 @@ where
         let kept =
             (parts.method != Method::HEAD).then(|| Box::new(copy_head(&parts, needs_extensions)));
         let future = self.inner.call(Request::from_parts(parts, body));
-        SseGovernFuture { future, request: kept, config: self.config.clone() }
+        SseGovernFuture {
+            future,
+            request: kept,
+            begun: Instant::now(),
+            config: self.config.clone(),
+        }
     }
 }
 
@@ -86,6 +92,7 @@ pin_project! {
         future: F,
         // The request, without its body. `None` if the response has no body.
         request: Option<Box<request::Parts>>,
+        begun: Instant,
         config: Arc<GovernConfig>,
     }
 }
@@ -102,8 +109,8 @@ where
         let this = self.project();
         let response = ready!(this.future.poll(cx))?;
         Poll::Ready(Ok(match this.request.take() {
-            Some(request) if is_event_stream_response(&response) => {
-                govern(*request, response, this.config)
+            Some(request) if is_event_stream_head(response.headers()) => {
+                govern(*request, *this.begun, response, this.config)
             }
             _ => response.map(SseBody::inner),
         }))
@@ -112,6 +119,7 @@ where
 
 fn govern<B>(
     request: request::Parts,
+    begun: Instant,
     response: Response<B>,
     config: &GovernConfig,
 ) -> Response<SseBody<B>>
@@ -119,8 +127,8 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let (options, accepted) = match config.acceptor.admit_foreign(request) {
-        Ok(admitted) => admitted.into_stream(),
+    let (options, accepted) = match config.acceptor.admit_foreign(request, None) {
+        Ok(admitted) => admitted.into_stream(begun, None),
         // The response of the inner service is dropped, and its work with it.
         Err(refusal) => return refusal.into_response().map(SseBody::events),
     };
@@ -128,6 +136,7 @@ where
     let is_encoded = content_encoding(&head.headers).is_some();
     prepare_headers(&mut head.headers, is_encoded);
     let source = ForeignSource::new(box_chunks(body), is_encoded, config.event_timeout);
+    EventStreamResponse::mark(&mut head.extensions);
     let body = EventBody::with_source(options, accepted, Box::new(source));
     Response::from_parts(head, SseBody::events(body))
 }

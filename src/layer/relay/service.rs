@@ -24,11 +24,11 @@ use super::{
 };
 use crate::{
     BoxError,
-    admission::{AdmittedForeign, count_refusal},
-    body::EventBody,
+    admission::{AdmittedForeign, PendingHead, count_refusal},
+    body::{AcceptedStream, BodyOptions, EventBody, EventStreamResponse},
     layer::{
         body::SseBody,
-        foreign::{copy_head, is_event_stream_response, prepare_headers},
+        foreign::{copy_head, is_event_stream_head, prepare_headers},
     },
     stream::{box_chunks, content_encoding},
     timer::{LazyTimer, saturating_add},
@@ -109,6 +109,7 @@ struct SentRelay<B> {
     headers: HeaderMap,
     /// `None` for a request whose response has no body.
     admitted: Option<AdmittedForeign>,
+    head: PendingHead,
     /// When the head goes out in any case.
     commit_at: Option<Instant>,
     /// Until when the first byte has to come.
@@ -133,12 +134,13 @@ where
         ReqBody: Send + 'static,
     {
         let (mut head, body) = request.into_parts();
+        let mut pending = PendingHead::new(&head);
         let headers = head.headers.clone();
         let mut admitted = None;
         let mut commit_within = None;
         if head.method != Method::HEAD {
             let kept = copy_head(&head, config.acceptor.needs_extensions());
-            match config.acceptor.admit_foreign(kept) {
+            match config.acceptor.admit_foreign(kept, Some(&mut pending)) {
                 Ok(it) => admitted = Some(it),
                 Err(refusal) => {
                     let state = RelayState::Refused(Box::new(refusal.into_response()));
@@ -153,6 +155,7 @@ where
             config: config.clone(),
             headers,
             admitted,
+            head: pending,
             commit_at: commit_within.map(|within| saturating_add(Instant::now(), within)),
             first_byte_until: config.upstream.first_byte_limit(),
             timer: LazyTimer::default(),
@@ -175,9 +178,7 @@ where
             RelayState::Refused(_) | RelayState::Done => None,
         };
         let response = match (std::mem::replace(&mut this.state, RelayState::Done), answer) {
-            (RelayState::Sent(sent), Some(Answer::Response(response))) => sent.pass_on(response),
-            (RelayState::Sent(sent), Some(Answer::Late)) => sent.commit(),
-            (RelayState::Sent(sent), Some(Answer::Failed(error))) => sent.fail(&error),
+            (RelayState::Sent(sent), Some(answer)) => sent.respond(answer),
             (RelayState::Refused(response), _) => response.map(SseBody::events),
             _ => panic!("`SseRelayFuture` polled after completion"),
         };
@@ -220,63 +221,73 @@ where
         }
     }
 
-    /// Passes on the answer of the upstream.
-    fn pass_on(self: Box<Self>, response: Response<B>) -> Response<SseBody<B>> {
-        let this = *self;
-        let (mut head, body) = response.into_parts();
-        remove_hop_by_hop(&mut head.headers);
-        let response = Response::from_parts(head, body);
-        let is_stream =
-            is_event_stream_response(&response) && content_encoding(response.headers()).is_none();
-        let Some(admitted) = this.admitted.filter(|_| is_stream) else {
-            return response.map(SseBody::inner);
+    /// Makes the response, and ends the span of its head.
+    fn respond(self: Box<Self>, answer: Answer<B>) -> Response<SseBody<B>> {
+        let Self { response, config, headers, admitted, mut head, first_byte_until, .. } = *self;
+        let response = match (answer, admitted) {
+            (Answer::Failed(error), _) => fail(&config, &headers, &error),
+            (Answer::Response(response), admitted) => {
+                let (mut parts, body) = response.into_parts();
+                remove_hop_by_hop(&mut parts.headers);
+                let is_stream = is_event_stream_head(&parts.headers)
+                    && content_encoding(&parts.headers).is_none();
+                match admitted.filter(|_| is_stream) {
+                    None => Response::from_parts(parts, SseBody::inner(body)),
+                    Some(admitted) => {
+                        prepare_headers(&mut parts.headers, false);
+                        EventStreamResponse::mark(&mut parts.extensions);
+                        let chunks = box_chunks(body);
+                        let upstream = Upstream::open(chunks, &config.upstream, first_byte_until);
+                        let stream = admitted.into_stream(head.begun(), Some(&head));
+                        let body = relayed(upstream, config, stream);
+                        Response::from_parts(parts, SseBody::events(body))
+                    }
+                }
+            }
+            (Answer::Late, Some(admitted)) => {
+                let response = boxed(response);
+                let upstream = Upstream::waiting(response, &config.upstream, first_byte_until);
+                let mut stream = admitted.into_stream(head.begun(), Some(&head));
+                if stream.0.keep_alive.is_some() {
+                    // The client, and proxies, see at once that there is a stream.
+                    Arc::make_mut(&mut stream.0).greeting = true;
+                }
+                relayed(upstream, config, stream).into_response().map(SseBody::events)
+            }
+            // Only requests that were admitted are committed.
+            (Answer::Late, None) => Response::new(SseBody::events(EventBody::default())),
         };
-        let (mut head, body) = response.into_parts();
-        prepare_headers(&mut head.headers, false);
-        let upstream =
-            Upstream::open(box_chunks(body), &this.config.upstream, this.first_byte_until);
-        let (options, accepted) = admitted.into_stream();
-        let source = RelaySource::new(upstream, this.config);
-        let body = EventBody::with_source(options, accepted, Box::new(source));
-        Response::from_parts(head, SseBody::events(body))
+        head.end(response.status());
+        response
     }
+}
 
-    /// Begins an event stream although the upstream has not answered.
-    fn commit(self: Box<Self>) -> Response<SseBody<B>> {
-        let this = *self;
-        let Some(admitted) = this.admitted else {
-            return Response::new(SseBody::events(EventBody::default()));
-        };
-        let upstream =
-            Upstream::waiting(boxed(this.response), &this.config.upstream, this.first_byte_until);
-        let (mut options, accepted) = admitted.into_stream();
-        if options.keep_alive.is_some() {
-            // The client, and proxies, see at once that there is a stream.
-            Arc::make_mut(&mut options).greeting = true;
+fn relayed(
+    upstream: Upstream,
+    config: Arc<RelayConfig>,
+    (options, accepted): (Arc<BodyOptions>, AcceptedStream),
+) -> EventBody {
+    let source = RelaySource::new(upstream, config);
+    EventBody::with_source(options, accepted, Box::new(source))
+}
+
+/// Answers that the upstream has failed.
+fn fail<B>(config: &RelayConfig, headers: &HeaderMap, error: &RelayError) -> Response<SseBody<B>> {
+    trace::relay_failed(error);
+    let refusal = match config.error_response(error) {
+        Some(refusal) => {
+            count_refusal(UPSTREAM);
+            refusal
         }
-        let source = RelaySource::new(upstream, this.config);
-        let body = EventBody::with_source(options, accepted, Box::new(source));
-        body.into_response().map(SseBody::events)
-    }
-
-    /// Answers that the upstream has failed.
-    fn fail(self: Box<Self>, error: &RelayError) -> Response<SseBody<B>> {
-        trace::relay_failed(error);
-        let refusal = match self.config.error_response(error) {
-            Some(refusal) => {
-                count_refusal(UPSTREAM);
-                refusal
-            }
-            None => {
-                let status = match error {
-                    RelayError::FirstByteTimeout => StatusCode::GATEWAY_TIMEOUT,
-                    _ => StatusCode::BAD_GATEWAY,
-                };
-                self.config.acceptor.refuse_for_now(&self.headers, status, UPSTREAM)
-            }
-        };
-        refusal.into_response().map(SseBody::events)
-    }
+        None => {
+            let status = match error {
+                RelayError::FirstByteTimeout => StatusCode::GATEWAY_TIMEOUT,
+                _ => StatusCode::BAD_GATEWAY,
+            };
+            config.acceptor.refuse_for_now(headers, status, UPSTREAM)
+        }
+    };
+    refusal.into_response().map(SseBody::events)
 }
 
 impl<B> fmt::Debug for SseRelayFuture<B> {
