@@ -181,7 +181,7 @@ fn client() -> Result<reqwest::Client, BoxError> {
 /// The rules for all requests.
 fn relay(keep_alive: Duration, shutdown: &Shutdown) -> SseRelay {
     let message = |error: &RelayError| match error {
-        // What the model says is for its client, and other errors are for the log.
+        // The words of the model are for its client, and other errors are for the log.
         RelayError::UnexpectedResponse(response) => serde_json::from_slice(response.body()).ok(),
         _ => None,
     };
@@ -236,16 +236,15 @@ impl Gateway {
                 model.save(&whole, &answer.content);
             }
         });
-        let service = service_fn(move |request: Request<Body>| {
+        let service = service_fn(move |request: Request<Bytes>| {
             let client = self.client.clone();
             async move {
-                let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap))?;
+                let request = reqwest::Request::try_from(request)?;
                 let response = client.execute(request).await?;
                 Ok::<http::Response<reqwest::Body>, BoxError>(response.into())
             }
         });
-        let request = Request::from_parts(head, Body::from(body));
-        relay.send(service, request).await.into_response()
+        relay.send(service, Request::from_parts(head, body)).await.into_response()
     }
 }
 

@@ -12,6 +12,7 @@ use std::{net::SocketAddr, time::Duration};
 use axum::{Router, body::Body, extract::State, response::IntoResponse, routing::any};
 use clap::Parser;
 use http::{Request, Response, Uri, Version, header::HOST, uri::PathAndQuery};
+use http_body::Body as _;
 use tokio::net::TcpListener;
 use tower::service_fn;
 use tower_sse::{BoxError, Farewell, KeepAlive, Shutdown, SseRelay};
@@ -96,7 +97,11 @@ async fn pass_on(State(gateway): State<Gateway>, mut request: Request<Body>) -> 
     let service = service_fn(move |request: Request<Body>| {
         let client = client.clone();
         async move {
-            let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap))?;
+            let request =
+                reqwest::Request::try_from(request.map(|body| match body.is_end_stream() {
+                    true => reqwest::Body::default(),
+                    false => reqwest::Body::wrap_stream(body.into_data_stream()),
+                }))?;
             let response = client.execute(request).await?;
             Ok::<Response<reqwest::Body>, BoxError>(response.into())
         }

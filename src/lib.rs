@@ -60,6 +60,7 @@
 //! | add a stream to an existing service | [`SseLayer`], and the guide in [`layer`] |
 //! | let work outlive its readers: reload, second tab, stop | [`hub::runs`] |
 //! | end, keep alive and limit the event streams of others | [`SseGovern`], and the guide in [`layer::govern`] |
+//! | pass on the streams of another server, for example of a model | [`SseRelay`], and the guide in [`layer::relay`] |
 //! | learn when and why a stream ended | [`on_disconnect`](EventChannelHandler::on_disconnect), [`EndReason`] |
 //! | shut a server down while streams are open | [`Shutdown`], and the guide in [`shutdown`] |
 //! | limit how long a stream lasts | [`max_lifetime`](EventChannelHandler::max_lifetime), [`Accept::deadline`] |

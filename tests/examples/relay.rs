@@ -55,6 +55,7 @@ async fn a_proxy_in_front_of_a_relay_does_not_cut_a_model_that_thinks() {
         Ok::<_, Infallible>(response(200, &[("content-type", "text/event-stream")], frames))
     }))
     .await;
+    let _another_is_installed = rustls::crypto::ring::default_provider().install_default();
     let upstream = format!("http://{}/", model.address());
     let through = |keep_alive: &'static str| {
         let upstream = upstream.clone();

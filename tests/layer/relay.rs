@@ -144,7 +144,7 @@ async fn a_silent_upstream_gets_a_stream_with_keep_alives() {
     *created.status_mut() = StatusCode::CREATED;
     let response = relayed(&ten.clone().without_commit(), 30_000, Ok(created)).await;
     assert_eq!((response.status().as_u16(), start.elapsed().as_secs()), (201, 31));
-    // A client that does not ask for a stream gets the answer, whatever it is.
+    // A client that does not ask for a stream gets the answer of any kind.
     let Ok(response) = ten.send(upstream(30_000, answer()), get("http://upstream/")).await;
     assert_eq!((response.status().as_u16(), start.elapsed().as_secs()), (200, 61));
     // Without keep-alives nothing is inserted.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::{BoxError, stream::UnexpectedResponse};
 
-/// Why the upstream gave no stream, or did not complete it. See the [module docs](crate::layer::relay#failures) for
-/// what the client gets.
+/// Why the upstream gave no stream, or did not complete it. The [module docs](crate::layer::relay#failures) say
+/// how the client learns of it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RelayError {

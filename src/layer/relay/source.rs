@@ -16,7 +16,7 @@ use crate::{
     lifecycle::AbortReason,
 };
 
-/// The events of an upstream, and the event that tells of its failure.
+/// The events of an upstream, and the event that reports its failure.
 pub(super) struct RelaySource {
     upstream: Upstream,
     config: Arc<RelayConfig>,

@@ -336,7 +336,7 @@ impl Upstream {
         }
     }
 
-    /// Takes whole events and comments out of more bytes. What follows is held back.
+    /// Takes whole events and comments out of more bytes. The bytes after them are held back.
     fn pass(&mut self, bytes: Bytes) -> Option<Passed> {
         let mut events = 0;
         let mut at = 0;
