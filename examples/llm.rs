@@ -1,6 +1,9 @@
 //! Answers token by token, in the format of OpenAI's chat completions. The answer is saved even if
-//! the client leaves. With `--upstream` it is a gateway in front of a real model, which keeps its status and
-//! headers, sends keep-alives while the model thinks, and counts and saves what it says.
+//! the client leaves.
+//!
+//! With `--upstream` it is a gateway in front of another model: it keeps the status and the headers, sends
+//! keep-alives while the model thinks, and saves each streamed answer that is complete. If the client leaves, the
+//! request to the model is dropped.
 //!
 //! ```text
 //! cargo run --example llm --features json
@@ -50,16 +53,16 @@ struct Args {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// How long the model takes for a word
+    /// How long the model takes for a word (without --upstream)
     #[arg(long, default_value = "100ms")]
     every: humantime::Duration,
     /// The server of the model, without a path. Without it, the words of the prompt are repeated
     #[arg(long)]
     upstream: Option<Uri>,
-    /// How long a client waits for the status of the upstream. After that it gets an event stream
+    /// How long a request with `stream: true` waits for the status of the upstream. After that it gets an event stream
     #[arg(long, default_value = "5s")]
     commit: humantime::Duration,
-    /// After which silence of the upstream a comment is sent
+    /// Send a comment after this much silence of the upstream
     #[arg(long, default_value = "10s")]
     keep_alive: humantime::Duration,
 }
@@ -128,6 +131,7 @@ async fn completions(State(model): State<Model>, head: request::Parts, body: Byt
     })
     // Some clients of this API treat every line as data, so comments are left out.
     .without_greeting()
+    .without_keep_alive()
     .shutdown(&shutdown)
     .into_response()
     .map(Body::new)
@@ -181,7 +185,7 @@ fn client() -> Result<reqwest::Client, BoxError> {
 /// The rules for all requests.
 fn relay(keep_alive: Duration, shutdown: &Shutdown) -> SseRelay {
     let message = |error: &RelayError| match error {
-        // The words of the model are for its client, and other errors are for the log.
+        // The error of the model is passed on, and others are for the log.
         RelayError::UnexpectedResponse(response) => serde_json::from_slice(response.body()).ok(),
         _ => None,
     };
@@ -214,7 +218,7 @@ impl Gateway {
         mut head: request::Parts,
         body: Bytes,
     ) -> Response {
-        // They are those of the connection to this server. The key of the client is passed on.
+        // The host is this server, and cookies are for this server only. The key of the client is passed on.
         for name in [HOST, COOKIE] {
             head.headers.remove(name);
         }
@@ -224,7 +228,7 @@ impl Gateway {
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         };
         (head.uri, head.version) = (target, Version::default());
-        // Only an answer that is a stream may become one before it has come.
+        // The response may become an event stream early only if the client has asked for one.
         let relay = match wanted.stream {
             true => self.relay.commit_within(self.commit),
             false => self.relay.without_commit(),

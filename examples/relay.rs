@@ -29,16 +29,16 @@ struct Args {
     /// How long the head of `/relay` waits for the upstream
     #[arg(long, default_value = "5s")]
     commit: humantime::Duration,
-    /// After which silence a comment is sent
+    /// Send a comment after this much silence
     #[arg(long, default_value = "10s")]
     keep_alive: humantime::Duration,
     /// How long the upstream may take until its first byte
     #[arg(long, default_value = "5m")]
     first_byte: humantime::Duration,
-    /// How long the upstream may then be silent
+    /// How long the upstream may send nothing after its first byte
     #[arg(long, default_value = "5m")]
     idle: humantime::Duration,
-    /// The data of the last event, without which a stream was cut short
+    /// The data of the last event, for example `[DONE]`. A stream that ends without it was cut short
     #[arg(long)]
     until: Option<String>,
 }
@@ -46,7 +46,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    // On Ctrl-C streams may end for five seconds. Then each sends a reconnection time, and ends.
+    // On Ctrl-C, the upstream gets five seconds to finish its streams. The others then send a reconnection time, and end.
     let farewell = Farewell::new()
         .retry(Duration::from_secs(1)..Duration::from_secs(5))
         .grace_period(Duration::from_secs(5));
@@ -90,7 +90,7 @@ async fn pass_on(State(gateway): State<Gateway>, mut request: Request<Body>) -> 
         _ => gateway.relay.clone(),
     };
     *request.uri_mut() = gateway.target(request.uri());
-    // They are those of the connection to this server.
+    // Host and version are those of the connection to this server.
     request.headers_mut().remove(HOST);
     *request.version_mut() = Version::default();
     let client = gateway.client;

@@ -6,15 +6,19 @@
 //!
 //! # Spans
 //!
-//! A response has two spans at level `INFO`, both children of the span in which it is made.
+//! There are two spans at level `INFO`, both children of the span in which the response is made.
 //!
 //! `event_stream_head` lasts until the head of the response goes out, so it is exported at once. `on_connect` is
-//! polled in it. Refused requests have it too. Its fields are `method`, `path`, `route`, `last_event_id` and
-//! `status`. Responses that a handler of a framework makes of an [`EventBody`](crate::EventBody), and those of
-//! [`SseGovern`](crate::SseGovern), have none.
+//! polled in it. Its fields are `method`, `path`, `route`, `last_event_id` and `status`.
 //!
-//! `event_stream` lasts as long as the stream, to the end of `on_disconnect`. The handler is polled in it. It follows
-//! from the first one, which `tracing-opentelemetry` makes a link.
+//! `event_stream` lasts until `on_disconnect` has returned. The handler is polled in it. It follows from the span of
+//! the head (`follows_from`), which `tracing-opentelemetry` turns into a link.
+//!
+//! | response | `event_stream_head` | `event_stream` |
+//! |---|---|---|
+//! | a stream of a handler, or relayed | yes | yes |
+//! | a refusal, or a relayed response of another kind | yes | |
+//! | an [`EventBody`](crate::EventBody) that a handler of a framework returns, or a stream of [`SseGovern`](crate::SseGovern) | | yes |
 //!
 //! | field | meaning |
 //! |---|---|
@@ -46,7 +50,8 @@
 //! | `DEBUG` | `event stream opened` | a stream was accepted | |
 //! | `DEBUG` | `event stream ended` | a stream ended in any way that the next two rows do not name | `reason`, `events`, `bytes`, `dropped`, `duration` |
 //! | `WARN` | `event stream ended` | the client was too slow and was evicted | the same |
-//! | `ERROR` | `event stream failed` | the handler returned an error or panicked, or a sender called `fail` | the same, and `error` |
+//! | `ERROR` | `event stream failed` | the handler returned an error or panicked, a sender called `fail`, or the upstream of a relay failed | the same, and `error` |
+//! | `WARN` | `the upstream of a relay has failed` | before the response has begun | `error` |
 //! | `DEBUG` | `event stream refused` | a request did not become a stream | `by`, as below |
 //! | `DEBUG` | `hub reader has a gap` | a reader resumed or lagged, and events may be missing | `reason`, as below, and `missed`, if the number is known |
 //! | `ERROR` | `on_connect failed: answered with 500` | `on_connect` returned an error or panicked | `error` |
@@ -64,15 +69,15 @@
 //!
 //! | name | kind | labels | meaning |
 //! |---|---|---|---|
-//! | `tower_sse_streams_open` | gauge | | open streams |
-//! | `tower_sse_streams_ended_total` | counter | `reason` | streams that have ended |
-//! | `tower_sse_stream_duration_seconds` | histogram | `reason` | duration of the streams that have ended |
-//! | `tower_sse_open_seconds` | histogram | | time from a request to the head of its response, if that is an event stream. A body that a handler of a framework makes has none |
-//! | `tower_sse_first_event_seconds` | histogram | | time from a request, or else from the creation of its body, to the first event that is passed to the server |
-//! | `tower_sse_stalls_total` | counter | | times without an event that were longer than [`stall_after`](crate::BodyOptions::stall_after). They are counted when something is sent after that time, for example a keep-alive |
+//! | `tower_sse_streams_open` | gauge | `route` | open streams |
+//! | `tower_sse_streams_ended_total` | counter | `reason`, `route` | streams that have ended |
+//! | `tower_sse_stream_duration_seconds` | histogram | `reason`, `route` | duration of the streams that have ended |
+//! | `tower_sse_open_seconds` | histogram | `route` | time from a request to the head of its response, if that is an event stream. Not recorded for an `EventBody` that a handler of a framework returns |
+//! | `tower_sse_first_event_seconds` | histogram | `route` | time from a request, or else from the creation of its body, to the first event that is passed to the server |
+//! | `tower_sse_stalls_total` | counter | `route` | silences longer than [`stall_after`](crate::BodyOptions::stall_after). Off by default |
 //! | `tower_sse_refusals_total` | counter | `by` | requests that were refused a stream |
-//! | `tower_sse_events_total` | counter | | events passed to the server |
-//! | `tower_sse_bytes_total` | counter | | bytes passed to the server, including greetings and keep-alives |
+//! | `tower_sse_events_total` | counter | `route` | events passed to the server |
+//! | `tower_sse_bytes_total` | counter | `route` | bytes passed to the server, including greetings and keep-alives |
 //! | `tower_sse_event_bytes` | histogram | | encoded length of each sent event |
 //! | `tower_sse_events_dropped_total` | counter | | events dropped by dropping and sliding buffers |
 //! | `tower_sse_send_wait_seconds` | histogram | | waiting time of each send that had to wait |
@@ -91,10 +96,10 @@
 //!
 //! | label | values |
 //! |---|---|
-//! | `route` | of streams whose handler or body has a [`route`](crate::BodyOptions::route), or a [`route_of`](crate::EventChannelHandler::route_of): on their metrics with `stream` in the name, and on `open_seconds`, `first_event_seconds`, `stalls`, `events_total` and `bytes_total` |
+//! | `route` | the value of [`route`](crate::BodyOptions::route) or [`route_of`](crate::EventChannelHandler::route_of); the label is absent if neither is set |
 //! | `reason` | as in [`EndReason`](crate::EndReason): `client_gone`, `finished`, `failed`, `shut_down`, `expired`, `evicted`, `revoked` |
 //! | `reason` of a gap | for a reader that resumed, as in `hub::GapReason`: `trimmed`, `other_epoch`, `unknown`, `other_topic`; for a reader that was too slow: `lagged` |
-//! | `by` | `on_connect`, `max_streams`, `max_streams_per`, `shutdown`, `last_event_id` (an invalid ID), `handler` (it failed before its first event, with `commit_within`), `upstream` (of a relay, before the response has begun), `max_named_topics` |
+//! | `by` | `on_connect`, `max_streams`, `max_streams_per`, `shutdown`, `last_event_id` (an invalid ID), `handler` (it failed before its first event, with `commit_within`), `upstream` (a relay's, which failed before the response had begun), `max_named_topics` |
 //!
 //! Streams, hubs and event sources look up their metrics when they are created, so install the
 //! recorder before you create them.
@@ -135,7 +140,7 @@
 //!
 //! # Other layers
 //!
-//! A layer that measures requests until the end of their body, as those of tower-http do, takes a stream for a very
+//! A layer that measures requests until the end of their body, as those of tower-http do, reports a stream as a very
 //! slow request. Responses that are streams have the extension
 //! [`EventStreamResponse`](crate::body::EventStreamResponse), by which such a layer can leave them out:
 //!
@@ -153,7 +158,7 @@
 //!             tracing::info!(?latency, status = response.status().as_u16(), "response");
 //!         }
 //!     })
-//!     // A stream ends after hours, and one that is cut is no fault of the server.
+//!     // A stream ends after hours, and a client that disconnects is no error of the server.
 //!     .on_eos(())
 //!     .on_failure(());
 //! # fn check<L: tower::Layer<S>, S>(_: L, _: S) {}

@@ -92,7 +92,10 @@ impl AdmittedForeign {
         );
         let accepted = AcceptedStream {
             span,
-            extensions: request.extensions,
+            extensions: match self.options.on_disconnect {
+                Some(_) => request.extensions,
+                None => Extensions::new(),
+            },
             deadline: None,
             permits: self.permits.into_guard(),
             route: self.route,
@@ -213,11 +216,11 @@ impl<T> Acceptor<T> {
     ) -> Result<AdmittedForeign, Refusal> {
         let last_event_id = self.read_last_event_id(&request).unwrap_or_default();
         let connect = Connect::new(request, last_event_id);
-        let permits = self.limits.try_acquire(&connect, self.options.shutdown.as_ref())?;
         let route = self.route(&connect);
         if let Some(head) = head {
             head.set_route(route.clone(), connect.last_event_id());
         }
+        let permits = self.limits.try_acquire(&connect, self.options.shutdown.as_ref())?;
         Ok(AdmittedForeign { connect, permits, options: self.options.clone(), route })
     }
 

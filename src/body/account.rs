@@ -112,9 +112,13 @@ impl StreamAccount {
     }
 
     /// Applies settings of the metrics that have changed.
-    pub(super) fn renew_metrics(&mut self) {
+    pub(super) fn renew_metrics(&mut self, before: &BodyOptions) {
         let BodyOptions { route, stall_after, .. } = &*self.options;
-        self.metrics.renew(route.as_ref(), *stall_after);
+        // Otherwise that of the request stays.
+        let new_route = (*route != before.route).then_some(route);
+        if new_route.is_some() || *stall_after != before.stall_after {
+            self.metrics.renew(new_route, *stall_after);
+        }
     }
 
     /// Counts bytes that are passed to the server, and the events of a segment whose last byte is

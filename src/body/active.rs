@@ -84,10 +84,12 @@ impl ActiveStream {
 
     /// Changes the settings. They apply until the first poll.
     pub(super) fn change(&mut self, change: impl FnOnce(&mut BodyOptions)) {
-        let before = self.account.options.shutdown.clone();
+        let before = self.account.options.clone();
         change(Arc::make_mut(&mut self.account.options));
-        self.account.renew_metrics();
-        if self.account.options.shutdown != before {
+        if matches!(self.prelude, Prelude::NotStarted { .. }) {
+            self.account.renew_metrics(&before);
+        }
+        if self.account.options.shutdown != before.shutdown {
             self.unregister();
             self.register();
         }

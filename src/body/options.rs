@@ -284,15 +284,19 @@ macro_rules! body_settings {
             /// Sets the label `route` of the stream's [metrics](crate::telemetry#metrics) and span, for
             /// example `/rooms/{id}`. By default they have none.
             ///
-            /// It must be one of a few: a value with an ID in it would make a metric for each ID.
+            /// Use few different values, since each one is a time series of its own.
             pub fn route(self, route: impl Into<std::borrow::Cow<'static, str>>) -> Self {
                 let route = Some(route.into());
                 self.change_body(|options| options.route = route)
             }
 
-            /// Sets after which time without an event a stream counts as stalled in the
-            /// [metrics](crate::telemetry#metrics). Keep-alives and the greeting are no events. By
-            /// default, and with zero, stalls are not counted.
+            /// Counts a stall in the [metrics](crate::telemetry#metrics) when no event has gone out for
+            /// this time, since the last one or the start of the stream. By default, and with zero,
+            /// stalls are not counted.
+            ///
+            /// Keep-alives and the greeting are no events. Each silence counts once. It is counted when
+            /// something is sent next, or at the end: without keep-alives that may be late. A client that
+            /// does not read causes stalls too.
             pub fn stall_after(self, time: std::time::Duration) -> Self {
                 let time = Some(time).filter(|time| !time.is_zero());
                 self.change_body(|options| options.stall_after = time)

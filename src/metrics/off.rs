@@ -12,7 +12,7 @@ impl StreamMetrics {
     }
 
     #[allow(clippy::unused_self, reason = "as with the feature")]
-    pub(crate) fn renew(&mut self, _: Option<&Cow<'static, str>>, _: Option<Duration>) {}
+    pub(crate) fn renew(&mut self, _: Option<&Option<Cow<'static, str>>>, _: Option<Duration>) {}
 
     #[allow(clippy::unused_self, reason = "as with the feature")]
     pub(crate) fn handed_over(&mut self, _: usize, _: usize) {}

@@ -112,16 +112,15 @@ impl StreamMetrics {
         }
     }
 
-    /// Applies other settings, before anything was passed to the server.
+    /// Applies other settings, before anything was passed to the server. `None` keeps the route.
     pub(crate) fn renew(
         &mut self,
-        route: Option<&Cow<'static, str>>,
+        route: Option<&Option<Cow<'static, str>>>,
         stall_after: Option<Duration>,
     ) {
-        if route != self.route.as_ref() || stall_after != self.stalls.as_ref().map(|it| it.after) {
-            self.open.decrement(1);
-            *self = Self::open(route.cloned(), stall_after, self.begun);
-        }
+        let route = route.cloned().unwrap_or_else(|| self.route.clone());
+        self.open.decrement(1);
+        *self = Self::open(route, stall_after, self.begun);
     }
 
     /// Records how much the server took from the body.

@@ -70,7 +70,8 @@ impl Farewell {
     /// At a shutdown, `ending` completes when the end of the stream begins: at once, or at the time
     /// that [`stagger_over`](Self::stagger_over) has drawn. Before the end of a lifetime, it
     /// completes this long before, but not before half of the lifetime has passed. Streams without
-    /// a handler, such as those of a hub, have no grace period: their clients resume.
+    /// a handler, such as those of a hub, have no grace period: their clients resume. The upstream of a
+    /// [relay](crate::layer::relay) has one.
     pub fn grace_period(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self

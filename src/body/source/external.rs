@@ -42,6 +42,11 @@ pub(crate) trait ExternalSource: Send + Sync {
         true
     }
 
+    /// Returns how the source has ended, although the body has not taken its end. Called when the body is dropped.
+    fn outcome(&mut self) -> Option<ChannelEnd> {
+        None
+    }
+
     /// Returns why the stream was cut off, or would have been at the next poll. Called when the
     /// body is dropped.
     fn abort_reason(&mut self) -> Option<AbortReason>;
@@ -137,8 +142,8 @@ impl External {
     }
 
     pub(super) fn abandon(&mut self) -> Option<ChannelEnd> {
-        let aborted = || self.source.abort_reason().map(ChannelEnd::Aborted);
-        self.ended.clone().or_else(aborted)
+        let outcome = self.ended.clone().or_else(|| self.source.outcome());
+        outcome.or_else(|| self.source.abort_reason().map(ChannelEnd::Aborted))
     }
 }
 

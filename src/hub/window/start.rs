@@ -130,6 +130,8 @@ impl Window {
             Some(topic) if self.topics.dropped_coverage == at => {
                 owner(group.selects(topic.as_str()))
             }
+            // The window has begun right after it, or later.
+            None if at == self.topics.dropped_coverage && at > 0 => Owner::Unknown,
             _ if at < self.topics.dropped_coverage => Owner::Unknown,
             _ => Owner::Other,
         }

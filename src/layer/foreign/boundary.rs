@@ -56,6 +56,15 @@ impl Boundary {
         self.unfinished
     }
 
+    /// Returns the bytes that end an event which is unfinished here.
+    pub(in crate::layer) fn missing_end(&self) -> &'static [u8] {
+        match (self.at_line_start, self.after_cr) {
+            (true, false) => b"\n",
+            // After a CR, the first one would belong to the line before.
+            (false, _) | (true, true) => b"\n\n",
+        }
+    }
+
     /// Goes on to the end of these bytes.
     pub(in crate::layer) fn scan(&mut self, bytes: &[u8]) -> Scanned {
         let mut scanned = Scanned::default();

@@ -28,7 +28,8 @@ macro_rules! foreign_settings {
             }
 
             /// Ends the streams when this shutdown starts, and refuses new ones. By default no shutdown does. See
-            /// [`shutdown`](crate::shutdown).
+            /// [`shutdown`](crate::shutdown). [`SseGovern`](crate::SseGovern) ends them at once,
+            /// [`SseRelay`](crate::SseRelay) gives the upstream the grace period of the farewell.
             pub fn shutdown(mut self, shutdown: &$crate::shutdown::Shutdown) -> Self {
                 self.acceptor_mut().options_mut().shutdown = Some(shutdown.clone());
                 self
@@ -46,8 +47,9 @@ macro_rules! foreign_settings {
                 self
             }
 
-            /// Sets the label `route` of the [metrics](crate::telemetry#metrics) by the request. By default they
-            /// have none. See [`EventChannelHandler::route_of`](crate::EventChannelHandler::route_of).
+            /// Sets a function that returns the label `route` of the [metrics](crate::telemetry#metrics) and spans for a
+            /// request. By default, and for `None`, there is no label. See
+            /// [`EventChannelHandler::route_of`](crate::EventChannelHandler::route_of).
             pub fn route_of(
                 mut self,
                 route_of: impl Fn(&$crate::connect::Connect) -> Option<std::borrow::Cow<'static, str>>
@@ -72,15 +74,15 @@ macro_rules! foreign_settings {
             ///
             /// [`SseGovern`](crate::SseGovern) takes a place when the inner service has answered with a stream. If all are
             /// taken, that answer is dropped. [`SseRelay`](crate::SseRelay) takes one before it calls the service, and gives
-            /// it back if the answer is no stream. The client gets the answer of
-            /// [`EventChannelHandler::max_streams`](crate::EventChannelHandler::max_streams).
+            /// it back if the answer is no stream. A browser that is refused gets a 200 and a
+            /// stream with only `retry`, other clients get a 503.
             pub fn max_streams(mut self, streams: usize) -> Self {
                 self.acceptor_mut().set_max_streams(streams);
                 self
             }
 
             /// Limits how many streams with the same key may be open, for example of one address. Each call adds a limit
-            /// with its own keys. A request without a key is not limited.
+            /// with its own keys. A request without a key is not limited. Clients that are refused get a 429 in place of the 503.
             ///
             /// The key is read from the request as it came to this layer. So a layer that finds out the user, and puts it
             /// into the extensions, has to be around this one; in axum that is a later `.layer`.

@@ -1,6 +1,6 @@
 //! The layer and its settings.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -15,8 +15,14 @@ use super::{
     upstream::{Upstream, UpstreamConfig, send},
 };
 use crate::{
-    BoxError, admission::Acceptor, catch_panic::catch_and_log, connect::Refusal, event::Event,
-    headers::AcceptHeader, layer::foreign::foreign_settings, shutdown::Farewell,
+    BoxError,
+    admission::Acceptor,
+    catch_panic::catch_and_log,
+    connect::Refusal,
+    event::Event,
+    headers::AcceptHeader,
+    layer::{body::SseBody, foreign::foreign_settings},
+    shutdown::Farewell,
 };
 
 /// How long the head of a response waits for a client that asks for an event stream.
@@ -67,15 +73,16 @@ impl SseRelay {
         Self { config: Arc::new(config) }
     }
 
-    /// Sets how long the head of a response waits for the upstream. If it answers in time, its status and headers
-    /// are passed on. After that the response is a 200 and an event stream, which gets keep-alives while the
-    /// upstream is silent.
+    /// Sets how long the head of a response waits for the head of the upstream's answer. If it comes in time, its
+    /// status and headers are passed on. After that the response is a 200 and an event stream, which gets keep-alives
+    /// while the upstream is silent. Zero commits at once.
     ///
-    /// By default it is 5 seconds for requests whose `Accept` asks for an event stream, as that of a browser's
-    /// `EventSource`, and the others wait for the upstream. Clients of language models do not ask for one, so set it
-    /// for their requests, and only for those to which the upstream answers with an event stream: any other
-    /// answer that comes later is [an error](RelayError::UnexpectedResponse). Requests with the method `HEAD` always
-    /// wait.
+    /// Defaults to 5 seconds for requests whose `Accept` asks for an event stream, such as those of a browser's
+    /// `EventSource`. All other requests wait for the upstream. If it is set, it applies to every request but `HEAD`.
+    ///
+    /// Clients of language models do not ask for an event stream, so set it for their requests, but only for those to
+    /// which the upstream answers with one: any other answer that comes later is
+    /// [an error](RelayError::UnexpectedResponse).
     pub fn commit_within(self, within: Duration) -> Self {
         self.change(|config| config.commit = Some(Commit::Within(within)))
     }
@@ -85,14 +92,14 @@ impl SseRelay {
         self.change(|config| config.commit = Some(Commit::Never))
     }
 
-    /// Sets how long the upstream may take from the request to the first byte of its body. Defaults to 5 minutes,
-    /// and zero is no limit.
+    /// Limits the time from [`send`](Self::send) to the first byte of an event stream; for an answer that is no event
+    /// stream, to its head. Defaults to 5 minutes, and zero is no limit.
     pub fn first_byte_timeout(self, timeout: Duration) -> Self {
         self.change_upstream(|upstream| upstream.first_byte_timeout = no_limit_if_zero(timeout))
     }
 
-    /// Sets how long an event stream may then be silent: no event, and no comment either. Defaults to 5 minutes, and
-    /// zero is no limit.
+    /// Limits how long an event stream may send nothing, neither an event nor a comment, after its first byte. Time
+    /// in which the client does not read does not count. Defaults to 5 minutes, and zero is no limit.
     pub fn idle_timeout(self, timeout: Duration) -> Self {
         self.change_upstream(|upstream| upstream.idle_timeout = no_limit_if_zero(timeout))
     }
@@ -104,12 +111,13 @@ impl SseRelay {
         self.change_upstream(|upstream| upstream.max_event_bytes = bytes)
     }
 
-    /// Sets which event is the last one of a complete stream. After it the stream ends. A stream that ends without
-    /// it [was cut short](RelayError::Incomplete). By default every end between two events is complete. If it is set
-    /// more than once, each rule applies.
+    /// Sets which event is the last one of a complete stream. It is passed on, and later events are not. A stream that
+    /// ends without it [was cut short](RelayError::Incomplete). Without a rule, a stream is complete unless it ends
+    /// inside an event. With several, the first event that matches one of them is the last. A last event whose empty
+    /// line is missing counts as well.
     ///
-    /// Event streams over HTTP/1.1 and HTTP/2 have an end, so a lost connection is an error. But many servers end the
-    /// stream as usual if they fail, and then only the last event tells a complete stream.
+    /// HTTP shows that a connection was lost. But many servers end the stream as usual after a failure, and then only
+    /// the last event shows that it is complete.
     pub fn until(self, is_last: impl Fn(&Event) -> bool + Send + Sync + 'static) -> Self {
         self.change_upstream(|upstream| upstream.is_last.push(Arc::new(is_last)))
     }
@@ -127,20 +135,37 @@ impl SseRelay {
         self.until(move |event| event.event_type() == event_type.as_str())
     }
 
-    /// Sets a function that sees each event before it goes out, for example to count the tokens. For one request,
-    /// set it on a clone of the relay. By default events are not parsed.
+    /// Sets a function that sees each event before it goes out, for example to count the tokens. By default events are
+    /// not parsed. A second function is called after the first.
     ///
-    /// It runs where the body is polled, so it must not block. It gets one event for each that a browser would
-    /// dispatch: blocks without data are passed on unseen. A second function is called after the first.
+    /// It runs where the body is polled, so it must not block. Blocks without data are passed on unseen.
+    /// [`on_disconnect`](Self::on_disconnect) says whether the stream was complete. For one request, set it on a clone
+    /// of the relay, which is cheap:
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicU64, Ordering::Relaxed}};
+    /// use tower_sse::SseRelay;
+    ///
+    /// # let relay = SseRelay::new();
+    /// # let user = "ann".to_owned();
+    /// let tokens = Arc::new(AtomicU64::new(0));
+    /// let relay = relay
+    ///     .clone()
+    ///     .inspect({
+    ///         let tokens = tokens.clone();
+    ///         move |_| _ = tokens.fetch_add(1, Relaxed)
+    ///     })
+    ///     .on_disconnect(move |end| println!("{user}: {} tokens, {}", tokens.load(Relaxed), end.reason()));
+    /// # let _ = relay;
+    /// ```
     pub fn inspect(self, inspect: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.change_upstream(|upstream| upstream.inspect.push(Arc::new(inspect)))
     }
 
-    /// Sets the event that tells the client of a failure, if the response has begun. After it the response is
-    /// cut short. By default, and for `None`, it is only cut short: a browser's `EventSource` then reconnects, with
-    /// its last event ID.
+    /// Sets the event that is sent when the upstream fails after the response has begun. Then the body ends with an
+    /// error. By default, and for `None`, there is no event. A browser's `EventSource` reconnects either way.
     ///
-    /// Do not tell everything: an error may contain addresses. It is logged anyway.
+    /// Do not send the text of the error: it may contain internal addresses. It is logged anyway.
     pub fn error_event(
         self,
         event: impl Fn(&RelayError) -> Option<Event> + Send + Sync + 'static,
@@ -149,8 +174,9 @@ impl SseRelay {
     }
 
     /// Sets the response to a failure before the response has begun. By default it is a 504 after
-    /// [`FirstByteTimeout`](RelayError::FirstByteTimeout), and else a 502; a browser's `EventSource`, which would not
-    /// reconnect after these, gets a stream that says when to. See [`retry_after`](Self::retry_after).
+    /// [`FirstByteTimeout`](RelayError::FirstByteTimeout), and a 502 otherwise. A browser's `EventSource` does not
+    /// reconnect after these, so by default it gets a 200 and a stream with only `retry`: see
+    /// [`retry_after`](Self::retry_after). This function replaces that too; it can use [`Refusal::retry_later`].
     pub fn error_response(
         self,
         response: impl Fn(&RelayError) -> Refusal + Send + Sync + 'static,
@@ -167,6 +193,8 @@ impl SseRelay {
     }
 
     /// Sends one request through a service, and passes on the answer. A failure is a response too.
+    ///
+    /// In axum, return the response. See the examples `relay` and `llm`.
     ///
     /// ```
     /// use http::{Request, Response};
@@ -189,7 +217,7 @@ impl SseRelay {
         &self,
         service: S,
         request: Request<ReqBody>,
-    ) -> SseRelayFuture<ResBody>
+    ) -> impl Future<Output = Response<SseBody<ResBody>>> + Send + use<S, ReqBody, ResBody>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>> + Send + 'static,
         S::Error: Into<BoxError>,
@@ -198,13 +226,18 @@ impl SseRelay {
         ResBody: Body<Data = Bytes> + Send + 'static,
         ResBody::Error: Into<BoxError>,
     {
-        SseRelayFuture::new(&self.config, service, request)
+        let response = SseRelayFuture::new(&self.config, service, request);
+        async {
+            let Ok(response) = response.await;
+            response
+        }
     }
 
     /// Sends one request through a service, and returns the events of the answer, for example for a
     /// [run](crate::hub::runs), which goes on if its client leaves.
     ///
-    /// The time limits, the rules for the end and [`inspect`](Self::inspect) apply, and nothing else.
+    /// Of the settings these apply: the time limits, [`max_event_bytes`](Self::max_event_bytes), [`until`](Self::until)
+    /// and [`inspect`](Self::inspect). The request is sent when the first event is asked for.
     ///
     /// ```
     /// # #[cfg(feature = "hub")] mod example {
@@ -245,6 +278,10 @@ impl SseRelay {
         super::headers::prepare_request(&mut head.headers, true);
         let request = Request::from_parts(head, body);
         RelayEvents::new(Upstream::collecting(send(service, request), &self.config.upstream))
+    }
+
+    pub(super) fn config(&self) -> &Arc<RelayConfig> {
+        &self.config
     }
 
     fn change(mut self, change: impl FnOnce(&mut RelayConfig)) -> Self {

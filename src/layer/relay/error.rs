@@ -11,11 +11,13 @@ use crate::{BoxError, stream::UnexpectedResponse};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RelayError {
-    /// The service returned an error or panicked before it answered, for example since it could not connect.
+    /// The service returned an error or panicked before it answered, for example because it could not connect.
     Service(BoxError),
     /// No byte of a body came within [`first_byte_timeout`](crate::SseRelay::first_byte_timeout).
     FirstByteTimeout,
-    /// The answer is not an event stream, and came too late to be passed on. Its body is here, up to 64 KiB.
+    /// The answer has a status other than 2xx, is not an event stream, or is encoded, and the response has begun
+    /// already, or only [events](crate::SseRelay::events) were wanted. It holds the head and the start of the body: up to
+    /// 64 KiB, as received within 5 seconds.
     UnexpectedResponse(UnexpectedResponse<Bytes>),
     /// The body has failed, for example since the connection was lost.
     Body(BoxError),
@@ -30,7 +32,7 @@ pub enum RelayError {
 impl fmt::Display for RelayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Service(error) => write!(f, "the upstream cannot be reached: {error}"),
+            Self::Service(error) => write!(f, "the request to the upstream has failed: {error}"),
             Self::FirstByteTimeout => f.write_str("the upstream has sent nothing in time"),
             Self::UnexpectedResponse(response) => write!(f, "the upstream's answer is {response}"),
             Self::Body(error) => write!(f, "the stream of the upstream has failed: {error}"),

@@ -10,7 +10,7 @@ use std::{
 use futures_core::Stream;
 
 use super::{error::RelayError, upstream::Upstream};
-use crate::event::Event;
+use crate::{event::Event, stream::StepLimit};
 
 /// The events of an upstream: see [`SseRelay::events`](crate::SseRelay::events). After an error there are no more.
 #[must_use = "nothing is sent unless it is read"]
@@ -37,7 +37,9 @@ impl RelayEvents {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, RelayError>>> {
+        let mut steps = StepLimit::default();
         loop {
+            ready!(steps.poll_step(cx));
             if let Some(event) = self.upstream.take_event() {
                 return Poll::Ready(Some(Ok(event)));
             }

@@ -20,7 +20,7 @@ use super::{
     error::RelayError,
     headers::{prepare_request, remove_hop_by_hop},
     source::RelaySource,
-    upstream::{SentRequest, Upstream, boxed, send},
+    upstream::{SentRequest, Upstream, boxed, is_stream_status, send},
 };
 use crate::{
     BoxError,
@@ -79,13 +79,13 @@ where
     type Error = Infallible;
     type Future = SseRelayFuture<ResBody>;
 
-    /// Always returns ready: a client that waits for a place upstream waits as for its answer.
+    /// Always returns ready. The future waits until the inner service is ready, so the time limits cover that wait.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        self.relay.send(self.inner.clone(), request)
+        SseRelayFuture::new(self.relay.config(), self.inner.clone(), request)
     }
 }
 
@@ -143,7 +143,9 @@ where
             match config.acceptor.admit_foreign(kept, Some(&mut pending)) {
                 Ok(it) => admitted = Some(it),
                 Err(refusal) => {
-                    let state = RelayState::Refused(Box::new(refusal.into_response()));
+                    let response = refusal.into_response();
+                    pending.end(response.status());
+                    let state = RelayState::Refused(Box::new(response));
                     return Self { state };
                 }
             }
@@ -229,7 +231,8 @@ where
             (Answer::Response(response), admitted) => {
                 let (mut parts, body) = response.into_parts();
                 remove_hop_by_hop(&mut parts.headers);
-                let is_stream = is_event_stream_head(&parts.headers)
+                let is_stream = is_stream_status(parts.status)
+                    && is_event_stream_head(&parts.headers)
                     && content_encoding(&parts.headers).is_none();
                 match admitted.filter(|_| is_stream) {
                     None => Response::from_parts(parts, SseBody::inner(body)),

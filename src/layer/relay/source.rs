@@ -36,7 +36,8 @@ impl RelaySource {
             Some(event) => {
                 self.end = Some(end);
                 let bytes = event.encode().to_bytes();
-                Polled::Segment(Segment { bytes, events: 1, ..Segment::default() })
+                // It is no event of the upstream.
+                Polled::Segment(Segment::uncounted(bytes, None))
             }
             None => Polled::End(end),
         }
@@ -74,7 +75,16 @@ impl ExternalSource for RelaySource {
 
     fn close(&mut self) -> bool {
         self.upstream.close();
-        true
+        // After the error event, the stream ends with the error.
+        self.end.is_none()
+    }
+
+    fn outcome(&mut self) -> Option<ChannelEnd> {
+        let of_upstream = |outcome| match outcome {
+            Ok(()) => ChannelEnd::Closed,
+            Err(error) => ChannelEnd::Failed(Arc::new(error)),
+        };
+        self.end.clone().or_else(|| self.upstream.outcome().map(of_upstream))
     }
 
     fn abort_reason(&mut self) -> Option<AbortReason> {

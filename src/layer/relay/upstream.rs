@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, response};
+use http::{Request, Response, StatusCode, response};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -18,12 +18,12 @@ use tower_service::Service;
 use super::error::RelayError;
 use crate::{
     BoxError,
-    catch_panic::{CatchPanic, catch_and_log},
+    catch_panic::{CatchPanic, catch_and_log, catch_panic},
     event::Event,
     exclusive::Exclusive,
     layer::foreign::{Boundary, ForeignBody},
     parse::EventParser,
-    stream::{BoxChunks, StepLimit, Unexpected, UnexpectedResponse, box_chunks, check},
+    stream::{BoxChunks, Drain, StepLimit, Unexpected, UnexpectedResponse, box_chunks, check},
     timer::{LazyTimer, saturating_add},
 };
 
@@ -34,8 +34,6 @@ const MAX_EVENT_BYTES: usize = 16 << 20;
 /// How much of an unexpected answer is read, and for how long.
 const MAX_REFUSAL_BYTES: usize = 64 << 10;
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the end of the body is waited for after the last event, so that the connection can be used again.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// The name of the service in the message of a panic.
 const SERVICE: &str = "the service of a relay";
@@ -133,7 +131,7 @@ pub(super) struct Upstream {
     failure: Option<RelayError>,
     /// Whether a byte of an event stream has come.
     has_begun: bool,
-    /// Until when the first byte, or the next one, has to come, or how long something else is waited for.
+    /// Until when the present wait lasts: for the first byte, the next one, the body of a refusal, or the end.
     until: Option<Instant>,
     timer: LazyTimer,
 }
@@ -144,8 +142,8 @@ enum UpstreamState {
     /// The answer is not an event stream.
     Refused(Box<PendingRefusal>),
     Open(ForeignBody),
-    /// The last event has come.
-    Lingering(ForeignBody),
+    /// The last event has come, and the rest of the body is read, so that the connection can be used again.
+    Draining(ForeignBody, Drain),
     Ended,
 }
 
@@ -272,19 +270,14 @@ impl Upstream {
                         Err(error) => self.failure = Some(RelayError::Service(error)),
                     }
                 }
-                UpstreamState::Refused(refusal) => {
-                    let is_over = match refusal.poll_read(cx) {
-                        Poll::Ready(is_over) => is_over,
-                        Poll::Pending => {
-                            ready!(self.poll_until(cx));
-                            true
-                        }
-                    };
-                    if is_over {
+                UpstreamState::Refused(_) => {
+                    // Asked first, since the body may always be ready.
+                    let is_late = self.poll_until(cx).is_ready();
+                    if is_late || ready!(self.poll_refusal(cx)) {
                         self.failure = Some(self.refused());
                     }
                 }
-                UpstreamState::Open(body) => match body.poll_bytes(cx) {
+                UpstreamState::Open(body) => match poll_body(body, cx) {
                     Poll::Ready(Some(Ok(bytes))) => {
                         (self.has_begun, self.until) = (true, None);
                         if let Some(passed) = self.pass(bytes) {
@@ -299,14 +292,12 @@ impl Upstream {
                     },
                     Poll::Pending => ready!(self.poll_silence(cx)),
                 },
-                UpstreamState::Lingering(body) => match body.poll_bytes(cx) {
-                    Poll::Ready(Some(Ok(_))) => {}
-                    Poll::Ready(_) => self.close(),
-                    Poll::Pending => {
-                        ready!(self.poll_until(cx));
+                UpstreamState::Draining(..) => {
+                    let is_late = self.poll_until(cx).is_ready();
+                    if is_late || ready!(self.poll_rest(cx)) {
                         self.close();
                     }
-                },
+                }
                 UpstreamState::Ended => return Poll::Ready(None),
             }
         }
@@ -314,7 +305,8 @@ impl Upstream {
 
     fn answered(&mut self, response: Response<BoxChunks>) {
         let (head, chunks) = response.into_parts();
-        match check(head.status, &head.headers, |_| false) {
+        let status = if is_stream_status(head.status) { StatusCode::OK } else { head.status };
+        match check(status, &head.headers, |_| false) {
             Ok(()) => self.state = open(chunks),
             Err(reason) => {
                 let refusal = PendingRefusal {
@@ -351,8 +343,7 @@ impl Upstream {
             at += end.at;
             events += 1;
             if self.events.as_mut().is_some_and(|it| it.handle(event, &self.config)) {
-                self.linger();
-                return self.passed(bytes, at, events);
+                return Some(Passed { bytes: self.last_event(bytes, at), events });
             }
         }
         let unfinished = self.boundary.unfinished();
@@ -382,6 +373,58 @@ impl Upstream {
         (!bytes.is_empty()).then_some(Passed { bytes, events })
     }
 
+    /// Returns the last event with those before it, and begins to drain the body. Its bytes end at `at`.
+    fn last_event(&mut self, mut bytes: Bytes, mut at: usize) -> Bytes {
+        let ends_with_cr = bytes[..at].ends_with(b"\r");
+        if ends_with_cr && bytes.get(at) == Some(&b'\n') {
+            at += 1;
+        }
+        let is_cut = ends_with_cr && at == bytes.len() && !bytes.ends_with(b"\n");
+        bytes.truncate(at);
+        if is_cut || !self.held.is_empty() {
+            let mut held = std::mem::take(&mut self.held);
+            held.extend_from_slice(&bytes);
+            if is_cut {
+                // The LF of a CR LF that has not come.
+                held.extend_from_slice(b"\n");
+            }
+            bytes = held.freeze();
+        }
+        if let UpstreamState::Open(body) = std::mem::replace(&mut self.state, UpstreamState::Ended)
+        {
+            let drain = Drain::new(Instant::now());
+            self.until = Some(drain.deadline);
+            self.state = UpstreamState::Draining(body, drain);
+        }
+        bytes
+    }
+
+    /// Reads on after the last event. Returns whether there is no more to read.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let UpstreamState::Draining(body, drain) = &mut self.state else {
+            return Poll::Ready(true);
+        };
+        Poll::Ready(match ready!(poll_body(body, cx)) {
+            Some(Ok(chunk)) => !drain.handle_chunk(&chunk),
+            Some(Err(_)) | None => true,
+        })
+    }
+
+    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        match &mut self.state {
+            UpstreamState::Refused(refusal) => refusal.poll_read(cx),
+            _ => Poll::Ready(true),
+        }
+    }
+
+    /// Returns how the stream has ended, although that was not returned yet. `None` if it has not.
+    pub(super) fn outcome(&mut self) -> Option<Result<(), RelayError>> {
+        match self.state {
+            UpstreamState::Draining(..) => Some(Ok(())),
+            _ => self.failure.take().map(Err),
+        }
+    }
+
     /// Handles the end of the body. Returns the last event if its empty line is missing.
     fn ended(&mut self) -> Result<Option<Passed>, RelayError> {
         if let Some(events) = &mut self.events {
@@ -389,9 +432,10 @@ impl Upstream {
             if let Some(event) = last {
                 self.config.inspect(&event);
                 events.collect(event);
-                let bytes = std::mem::take(&mut self.held).freeze();
+                let mut bytes = std::mem::take(&mut self.held);
+                bytes.extend_from_slice(self.boundary.missing_end());
                 self.close();
-                return Ok(Some(Passed { bytes, events: 1 }));
+                return Ok(Some(Passed { bytes: bytes.freeze(), events: 1 }));
             }
         }
         if self.boundary.unfinished() > 0 || !self.config.is_last.is_empty() {
@@ -399,17 +443,6 @@ impl Upstream {
         }
         self.close();
         Ok(None)
-    }
-
-    /// After the last event, waits a moment for the end of the body.
-    fn linger(&mut self) {
-        match std::mem::replace(&mut self.state, UpstreamState::Ended) {
-            UpstreamState::Open(body) => {
-                self.state = UpstreamState::Lingering(body);
-                self.wait_for(LINGER);
-            }
-            state => self.state = state,
-        }
     }
 
     fn wait_for(&mut self, time: Duration) {
@@ -452,6 +485,23 @@ impl PendingRefusal {
     fn into_error(self) -> RelayError {
         let response = Response::from_parts(self.head, self.read.freeze());
         RelayError::UnexpectedResponse(UnexpectedResponse::new(self.reason, response))
+    }
+}
+
+/// Returns whether a response with this status may be an event stream that is relayed as one.
+pub(super) fn is_stream_status(status: StatusCode) -> bool {
+    let without_body = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT];
+    status.is_success() && !without_body.contains(&status)
+}
+
+/// Polls a body. A panic is an error.
+fn poll_body(
+    body: &mut ForeignBody,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, BoxError>>> {
+    match catch_panic("the body of a relay", || body.poll_bytes(cx)) {
+        Ok(polled) => polled,
+        Err(panicked) => Poll::Ready(Some(Err(panicked.into()))),
     }
 }
 
