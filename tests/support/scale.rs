@@ -81,6 +81,9 @@ pub(crate) async fn run<O, M>(
             hub.health()
         );
         sleep(Duration::from_secs(1)).await;
+        if begun.elapsed().as_secs() % 30 == 0 {
+            println!("{left:?} are left of {allowed:?} after {:?}", begun.elapsed());
+        }
     };
     assert_eq!(hub.stats().gaps, 0, "{:?}", hub.health());
     println!(

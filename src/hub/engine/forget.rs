@@ -74,6 +74,10 @@ fn take_due(waiting: &mut VecDeque<(Instant, Expired)>) -> Option<Vec<Expired>> 
     let now = Instant::now();
     let due = waiting.iter().take(TOPICS_PER_CALL).take_while(|(at, _)| *at <= now).count();
     let due: Vec<_> = waiting.drain(..due).map(|(_, expired)| expired).collect();
+    if waiting.len() < waiting.capacity() / 4 {
+        // Many topics that have expired together leave no memory behind.
+        waiting.shrink_to(waiting.capacity() / 2);
+    }
     (!due.is_empty()).then_some(due)
 }
 
