@@ -24,7 +24,7 @@
 //! |---|---|
 //! | `method`, `path` | of the request, without the query, which may contain tokens. Both are missing if a handler of a framework has made the [`EventBody`](crate::EventBody) |
 //! | `route` | as in the metrics, if it is set |
-//! | `last_event_id` | the last event ID, if the client sent one |
+//! | `last_event_id` | the last event ID, if the client sent one: at most 256 bytes of it |
 //! | `reason` | why the stream ended, as in [`EndReason::as_str`](crate::EndReason::as_str) |
 //! | `events`, `bytes` | passed to the server, as in [`StreamEnd`](crate::StreamEnd) |
 //! | `duration` | of the stream, in seconds |
@@ -99,7 +99,7 @@
 //! | `route` | the value of [`route`](crate::BodyOptions::route) or [`route_of`](crate::EventChannelHandler::route_of); the label is absent if neither is set |
 //! | `reason` | as in [`EndReason`](crate::EndReason): `client_gone`, `finished`, `failed`, `shut_down`, `expired`, `evicted`, `revoked` |
 //! | `reason` of a gap | for a reader that resumed, as in `hub::GapReason`: `trimmed`, `other_epoch`, `unknown`, `other_topic`; for a reader that was too slow: `lagged` |
-//! | `by` | `on_connect`, `max_streams`, `max_streams_per`, `shutdown`, `last_event_id` (an invalid ID), `handler` (it failed before its first event, with `commit_within`), `upstream` (a relay's, which failed before the response had begun), `max_named_topics` |
+//! | `by` | `on_connect`, `max_streams`, `max_streams_per`, `shutdown`, `last_event_id` (an invalid ID), `method`, `handler` (it failed before its first event, with `commit_within`), `upstream` (a relay's, which failed before the response had begun), `max_named_topics` |
 //!
 //! Streams, hubs and event sources look up their metrics when they are created, so install the
 //! recorder before you create them.

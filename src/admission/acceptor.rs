@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, hash::Hash, pin::Pin, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, Method, StatusCode, request};
+use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header::ALLOW, request};
 
 use tokio::time::Instant;
 
@@ -33,6 +33,8 @@ pub(crate) struct Acceptor<T> {
     last_event_id_from_query: bool,
     /// How long the head of a response waits for the first event. Never zero.
     pub(super) commit_within: Option<Duration>,
+    /// The methods of the requests that may become streams.
+    methods: Arc<[Method]>,
     /// The label of the metrics of the stream of a request, in place of that of the settings.
     route_of: Option<Arc<RouteOf>>,
 }
@@ -113,6 +115,7 @@ impl<T: 'static> Acceptor<T> {
             limits: StreamLimits::new(),
             last_event_id_from_query: true,
             commit_within: None,
+            methods: [Method::GET, Method::HEAD, Method::POST].into(),
             route_of: None,
         }
     }
@@ -157,6 +160,21 @@ impl<T> Acceptor<T> {
         self.limits.refuse_for_now(headers, status, by)
     }
 
+    pub(crate) fn set_methods(&mut self, methods: impl IntoIterator<Item = Method>) {
+        self.methods = methods.into_iter().collect();
+    }
+
+    /// Refuses a request with another method.
+    fn check_method(&self, method: &Method) -> Result<(), Refusal> {
+        if self.methods.contains(method) {
+            return Ok(());
+        }
+        count_refusal("method");
+        let allowed: Vec<_> = self.methods.iter().map(Method::as_str).collect();
+        let allowed = HeaderValue::try_from(allowed.join(", "))?;
+        Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED).header(ALLOW, allowed))
+    }
+
     pub(crate) fn set_route_of(
         &mut self,
         route_of: impl Fn(&Connect) -> Option<Route> + Send + Sync + 'static,
@@ -188,6 +206,7 @@ impl<T> Acceptor<T> {
         request: request::Parts,
         head: &mut PendingHead,
     ) -> Result<(Connect, Permits), Refusal> {
+        self.check_method(&request.method)?;
         let last_event_id = self.read_last_event_id(&request).map_err(|error| {
             count_refusal("last_event_id");
             Refusal::bad_request(error)
@@ -293,6 +312,7 @@ impl<T> Clone for Acceptor<T> {
             limits: self.limits.clone(),
             last_event_id_from_query: self.last_event_id_from_query,
             commit_within: self.commit_within,
+            methods: self.methods.clone(),
             route_of: self.route_of.clone(),
         }
     }

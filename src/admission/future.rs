@@ -130,7 +130,7 @@ impl<B, T> StreamParts<B, T> {
         };
         // A HEAD request.
         let Some(admitted) = admitted else {
-            return ResponseState::ready(with_headers(headers, EventBody::default()));
+            return ResponseState::ready(with_headers(headers, EventBody::head()));
         };
         match (handler.make_stream(body, admitted), handler.acceptor().commit_within) {
             (Ok(stream), None) => ResponseState::ready(with_headers(headers, stream)),
@@ -177,11 +177,7 @@ impl<B, T> Future for HandlerFuture<B, T> {
             },
         };
         this.head.done(&response);
-        Poll::Ready(Ok(if this.is_head {
-            response.map(|_| EventBody::default())
-        } else {
-            response
-        }))
+        Poll::Ready(Ok(if this.is_head { response.map(|_| EventBody::head()) } else { response }))
     }
 }
 

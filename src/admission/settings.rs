@@ -15,6 +15,22 @@ macro_rules! acceptor_settings {
                 self
             }
 
+            /// Sets the methods of the requests that may become streams. Defaults to `GET`, `HEAD` and `POST`.
+            /// Requests with another method are refused with a 405.
+            ///
+            /// ```
+            /// use http::Method;
+            /// use tower_sse::event_channel_handler;
+            ///
+            /// let handler = event_channel_handler::<_, _, ()>(|_, _events| async { Ok(()) })
+            ///     .methods([Method::GET, Method::HEAD]);
+            /// # let _ = handler;
+            /// ```
+            pub fn methods(mut self, methods: impl IntoIterator<Item = http::Method>) -> Self {
+                self.acceptor_mut().set_methods(methods);
+                self
+            }
+
             /// Delays the head of each response until the first event, for at most this time. Zero, the
             /// default, sends it at once.
             ///

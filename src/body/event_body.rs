@@ -48,6 +48,8 @@ enum BodyState {
     Active(Box<ActiveStream>),
     /// Plain bytes: the body of a refusal.
     Full(Bytes),
+    /// The body of a response to `HEAD`. It has ended, but its length is not that of the stream.
+    Head,
     Ended,
 }
 
@@ -227,6 +229,11 @@ impl EventBody {
         self
     }
 
+    /// Creates the body of a response to `HEAD`.
+    pub(crate) fn head() -> Self {
+        Self { state: BodyState::Head }
+    }
+
     fn change_body(mut self, change: impl FnOnce(&mut BodyOptions)) -> Self {
         if let BodyState::Active(stream) = &mut self.state {
             stream.change(change);
@@ -268,7 +275,7 @@ impl EventBody {
                 self.state = BodyState::Ended;
                 return Poll::Ready(Some(Ok(bytes)));
             }
-            BodyState::Ended => return Poll::Ready(None),
+            BodyState::Head | BodyState::Ended => return Poll::Ready(None),
         };
         let (last, outcome) = match ready!(stream.poll(cx)) {
             Ok(bytes) => match stream.finished() {
@@ -302,12 +309,13 @@ impl Body for EventBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.state, BodyState::Ended)
+        matches!(self.state, BodyState::Head | BodyState::Ended)
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.state {
-            BodyState::Active(_) => SizeHint::default(),
+            // The response to `HEAD` must not have the `Content-Length` of an empty one (RFC 9110, 8.6).
+            BodyState::Active(_) | BodyState::Head => SizeHint::default(),
             BodyState::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             BodyState::Ended => SizeHint::with_exact(0),
         }
@@ -340,7 +348,7 @@ impl fmt::Debug for EventBody {
         let state = match &self.state {
             BodyState::Active(_) => "active",
             BodyState::Full(_) => "full",
-            BodyState::Ended => "ended",
+            BodyState::Head | BodyState::Ended => "ended",
         };
         f.debug_tuple("EventBody").field(&format_args!("{state}")).finish()
     }

@@ -37,6 +37,9 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LastEventId(EventId);
 
+/// The longest ID that is accepted, in bytes.
+const MAX_BYTES: usize = 8 << 10;
+
 impl LastEventId {
     /// The names of the query parameter.
     const PARAMETERS: [&'static str; 3] = ["last_event_id", "lastEventId", "Last-Event-ID"];
@@ -47,7 +50,7 @@ impl LastEventId {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidLastEventId`] if the value is not UTF-8.
+    /// Returns [`InvalidLastEventId`] if the value is not UTF-8, or longer than 8 KiB.
     pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, InvalidLastEventId> {
         let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
         Self::from_bytes(value.as_bytes(), IdLocation::Header)
@@ -59,8 +62,8 @@ impl LastEventId {
     ///
     /// # Errors
     ///
-    /// Returns [`InvalidLastEventId`] if the decoded value is not UTF-8, or contains NUL, CR or LF,
-    /// which no ID can.
+    /// Returns [`InvalidLastEventId`] if the decoded value is not UTF-8, is longer than 8 KiB, or
+    /// contains NUL, CR or LF, which no ID can.
     pub fn from_query(uri: &Uri) -> Result<Option<Self>, InvalidLastEventId> {
         let parameters = uri.query().unwrap_or_default().split('&');
         let mut parameters = parameters.filter_map(|parameter| parameter.split_once('='));
@@ -90,6 +93,8 @@ impl LastEventId {
             return Ok(None);
         }
         let id = match str::from_utf8(bytes) {
+            // A stream keeps its ID as long as it is open.
+            _ if bytes.len() > MAX_BYTES => Err(LastEventIdFault::TooLong(bytes.len())),
             Ok(text) => EventId::received(text).map_err(LastEventIdFault::Id),
             Err(error) => Err(LastEventIdFault::NotUtf8(error.valid_up_to())),
         };
@@ -146,6 +151,8 @@ enum IdLocation {
 enum LastEventIdFault {
     /// Not UTF-8 at this byte.
     NotUtf8(usize),
+    /// It has this number of bytes.
+    TooLong(usize),
     Id(InvalidEventId),
 }
 
@@ -157,6 +164,9 @@ impl fmt::Display for InvalidLastEventId {
         })?;
         match &self.fault {
             LastEventIdFault::NotUtf8(at) => write!(f, "not UTF-8 at byte {at}"),
+            LastEventIdFault::TooLong(bytes) => {
+                write!(f, "{bytes} bytes, at most {MAX_BYTES} are allowed")
+            }
             LastEventIdFault::Id(error) => error.fmt(f),
         }
     }
@@ -185,6 +195,18 @@ mod tests {
         assert_eq!(from_header(b"").unwrap(), None);
         let error = from_header(b"ab\xff").unwrap_err();
         assert_eq!(error.to_string(), "header Last-Event-ID: not UTF-8 at byte 2");
+    }
+
+    #[test]
+    fn a_long_id_is_refused() {
+        assert!(from_header(&[b'x'; MAX_BYTES]).unwrap().is_some());
+        let error = from_header(&[b'x'; MAX_BYTES + 1]).unwrap_err();
+        let text = "header Last-Event-ID: 8193 bytes, at most 8192 are allowed";
+        assert_eq!(error.to_string(), text);
+        let uri = format!("/?last_event_id={}", "%61".repeat(MAX_BYTES + 1)).parse().unwrap();
+        let error = LastEventId::from_query(&uri).unwrap_err();
+        let text = "last event ID in the query: 8193 bytes, at most 8192 are allowed";
+        assert_eq!(error.to_string(), text);
     }
 
     #[test]

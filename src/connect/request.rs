@@ -68,6 +68,24 @@ impl Connect {
         &mut self.inner.parts.extensions
     }
 
+    /// Returns a mutable reference to the head of the request, for the extractors of a framework. The
+    /// handler sees what they leave there. Do not change the method.
+    ///
+    /// ```
+    /// use axum::extract::{FromRequestParts as _, Path};
+    /// use tower_sse::{Connect, Refusal};
+    ///
+    /// # async fn on_connect(mut connect: Connect) -> Result<tower_sse::Accept, Refusal> {
+    /// let Path(room) = Path::<String>::from_request_parts(connect.parts_mut(), &()).await?;
+    /// # let _ = room;
+    /// # Ok(connect.accept())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn parts_mut(&mut self) -> &mut request::Parts {
+        &mut self.inner.parts
+    }
+
     /// Returns the last event ID if the client sent one: the stream should resume after that event.
     #[must_use]
     pub fn last_event_id(&self) -> Option<&LastEventId> {

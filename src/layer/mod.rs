@@ -24,7 +24,7 @@
 //!
 //! | layer | requests that become event streams |
 //! |---|---|
-//! | `SseLayer::new(handler)` | those that ask for one: their `Accept` names `text/event-stream` with a quality above 0, and no other type with a higher quality |
+//! | `SseLayer::new(handler)` | `GET` and `HEAD` requests that ask for one: their `Accept` names `text/event-stream` with a quality above 0, and no other type with a higher quality |
 //! | `.path("/ticks")` | all with exactly this path, with any `Accept` |
 //! | `.path_prefix("/ticks")` | all with this path or one below it; the handler is mounted there: it sees the rest of the path, and the whole URI as [`OriginalUri`] |
 //! | `.path(…).accept()`, `.path_prefix(…).accept()` | those with the path whose `Accept` does not exclude an event stream; a request without the header accepts everything |

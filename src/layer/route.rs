@@ -41,7 +41,9 @@ impl RouteRule {
         let accept = || AcceptHeader::parse(request.headers());
         match self.path {
             RoutePath::Any => {
-                Routing { to_handler: accept().asks_for_event_stream(), varies: true }
+                // The clients of some protocols list both types for a POST that belongs to the inner service.
+                let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+                Routing { to_handler: is_read && accept().asks_for_event_stream(), varies: true }
             }
             _ if self.check_accept => {
                 Routing { to_handler: accept().allows_event_stream(), varies: true }

@@ -97,7 +97,7 @@ impl<B> EventStream<B> {
                 let (head, body) = response.into_parts();
                 Ok(Self { head: Some(Box::new(head)), ..Self::new(body) })
             }
-            Err(reason) => Err(UnexpectedResponse { reason, response: Box::new(response) }),
+            Err(reason) => Err(UnexpectedResponse::new(reason, response)),
         }
     }
 

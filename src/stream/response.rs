@@ -5,10 +5,12 @@ use std::{error::Error, fmt};
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
+    response,
 };
 
 use crate::{
     excerpt::Excerpt,
+    exclusive::Exclusive,
     headers::{self, split_unquoted},
 };
 
@@ -107,38 +109,35 @@ impl fmt::Display for Unexpected {
 
 /// The error of a response that is not an event stream. It gives the response back.
 pub struct UnexpectedResponse<B> {
-    pub(super) reason: Unexpected,
+    reason: Unexpected,
     /// Boxed, to keep the `Result` small.
-    pub(super) response: Box<Response<B>>,
+    head: Box<response::Parts>,
+    /// It is only given back, so that the error is `Sync` with every body, as `?` often needs it.
+    body: Exclusive<B>,
 }
 
 impl<B> UnexpectedResponse<B> {
-    pub(crate) fn new(reason: Unexpected, response: Response<B>) -> Self {
-        Self { reason, response: Box::new(response) }
+    pub(super) fn new(reason: Unexpected, response: Response<B>) -> Self {
+        let (head, body) = response.into_parts();
+        Self { reason, head: Box::new(head), body: Exclusive::new(body) }
     }
 
     /// Returns the status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.response.status()
+        self.head.status
     }
 
     /// Returns the headers of the response.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        self.response.headers()
-    }
-
-    /// Returns the body of the response.
-    #[must_use]
-    pub fn body(&self) -> &B {
-        self.response.body()
+        &self.head.headers
     }
 
     /// Returns the response. Nothing of its body has been read.
     #[must_use]
     pub fn into_response(self) -> Response<B> {
-        *self.response
+        Response::from_parts(*self.head, self.body.into_inner())
     }
 }
 

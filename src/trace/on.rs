@@ -12,6 +12,18 @@ const TARGET: &str = "tower_sse";
 
 type DynError = dyn Error + Send + Sync + 'static;
 
+/// How many bytes of a last event ID are shown. Many formats repeat the fields of a span in each line.
+const MAX_SHOWN_ID: usize = 256;
+
+/// Returns the start of a last event ID.
+fn shown(id: &str) -> &str {
+    let mut end = id.len().min(MAX_SHOWN_ID);
+    while !id.is_char_boundary(end) {
+        end -= 1;
+    }
+    &id[..end]
+}
+
 /// The span of a stream, a child of the request's span. The handler is polled in it.
 ///
 /// `None` if nothing is recorded. It is boxed, because a body looks at it for every event.
@@ -41,7 +53,7 @@ impl Span {
             method = request.method.as_str(),
             path = request.uri.path(),
             route,
-            last_event_id,
+            last_event_id = last_event_id.map(shown),
             reason = Empty,
             events = Empty,
             bytes = Empty,
@@ -127,7 +139,7 @@ impl HeadSpan {
 
     pub(crate) fn record(&self, last_event_id: Option<&str>, route: Option<&str>) {
         if let Some(last_event_id) = last_event_id {
-            self.0.record("last_event_id", last_event_id);
+            self.0.record("last_event_id", shown(last_event_id));
         }
         if let Some(route) = route {
             self.0.record("route", route);

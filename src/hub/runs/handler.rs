@@ -12,7 +12,7 @@ use std::{
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, LOCATION},
+    header::LOCATION,
 };
 use tower_service::Service;
 
@@ -110,6 +110,7 @@ impl Runs {
         WFut: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
         let mut acceptor = Acceptor::new();
+        acceptor.set_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE]);
         let runs = self.clone();
         acceptor.set_on_connect(move |connect| {
             let (runs, method) = (runs.clone(), connect.method().clone());
@@ -136,10 +137,6 @@ impl Runs {
             return Ok(accept
                 .header(LOCATION, location)
                 .with_target(RunTarget(Target::Start(claim))));
-        }
-        if ![Method::GET, Method::HEAD, Method::DELETE].contains(method) {
-            let allowed = HeaderValue::from_static("GET, HEAD, POST, DELETE");
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED).header(ALLOW, allowed));
         }
         let id = path.rsplit('/').next().unwrap_or_default();
         let found = self.get(&owner, id).await;

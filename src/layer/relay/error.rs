@@ -3,8 +3,9 @@
 use std::{error::Error, fmt};
 
 use bytes::Bytes;
+use http::Response;
 
-use crate::{BoxError, stream::UnexpectedResponse};
+use crate::{BoxError, stream::check};
 
 /// Why the upstream gave no stream, or did not complete it. The [module docs](crate::layer::relay#failures) say
 /// how the client learns of it.
@@ -18,7 +19,7 @@ pub enum RelayError {
     /// The answer has a status other than 2xx, is not an event stream, or is encoded, and the response has begun
     /// already, or only [events](crate::SseRelay::events) were wanted. It holds the head and the start of the body: up to
     /// 64 KiB, as received within 5 seconds.
-    UnexpectedResponse(UnexpectedResponse<Bytes>),
+    UnexpectedResponse(Box<Response<Bytes>>),
     /// The body has failed, for example since the connection was lost.
     Body(BoxError),
     /// The body has ended inside an event, or before its [last event](crate::SseRelay::until).
@@ -34,7 +35,11 @@ impl fmt::Display for RelayError {
         match self {
             Self::Service(error) => write!(f, "the request to the upstream has failed: {error}"),
             Self::FirstByteTimeout => f.write_str("the upstream has sent nothing in time"),
-            Self::UnexpectedResponse(response) => write!(f, "the upstream's answer is {response}"),
+            Self::UnexpectedResponse(response) => {
+                let reason = check(response.status(), response.headers(), |_| false);
+                f.write_str("the upstream's answer is not an event stream")?;
+                reason.map_or_else(|reason| write!(f, ": {reason}"), Ok)
+            }
             Self::Body(error) => write!(f, "the stream of the upstream has failed: {error}"),
             Self::Incomplete => f.write_str("the stream of the upstream was cut short"),
             Self::IdleTimeout => f.write_str("the upstream has been silent for too long"),

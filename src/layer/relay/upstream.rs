@@ -23,7 +23,7 @@ use crate::{
     exclusive::Exclusive,
     layer::foreign::{Boundary, ForeignBody},
     parse::EventParser,
-    stream::{BoxChunks, Drain, StepLimit, Unexpected, UnexpectedResponse, box_chunks, check},
+    stream::{BoxChunks, Drain, StepLimit, box_chunks, check},
     timer::{LazyTimer, saturating_add},
 };
 
@@ -148,7 +148,6 @@ enum UpstreamState {
 }
 
 struct PendingRefusal {
-    reason: Unexpected,
     head: response::Parts,
     chunks: Exclusive<BoxChunks>,
     read: BytesMut,
@@ -308,13 +307,9 @@ impl Upstream {
         let status = if is_stream_status(head.status) { StatusCode::OK } else { head.status };
         match check(status, &head.headers, |_| false) {
             Ok(()) => self.state = open(chunks),
-            Err(reason) => {
-                let refusal = PendingRefusal {
-                    reason,
-                    head,
-                    chunks: Exclusive::new(chunks),
-                    read: BytesMut::new(),
-                };
+            Err(_) => {
+                let refusal =
+                    PendingRefusal { head, chunks: Exclusive::new(chunks), read: BytesMut::new() };
                 self.state = UpstreamState::Refused(Box::new(refusal));
                 self.wait_for(REFUSAL_TIMEOUT);
             }
@@ -484,7 +479,7 @@ impl PendingRefusal {
 
     fn into_error(self) -> RelayError {
         let response = Response::from_parts(self.head, self.read.freeze());
-        RelayError::UnexpectedResponse(UnexpectedResponse::new(self.reason, response))
+        RelayError::UnexpectedResponse(Box::new(response))
     }
 }
 
