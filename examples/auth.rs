@@ -15,7 +15,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::Router;
+use axum::{Router, serve::ListenerExt as _};
 use clap::Parser;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
@@ -72,6 +72,7 @@ async fn main() -> Result<(), BoxError> {
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let app = Router::new().route_service("/events", handler);
+    let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
     axum::serve(listener, app)
         .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
         .await?;

@@ -146,6 +146,8 @@ impl Listener for Cutting {
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         // The method of axum's `Listener` continues after errors.
         let (stream, addr) = Listener::accept(&mut self.listener).await;
+        // Without it an event waits for the client's acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.write_timeout));
         (self.shutdown.cut_io(Box::pin(stream)), addr)

@@ -8,7 +8,7 @@
 
 use std::{net::SocketAddr, thread, time::Duration};
 
-use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use axum::{Router, extract::State, response::IntoResponse, routing::get, serve::ListenerExt as _};
 use clap::Parser;
 use futures_channel::mpsc;
 use futures_util::SinkExt;
@@ -49,6 +49,7 @@ async fn main() -> Result<(), BoxError> {
         .route("/stream", get(stream))
         .with_state(shutdown.clone())
         .route_service("/thread", thread);
+    let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
     axum::serve(listener, app)
         .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
         .await?;

@@ -20,6 +20,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
     routing::get,
+    serve::ListenerExt as _,
 };
 use bytes::Bytes;
 use clap::Parser;
@@ -123,7 +124,7 @@ async fn main() -> Result<(), BoxError> {
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
     tokio::select! {
-        served = axum::serve(listener, app) => served?,
+        served = axum::serve(listener.tap_io(|tcp| _ = tcp.set_nodelay(true)), app) => served?,
         () = quit.notified() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }

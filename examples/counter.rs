@@ -17,7 +17,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::Router;
+use axum::{Router, serve::ListenerExt as _};
 use clap::Parser;
 use tokio::{net::TcpListener, time::sleep};
 use tower_sse::{BoxError, Event, Farewell, Shutdown, event_channel_handler};
@@ -42,6 +42,7 @@ async fn main() -> Result<(), BoxError> {
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
+    let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
     axum::serve(listener, app(every, &shutdown))
         .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
         .await?;

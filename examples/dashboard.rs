@@ -11,7 +11,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::{Json, Router, response::Html, routing::get};
+use axum::{Json, Router, response::Html, routing::get, serve::ListenerExt as _};
 use clap::Parser;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::interval};
@@ -100,6 +100,7 @@ async fn main() -> Result<(), BoxError> {
         Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
+    let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
     axum::serve(listener, app(args.rate, args.window.into(), &shutdown))
         .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
         .await?;

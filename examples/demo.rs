@@ -10,7 +10,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::{Router, response::Html, routing::get};
+use axum::{Router, response::Html, routing::get, serve::ListenerExt as _};
 use clap::Parser;
 use tokio::{net::TcpListener, time::sleep};
 use tower_sse::{BoxError, Event, Farewell, LastEventId, Shutdown, event_channel_handler};
@@ -59,6 +59,7 @@ async fn main() -> Result<(), BoxError> {
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let app = app(args.count, args.every.into(), &shutdown);
+    let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
     axum::serve(listener, app)
         .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
         .await?;

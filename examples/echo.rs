@@ -28,6 +28,7 @@ use axum::{
     extract::{DefaultBodyLimit, Path, State},
     response::{IntoResponse, Response},
     routing::{get, post},
+    serve::ListenerExt as _,
 };
 use clap::Parser;
 use http::StatusCode;
@@ -71,6 +72,7 @@ async fn main() -> Result<(), BoxError> {
         .with_state(Kept { scripts: Scripts::default(), shutdown: shutdown.clone() });
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
+    let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
     axum::serve(listener, app)
         .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
         .await?;

@@ -13,6 +13,7 @@ use axum::{
     Router,
     response::sse::{Event, Sse},
     routing::get,
+    serve::ListenerExt as _,
 };
 use clap::Parser;
 use futures_util::{Stream, StreamExt as _, stream};
@@ -68,6 +69,7 @@ async fn main() -> Result<(), BoxError> {
     };
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
+    let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
     axum::serve(listener, app).with_graceful_shutdown(shutdown.start_when(ctrl_c())).await?;
     println!("all streams have ended");
     Ok(())

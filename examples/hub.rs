@@ -38,6 +38,7 @@ use axum::{
     middleware::{self, Next},
     response::{Html, IntoResponse, Json, Response},
     routing::{get, get_service, post},
+    serve::ListenerExt as _,
 };
 use clap::{Parser, ValueEnum};
 use percent_encoding::percent_decode_str;
@@ -214,6 +215,7 @@ async fn main() -> Result<(), BoxError> {
     let stop = shutdown.start_when(async {
         let _ = tokio::signal::ctrl_c().await;
     });
+    let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
     Ok(())
 }

@@ -26,6 +26,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
     routing::{get, post},
+    serve::ListenerExt as _,
 };
 use clap::Parser;
 use futures_util::{Stream, StreamExt, stream};
@@ -100,6 +101,7 @@ async fn main() -> Result<(), BoxError> {
         .with_state(model);
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
+    let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
     axum::serve(listener, app)
         .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
         .await?;

@@ -9,7 +9,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::{Router, body::Body, extract::State, response::IntoResponse, routing::any};
+use axum::{
+    Router, body::Body, extract::State, response::IntoResponse, routing::any,
+    serve::ListenerExt as _,
+};
 use clap::Parser;
 use http::{Request, Response, Uri, Version, header::HOST, uri::PathAndQuery};
 use http_body::Body as _;
@@ -68,6 +71,7 @@ async fn main() -> Result<(), BoxError> {
     let app = Router::new().fallback(any(pass_on)).with_state(gateway);
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
+    let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
     axum::serve(listener, app)
         .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
         .await?;

@@ -8,7 +8,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::Router;
+use axum::{Router, serve::ListenerExt as _};
 use clap::Parser;
 use serde_json::json;
 use tokio::{net::TcpListener, time::sleep};
@@ -50,6 +50,7 @@ async fn main() -> Result<(), BoxError> {
     println!("listening on http://{}", listener.local_addr()?);
     // Like a Ring handler, it answers any path and method.
     let app = Router::new().fallback_service(handler);
+    let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
     axum::serve(listener, app)
         .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
         .await?;

@@ -22,6 +22,7 @@ use axum::{
     extract::State,
     response::Html,
     routing::{get, post_service},
+    serve::ListenerExt as _,
 };
 use clap::Parser;
 use http::{HeaderMap, Request, StatusCode, header::COOKIE};
@@ -87,6 +88,7 @@ async fn main() -> Result<(), BoxError> {
         .with_state(runs);
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
+    let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
     axum::serve(listener, app).with_graceful_shutdown(shutdown.start_when(ctrl_c())).await?;
     Ok(())
 }

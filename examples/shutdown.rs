@@ -113,6 +113,7 @@ async fn serve_with_hyper(listener: TcpListener, shutdown: &Shutdown) -> Result<
             accepted = listener.accept() => accepted?,
             () = &mut interrupted => break,
         };
+        stream.set_nodelay(true)?;
         let io = TokioIo::new(shutdown.cut_io(stream));
         let server = auto::Builder::new(TokioExecutor::new());
         let connection = server.serve_connection(io, service.clone()).into_owned();
@@ -155,6 +156,8 @@ impl Listener for Cutting {
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         // The method of axum's `Listener` continues after errors.
         let (stream, addr) = Listener::accept(&mut self.listener).await;
+        // Without it an event waits for the client's acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
         (self.shutdown.cut_io(stream), addr)
     }
 

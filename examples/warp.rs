@@ -95,6 +95,7 @@ where
             accepted = listener.accept() => accepted?,
             () = &mut interrupted => break,
         };
+        stream.set_nodelay(true)?;
         // Connections that are still open some time after the shutdown are closed.
         let io = TokioIo::new(shutdown.cut_io(stream));
         let service = TowerToHyperService::new(service.clone());

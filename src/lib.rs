@@ -15,7 +15,7 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use axum::Router;
+//! use axum::{Router, serve::ListenerExt as _};
 //! use tower_sse::{Event, event_channel_handler};
 //!
 //! #[tokio::main]
@@ -29,6 +29,7 @@
 //!     });
 //!     let app = Router::new().route_service("/ticks", ticks);
 //!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//!     let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
 //!     Ok(axum::serve(listener, app).await?)
 //! }
 //! ```
@@ -161,6 +162,11 @@ pub use self::{
 /// A boxed error: the same type as tower's, axum's and hyper's.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-#[cfg(doctest)]
+// The snippets have no hidden lines, so they need their features.
+#[cfg(all(doctest, feature = "hub", feature = "hyper-client"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+#[cfg(all(doctest, feature = "hub"))]
+#[doc = include_str!("../docs/tour.md")]
+mod tour {}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::prelude::lines_of;
 use crate::{
     channel::Segment,
     event::{Event, EventData},
@@ -82,18 +83,18 @@ impl KeepAlive {
     }
 
     fn encoded(mut self) -> Self {
-        let event = match (&self.event, &self.comment) {
-            (None, None) => {
-                (self.bytes, self.id) = (Bytes::new(), None);
-                return self;
+        let id = |event: &Event| event.id().map(|id| Bytes::copy_from_slice(id.as_bytes()));
+        (self.bytes, self.id) = match (&self.event, &self.comment) {
+            (None, None) => (Bytes::new(), None),
+            (None, Some(comment)) => {
+                (lines_of(&Event::default().with_comment(comment.clone())), None)
             }
-            (event, None) => event.clone().unwrap_or_default(),
-            (event, Some(comment)) => {
-                event.clone().unwrap_or_default().with_comment(comment.clone())
+            (Some(event), None) => (event.encode().to_bytes(), id(event)),
+            (Some(event), Some(comment)) => {
+                let both = event.clone().with_comment(comment.clone());
+                (both.encode().to_bytes(), id(event))
             }
         };
-        self.bytes = event.encode().to_bytes();
-        self.id = event.id().map(|id| Bytes::copy_from_slice(id.as_bytes()));
         self
     }
 }
@@ -112,8 +113,8 @@ mod tests {
     fn it_is_a_comment_an_event_or_both() {
         let every = KeepAlive::every(Duration::from_secs(1));
         let ping = Event::new("").with_type("ping");
-        assert_eq!(every.bytes, ": keep-alive\n\n");
-        assert_eq!(every.clone().comment("a\nb").bytes, ": a\n: b\n\n");
+        assert_eq!(every.bytes, ": keep-alive\n");
+        assert_eq!(every.clone().comment("a\nb").bytes, ": a\n: b\n");
         assert_eq!(
             every.clone().event(ping.clone()).bytes,
             ": keep-alive\nevent: ping\ndata: \n\n"

@@ -21,7 +21,7 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
 //! let mut body = ticks().await.into_body();
 //! let all = body.next_chunk().await.unwrap()?;
-//! assert!(all.starts_with(b": connected\n\nid: 0\ndata: 0\n\n"));
+//! assert!(all.starts_with(b": connected\nid: 0\ndata: 0\n\n"));
 //! # Ok(()) }
 //! ```
 //!

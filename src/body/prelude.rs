@@ -1,9 +1,19 @@
 //! The first bytes of a stream: the greeting and the reconnection time.
+//!
+//! They are lines without an empty line after them, and so is the comment of a keep-alive: some clients take each empty
+//! line for the end of an event.
 
 use bytes::Bytes;
 
 use super::options::BodyOptions;
 use crate::event::Event;
+
+/// Encodes an event without data as lines, without the empty line that would end it.
+pub(super) fn lines_of(event: &Event) -> Bytes {
+    let mut bytes = event.encode().to_bytes();
+    bytes.truncate(bytes.len().saturating_sub(1));
+    bytes
+}
 
 /// The maximum length of the first segment, in bytes, to be copied after the prelude. A longer one
 /// goes out as a frame of its own.
@@ -74,6 +84,6 @@ impl Prelude {
         if let Some(retry) = &options.retry {
             prelude = prelude.with_retry(retry.draw());
         }
-        Some(prelude.encode().to_bytes())
+        Some(lines_of(&prelude))
     }
 }

@@ -223,7 +223,7 @@ mod tests {
         let request = Request::get("/").header("last-event-id", "7").body(()).unwrap();
         let mut body = handler.call(request).await.unwrap().into_body();
         let chunk = body.next_chunk().await.unwrap().unwrap();
-        assert_eq!(chunk, ": connected\n\ndata: new, after 7\n\n");
+        assert_eq!(chunk, ": connected\ndata: new, after 7\n\n");
         assert!(body.next_chunk().await.is_none());
         assert_eq!(start.elapsed(), 60 * SECOND);
 

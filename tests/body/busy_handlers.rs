@@ -40,7 +40,7 @@ fn a_handler_that_never_waits_does_not_hang_its_body() {
                 events.send(Event::new("x")).await?;
             }
         });
-        assert!(chunks[0].starts_with(b": connected\n\ndata: x\n\n"), "{buffer:?}");
+        assert!(chunks[0].starts_with(b": connected\ndata: x\n\n"), "{buffer:?}");
         assert!(chunks[2].starts_with(b"data: x\n\n"), "{buffer:?}");
         assert!(chunks.iter().all(|chunk| chunk.len() <= 13 + 8 * 9), "{buffer:?}");
     }
@@ -50,7 +50,7 @@ fn a_handler_that_never_waits_does_not_hang_its_body() {
         let mut body = EventBody::from_stream(endless).without_keep_alive();
         body.next_chunk().now_or_never()
     });
-    assert!(from_stream.unwrap().unwrap().unwrap().starts_with(b": connected\n\ndata: x\n\n"));
+    assert!(from_stream.unwrap().unwrap().unwrap().starts_with(b": connected\ndata: x\n\n"));
 }
 
 #[test]

@@ -23,7 +23,9 @@ async fn a_keep_alive_is_a_comment_every_15_seconds_and_can_be_switched_off() {
         .without_greeting()
     };
     let times = |chunks: Vec<(u128, String)>| -> Vec<u128> {
-        assert!(chunks.iter().all(|(_, text)| text.starts_with(':') && text.ends_with("\n\n")));
+        assert!(chunks.iter().all(|(_, text)| text.starts_with(':')
+            && text.ends_with("\n")
+            && !text.ends_with("\n\n")));
         chunks.into_iter().map(|(at, _)| at).collect()
     };
     for (handler, beats) in [
@@ -66,12 +68,12 @@ async fn a_keep_alive_is_sent_after_a_pause_and_each_event_restarts_the_pause() 
     assert_eq!(
         seen,
         [
-            (0, ": connected\n\n"),
-            (4, ": k\n\n"),
-            (8, ": k\n\n"),
+            (0, ": connected\n"),
+            (4, ": k\n"),
+            (8, ": k\n"),
             (10, "data: x\n\n"),
-            (14, ": k\n\n"),
-            (18, ": k\n\n"),
+            (14, ": k\n"),
+            (18, ": k\n"),
         ]
     );
 

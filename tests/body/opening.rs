@@ -16,20 +16,20 @@ use crate::support::{
 #[tokio::test(start_paused = true)]
 async fn the_greeting_comes_at_once_and_can_be_switched_off() {
     let mut body = idle_body();
-    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n\n");
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n");
 
     let mut body = idle_body().without_greeting().retry(3 * SECOND);
-    assert_eq!(body.next_chunk().await.unwrap().unwrap(), "retry: 3000\n\n");
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), "retry: 3000\n");
 
     let mut body = idle_body().without_greeting();
     let started = Instant::now();
-    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": keep-alive\n\n");
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": keep-alive\n");
     assert_eq!(started.elapsed(), 15 * SECOND);
 
     // The same with a handler.
     let start = Instant::now();
     let mut body = call(&idle(), get("/")).await.into_body();
-    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n\n");
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n");
     assert_eq!(start.elapsed(), Duration::ZERO);
 
     let silent = idle().without_greeting().without_keep_alive();
@@ -42,7 +42,7 @@ async fn events_that_are_ready_go_out_with_the_greeting() {
     let mut body = body_of_events(3);
     assert!(!body.is_end_stream());
     let first = body.next_chunk().await.unwrap().unwrap();
-    assert_eq!(first, ": connected\n\nid: 0\ndata: 0\n\nid: 1\ndata: 1\n\nid: 2\ndata: 2\n\n");
+    assert_eq!(first, ": connected\nid: 0\ndata: 0\n\nid: 1\ndata: 1\n\nid: 2\ndata: 2\n\n");
     assert!(body.is_end_stream());
     assert!(body.next_chunk().await.is_none());
     assert!(body.next_chunk().await.is_none());
@@ -53,7 +53,7 @@ async fn a_large_first_event_follows_the_greeting_and_is_not_copied() {
     let large = tower_sse::EncodedEvent::from(Event::new("x".repeat(50_000)));
     let sent = large.clone();
     let mut body = EventBody::new(|events| async move { Ok(events.send(sent).await?) });
-    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n\n");
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n");
     let chunk = body.next_chunk().await.unwrap().unwrap();
     assert_eq!(chunk.as_ptr(), large.to_bytes().as_ptr());
     assert!(body.is_end_stream());
@@ -74,11 +74,11 @@ async fn the_greeting_and_retry_never_pass_the_buffer() {
         let mut with_greeting = body();
         // The greeting is joined with the events of the handler's first poll.
         let first = with_greeting.next_chunk().await.unwrap().unwrap();
-        assert!(first.starts_with(b": connected\nretry: 7000\n\ndata: "), "{first:?}");
+        assert!(first.starts_with(b": connected\nretry: 7000\ndata: "), "{first:?}");
         assert!(with_greeting.next_chunk().await.is_none());
 
         let text = read_text(body().without_greeting()).await;
-        assert!(text.starts_with("retry: 7000\n\ndata: "), "{text:?}");
+        assert!(text.starts_with("retry: 7000\ndata: "), "{text:?}");
         assert_eq!(decode(text).len(), 1);
     }
 }
@@ -90,7 +90,7 @@ async fn events_go_out_before_the_handler_returns() {
         std::future::pending().await
     });
     let mut body = call(&handler, get("/")).await.into_body();
-    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n\ndata: x\n\n");
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\ndata: x\n\n");
 
     // A handler that blocks a thread of its own.
     let handler = event_channel_handler(|_, events| async move {

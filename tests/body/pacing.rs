@@ -37,7 +37,7 @@ async fn ready_events_go_out_together_and_none_is_held_back() {
     });
     let chunks = timed(call(&handler, get("/")).await.into_body()).await;
     let ten: String = (0..10).map(|n| format!("data: {n}\n\n")).collect();
-    let first = format!(": connected\n\n{ten}");
+    let first = format!(": connected\n{ten}");
     // Timers round up to a millisecond, once each.
     let seen: Vec<_> = chunks.iter().map(|(_, text)| text.as_str()).collect();
     assert_eq!(seen, [&*first, &*ten, &*ten]);
@@ -106,7 +106,7 @@ async fn the_body_is_pending_once_after_each_64_kib() {
             std::task::Poll::Ready(None) => break,
         }
     }
-    assert_eq!(total, 200_000 + "data: \n\n".len() + ": connected\n\n".len());
+    assert_eq!(total, 200_000 + "data: \n\n".len() + ": connected\n".len());
 
     let handlers: [(fn() -> EventBody, usize); 2] = [
         // One event that is larger and is sliced.
@@ -177,7 +177,7 @@ async fn text_that_is_cut_into_frames_stays_utf_8() {
     let mut body = call(&sends(vec![event.clone()]), get("/")).await.into_body();
     let (frames, _) = read_all(&mut body).await;
     assert!(frames.len() > 1);
-    assert_eq!(frames.concat(), [&b": connected\n\n"[..], &wire(&event)].concat());
+    assert_eq!(frames.concat(), [&b": connected\n"[..], &wire(&event)].concat());
     assert_eq!(decode(frames.concat()), [("grüße".into(), text, None)]);
 }
 

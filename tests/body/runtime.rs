@@ -39,12 +39,12 @@ fn a_keep_alive_without_a_runtime_is_off_and_logged_once() {
         })
     };
     let text = read_text(one().without_keep_alive()).now_or_never().unwrap();
-    assert_eq!(text, ": connected\n\ndata: x\n\n");
+    assert_eq!(text, ": connected\ndata: x\n\n");
     assert_eq!(log.lines(), [""; 0]);
 
     // A keep-alive is missed only when the body has to wait for one.
     let text = read_text(one().keep_alive(KeepAlive::every(SECOND))).now_or_never().unwrap();
-    assert_eq!(text, ": connected\n\ndata: x\n\n");
+    assert_eq!(text, ": connected\ndata: x\n\n");
     assert_eq!(log.lines(), [""; 0]);
     let mut waits = EventBody::new(|_| pending()).keep_alive(KeepAlive::every(SECOND));
     waits.next_chunk().now_or_never().unwrap().unwrap().unwrap();
@@ -56,7 +56,7 @@ fn a_keep_alive_without_a_runtime_is_off_and_logged_once() {
     // Created outside of a runtime, polled inside.
     let body = one().keep_alive(KeepAlive::every(SECOND));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    assert_eq!(runtime.block_on(read_text(body)), ": connected\n\ndata: x\n\n");
+    assert_eq!(runtime.block_on(read_text(body)), ": connected\ndata: x\n\n");
 }
 
 #[test]
@@ -91,7 +91,7 @@ async fn a_body_can_be_read_in_a_test_without_a_server_and_with_time_paused() {
     })
     .without_keep_alive();
     let started = Instant::now();
-    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n\n");
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n");
     assert_eq!(body.next_chunk().await.unwrap().unwrap(), "data: an hour later\n\n");
     assert_eq!(started.elapsed().as_secs(), 3600);
     assert!(real.elapsed() < Duration::from_secs(60));
@@ -108,7 +108,7 @@ fn a_body_that_waits_may_be_polled_in_another_runtime_after_its_first_has_ended(
         runtime.block_on(async {
             for _ in 0..2 {
                 let chunk = body.next_chunk().await.unwrap().unwrap();
-                assert!(chunk == ": connected\n\n" || chunk == ": keep-alive\n\n", "{chunk:?}");
+                assert!(chunk == ": connected\n" || chunk == ": keep-alive\n", "{chunk:?}");
             }
             assert!(futures_util::poll!(std::pin::pin!(body.next_chunk())).is_pending());
         });

@@ -46,7 +46,7 @@ async fn the_closure_is_called_at_the_first_poll_so_later_settings_apply() {
         Ok::<_, BoxError>(body.into_response())
     });
     let response = tower::ServiceExt::oneshot(service, get("/")).await.unwrap();
-    assert_eq!(read_text(response.into_body()).await, ": connected\n\ndata: x\n\n");
+    assert_eq!(read_text(response.into_body()).await, ": connected\ndata: x\n\n");
 
     // Settings as a group.
     let options = BodyOptions::new().without_greeting();
@@ -76,7 +76,7 @@ async fn buffer_keep_alive_and_hook_are_settings_of_a_handler() {
     .keep_alive(KeepAlive::every(2 * SECOND).comment("still here"))
     .on_disconnect(ends.hook());
     let chunks = timed(call(&handler, get("/")).await.into_body()).await;
-    let first = ": connected\n\ndata: 0\n\ndata: 1\n\n".to_owned();
-    assert_eq!(chunks, [(0, first), (2000, ": still here\n\n".to_owned())]);
+    let first = ": connected\ndata: 0\n\ndata: 1\n\n".to_owned();
+    assert_eq!(chunks, [(0, first), (2000, ": still here\n".to_owned())]);
     assert_eq!((ends.only().dropped(), EndReason::Finished), (1, EndReason::Finished));
 }

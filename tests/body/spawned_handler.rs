@@ -150,7 +150,7 @@ fn a_stream_takes_no_thread_and_no_task_of_its_own() {
     let app = sends(vec![Event::new("x")]).without_keep_alive();
     let body = call(&app, get("/")).now_or_never().unwrap().into_body();
     let text = read_text(body).now_or_never().unwrap();
-    assert_eq!(text, ": connected\n\ndata: x\n\n");
+    assert_eq!(text, ": connected\ndata: x\n\n");
 
     // With a runtime, ten thousand streams spawn no task.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

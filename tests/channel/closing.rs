@@ -93,7 +93,7 @@ async fn senders_kept_elsewhere_are_closed_with_the_stream() {
         }
     });
     let text = read_text(call(&app, get("/")).await.into_body()).await;
-    assert_eq!(text, ": connected\n\ndata: x\n\n");
+    assert_eq!(text, ": connected\ndata: x\n\n");
     let writer = kept.recv().unwrap();
     assert!(writer.is_closed());
     assert!(writer.try_send(Event::new("late")).unwrap_err().is_closed());

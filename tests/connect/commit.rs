@@ -117,7 +117,7 @@ async fn the_first_of_event_end_and_time_decides() {
                             "{case}"
                         );
                         let event = event.map_or("", |_| "data: first\n\n");
-                        assert_eq!(text, format!(": connected\n\n{event}"), "{case}");
+                        assert_eq!(text, format!(": connected\n{event}"), "{case}");
                         assert_eq!(error.is_some(), how != Finish::Returns, "{case}");
                     } else {
                         assert!(error.is_none(), "{case}");
@@ -145,7 +145,7 @@ async fn nothing_goes_out_before_the_head() {
         .keep_alive(KeepAlive::every(SECOND))
         .commit_within(10 * SECOND);
     let response = call(&handler, get("/")).await;
-    assert_eq!(read_text(response.into_body()).await, ": connected\n\ndata: first\n\n");
+    assert_eq!(read_text(response.into_body()).await, ": connected\ndata: first\n\n");
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,7 +173,7 @@ async fn the_end_of_the_lifetime_and_a_shutdown_open_the_stream() {
         assert_eq!(response.status(), 200);
         let text = read_text(response.into_body()).await;
         let retry = if by_shutdown { 1000 } else { 2000 };
-        assert_eq!(text, format!(": connected\n\nretry: {retry}\n\n"));
+        assert_eq!(text, format!(": connected\nretry: {retry}\n\n"));
         let reason = if by_shutdown { EndReason::ShutDown } else { EndReason::Expired };
         assert_eq!(ends.only().reason(), reason);
     }
@@ -221,7 +221,7 @@ async fn a_body_waits_by_itself_in_the_handler_of_a_framework() {
     let events = futures_util::stream::iter([Ok::<_, BoxError>(Event::new("one"))]);
     let response = EventBody::from_stream(events).into_response_within(SECOND).await;
     assert_eq!(response.headers()["cache-control"], "no-store, no-transform");
-    assert_eq!(read_text(response.into_body()).await, ": connected\n\ndata: one\n\n");
+    assert_eq!(read_text(response.into_body()).await, ": connected\ndata: one\n\n");
     let fails = futures_util::stream::iter([Err::<Event, _>(refusal().into_error())]);
     assert_eq!(EventBody::from_stream(fails).into_response_within(SECOND).await.status(), 429);
     // A body that has begun does not wait, and loses nothing.
@@ -261,7 +261,7 @@ async fn a_client_over_a_socket_gets_the_status() {
     });
     let server = Server::start(handler.commit_within(10 * SECOND)).await;
     for http2 in [false, true] {
-        for expected in [(429, "no capacity"), (200, ": connected\n\ndata: answer\n\n")] {
+        for expected in [(429, "no capacity"), (200, ": connected\ndata: answer\n\n")] {
             let request = request(Method::GET, "/");
             let response = match http2 {
                 true => server.http2().await.0.send_request(request).await,

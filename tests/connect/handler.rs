@@ -24,7 +24,7 @@ async fn a_function_is_a_service_and_settings_are_methods() {
     let with_options =
         is_service(event_channel_handler(f).buffer(Buffer::fixed(1)).without_greeting());
     let body = plain.oneshot(get("/a")).await.unwrap().into_body();
-    assert_eq!(read_text(body).await, ": connected\n\ndata: /a\n\n");
+    assert_eq!(read_text(body).await, ": connected\ndata: /a\n\n");
     let body = with_options.oneshot(get("/b")).await.unwrap().into_body();
     assert_eq!(read_text(body).await, "data: /b\n\n");
 
@@ -32,7 +32,7 @@ async fn a_function_is_a_service_and_settings_are_methods() {
     let app = sends(vec![Event::new("x")])
         .on_connect(|connect: Connect| async move { Ok(connect.accept()) });
     let response = call(&app, get("/")).await;
-    assert_eq!(read_text(response.into_body()).await, ": connected\n\ndata: x\n\n");
+    assert_eq!(read_text(response.into_body()).await, ": connected\ndata: x\n\n");
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,21 +50,36 @@ async fn the_function_gets_request_head_and_sender_and_fails_by_returning_an_err
         events.send(Event::new(seen)).await?;
         Err("raised".into())
     });
-    let request = Request::put("/a?b=1").header("x-who", "me").body("the body").unwrap();
+    let request = Request::post("/a?b=1").header("x-who", "me").body("the body").unwrap();
     let mut body = call(&handler, request).await.into_body();
     let (frames, error) = read_all(&mut body).await;
-    let sent = "PUT /a?b=1 me the body text/event-stream";
+    let sent = "POST /a?b=1 me the body text/event-stream";
     assert_eq!(decode(frames.concat()), [("message".into(), sent.into(), None)]);
     assert_eq!(error.unwrap().get_ref().to_string(), "raised");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_serves_any_method_and_any_accept() {
-    for method in [Method::GET, Method::POST, Method::PUT, Method::OPTIONS, Method::DELETE] {
+async fn a_handler_serves_the_methods_of_its_setting_and_any_accept() {
+    let plain = || sends(vec![Event::new("x")]);
+    let all = plain().methods([Method::PUT, Method::GET]);
+    for (handler, method, is_served) in [
+        (plain(), Method::GET, true),
+        (plain(), Method::POST, true),
+        (plain(), Method::PUT, false),
+        (plain(), Method::OPTIONS, false),
+        (all.clone(), Method::PUT, true),
+        (all, Method::DELETE, false),
+    ] {
         for accept in ["text/html", "text/event-stream", "nonsense"] {
             let request = Request::builder().method(&method).header("accept", accept).body(());
-            let response = call(&sends(vec![Event::new("x")]), request.unwrap()).await;
-            assert_eq!(read_text(response.into_body()).await, ": connected\n\ndata: x\n\n");
+            let response = call(&handler, request.unwrap()).await;
+            if is_served {
+                assert_eq!(read_text(response.into_body()).await, ": connected\ndata: x\n\n");
+            } else {
+                assert_eq!(response.status(), 405, "{method}");
+                let allowed = &response.headers()["allow"];
+                assert!(allowed == "GET, HEAD, POST" || allowed == "PUT, GET", "{allowed:?}");
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ async fn demo_counts_ends_and_resumes_after_the_last_event_id() {
     let reply = demo.get("/events").await;
     reply.assert_event_stream();
     let text = reply.text().await;
-    assert!(text.starts_with(": connected\nretry: 1000\n\n"), "{text}");
+    assert!(text.starts_with(": connected\nretry: 1000\n"), "{text}");
     assert_eq!(events(&text), hello(1..=3));
 
     let again = demo.send(Request::get("/events").header("last-event-id", "3")).await;

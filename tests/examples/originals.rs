@@ -82,7 +82,7 @@ async fn the_counter_of_pedestal_reads_like_its_transcript() {
     });
     let text = read_text(call(&handler, get("/counter")).await.into_body()).await;
     let counted = (0..10).map(|n| format!("event: counter\nid: {n}\ndata: {n} thread\n\n"));
-    assert_eq!(text, format!(": connected\n\n{}", counted.collect::<String>()));
+    assert_eq!(text, format!(": connected\n{}", counted.collect::<String>()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +115,7 @@ async fn the_demo_of_cl_sse_has_pages_ends_and_is_opened_again() {
         let bytes =
             http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
         assert_eq!(started.elapsed().as_secs(), 20);
-        assert!(bytes.starts_with(b": connected\nretry: 3000\n\n"));
+        assert!(bytes.starts_with(b": connected\nretry: 3000\n"));
         let data: Vec<_> = decode(bytes).into_iter().map(|(_, data, _)| data).collect();
         assert_eq!(data, (0..10).map(|n| format!("Hello World! {n}")).collect::<Vec<_>>());
     }
@@ -136,7 +136,7 @@ async fn the_demo_of_clack_sse_takes_count_and_pace() {
         let chunks = timed(call(&demo(count, pace), get("/events")).await.into_body()).await;
         let text: String = chunks.iter().map(|(_, text)| text.as_str()).collect();
         let hellos = (0..count).map(|n| format!("data: Hello World! {n}\n\n")).collect::<String>();
-        assert_eq!(text, format!(": connected\n\n{hellos}"));
+        assert_eq!(text, format!(": connected\n{hellos}"));
         let last = chunks.last().unwrap().0;
         let due = pace.as_millis() * u128::from(count.saturating_sub(1));
         assert!(last >= due && last <= due + u128::from(count), "{last} for {due}");

@@ -68,7 +68,7 @@ async fn a_reader_that_has_lagged_before_its_body_is_polled_is_evicted() {
     let mut body = subscription
         .into_body()
         .on_disconnect(move |end| *reported.lock().unwrap() = Some(end.reason()));
-    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n\n");
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n");
     let error = body.next_chunk().await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "event stream failed: evicted: the client was too slow");
     assert!(body.next_chunk().await.is_none());

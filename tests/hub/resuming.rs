@@ -21,7 +21,7 @@ async fn a_body_opens_with_an_id_to_resume_from() {
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut body = response.into_body();
     let opening = ready_bytes(&mut body);
-    assert!(opening.starts_with(": connected\n\nid: "), "{opening}");
+    assert!(opening.starts_with(": connected\nid: "), "{opening}");
     drop(body);
     hub.publish("a", "1").await.unwrap();
     hub.publish("b", "2").await.unwrap();
@@ -156,12 +156,12 @@ async fn keep_alives_update_the_id_of_a_quiet_reader() {
     let mut body = body.keep_alive(KeepAlive::every(Duration::from_secs(15)));
     ready_bytes(&mut body);
     let plain = body.next_chunk().await.unwrap().unwrap();
-    assert_eq!(plain, ": keep-alive\n\n");
+    assert_eq!(plain, ": keep-alive\n");
     hub.publish("busy", "x").await.unwrap();
     let at = subscribe(&hub, topics(&["quiet"])).position();
     let refreshed = body.next_chunk().await.unwrap().unwrap();
-    assert_eq!(refreshed, format!(": keep-alive\n\nid: {at}\n\n"));
-    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": keep-alive\n\n");
+    assert_eq!(refreshed, format!(": keep-alive\nid: {at}\n\n"));
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": keep-alive\n");
 }
 
 #[tokio::test]
@@ -256,9 +256,8 @@ async fn an_id_of_300_kb_is_unknown_and_costs_no_more_than_a_short_one() {
         assert_eq!(ready(&mut reader), ["1"]);
         let handler = hub.handler(|connect| async move { connect.accept().topics(["a"]) });
         let request = Request::get("/").header("last-event-id", id.as_bytes());
-        let mut body = call(&handler, request.body(()).unwrap()).await.into_body();
-        let text = ready_bytes(&mut body);
-        assert!(text.contains(r#""reason":"unknown""#) && text.len() < 500, "{text}");
+        // The handler does not keep it for as long as a stream.
+        assert_eq!(call(&handler, request.body(()).unwrap()).await.status(), 400);
     }
 }
 

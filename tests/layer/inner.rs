@@ -64,7 +64,7 @@ async fn cors_of_tower_http_works_over_a_layer_and_over_a_handler() {
     assert_eq!(response.headers()["access-control-allow-credentials"], "true");
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(bytes, ": connected\n\ndata: x\n\n");
+    assert_eq!(bytes, ": connected\ndata: x\n\n");
 
     // The CORS layer responds to a preflight itself.
     let mut preflight = with_origin(Method::OPTIONS);

@@ -28,7 +28,7 @@ async fn the_farewell_follows_all_events_and_precedes_the_end() {
     assert!(!shutdown.is_started());
     shutdown.start();
     let (text, after) = reading.await.unwrap();
-    assert_eq!(text, format!(": connected\n\ndata: x\n\n{BYE}"));
+    assert_eq!(text, format!(": connected\ndata: x\n\n{BYE}"));
     assert_eq!(after, SECOND);
     let end = ends.only();
     assert_eq!(end.reason(), EndReason::ShutDown);
@@ -47,7 +47,7 @@ async fn a_shutdown_without_farewell_says_nothing() {
         reading(call(&one_event_then_idle().shutdown(&shutdown), get("/")).await.into_body());
     sleep(SECOND).await;
     shutdown.start();
-    assert_eq!(reading.await.unwrap(), (": connected\n\ndata: x\n\n".into(), SECOND));
+    assert_eq!(reading.await.unwrap(), (": connected\ndata: x\n\n".into(), SECOND));
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +152,7 @@ async fn a_layer_ends_the_streams_of_any_handler() {
         let bytes = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
         String::from_utf8(bytes.into()).unwrap()
     };
-    assert_eq!(read(response.into_body()).await, format!(": connected\n\n{BYE}"));
+    assert_eq!(read(response.into_body()).await, format!(": connected\n{BYE}"));
     shutdown.finished().await;
 
     let response = service.clone().oneshot(request("/events")).await.unwrap();
@@ -172,6 +172,6 @@ fn a_shutdown_needs_no_runtime() {
         let body = EventBody::new(|_| pending()).shutdown(&shutdown).without_keep_alive();
         shutdown.start();
         let text = futures_util::future::FutureExt::now_or_never(read_text(body)).unwrap();
-        assert_eq!(text, format!(": connected\n\n{BYE}"));
+        assert_eq!(text, format!(": connected\n{BYE}"));
     });
 }

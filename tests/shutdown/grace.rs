@@ -34,7 +34,7 @@ async fn a_handler_may_finish_within_the_grace_period_and_the_farewell_follows()
         sleep(SECOND).await;
         shutdown.start();
         let (text, after) = reading.await.unwrap();
-        assert_eq!(text, format!(": connected\n\ndata: a\n\ndata: b\n\n{BYE}"));
+        assert_eq!(text, format!(": connected\ndata: a\n\ndata: b\n\n{BYE}"));
         assert_eq!(after, 11 * SECOND);
         assert_eq!(ends.only().reason(), EndReason::Finished);
     }
@@ -90,12 +90,12 @@ async fn start_now_ends_the_grace_period_and_says_nothing() {
     shutdown.start_now();
     shutdown.start_now();
     let (text, after) = reading.await.unwrap();
-    assert_eq!((text.as_str(), after), (": connected\n\ndata: x\n\n", 2 * SECOND));
+    assert_eq!((text.as_str(), after), (": connected\ndata: x\n\n", 2 * SECOND));
 
     let at_once = Shutdown::new(bye());
     at_once.start_now();
     let body = EventBody::new(|_| pending()).shutdown(&at_once);
-    assert_eq!(read_text(body).await, ": connected\n\n");
+    assert_eq!(read_text(body).await, ": connected\n");
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,7 +62,7 @@ async fn new_requests_are_told_to_retry_later_and_no_handler_runs() {
         Ok(())
     });
     let text = read_text(body.shutdown(&shutdown)).await;
-    assert!(text.starts_with(": connected\n\nretry: "), "{text}");
+    assert!(text.starts_with(": connected\nretry: "), "{text}");
     assert!(!started.load(SeqCst));
 }
 

@@ -130,7 +130,7 @@ async fn an_error_ends_the_stream_although_a_sender_is_kept() {
     });
     let started = Instant::now();
     let (frames, error) = read_all(&mut call(&handler, get("/")).await.into_body()).await;
-    assert_eq!(frames, [": connected\n\n"]);
+    assert_eq!(frames, [": connected\n"]);
     assert!(error.is_some() && started.elapsed() < SECOND);
     assert!(kept.recv().unwrap().is_closed());
 }

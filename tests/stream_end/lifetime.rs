@@ -47,7 +47,7 @@ async fn a_handler_is_notified_before_its_deadline_and_the_deadline_holds() {
     .on_disconnect(ends.hook());
     let mut body = body.without_keep_alive();
     let start = Instant::now();
-    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n\n");
+    assert_eq!(body.next_chunk().await.unwrap().unwrap(), ": connected\n");
     assert_eq!(body.next_chunk().await.unwrap().unwrap(), "data: soon\n\n");
     assert_eq!(start.elapsed(), 90 * SECOND);
     assert_eq!(body.next_chunk().await.unwrap().unwrap(), BYE);
@@ -83,7 +83,7 @@ async fn a_stream_that_is_past_its_deadline_starts_no_handler() {
             .deadline(std_in(Duration::ZERO))
             .farewell(bye())
             .on_disconnect(ends.hook());
-        assert_eq!(read_text(body).await, format!(": connected\n\n{BYE}"));
+        assert_eq!(read_text(body).await, format!(": connected\n{BYE}"));
         assert_eq!(ends.only().reason(), EndReason::Expired);
     }
 }

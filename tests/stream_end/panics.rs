@@ -101,7 +101,7 @@ async fn a_panic_in_on_connect_is_a_500_and_one_in_a_hook_is_logged() {
 
     let log = Log::start();
     let body = EventBody::new(|_| async { Ok(()) }).on_disconnect(|_| panic!("in the hook"));
-    assert_eq!(read_text(body).await, ": connected\n\n");
+    assert_eq!(read_text(body).await, ": connected\n");
     let logged = log.lines().iter().any(|line| line.contains("in the hook"));
     assert_eq!(logged, cfg!(feature = "tracing"));
 

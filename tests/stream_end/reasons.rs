@@ -121,7 +121,7 @@ async fn a_stream_lasts_until_the_handler_has_returned_and_the_last_sender_is_dr
     });
     let started = Instant::now();
     let (frames, _) = read_all(&mut body).await;
-    assert_eq!(frames, [": connected\n\n", ": keep-alive\n\n"]);
+    assert_eq!(frames, [": connected\n", ": keep-alive\n"]);
     assert_eq!(started.elapsed(), 20 * SECOND);
 
     let body = EventBody::new(|events| async move {
@@ -131,7 +131,7 @@ async fn a_stream_lasts_until_the_handler_has_returned_and_the_last_sender_is_dr
         });
         Ok(())
     });
-    assert_eq!(read_text(body).await, ": connected\n\ndata: later\n\n");
+    assert_eq!(read_text(body).await, ": connected\ndata: later\n\n");
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,7 +198,7 @@ async fn a_stream_closed_by_the_application_has_finished_although_a_shutdown_sta
     events.send(Event::new("x")).await.unwrap();
     events.close();
     shutdown.start();
-    assert_eq!(read_text(body).await, format!(": connected\n\ndata: x\n\n{BYE}"));
+    assert_eq!(read_text(body).await, format!(": connected\ndata: x\n\n{BYE}"));
     assert_eq!(ends.only().reason(), EndReason::Finished);
 }
 

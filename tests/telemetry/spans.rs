@@ -64,7 +64,7 @@ async fn the_handler_is_polled_in_the_span_of_its_request() {
         assert_eq!(span_name(), "none");
         let text = read_text(response.into_body()).await;
         let scope = "data: request>event_stream\n\n";
-        assert_eq!(text, format!(": connected\n\n{scope}{scope}"));
+        assert_eq!(text, format!(": connected\n{scope}{scope}"));
         assert_eq!(span_name(), "none");
     }
 }

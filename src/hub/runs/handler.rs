@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::LOCATION,
-};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::LOCATION};
 use tower_service::Service;
 
 use super::{
