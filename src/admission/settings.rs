@@ -22,9 +22,9 @@ macro_rules! acceptor_settings {
             /// use http::Method;
             /// use tower_sse::event_channel_handler;
             ///
-            /// let handler = event_channel_handler::<_, _, ()>(|_, _events| async { Ok(()) })
+            /// let handler = event_channel_handler(|_, _events| async { Ok(()) })
             ///     .methods([Method::GET, Method::HEAD]);
-            /// # let _ = handler;
+            /// let app: axum::Router = axum::Router::new().route_service("/events", handler);
             /// ```
             pub fn methods(mut self, methods: impl IntoIterator<Item = http::Method>) -> Self {
                 self.acceptor_mut().set_methods(methods);
@@ -49,14 +49,14 @@ macro_rules! acceptor_settings {
             /// use tower_sse::{Event, Refusal, event_channel_handler};
             ///
             /// # async fn ask_model() -> Result<&'static str, Refusal> { Ok("hello") }
-            /// let handler = event_channel_handler::<_, _, ()>(|_request, events| async move {
+            /// let handler = event_channel_handler(|_request, events| async move {
             ///     // The SDK of a client gets the status of the model.
             ///     let token = ask_model().await.map_err(Refusal::into_error)?;
             ///     events.send(Event::new(token)).await?;
             ///     Ok(())
             /// })
             /// .commit_within(Duration::from_secs(2));
-            /// # let _ = handler;
+            /// let app: axum::Router = axum::Router::new().route_service("/events", handler);
             /// ```
             pub fn commit_within(mut self, within: std::time::Duration) -> Self {
                 self.acceptor_mut().set_commit_within(within);
@@ -70,12 +70,12 @@ macro_rules! acceptor_settings {
             /// use axum::extract::MatchedPath;
             /// use tower_sse::{Connect, event_channel_handler};
             ///
-            /// let handler = event_channel_handler::<_, _, ()>(|_, _events| async { Ok(()) })
+            /// let handler = event_channel_handler(|_, _events| async { Ok(()) })
             ///     .route_of(|connect: &Connect| {
             ///         let path = connect.extensions().get::<MatchedPath>()?;
             ///         Some(path.as_str().to_owned().into())
             ///     });
-            /// # let _ = handler;
+            /// let app: axum::Router = axum::Router::new().route_service("/events", handler);
             /// ```
             pub fn route_of(
                 mut self,
@@ -120,11 +120,11 @@ macro_rules! acceptor_settings {
             /// #[derive(Clone, PartialEq, Eq, Hash)]
             /// struct User(u64);
             ///
-            /// let handler = event_channel_handler::<_, _, ()>(|_, _events| async { Ok(()) })
-            ///     .on_connect(|connect: Connect| async move { Ok(connect.accept().extension(User(7))) })
+            /// let handler = event_channel_handler(|_, _events| async { Ok(()) })
+            ///     .on_connect(|connect| async move { Ok(connect.accept().extension(User(7))) })
             ///     .max_streams(10_000)
             ///     .max_streams_per(|connect| connect.extensions().get::<User>().cloned(), 6);
-            /// # let _ = handler;
+            /// let app: axum::Router = axum::Router::new().route_service("/events", handler);
             /// ```
             pub fn max_streams_per<F, K>(mut self, key: F, streams: usize) -> Self
             where

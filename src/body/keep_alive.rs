@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::prelude::lines_of;
 use crate::{
     channel::Segment,
     event::{Event, EventData},
@@ -103,6 +102,13 @@ impl Default for KeepAlive {
     fn default() -> Self {
         Self::every(Duration::from_secs(15))
     }
+}
+
+/// Encodes an event without data as lines, without the empty line that would end it.
+pub(super) fn lines_of(event: &Event) -> Bytes {
+    let mut bytes = event.encode().to_bytes();
+    bytes.truncate(bytes.len().saturating_sub(1));
+    bytes
 }
 
 #[cfg(test)]

@@ -5,15 +5,8 @@
 
 use bytes::Bytes;
 
-use super::options::BodyOptions;
+use super::{keep_alive::lines_of, options::BodyOptions};
 use crate::event::Event;
-
-/// Encodes an event without data as lines, without the empty line that would end it.
-pub(super) fn lines_of(event: &Event) -> Bytes {
-    let mut bytes = event.encode().to_bytes();
-    bytes.truncate(bytes.len().saturating_sub(1));
-    bytes
-}
 
 /// The maximum length of the first segment, in bytes, to be copied after the prelude. A longer one
 /// goes out as a frame of its own.

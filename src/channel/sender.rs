@@ -72,13 +72,13 @@ impl EventSender {
     /// ```
     /// use tower_sse::{Event, event_channel_handler};
     ///
-    /// let handler = event_channel_handler::<_, _, ()>(|_, events| async move {
+    /// let handler = event_channel_handler(|_, events| async move {
     ///     for n in 0..10 {
     ///         events.send(Event::new(n).with_id(n)).await?;
     ///     }
     ///     Ok(())
     /// });
-    /// # let _ = handler;
+    /// let app: axum::Router = axum::Router::new().route_service("/events", handler);
     /// ```
     pub fn send<E: Encode>(
         &self,
@@ -130,7 +130,7 @@ impl EventSender {
     /// ```
     /// use tower_sse::{Event, SendError, event_channel_handler};
     ///
-    /// let handler = event_channel_handler::<_, _, ()>(|_, events| async move {
+    /// let handler = event_channel_handler(|_, events| async move {
     ///     std::thread::spawn(move || {
     ///         for n in 0..10 {
     ///             events.blocking_send(Event::new(n))?;
@@ -139,7 +139,7 @@ impl EventSender {
     ///     });
     ///     Ok(())
     /// });
-    /// # let _ = handler;
+    /// let app: axum::Router = axum::Router::new().route_service("/events", handler);
     /// ```
     pub fn blocking_send<E: Encode>(&self, event: E) -> Result<(), SendError<E>> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -210,7 +210,7 @@ impl EventSender {
     /// use std::time::Duration;
     /// use tower_sse::{Event, event_channel_handler};
     ///
-    /// let handler = event_channel_handler::<_, _, ()>(|_, events| async move {
+    /// let handler = event_channel_handler(|_, events| async move {
     ///     for n in 0.. {
     ///         tokio::select! {
     ///             () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -221,7 +221,7 @@ impl EventSender {
     ///     events.send(Event::new("that is all").with_type("end")).await?;
     ///     Ok(())
     /// });
-    /// # let _ = handler;
+    /// let app: axum::Router = axum::Router::new().route_service("/events", handler);
     /// ```
     pub async fn ending(&self) {
         self.changed_until(Self::is_ending).await;

@@ -6,17 +6,17 @@
 //!
 //! ```
 //! use http::StatusCode;
-//! use tower_sse::{Connect, Event, Refusal, event_channel_handler};
+//! use tower_sse::{Event, Refusal, event_channel_handler};
 //!
 //! #[derive(Clone)]
 //! struct User(String);
 //!
-//! let handler = event_channel_handler::<_, _, ()>(|request, events| async move {
+//! let handler = event_channel_handler(|request, events| async move {
 //!     let User(name) = request.extensions().get::<User>().expect("set in on_connect");
 //!     events.send(Event::new(format!("hello {name}"))).await?;
 //!     Ok(())
 //! })
-//! .on_connect(|mut connect: Connect| async move {
+//! .on_connect(|mut connect| async move {
 //!     let Some(token) = connect.headers().get("authorization") else {
 //!         return Err(Refusal::new(StatusCode::UNAUTHORIZED).body("log in first"));
 //!     };
@@ -24,7 +24,7 @@
 //!     connect.extensions_mut().insert(user);
 //!     Ok(connect.accept())
 //! });
-//! # let _ = handler;
+//! let app: axum::Router = axum::Router::new().route_service("/events", handler);
 //! ```
 //!
 //! # Browsers and refusals

@@ -5,7 +5,7 @@
 //! use std::time::Duration;
 //! use tower_sse::{Event, event_channel_handler};
 //!
-//! let ticks = event_channel_handler::<_, _, ()>(|_request, events| async move {
+//! let ticks = event_channel_handler(|_request, events| async move {
 //!     for n in 0..10 {
 //!         events.send(Event::new(format!("tick {n}")).with_type("tick").with_id(n)).await?;
 //!         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -13,7 +13,7 @@
 //!     Ok(())
 //! })
 //! .on_disconnect(|end| println!("{} after {} events", end.reason(), end.events()));
-//! # let _ = ticks;
+//! let app: axum::Router = axum::Router::new().route_service("/events", ticks);
 //! ```
 //!
 //! # Where to use it

@@ -38,8 +38,7 @@ async fn keep_alives_go_out_between_events_only() {
         [(25_000, "data: 1\n\n"), (12_000, ": hi\n"), (12_000, "data: 2\n"), (60_000, "\n")],
         Last::Ends,
     );
-    let expected =
-        "<>\n\n<>\n\ndata: 1\n\n<>\n\n: hi\n<>\n\ndata: 2\n\n".replace("<>", ": keep-alive");
+    let expected = "<>\n<>\ndata: 1\n\n<>\n: hi\n<>\ndata: 2\n\n".replace("<>", ": keep-alive");
     assert_eq!(text(&layer, body).await, (expected, None));
     let without = SseGovern::new().without_keep_alive();
     let body = Foreign::new([(60_000, "data: 1\n\n")], Last::Ends);

@@ -50,7 +50,7 @@ async fn the_hook_runs_once_however_the_stream_ends() {
     sleep(5 * SECOND).await;
     drop(body);
     let end = ends.only();
-    assert_eq!((end.reason(), end.bytes()), (EndReason::ClientGone, 13));
+    assert_eq!((end.reason(), end.bytes()), (EndReason::ClientGone, 12));
     assert_eq!(end.duration(), 5 * SECOND);
 
     // Closed while the handler runs.

@@ -24,7 +24,7 @@ fn a_body_without_a_request_has_a_span() {
     });
     let spans = log.spans();
     assert_eq!(spans.len(), 1);
-    assert!(spans[0].starts_with("event_stream reason=\"finished\" events=0 bytes=13 duration="));
+    assert!(spans[0].starts_with("event_stream reason=\"finished\" events=0 bytes=12 duration="));
 }
 
 #[cfg(feature = "tracing")]

@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -12,21 +12,17 @@ use super::{
     error::RelayError,
     events::RelayEvents,
     service::{SseRelayFuture, SseRelayService},
+    settings::{Commit, RelayConfig},
     upstream::{Upstream, UpstreamConfig, send},
 };
 use crate::{
     BoxError,
     admission::Acceptor,
-    catch_panic::catch_and_log,
     connect::Refusal,
     event::Event,
-    headers::AcceptHeader,
     layer::{body::SseBody, foreign::foreign_settings},
     shutdown::Farewell,
 };
-
-/// How long the head of a response waits for a client that asks for an event stream.
-const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 
 /// A layer that passes on the event streams of an upstream: another server, reached through a client. See the
 /// [module docs](crate::layer::relay).
@@ -36,41 +32,12 @@ pub struct SseRelay {
     config: Arc<RelayConfig>,
 }
 
-/// The settings, which the responses share.
-#[derive(Clone)]
-pub(super) struct RelayConfig {
-    /// The limits and the settings of the bodies.
-    pub(super) acceptor: Acceptor<()>,
-    /// `None` for the rule that depends on the request.
-    commit: Option<Commit>,
-    error_event: Option<Arc<ErrorEvent>>,
-    error_response: Option<Arc<ErrorResponse>>,
-    pub(super) upstream: Arc<UpstreamConfig>,
-}
-
-/// Until when the head of a response waits for the upstream.
-#[derive(Clone, Copy, Debug)]
-enum Commit {
-    Within(Duration),
-    Never,
-}
-
-type ErrorEvent = dyn Fn(&RelayError) -> Option<Event> + Send + Sync;
-type ErrorResponse = dyn Fn(&RelayError) -> Refusal + Send + Sync;
-
 impl SseRelay {
     /// Creates a relay with the default settings.
     pub fn new() -> Self {
         let mut acceptor = Acceptor::new();
         acceptor.options_mut().greeting = false;
-        let config = RelayConfig {
-            acceptor,
-            commit: None,
-            error_event: None,
-            error_response: None,
-            upstream: Arc::default(),
-        };
-        Self { config: Arc::new(config) }
+        Self { config: Arc::new(RelayConfig::new(acceptor)) }
     }
 
     /// Sets how long the head of a response waits for the head of the upstream's answer. If it comes in time, its
@@ -280,10 +247,6 @@ impl SseRelay {
         RelayEvents::new(Upstream::collecting(send(service, request), &self.config.upstream))
     }
 
-    pub(super) fn config(&self) -> &Arc<RelayConfig> {
-        &self.config
-    }
-
     fn change(mut self, change: impl FnOnce(&mut RelayConfig)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
@@ -300,32 +263,6 @@ impl SseRelay {
 
 foreign_settings!(SseRelay);
 
-impl RelayConfig {
-    /// Returns how long the head of the response to this request waits for the upstream.
-    pub(super) fn commit_within(&self, headers: &HeaderMap) -> Option<Duration> {
-        match self.commit {
-            Some(Commit::Within(within)) => Some(within),
-            Some(Commit::Never) => None,
-            None => AcceptHeader::parse(headers).asks_for_event_stream().then_some(COMMIT_WITHIN),
-        }
-    }
-
-    pub(super) fn error_event(&self, error: &RelayError) -> Option<Event> {
-        let error_event = self.error_event.as_ref()?;
-        let mut event = None;
-        catch_and_log("error_event", || event = error_event(error));
-        event
-    }
-
-    /// Returns the response that the application has for a failure, if it has one.
-    pub(super) fn error_response(&self, error: &RelayError) -> Option<Refusal> {
-        let error_response = self.error_response.as_ref()?;
-        let mut response = None;
-        catch_and_log("error_response", || response = Some(error_response(error)));
-        response
-    }
-}
-
 fn no_limit_if_zero(timeout: Duration) -> Option<Duration> {
     Some(timeout).filter(|timeout| !timeout.is_zero())
 }
@@ -340,15 +277,12 @@ impl<S> Layer<S> for SseRelay {
     type Service = SseRelayService<S>;
 
     fn layer(&self, inner: S) -> SseRelayService<S> {
-        SseRelayService::new(inner, self.clone())
+        SseRelayService::new(inner, self.config.clone())
     }
 }
 
 impl fmt::Debug for SseRelay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SseRelay")
-            .field("acceptor", &self.config.acceptor)
-            .field("commit", &self.config.commit)
-            .finish_non_exhaustive()
+        f.debug_struct("SseRelay").field("config", &self.config).finish_non_exhaustive()
     }
 }

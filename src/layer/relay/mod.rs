@@ -86,6 +86,7 @@ mod error;
 mod events;
 mod headers;
 mod service;
+mod settings;
 mod source;
 mod upstream;
 

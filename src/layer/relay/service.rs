@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
-    config::{RelayConfig, SseRelay},
     error::RelayError,
     headers::{prepare_request, remove_hop_by_hop},
+    settings::RelayConfig,
     source::RelaySource,
     upstream::{SentRequest, Upstream, boxed, is_stream_status, send},
 };
@@ -38,16 +38,16 @@ use crate::{
 /// The name of a failed relay in logs and metrics.
 const UPSTREAM: &str = "upstream";
 
-/// The service of an [`SseRelay`].
+/// The service of an [`SseRelay`](super::SseRelay).
 #[derive(Clone, Debug)]
 pub struct SseRelayService<S> {
     inner: S,
-    relay: SseRelay,
+    config: Arc<RelayConfig>,
 }
 
 impl<S> SseRelayService<S> {
-    pub(super) fn new(inner: S, relay: SseRelay) -> Self {
-        Self { inner, relay }
+    pub(super) fn new(inner: S, config: Arc<RelayConfig>) -> Self {
+        Self { inner, config }
     }
 
     /// Returns a reference to the service that reaches the upstream.
@@ -85,7 +85,7 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        SseRelayFuture::new(self.relay.config(), self.inner.clone(), request)
+        SseRelayFuture::new(&self.config, self.inner.clone(), request)
     }
 }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    config::RelayConfig,
     error::RelayError,
+    settings::RelayConfig,
     upstream::{Passed, Upstream},
 };
 use crate::{
