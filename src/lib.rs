@@ -55,6 +55,7 @@
 //! |---|---|
 //! | answer requests with an event stream | [`event_channel_handler`], and the guide in [`handler`] |
 //! | decide who may connect | [`on_connect`](EventChannelHandler::on_connect), and the guide in [`connect`] |
+//! | use axum's extractors | the feature `axum`; in `on_connect` by [`Connect::parts_mut`] |
 //! | return a stream from a handler of a web framework | [`EventBody::new`], and the guide in [`body`] |
 //! | send the items of a `Stream` | [`EventBody::from_stream`] |
 //! | send from tasks and threads | [`EventSender`], and the guide in [`channel`] |
@@ -91,6 +92,7 @@
 //! | `json` | no | [`Event::json`](Event#method.json) and [`Event::parse_json`](Event#method.parse_json); typed streams: [`EventStreamExt::json`](EventStreamExt#method.json) |
 //! | `hyper-client` | no | [`EventSource::new`](EventSource#method.new): a client on hyper-util with rustls and the system's root certificates, HTTP/1.1 and HTTP/2 |
 //! | `full` | no | all features above |
+//! | `axum` | no | [`EventBody`] and [`Refusal`] are responses of axum's handlers, and `Option<LastEventId>` is an argument |
 //! | `redis` | no | [`hub::backend::redis`](hub::backend#modules): several nodes are one hub, whose log is in Redis 7; needs Rust 1.88 |
 //! | `nats` | no | [`hub::backend::nats`](hub::backend#modules): the same over NATS JetStream; needs Rust 1.89 |
 //! | `backend-testing` | no | for tests: the suite that an implementation of [`hub::backend::Backend`] has to pass |
@@ -106,6 +108,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admission;
+#[cfg(feature = "axum")]
+mod axum_impls;
 pub mod body;
 mod catch_panic;
 mod chain;

@@ -2,6 +2,8 @@
 //! head.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[cfg(feature = "axum")]
+mod axum;
 mod commit;
 mod handler;
 mod head;
