@@ -53,6 +53,7 @@
 //! | `ERROR` | `event stream failed` | the handler returned an error or panicked, a sender called `fail`, or the upstream of a relay failed | the same, and `error` |
 //! | `WARN` | `the upstream of a relay has failed` | before the response has begun | `error` |
 //! | `DEBUG` | `event stream refused` | a request did not become a stream | `by`, as below |
+//! | `INFO` | `the server is leaving` | the signal of a [`Shutdown`](crate::Shutdown) has come | `drain`, `whole`: until all connections are cut (both in seconds), `streams` |
 //! | `DEBUG` | `hub reader has a gap` | a reader resumed or lagged, and events may be missing | `reason`, as below, and `missed`, if the number is known |
 //! | `ERROR` | `on_connect failed: answered with 500` | `on_connect` returned an error or panicked | `error` |
 //! | `ERROR` | `… panicked` | application code panicked, for example a hook | `panic` |

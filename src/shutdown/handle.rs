@@ -24,7 +24,8 @@ use tokio::{
 use super::{farewell::Farewell, timeout::ShutdownTimeout};
 use crate::{
     lifecycle::{StopRequest, StreamHandle},
-    timer::LazyTimer,
+    timer::{LazyTimer, saturating_add},
+    trace,
 };
 
 /// Ends all streams of a server, so that it can shut down.
@@ -44,6 +45,8 @@ pub struct Shutdown {
 struct Inner {
     /// How the streams end.
     farewell: Farewell,
+    /// Whether the server is about to shut down, to be read without the lock.
+    leaving: AtomicBool,
     /// Whether the shutdown has started, to be read without the lock.
     started: AtomicBool,
     /// Incremented after each stop request is stored and before its stream is woken. A stream that
@@ -58,6 +61,8 @@ struct Inner {
 pub(super) struct ShutdownState {
     /// How far the shutdown is.
     pub(super) phase: Phase,
+    /// How long the server goes on as before once it leaves.
+    drain: Duration,
     /// The key of the next stream.
     pub(super) next_key: u64,
     /// All open streams.
@@ -80,9 +85,15 @@ impl Shutdown {
     /// Creates a shutdown at which streams end as the farewell describes.
     #[must_use]
     pub fn new(farewell: Farewell) -> Self {
-        let state = ShutdownState { phase: Phase::Running, next_key: 0, streams: HashMap::new() };
+        let state = ShutdownState {
+            phase: Phase::Running,
+            drain: Duration::ZERO,
+            next_key: 0,
+            streams: HashMap::new(),
+        };
         let inner = Inner {
             farewell,
+            leaving: AtomicBool::new(false),
             started: AtomicBool::new(false),
             generation: AtomicU64::new(0),
             state: Mutex::new(state),
@@ -95,6 +106,55 @@ impl Shutdown {
     #[must_use]
     pub fn now() -> Self {
         Self::new(Farewell::new())
+    }
+
+    /// Sets how long the server goes on as before after the signal of [`start_when`](Self::start_when), while
+    /// [`is_leaving`](Self::is_leaving) is true already. Defaults to zero.
+    ///
+    /// It is for servers behind a load balancer: the check of its readiness fails at once, so that new clients go to
+    /// other servers, while requests that are on their way are still served. Set it to the time that the balancer needs
+    /// to notice. Then the streams end as the [`Farewell`] describes. The whole time is logged; it must be shorter than
+    /// the time after which the process is killed, for example Kubernetes' `terminationGracePeriodSeconds`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use axum::{Router, http::StatusCode, routing::get};
+    /// use tower_sse::{Farewell, Shutdown};
+    ///
+    /// let farewell = Farewell::new()
+    ///     .retry(Duration::from_secs(1)..Duration::from_secs(5))
+    ///     .stagger_over(Duration::from_secs(10));
+    /// let shutdown = Shutdown::new(farewell).drain_after(Duration::from_secs(5));
+    /// let ready = {
+    ///     let shutdown = shutdown.clone();
+    ///     move || async move {
+    ///         if shutdown.is_leaving() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
+    ///     }
+    /// };
+    /// let app: Router = Router::new().route("/ready", get(ready));
+    /// # let _ = app;
+    /// ```
+    #[must_use]
+    pub fn drain_after(self, time: Duration) -> Self {
+        self.lock().drain = time;
+        self
+    }
+
+    /// Returns whether the server is about to shut down: the signal has come, or the shutdown has started.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.inner.leaving.load(SeqCst) || self.is_started()
+    }
+
+    /// Lets [`is_leaving`](Self::is_leaving) be true from now on. Returns how long to wait before the start.
+    fn leave(&self) -> Duration {
+        let drain = self.lock().drain;
+        if !self.inner.leaving.swap(true, SeqCst) && !self.is_started() {
+            let now = Instant::now();
+            let end = self.inner.farewell.cut_at(saturating_add(now, drain));
+            trace::leaving(drain, end - now, self.streams());
+        }
+        drain
     }
 
     /// Starts to end all streams. A second call does nothing.
@@ -140,9 +200,9 @@ impl Shutdown {
         self.inner.changed.notify_waiters();
     }
 
-    /// Waits for a signal and then starts. The output of the signal is ignored, so an error starts
-    /// the shutdown too. Servers take the returned future as the signal of their own graceful
-    /// shutdown.
+    /// Waits for a signal and then starts, or starts [`drain_after`](Self::drain_after) later. The
+    /// output of the signal is ignored, so an error starts the shutdown too. Servers take the
+    /// returned future as the signal of their own graceful shutdown.
     ///
     /// # Cancel safety
     ///
@@ -161,6 +221,16 @@ impl Shutdown {
         let shutdown = self.clone();
         async move {
             signal.await;
+            let start_at = saturating_add(Instant::now(), shutdown.leave());
+            let mut started = pin!(shutdown.started());
+            let mut timer = LazyTimer::default();
+            poll_fn(|cx| match started.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending if start_at <= Instant::now() => Poll::Ready(()),
+                // Without a timer there is no time to wait for.
+                Poll::Pending => timer.poll_at(start_at, cx).unwrap_or(Poll::Ready(())),
+            })
+            .await;
             shutdown.start();
         }
     }

@@ -58,6 +58,8 @@ pub(crate) fn on_connect_failed(_: &(dyn Error + Send + Sync + 'static)) {}
 
 pub(crate) fn refused(_: &'static str) {}
 
+pub(crate) fn leaving(_: Duration, _: Duration, _: usize) {}
+
 pub(crate) fn relay_failed(_: &dyn Error) {}
 
 #[cfg(feature = "hub")]

@@ -167,6 +167,12 @@ pub(crate) fn on_connect_failed(error: &DynError) {
     tracing::error!(target: TARGET, error, "on_connect failed: answered with 500");
 }
 
+/// Logs that a server is about to shut down.
+pub(crate) fn leaving(drain: Duration, whole: Duration, streams: usize) {
+    let (drain, whole) = (drain.as_secs_f64(), whole.as_secs_f64());
+    tracing::info!(target: TARGET, drain, whole, streams, "the server is leaving");
+}
+
 /// Logs that the upstream of a relay has failed before the response has begun.
 pub(crate) fn relay_failed(error: &(dyn Error + 'static)) {
     tracing::warn!(target: TARGET, error, "the upstream of a relay has failed");

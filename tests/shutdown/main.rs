@@ -4,6 +4,7 @@
 
 mod farewell;
 mod grace;
+mod leaving;
 mod progress;
 mod refusals;
 mod servers;

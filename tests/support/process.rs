@@ -177,8 +177,8 @@ impl Reply {
 
     /// Reads `count` blocks, including comments, and leaves the rest.
     pub(crate) async fn blocks(&mut self, count: usize) -> String {
-        let text = self.read_while(|text| text.matches("\n\n").count() < count).await;
-        text.split_inclusive("\n\n").take(count).collect()
+        let text = self.read_while(|text| split_blocks(text).len() < count).await;
+        split_blocks(&text)[..count].concat()
     }
 
     /// Reads until a text has come.
@@ -226,4 +226,19 @@ pub(crate) fn executable(name: &str) -> PathBuf {
         assert!(status.unwrap().success(), "the examples do not build");
     });
     profile.join("examples").join(name).with_extension(env::consts::EXE_EXTENSION)
+}
+
+/// Splits a stream into events, and comments between them.
+fn split_blocks(text: &str) -> Vec<&str> {
+    let mut blocks = Vec::new();
+    let (mut start, mut end, mut in_event) = (0, 0, false);
+    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        end += line.len();
+        in_event |= !line.starts_with(':') && line != "\n";
+        if line == "\n" || !in_event {
+            blocks.push(&text[start..end]);
+            (start, in_event) = (end, false);
+        }
+    }
+    blocks
 }
