@@ -59,8 +59,7 @@ fn page() -> Request<()> {
 }
 
 async fn relayed(relay: &SseRelay, after: u64, answer: Answer) -> Response<SseBody<Foreign>> {
-    let response = relay.send(upstream(after, answer), page()).await;
-    response
+    relay.send(upstream(after, answer), page()).await
 }
 
 async fn text(relay: &SseRelay, after: u64, answer: Answer) -> (u16, String, Option<String>) {

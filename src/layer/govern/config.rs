@@ -27,7 +27,7 @@ impl SseGovern {
     }
 
     /// Sets what a stream sends before it ends because of its lifetime. By default it sends nothing. At a
-    /// shutdown the farewell of the [`Shutdown`] is used instead. Grace periods do not apply, neither of this
+    /// shutdown the farewell of the [`Shutdown`](crate::Shutdown) is used instead. Grace periods do not apply, neither of this
     /// farewell nor of a shutdown: the inner service cannot be told that its stream ends.
     pub fn farewell(mut self, farewell: Farewell) -> Self {
         self.acceptor_mut().options_mut().farewell = Some(farewell);

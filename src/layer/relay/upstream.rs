@@ -45,9 +45,12 @@ pub(super) struct UpstreamConfig {
     pub(super) idle_timeout: Option<Duration>,
     pub(super) max_event_bytes: usize,
     /// An event that one of them matches is the last one.
-    pub(super) is_last: Vec<Arc<dyn Fn(&Event) -> bool + Send + Sync>>,
-    pub(super) inspect: Vec<Arc<dyn Fn(&Event) + Send + Sync>>,
+    pub(super) is_last: Vec<Arc<IsLast>>,
+    pub(super) inspect: Vec<Arc<Inspect>>,
 }
+
+type IsLast = dyn Fn(&Event) -> bool + Send + Sync;
+type Inspect = dyn Fn(&Event) + Send + Sync;
 
 impl UpstreamConfig {
     /// Returns until when the first byte of a request that is sent now has to come.
