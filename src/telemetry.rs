@@ -147,13 +147,13 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use http::Response;
+//! use axum::{body::Body, http::Response};
 //! use tower_http::trace::TraceLayer;
 //! use tower_sse::body::EventStreamResponse;
 //! use tracing::Span;
 //!
 //! let trace = TraceLayer::new_for_http()
-//!     .on_response(|response: &Response<_>, latency: Duration, _: &Span| {
+//!     .on_response(|response: &Response<Body>, latency: Duration, _: &Span| {
 //!         // The latency of a stream is that of its head.
 //!         if response.extensions().get::<EventStreamResponse>().is_none() {
 //!             tracing::info!(?latency, status = response.status().as_u16(), "response");
@@ -163,7 +163,7 @@
 //!     .on_eos(())
 //!     .on_failure(());
 //! # fn check<L: tower::Layer<S>, S>(_: L, _: S) {}
-//! # check(trace, tower::service_fn(|_: http::Request<()>| async { Ok::<_, std::convert::Infallible>(Response::new(())) }));
+//! # check(trace, tower::service_fn(|_: http::Request<Body>| async { Ok::<_, std::convert::Infallible>(Response::new(Body::empty())) }));
 //! ```
 //!
 //! Keep the order in mind: only layers *around* the handler see the extension.
