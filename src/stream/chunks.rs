@@ -59,7 +59,12 @@ pub(crate) fn box_chunks<B>(body: B) -> BoxChunks
 where
     B: Body<Error: Into<BoxError>> + Send + 'static,
 {
-    Box::pin(BodyChunks { body })
+    Box::pin(body_chunks(body))
+}
+
+/// Returns the chunks of a body whose type is known.
+pub(crate) fn body_chunks<B: Body>(body: B) -> BodyChunks<B> {
+    BodyChunks { body }
 }
 
 /// A body without the types of its data and its error.
@@ -72,7 +77,8 @@ pub trait Chunks {
 }
 
 pin_project! {
-    struct BodyChunks<B> {
+    /// The chunks of a body.
+    pub(crate) struct BodyChunks<B> {
         #[pin]
         body: B,
     }

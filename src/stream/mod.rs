@@ -46,7 +46,7 @@ pub use self::{
     response::UnexpectedResponse,
 };
 pub(crate) use self::{
-    chunks::{BoxChunks, StepLimit, box_chunks},
+    chunks::{BoxChunks, Chunks, StepLimit, body_chunks, box_chunks},
     drain::Drain,
     end_rule::{EndMatch, EndRule},
     response::{Unexpected, check, content_encoding},

@@ -1,6 +1,9 @@
 //! The body of another service.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
 use bytes::{Bytes, BytesMut};
 
@@ -8,12 +11,12 @@ use super::boundary::BYTE_ORDER_MARK;
 use crate::{
     BoxError,
     exclusive::Exclusive,
-    stream::{BoxChunks, StepLimit},
+    stream::{Chunks, StepLimit},
 };
 
 /// The bytes of an event stream of another service.
-pub(in crate::layer) struct ForeignBody {
-    chunks: Exclusive<BoxChunks>,
+pub(in crate::layer) struct ForeignBody<C: ?Sized> {
+    chunks: Exclusive<Pin<Box<C>>>,
     start: Start,
 }
 
@@ -27,8 +30,8 @@ enum Start {
     Begun,
 }
 
-impl ForeignBody {
-    pub(in crate::layer) fn new(chunks: BoxChunks) -> Self {
+impl<C: Chunks + ?Sized> ForeignBody<C> {
+    pub(in crate::layer) fn new(chunks: Pin<Box<C>>) -> Self {
         Self { chunks: Exclusive::new(chunks), start: Start::Waiting }
     }
 
@@ -40,6 +43,7 @@ impl ForeignBody {
     }
 
     /// Returns the next bytes, which are not empty, or `None` at the end.
+    #[inline]
     pub(in crate::layer) fn poll_bytes(
         &mut self,
         cx: &mut Context<'_>,
@@ -51,6 +55,9 @@ impl ForeignBody {
                 Some(Ok(chunk)) => chunk,
                 end => return Poll::Ready(end),
             };
+            if matches!(self.start, Start::Begun) && !chunk.is_empty() {
+                return Poll::Ready(Some(Ok(chunk)));
+            }
             match self.without_mark(chunk) {
                 Some(bytes) if !bytes.is_empty() => return Poll::Ready(Some(Ok(bytes))),
                 _ => {}

@@ -69,7 +69,8 @@ impl Boundary {
     pub(in crate::layer) fn scan(&mut self, bytes: &[u8]) -> Scanned {
         let mut scanned = Scanned::default();
         let mut at = 0;
-        while let Some(end) = self.next_end(&bytes[at..]) {
+        while at < bytes.len() {
+            let Some(end) = self.next_end(&bytes[at..]) else { break };
             at += end.at;
             scanned.events += 1;
             scanned.first_end.get_or_insert(at);
@@ -78,34 +79,41 @@ impl Boundary {
     }
 
     /// Goes on to the end of the first event in these bytes, or to their end.
+    #[inline]
     pub(in crate::layer) fn next_end(&mut self, bytes: &[u8]) -> Option<EventEnd> {
         // Before how many bytes a block might have been inserted. Negative before the first byte.
         let mut begin = 0_usize.wrapping_sub(self.unfinished);
+        let Self { mut at_line_start, mut after_cr, mut in_event, .. } = *self;
         let mut at = 0;
+        let mut end = None;
         while let Some(byte) = bytes.get(at) {
-            if std::mem::take(&mut self.after_cr) && *byte == b'\n' {
+            if std::mem::take(&mut after_cr) && *byte == b'\n' {
                 at += 1;
             } else {
                 let is_line_end = matches!(byte, b'\n' | b'\r');
-                if self.at_line_start && !is_line_end {
-                    self.at_line_start = false;
-                    self.in_event |= *byte != b':';
+                if at_line_start && !is_line_end {
+                    at_line_start = false;
+                    in_event |= *byte != b':';
                 }
-                let Some(length) = memchr2(b'\n', b'\r', &bytes[at..]) else { break };
+                // An empty line needs no search.
+                let length =
+                    if is_line_end { Some(0) } else { memchr2(b'\n', b'\r', &bytes[at..]) };
+                let Some(length) = length else { break };
                 at += length + 1;
-                self.after_cr = bytes[at - 1] == b'\r';
-                if is_line_end && self.at_line_start && std::mem::take(&mut self.in_event) {
-                    self.unfinished = 0;
-                    return Some(EventEnd { at, len: at.wrapping_sub(begin) });
+                after_cr = bytes[at - 1] == b'\r';
+                if is_line_end && at_line_start && std::mem::take(&mut in_event) {
+                    end = Some(EventEnd { at, len: at.wrapping_sub(begin) });
+                    break;
                 }
-                self.at_line_start = true;
+                at_line_start = true;
             }
-            if !self.in_event {
+            if !in_event {
                 begin = at;
             }
         }
-        self.unfinished = bytes.len().wrapping_sub(begin);
-        None
+        let unfinished = if end.is_some() { 0 } else { bytes.len().wrapping_sub(begin) };
+        *self = Self { at_line_start, after_cr, in_event, unfinished };
+        end
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
         body::SseBody,
         foreign::{copy_head, is_event_stream_head, prepare_headers},
     },
-    stream::{box_chunks, content_encoding},
+    stream::{body_chunks, content_encoding},
 };
 
 /// The service of an [`SseGovern`](super::SseGovern).
@@ -135,7 +135,7 @@ where
     let (mut head, body) = response.into_parts();
     let is_encoded = content_encoding(&head.headers).is_some();
     prepare_headers(&mut head.headers, is_encoded);
-    let source = ForeignSource::new(box_chunks(body), is_encoded, config.event_timeout);
+    let source = ForeignSource::new(body_chunks(body), is_encoded, config.event_timeout);
     EventStreamResponse::mark(&mut head.extensions);
     let body = EventBody::with_source(options, accepted, Box::new(source));
     Response::from_parts(head, SseBody::events(body))

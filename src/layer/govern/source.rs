@@ -16,13 +16,13 @@ use crate::{
     channel::{ChannelEnd, Polled, Segment},
     layer::foreign::{Boundary, ForeignBody},
     lifecycle::AbortReason,
-    stream::BoxChunks,
+    stream::Chunks,
     timer::{LazyTimer, saturating_add},
 };
 
 /// The body of another service, which is an event stream.
-pub(super) struct ForeignSource {
-    body: ForeignBody,
+pub(super) struct ForeignSource<C> {
+    body: ForeignBody<C>,
     /// `None` for an encoded body, whose events are not known.
     boundary: Option<Boundary>,
     /// How long an event may take to end once the stream has to.
@@ -32,10 +32,10 @@ pub(super) struct ForeignSource {
     timer: LazyTimer,
 }
 
-impl ForeignSource {
-    pub(super) fn new(body: BoxChunks, is_encoded: bool, event_timeout: Duration) -> Self {
+impl<C: Chunks> ForeignSource<C> {
+    pub(super) fn new(body: C, is_encoded: bool, event_timeout: Duration) -> Self {
         Self {
-            body: ForeignBody::new(body),
+            body: ForeignBody::new(Box::pin(body)),
             boundary: (!is_encoded).then(Boundary::default),
             event_timeout,
             cut_at: None,
@@ -69,7 +69,7 @@ impl ForeignSource {
     }
 }
 
-impl ExternalSource for ForeignSource {
+impl<C: Chunks + Send> ExternalSource for ForeignSource<C> {
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Polled {
         if let Some(end) = self.poll_cut(cx) {
             return Polled::End(end);

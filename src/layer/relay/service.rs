@@ -113,7 +113,7 @@ struct SentRelay<B> {
     /// When the head goes out in any case.
     commit_at: Option<Instant>,
     /// Until when the first byte has to come.
-    first_byte_until: Option<Instant>,
+    first_byte_deadline: Option<Instant>,
     timer: LazyTimer,
 }
 
@@ -159,7 +159,7 @@ where
             admitted,
             head: pending,
             commit_at: commit_within.map(|within| saturating_add(Instant::now(), within)),
-            first_byte_until: config.upstream.first_byte_limit(),
+            first_byte_deadline: config.upstream.first_byte_limit(),
             timer: LazyTimer::default(),
         };
         Self { state: RelayState::Sent(Box::new(sent)) }
@@ -212,10 +212,10 @@ where
             }
             Poll::Pending => {}
         }
-        let first = self.first_byte_until.into_iter().chain(self.commit_at).min();
+        let first = self.first_byte_deadline.into_iter().chain(self.commit_at).min();
         // Without a runtime, there is no time to wait for.
         match first.and_then(|first| self.timer.poll_at(first, cx)) {
-            Some(Poll::Ready(())) if first == self.first_byte_until => {
+            Some(Poll::Ready(())) if first == self.first_byte_deadline => {
                 Poll::Ready(Answer::Failed(RelayError::FirstByteTimeout))
             }
             Some(Poll::Ready(())) => Poll::Ready(Answer::Late),
@@ -225,7 +225,7 @@ where
 
     /// Makes the response, and ends the span of its head.
     fn respond(self: Box<Self>, answer: Answer<B>) -> Response<SseBody<B>> {
-        let Self { response, config, headers, admitted, mut head, first_byte_until, .. } = *self;
+        let Self { response, config, headers, admitted, mut head, first_byte_deadline, .. } = *self;
         let response = match (answer, admitted) {
             (Answer::Failed(error), _) => fail(&config, &headers, &error),
             (Answer::Response(response), admitted) => {
@@ -240,7 +240,8 @@ where
                         prepare_headers(&mut parts.headers, false);
                         EventStreamResponse::mark(&mut parts.extensions);
                         let chunks = box_chunks(body);
-                        let upstream = Upstream::open(chunks, &config.upstream, first_byte_until);
+                        let upstream =
+                            Upstream::open(chunks, &config.upstream, first_byte_deadline);
                         let stream = admitted.into_stream(head.begun(), Some(&head));
                         let body = relayed(upstream, config, stream);
                         Response::from_parts(parts, SseBody::events(body))
@@ -249,7 +250,7 @@ where
             }
             (Answer::Late, Some(admitted)) => {
                 let response = boxed(response);
-                let upstream = Upstream::waiting(response, &config.upstream, first_byte_until);
+                let upstream = Upstream::waiting(response, &config.upstream, first_byte_deadline);
                 let mut stream = admitted.into_stream(head.begun(), Some(&head));
                 if stream.0.keep_alive.is_some() {
                     // The client, and proxies, see at once that there is a stream.

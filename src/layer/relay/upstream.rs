@@ -23,7 +23,7 @@ use crate::{
     exclusive::Exclusive,
     layer::foreign::{Boundary, ForeignBody},
     parse::EventParser,
-    stream::{BoxChunks, Drain, StepLimit, box_chunks, check},
+    stream::{BoxChunks, Chunks, Drain, StepLimit, box_chunks, check},
     timer::{LazyTimer, saturating_add},
 };
 
@@ -135,18 +135,20 @@ pub(super) struct Upstream {
     /// Whether a byte of an event stream has come.
     has_begun: bool,
     /// Until when the present wait lasts: for the first byte, the next one, the body of a refusal, or the end.
-    until: Option<Instant>,
+    deadline: Option<Instant>,
     timer: LazyTimer,
 }
+
+type UpstreamBody = ForeignBody<dyn Chunks + Send>;
 
 enum UpstreamState {
     /// It has not answered.
     Waiting(Exclusive<SentRequest<BoxChunks>>),
     /// The answer is not an event stream.
     Refused(Box<PendingRefusal>),
-    Open(ForeignBody),
+    Open(UpstreamBody),
     /// The last event has come, and the rest of the body is read, so that the connection can be used again.
-    Draining(ForeignBody, Drain),
+    Draining(UpstreamBody, Drain),
     Ended,
 }
 
@@ -197,19 +199,19 @@ impl Upstream {
     pub(super) fn waiting(
         response: SentRequest<BoxChunks>,
         config: &Arc<UpstreamConfig>,
-        until: Option<Instant>,
+        deadline: Option<Instant>,
     ) -> Self {
         let state = UpstreamState::Waiting(Exclusive::new(response));
-        Self { until, ..Self::new(state, config, false) }
+        Self { deadline, ..Self::new(state, config, false) }
     }
 
     /// Creates an upstream that has answered with an event stream.
     pub(super) fn open(
         chunks: BoxChunks,
         config: &Arc<UpstreamConfig>,
-        until: Option<Instant>,
+        deadline: Option<Instant>,
     ) -> Self {
-        Self { until, ..Self::new(open(chunks), config, false) }
+        Self { deadline, ..Self::new(open(chunks), config, false) }
     }
 
     /// Creates an upstream whose events are returned by [`take_event`](Self::take_event).
@@ -218,7 +220,7 @@ impl Upstream {
         B: Body<Error: Into<BoxError>> + Send + 'static,
     {
         let state = UpstreamState::Waiting(Exclusive::new(boxed(response)));
-        Self { until: config.first_byte_limit(), ..Self::new(state, config, true) }
+        Self { deadline: config.first_byte_limit(), ..Self::new(state, config, true) }
     }
 
     fn new(state: UpstreamState, config: &Arc<UpstreamConfig>, is_collecting: bool) -> Self {
@@ -229,7 +231,7 @@ impl Upstream {
             events: (is_collecting || config.needs_events()).then(|| Events::new(is_collecting)),
             failure: None,
             has_begun: false,
-            until: None,
+            deadline: None,
             timer: LazyTimer::default(),
             config: config.clone(),
         }
@@ -274,14 +276,14 @@ impl Upstream {
                 }
                 UpstreamState::Refused(_) => {
                     // Asked first, since the body may always be ready.
-                    let is_late = self.poll_until(cx).is_ready();
+                    let is_late = self.poll_deadline(cx).is_ready();
                     if is_late || ready!(self.poll_refusal(cx)) {
                         self.failure = Some(self.refused());
                     }
                 }
                 UpstreamState::Open(body) => match poll_body(body, cx) {
                     Poll::Ready(Some(Ok(bytes))) => {
-                        (self.has_begun, self.until) = (true, None);
+                        (self.has_begun, self.deadline) = (true, None);
                         if let Some(passed) = self.pass(bytes) {
                             return Poll::Ready(Some(Ok(passed)));
                         }
@@ -295,7 +297,7 @@ impl Upstream {
                     Poll::Pending => ready!(self.poll_silence(cx)),
                 },
                 UpstreamState::Draining(..) => {
-                    let is_late = self.poll_until(cx).is_ready();
+                    let is_late = self.poll_deadline(cx).is_ready();
                     if is_late || ready!(self.poll_rest(cx)) {
                         self.close();
                     }
@@ -391,7 +393,7 @@ impl Upstream {
         if let UpstreamState::Open(body) = std::mem::replace(&mut self.state, UpstreamState::Ended)
         {
             let drain = Drain::new(Instant::now());
-            self.until = Some(drain.deadline);
+            self.deadline = Some(drain.deadline);
             self.state = UpstreamState::Draining(body, drain);
         }
         bytes
@@ -444,17 +446,18 @@ impl Upstream {
     }
 
     fn wait_for(&mut self, time: Duration) {
-        self.until = Some(saturating_add(Instant::now(), time));
+        self.deadline = Some(saturating_add(Instant::now(), time));
     }
 
     /// Waits until the upstream has been silent for too long, which is a failure.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.has_begun && self.until.is_none() {
+        if self.has_begun && self.deadline.is_none() {
             // The time begins here, and not with the last bytes: a client that does not read is not the silence of
             // the upstream.
-            self.until = self.config.idle_timeout.map(|time| saturating_add(Instant::now(), time));
+            self.deadline =
+                self.config.idle_timeout.map(|time| saturating_add(Instant::now(), time));
         }
-        ready!(self.poll_until(cx));
+        ready!(self.poll_deadline(cx));
         self.failure = Some(match self.has_begun {
             true => RelayError::IdleTimeout,
             false => RelayError::FirstByteTimeout,
@@ -462,9 +465,9 @@ impl Upstream {
         Poll::Ready(())
     }
 
-    fn poll_until(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Without a runtime, there is no time to wait for.
-        let timer = self.until.and_then(|until| self.timer.poll_at(until, cx));
+        let timer = self.deadline.and_then(|until| self.timer.poll_at(until, cx));
         timer.unwrap_or(Poll::Pending)
     }
 }
@@ -494,7 +497,7 @@ pub(super) fn is_stream_status(status: StatusCode) -> bool {
 
 /// Polls a body. A panic is an error.
 fn poll_body(
-    body: &mut ForeignBody,
+    body: &mut UpstreamBody,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Bytes, BoxError>>> {
     match catch_panic("the body of a relay", || body.poll_bytes(cx)) {
