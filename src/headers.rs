@@ -2,7 +2,10 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
+    header::{
+        ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+        TRANSFER_ENCODING,
+    },
 };
 
 /// The media type of event streams.
@@ -19,6 +22,20 @@ pub(crate) const RESPONSE_HEADERS: [(HeaderName, HeaderValue); 3] = [
     (CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform")),
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
 ];
+
+/// Headers that say how a body is sent. The server sets them. Those of another response, for example if all of its
+/// headers were copied, would break the stream.
+const FRAMING_HEADERS: [HeaderName; 4] =
+    [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING];
+
+/// Makes the headers of an application those of an event stream: adds what is missing, and removes
+/// [`FRAMING_HEADERS`].
+pub(crate) fn prepare_stream_headers(headers: &mut HeaderMap) {
+    FRAMING_HEADERS.iter().for_each(|name| drop(headers.remove(name)));
+    for (name, value) in RESPONSE_HEADERS {
+        headers.entry(name).or_insert(value);
+    }
+}
 
 /// Returns whether a media type, without its parameters, is that of event streams.
 pub(crate) fn is_event_stream(media_type: &[u8]) -> bool {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     head::PendingHead,
-    limits::{Permits, StreamLimits, count_refusal},
+    limits::{Blocked, FullLimit, Permits, StreamLimits, count_refusal},
 };
 use crate::{
     body::{AcceptedStream, BodyOptions, EventBody, Route},
@@ -199,13 +199,12 @@ impl<T> Acceptor<T> {
         Arc::make_mut(&mut self.options)
     }
 
-    /// Prepares a request for `on_connect`: reads the last event ID, and takes the permits whose
-    /// keys are known by then.
+    /// Prepares a request for `on_connect`: checks the method, and reads the last event ID.
     pub(super) fn begin(
         &self,
         request: request::Parts,
         head: &mut PendingHead,
-    ) -> Result<(Connect, Permits), Refusal> {
+    ) -> Result<Connect, Refusal> {
         self.check_method(&request.method)?;
         let last_event_id = self.read_last_event_id(&request).map_err(|error| {
             count_refusal("last_event_id");
@@ -213,12 +212,21 @@ impl<T> Acceptor<T> {
         })?;
         let connect = Connect::new(request, last_event_id);
         head.set_route(self.route(&connect), connect.last_event_id());
-        // No stream follows, so no permit is needed.
-        if connect.method() == Method::HEAD {
-            return Ok((connect, Permits::default()));
+        Ok(connect)
+    }
+
+    /// Takes the permits that a request does not have yet. Keys may be known only after `on_connect`, so this is
+    /// called before it and after it. A `HEAD` request needs none, because no stream follows.
+    pub(super) fn acquire(&self, permits: &mut Permits, connect: &Connect) -> Result<(), Blocked> {
+        match connect.method() == Method::HEAD {
+            true => Ok(()),
+            false => self.limits.acquire(permits, connect, self.options.shutdown.as_ref()),
         }
-        let permits = self.limits.try_acquire(&connect, self.options.shutdown.as_ref())?;
-        Ok((connect, permits))
+    }
+
+    /// Refuses a request for which there is no place.
+    pub(super) fn refuse_full(&self, connect: &Connect, full: &FullLimit) -> Refusal {
+        self.limits.refuse_full(connect.headers(), full)
     }
 
     /// Returns whether the streams need the extensions of their requests.
@@ -239,7 +247,11 @@ impl<T> Acceptor<T> {
         if let Some(head) = head {
             head.set_route(route.clone(), connect.last_event_id());
         }
-        let permits = self.limits.try_acquire(&connect, self.options.shutdown.as_ref())?;
+        let mut permits = Permits::default();
+        self.acquire(&mut permits, &connect).map_err(|blocked| match blocked {
+            Blocked::Refused(refusal) => refusal,
+            Blocked::Full(full) => self.refuse_full(&connect, &full),
+        })?;
         Ok(AdmittedForeign { connect, permits, options: self.options.clone(), route })
     }
 
@@ -253,27 +265,21 @@ impl<T> Acceptor<T> {
         }
     }
 
-    /// Admits a request that `on_connect` has accepted: takes the remaining permits, and completes
-    /// the request for the handler.
+    /// Completes a request that was accepted for the handler.
     ///
     /// Returns the headers of the response, and the admitted request unless it is a `HEAD`.
     pub(super) fn admit(
         &self,
         accept: Accept<T>,
-        mut permits: Permits,
+        permits: Permits,
         head: &PendingHead,
-    ) -> Result<(HeaderMap, Option<Admitted<T>>), Refusal> {
+    ) -> (HeaderMap, Option<Admitted<T>>) {
         let is_head = accept.connect().method() == Method::HEAD;
-        if !is_head {
-            // The shutdown may have started while `on_connect` ran.
-            self.limits.check_shutdown(accept.connect(), self.options.shutdown.as_ref())?;
-            self.limits.try_acquire_keyed(&mut permits, accept.connect())?;
-        }
         let AcceptParts { mut request, last_event_id, head: response_head, deadline, target } =
             accept.into_parts();
         let headers = HeaderMap::clone(response_head.headers());
         if is_head {
-            return Ok((headers, None));
+            return (headers, None);
         }
         // It is put there after `on_connect`, which can no longer remove it.
         if let Some(last_event_id) = &last_event_id {
@@ -300,7 +306,7 @@ impl<T> Acceptor<T> {
         };
         let options = self.options.clone();
         let head = response_head;
-        Ok((headers, Some(Admitted { request, last_event_id, head, accepted, options, target })))
+        (headers, Some(Admitted { request, last_event_id, head, accepted, options, target }))
     }
 }
 

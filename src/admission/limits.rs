@@ -1,10 +1,16 @@
 //! All limits of a handler, and the refusal when one is reached.
 
-use std::{fmt, hash::Hash, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::Hash,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use http::{HeaderMap, StatusCode};
 
-use super::permit::{Acquire, AnyKeyedLimit, KeyedLimit, Permit, StreamLimit};
+use super::permit::{Acquire, AnyKeyedLimit, KeyedLimit, NextPlace, Permit, StreamLimit};
 use crate::{
     catch_panic::catch_panic,
     connect::{Connect, Refusal},
@@ -18,7 +24,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct StreamLimits {
     /// The limit on all streams of the handler.
-    streams: Option<Arc<StreamLimit>>,
+    streams: Option<StreamLimit>,
     /// The limits by key, in the order of `max_streams_per`.
     keyed: Vec<Arc<dyn AnyKeyedLimit>>,
     /// How long refused clients should wait.
@@ -39,7 +45,7 @@ impl StreamLimits {
     }
 
     pub(super) fn set_max_streams(&mut self, max: usize) {
-        self.streams = Some(Arc::new(StreamLimit::new(max)));
+        self.streams = Some(StreamLimit::new(max));
     }
 
     pub(super) fn add_max_streams_per<F, K>(&mut self, key: F, max: usize)
@@ -69,32 +75,8 @@ impl StreamLimits {
         refuse(headers, status, self.retry_after, by)
     }
 
-    /// Takes the permits of a request before `on_connect` runs. Refuses it if a limit is reached or
-    /// the shutdown has started.
-    pub(super) fn try_acquire(
-        &self,
-        connect: &Connect,
-        shutdown: Option<&Shutdown>,
-    ) -> Result<Permits, Refusal> {
-        self.check_shutdown(connect, shutdown)?;
-        let mut permits = Permits::default();
-        if let Some(streams) = &self.streams {
-            let Some(permit) = streams.try_acquire() else {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                return Err(refuse(connect.headers(), status, self.retry_after, "max_streams"));
-            };
-            permits.stream = Some(permit);
-        }
-        self.try_acquire_keyed(&mut permits, connect)?;
-        Ok(permits)
-    }
-
     /// Refuses a request if the shutdown has started.
-    pub(super) fn check_shutdown(
-        &self,
-        connect: &Connect,
-        shutdown: Option<&Shutdown>,
-    ) -> Result<(), Refusal> {
+    fn check_shutdown(&self, connect: &Connect, shutdown: Option<&Shutdown>) -> Result<(), Refusal> {
         match shutdown.filter(|shutdown| shutdown.is_started()) {
             Some(shutdown) => {
                 Err(refuse_at_shutdown(connect.headers(), shutdown, self.retry_after))
@@ -103,30 +85,77 @@ impl StreamLimits {
         }
     }
 
-    /// Takes the permits of keyed limits that the request does not have yet.
-    pub(super) fn try_acquire_keyed(
+    /// Takes the permits that a request does not have yet, unless the shutdown has started.
+    pub(super) fn acquire(
         &self,
         permits: &mut Permits,
         connect: &Connect,
-    ) -> Result<(), Refusal> {
+        shutdown: Option<&Shutdown>,
+    ) -> Result<(), Blocked> {
+        self.check_shutdown(connect, shutdown)?;
+        if let Some(streams) = self.streams.as_ref().filter(|_| permits.stream.is_none()) {
+            match streams.try_acquire() {
+                Acquire::NoKey => {}
+                Acquire::Acquired(permit) => permits.stream = Some(permit),
+                Acquire::Full(next) => return Err(Blocked::Full(FullLimit { next, keyed: None })),
+            }
+        }
         permits.keyed.resize_with(self.keyed.len(), || None);
-        for (limit, permit) in self.keyed.iter().zip(&mut permits.keyed) {
-            if permit.is_some() {
+        for (number, limit) in self.keyed.iter().enumerate() {
+            if permits.keyed[number].is_some() {
                 continue;
             }
             let acquire =
                 catch_panic("the key of max_streams_per", || limit.clone().try_acquire(connect));
             match acquire.inspect_err(|_| count_refusal("max_streams_per"))? {
                 Acquire::NoKey => {}
-                Acquire::Acquired(acquired) => *permit = Some(acquired),
-                Acquire::Full => {
-                    let status = StatusCode::TOO_MANY_REQUESTS;
-                    let delay = self.retry_after;
-                    return Err(refuse(connect.headers(), status, delay, "max_streams_per"));
+                Acquire::Acquired(permit) => permits.keyed[number] = Some(permit),
+                Acquire::Full(next) => {
+                    return Err(Blocked::Full(FullLimit { next, keyed: Some(number) }));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Refuses a request for which there is no place.
+    pub(super) fn refuse_full(&self, headers: &HeaderMap, full: &FullLimit) -> Refusal {
+        let (status, by) = match full.keyed {
+            None => (StatusCode::SERVICE_UNAVAILABLE, "max_streams"),
+            Some(_) => (StatusCode::TOO_MANY_REQUESTS, "max_streams_per"),
+        };
+        self.refuse_for_now(headers, status, by)
+    }
+}
+
+/// Why a request does not have all permits.
+pub(super) enum Blocked {
+    Refused(Refusal),
+    Full(FullLimit),
+}
+
+impl<E: Into<Refusal>> From<E> for Blocked {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// A limit that is reached.
+pub(super) struct FullLimit {
+    next: NextPlace,
+    /// Which limit by key it is, or `None` for the limit on all streams.
+    keyed: Option<usize>,
+}
+
+impl FullLimit {
+    /// Waits for a place, and puts it with the permits of the request.
+    pub(super) fn poll(&mut self, permits: &mut Permits, cx: &mut Context<'_>) -> Poll<()> {
+        let permit = Some(ready!(self.next.as_mut().poll(cx)));
+        match self.keyed {
+            None => permits.stream = permit,
+            Some(number) => permits.keyed[number] = permit,
+        }
+        Poll::Ready(())
     }
 }
 

@@ -1,47 +1,54 @@
-//! Counts with a limit, and the permits that they give out.
+//! Limits, and the places within them.
 
 use std::{
     collections::HashMap,
+    future::Future,
     hash::Hash,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::connect::Connect;
 
 /// A place that is taken until this is dropped.
 pub(super) type Permit = Box<dyn Send + Sync>;
 
-/// A limit on the number of streams.
-#[derive(Debug)]
-pub(super) struct StreamLimit {
-    max: usize,
-    /// The number of permits that exist.
-    taken: AtomicUsize,
+/// Takes the next place that is freed. Requests get places in the order in which they began to wait.
+pub(super) type NextPlace = Pin<Box<dyn Future<Output = Permit> + Send>>;
+
+/// The result of an attempt to take a place.
+pub(super) enum Acquire {
+    /// The request has no key, so it is not counted.
+    NoKey,
+    /// The limit is reached.
+    Full(NextPlace),
+    Acquired(Permit),
 }
+
+/// A limit on the number of streams.
+#[derive(Clone, Debug)]
+pub(super) struct StreamLimit(Arc<Semaphore>);
 
 impl StreamLimit {
     pub(super) fn new(max: usize) -> Self {
-        Self { max, taken: AtomicUsize::new(0) }
+        Self(Arc::new(semaphore(max)))
     }
 
-    /// Returns a permit, or `None` if the limit is reached.
-    pub(super) fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
-        // Relaxed is enough: no other memory depends on the count.
-        let add_one = |taken| (taken < self.max).then_some(taken + 1);
-        self.taken.fetch_update(Relaxed, Relaxed, add_one).ok()?;
-        Some(Box::new(StreamPermit(self.clone())))
+    pub(super) fn try_acquire(&self) -> Acquire {
+        match self.0.clone().try_acquire_owned() {
+            Ok(permit) => Acquire::Acquired(Box::new(permit)),
+            Err(_full) => {
+                let places = self.0.clone();
+                Acquire::Full(Box::pin(async { Box::new(places.acquire_owned().await) as _ }))
+            }
+        }
     }
 }
 
-struct StreamPermit(Arc<StreamLimit>);
-
-impl Drop for StreamPermit {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Relaxed);
-    }
+fn semaphore(max: usize) -> Semaphore {
+    Semaphore::new(max.min(Semaphore::MAX_PERMITS))
 }
 
 /// A [`KeyedLimit`] with any type of key.
@@ -49,31 +56,23 @@ pub(super) trait AnyKeyedLimit: Send + Sync {
     fn try_acquire(self: Arc<Self>, connect: &Connect) -> Acquire;
 }
 
-/// The result of an attempt to take a place.
-pub(super) enum Acquire {
-    /// The request has no key, so it is not counted.
-    NoKey,
-    Full,
-    Acquired(Permit),
-}
-
 /// A limit on the number of streams with the same key.
 pub(super) struct KeyedLimit<F, K> {
     max: usize,
     /// Returns the key of a request.
     key: F,
-    /// The number of permits of each key, never zero.
-    taken: Mutex<HashMap<K, usize>>,
+    /// The places of each key that a request has, or waits for.
+    places: Mutex<HashMap<K, Arc<Semaphore>>>,
 }
 
 impl<F, K: Hash + Eq> KeyedLimit<F, K> {
     pub(super) fn new(max: usize, key: F) -> Self {
-        Self { max, key, taken: Mutex::new(HashMap::new()) }
+        Self { max, key, places: Mutex::new(HashMap::new()) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Arc<Semaphore>>> {
         // `Hash` and `Eq` of a key may panic under the lock, but never in the middle of a change.
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,42 +83,83 @@ where
 {
     fn try_acquire(self: Arc<Self>, connect: &Connect) -> Acquire {
         let Some(key) = (self.key)(connect) else { return Acquire::NoKey };
-        // `Clone` of a key may panic, so the permit's copy is made before anything is counted.
-        let mut permit = KeyedPermit { limit: self, key: None };
-        let permit_key = key.clone();
-        {
-            let mut taken = permit.limit.lock();
-            match taken.get_mut(&key) {
-                Some(count) if *count >= permit.limit.max => return Acquire::Full,
-                Some(count) => *count += 1,
-                None if permit.limit.max == 0 => return Acquire::Full,
-                None => drop(taken.insert(permit_key.clone(), 1)),
-            }
+        // `Clone` of a key may panic, so the copy is made before the map is changed.
+        let own_key = key.clone();
+        let places = {
+            let max = self.max;
+            let mut all = self.lock();
+            all.entry(key).or_insert_with(|| Arc::new(semaphore(max))).clone()
+        };
+        let permit = places.clone().try_acquire_owned().ok();
+        let mut place = KeyedPlace { limit: self, key: own_key, places: Some(places), permit };
+        if place.permit.is_some() {
+            return Acquire::Acquired(Box::new(place));
         }
-        permit.key = Some(permit_key);
-        Acquire::Acquired(Box::new(permit))
+        Acquire::Full(Box::pin(async move {
+            if let Some(places) = place.places.clone() {
+                place.permit = places.acquire_owned().await.ok();
+            }
+            Box::new(place) as _
+        }))
     }
 }
 
-struct KeyedPermit<F, K: Hash + Eq> {
+/// A place of a key, or a request that waits for one.
+struct KeyedPlace<F, K: Hash + Eq> {
     limit: Arc<KeyedLimit<F, K>>,
-    /// `Some` while the permit is counted.
-    key: Option<K>,
+    key: K,
+    /// `None` once this is dropped.
+    places: Option<Arc<Semaphore>>,
+    /// `None` while the request waits.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
-impl<F, K: Hash + Eq> Drop for KeyedPermit<F, K> {
+impl<F, K: Hash + Eq> Drop for KeyedPlace<F, K> {
     fn drop(&mut self) {
-        let Some(key) = self.key.take() else { return };
+        self.permit = None;
         // The removed key is dropped after the lock is released: its `Drop` is application code.
         let _removed = {
-            let mut taken = self.limit.lock();
-            match taken.get_mut(&key) {
-                Some(count) if *count > 1 => {
-                    *count -= 1;
-                    None
-                }
-                _ => taken.remove_entry(&key),
+            let mut all = self.limit.lock();
+            // The last place of a key has one of two references, and the map the other. A place adds its reference
+            // and gives it back under the lock, so two places that end together cannot both leave the key there.
+            match self.places.take() {
+                Some(places) if Arc::strong_count(&places) <= 2 => all.remove_entry(&self.key),
+                _ => None,
             }
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_is_kept_only_while_a_request_has_a_place_or_waits() {
+        let limit = Arc::new(KeyedLimit::new(1, |_: &Connect| Some("ann")));
+        let (request, ()) = Request::new(()).into_parts();
+        let connect = Connect::new(request, None);
+        let acquire = || limit.clone().try_acquire(&connect);
+        let keys = || limit.lock().len();
+        let Acquire::Acquired(first) = acquire() else { panic!("there is a place") };
+        let (Acquire::Full(mut second), Acquire::Full(third)) = (acquire(), acquire()) else {
+            panic!("there is one place");
+        };
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(third);
+        assert_eq!(keys(), 1);
+        drop(first);
+        assert_eq!(keys(), 1, "a request waits");
+        let second = second.await;
+        assert!(matches!(acquire(), Acquire::Full(_)));
+        drop(second);
+        assert_eq!(keys(), 0);
+        let Acquire::Acquired(first) = acquire() else { panic!("there is a place again") };
+        let Acquire::Full(waiting) = acquire() else { panic!("there is one place") };
+        drop(waiting);
+        drop(first);
+        assert_eq!(keys(), 0);
     }
 }

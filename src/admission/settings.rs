@@ -96,8 +96,15 @@ macro_rules! acceptor_settings {
             /// clients get a 503. [`retry_after`](Self::retry_after) sets the delay. Streams that
             /// are open stay open.
             ///
-            /// A place is taken before `on_connect` runs. It is freed when the body is dropped, or
-            /// earlier if the request ends without a stream. `HEAD` requests take no place.
+            /// A request waits up to 50 milliseconds for a place, in the order of arrival: a page that
+            /// reloads opens its new stream a moment before the server notices the end of the old one.
+            ///
+            /// A place is taken before `on_connect` runs. It is freed when the stream ends or its body is
+            /// dropped, or earlier if the request ends without a stream. `HEAD` requests take no place.
+            ///
+            /// A client that reads nothing keeps its place until its connection is cut, even after the
+            /// end of a lifetime or deadline: see the recipe [Cut a client that has stopped
+            /// reading](crate::recipes#cut-a-client-that-has-stopped-reading).
             pub fn max_streams(mut self, streams: usize) -> Self {
                 self.acceptor_mut().set_max_streams(streams);
                 self

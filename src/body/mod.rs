@@ -68,7 +68,8 @@
 //! The body learns that a client has left when the server drops it. Most servers notice at once
 //! that a connection was closed. An HTTP/1.1 server does not look while bytes of the client wait to
 //! be read: the rest of a large request body, or a pipelined request. It then notices when the next
-//! keep-alive cannot be written.
+//! keep-alive cannot be written. A client that closes only its sending half counts as gone too. A proxy may hide
+//! that a client has left for one or two keep-alives: see [`recipes`](crate::recipes#proxies).
 //!
 //! # Time
 //!

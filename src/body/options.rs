@@ -245,7 +245,9 @@ macro_rules! body_settings {
             /// [`farewell`](Self::farewell). The end reason is
             /// [`EndReason::Expired`](crate::EndReason::Expired).
             ///
-            /// [`Accept::deadline`](crate::Accept::deadline) sets an exact time for one request.
+            /// [`Accept::deadline`](crate::Accept::deadline) sets an exact time for one request. A client
+            /// that reads nothing keeps its connection open beyond it: see the recipe [Cut a client that has
+            /// stopped reading](crate::recipes#cut-a-client-that-has-stopped-reading).
             pub fn max_lifetime(self, lifetime: std::time::Duration) -> Self {
                 let lifetime = $crate::body::Lifetime::new(lifetime);
                 self.change_body(|options| options.max_lifetime = lifetime)

@@ -8,7 +8,7 @@ use super::{
     LastEventId,
     request::{Connect, ConnectInner},
 };
-use crate::headers::RESPONSE_HEADERS;
+use crate::headers::prepare_stream_headers;
 
 /// The answer of `on_connect` that accepts a request. Created by [`Connect::accept`].
 ///
@@ -32,6 +32,9 @@ impl Connect {
 
 impl<T> Accept<T> {
     /// Adds a header to the response. It replaces a default header of the same name.
+    ///
+    /// Headers that say how a body is sent are left out, because the server sets them: `Connection`,
+    /// `Content-Encoding`, `Content-Length` and `Transfer-Encoding`.
     ///
     /// ```
     /// # use http::HeaderValue;
@@ -130,9 +133,7 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// Adds the headers of an event stream to the application's, which win.
     fn new(mut headers: HeaderMap) -> Self {
-        for (name, value) in RESPONSE_HEADERS {
-            headers.entry(name).or_insert(value);
-        }
+        prepare_stream_headers(&mut headers);
         Self { headers: Arc::new(headers) }
     }
 

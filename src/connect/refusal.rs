@@ -5,7 +5,7 @@ use std::{error::Error, fmt, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, IntoHeaderName, RETRY_AFTER},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, IntoHeaderName, RETRY_AFTER, TRANSFER_ENCODING},
 };
 
 use crate::{
@@ -53,7 +53,8 @@ impl Refusal {
         Self::from_response(response)
     }
 
-    /// Refuses with this response.
+    /// Refuses with this response. Its body is sent whole, so `Content-Length` and `Transfer-Encoding`
+    /// are left out, and the server sets them.
     pub fn from_response(response: Response<impl Into<Bytes>>) -> Self {
         Self { inner: Box::new(RefusalInner { response: response.map(Into::into), error: None }) }
     }
@@ -139,7 +140,7 @@ impl Refusal {
         while let Some(error) = next {
             if let Some(RefusalError(refusal)) = error.downcast_ref() {
                 refusal.log();
-                return Some(refusal.inner.response.clone().map(EventBody::full));
+                return Some(to_stream(refusal.inner.response.clone()));
             }
             next = error.source();
         }
@@ -152,7 +153,7 @@ impl Refusal {
     /// responses.
     pub fn into_response(self) -> Response<EventBody> {
         self.log();
-        self.inner.response.map(EventBody::full)
+        to_stream(self.inner.response)
     }
 
     fn log(&self) {
@@ -160,6 +161,13 @@ impl Refusal {
             catch_and_log("the error's Display", || trace::on_connect_failed(&**error));
         }
     }
+}
+
+fn to_stream(mut response: Response<Bytes>) -> Response<EventBody> {
+    [CONTENT_LENGTH, TRANSFER_ENCODING].iter().for_each(|name| {
+        response.headers_mut().remove(name);
+    });
+    response.map(EventBody::full)
 }
 
 /// Refuses with a 500. The error is logged, and the client learns nothing of it. An error that was made of a

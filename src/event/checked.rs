@@ -163,6 +163,8 @@ macro_rules! checked_text {
             }
         }
 
+        // The compiler would recommend these where text is not checked, and hide the real cause.
+        #[diagnostic::do_not_recommend]
         impl $into for &$name {
             #[inline]
             fn $into_fn(self) -> $name {
@@ -170,6 +172,7 @@ macro_rules! checked_text {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl $into for &'static str {
             #[track_caller]
             #[inline]

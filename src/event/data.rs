@@ -9,7 +9,7 @@ use super::text::Text;
 /// The data of an event, or the value of a custom field or a comment: any UTF-8 text, which may
 /// have several lines.
 ///
-/// It converts from text and from integers. [`Event::display`](crate::Event::display) takes any
+/// It converts from text, numbers, `bool` and `char`. [`Event::display`](crate::Event::display) takes any
 /// other value that implements `Display`. A [`String`] is moved, text of up to 38 bytes is copied
 /// without an allocation, and [`Bytes`] are checked to be UTF-8 and then shared.
 ///
@@ -143,12 +143,48 @@ macro_rules! integer_data {
 
 integer_data!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
+macro_rules! displayed_data {
+    ($($value:ty)*) => {$(
+        impl From<$value> for EventData {
+            fn from(value: $value) -> Self {
+                Self::display(&value)
+            }
+        }
+    )*};
+}
+
+displayed_data!(bool char f32 f64);
+
 impl TryFrom<Bytes> for EventData {
     type Error = Utf8Error;
 
     fn try_from(bytes: Bytes) -> Result<Self, Utf8Error> {
         std::str::from_utf8(&bytes)?;
         Ok(Self(Text::Slice(bytes)))
+    }
+}
+
+impl AsRef<str> for EventData {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for EventData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl PartialEq<str> for EventData {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for EventData {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
     }
 }
 

@@ -206,6 +206,7 @@ impl EventId {
 
 macro_rules! integer_ids {
     ($($integer:ty)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl IntoEventId for $integer {
             #[inline]
             fn into_event_id(self) -> EventId {

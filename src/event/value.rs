@@ -51,7 +51,7 @@ struct ExtraFields {
 }
 
 impl Event {
-    /// Creates an event of the type `message` with this data, which is text or an integer.
+    /// Creates an event of the type `message` with this data, which is text, a number, a `bool` or a `char`.
     ///
     /// [`Event::display`] takes other values.
     ///

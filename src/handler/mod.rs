@@ -39,14 +39,32 @@
 //!
 //! # The request
 //!
-//! Any method is served. The closure gets the request with its body. Besides the values of layers
-//! and of `on_connect`, its extensions contain:
+//! `GET`, `HEAD` and `POST` are served, and other methods get a 405:
+//! [`methods`](EventChannelHandler::methods) changes that. The closure gets the request with its
+//! body. Besides the values of layers and of `on_connect`, its extensions contain:
 //!
 //! - [`LastEventId`](crate::LastEventId), if the client sent one. It is read from the header, else
 //!   from the query, because a page cannot set the header;
 //!   [`without_last_event_id_query`](EventChannelHandler::without_last_event_id_query) turns the
 //!   query off. An invalid ID is answered with a 400;
 //! - [`ResponseHead`](crate::ResponseHead): the headers that were sent.
+//!
+//! Read the body of a request to its end, even if it does not matter. Otherwise an HTTP/1.1 server closes
+//! the connection at the end of the stream while bytes of the client wait to be read, and the client may
+//! lose the last events: see the recipe [Read the body of a
+//! request](crate::recipes#read-the-body-of-a-request).
+//!
+//! With [`on_disconnect`](EventChannelHandler::on_disconnect) the extensions live as long as the stream. If a
+//! layer has put a pooled connection of a database there, take it out in `on_connect`, so that it goes back:
+//! `connect.extensions_mut().remove::<Pooled>()`.
+//!
+//! The closure runs when the server polls the body, which is after the layers around the handler have
+//! returned. A task-local of such a layer is not set there. Copy its value in `on_connect`, into the
+//! extensions.
+//!
+//! Between two `send`s the closure must not block: even the head of the response may wait for it. Do such
+//! work in `tokio::task::spawn_blocking`, which sends with
+//! [`blocking_send`](crate::EventSender::blocking_send).
 //!
 //! A `HEAD` request is decided by `on_connect` like a `GET`. It has no stream, so neither the
 //! closure nor `on_disconnect` is called.

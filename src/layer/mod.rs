@@ -38,6 +38,9 @@
 //! the stream too. The inner service gets its requests unchanged, and its errors are the errors of
 //! the whole service.
 //!
+//! Inside of a nested router of axum the path is that after the prefix: for `/api/ticks` in a router that is nested
+//! at `/api`, it is `/ticks`. A layer with another path never matches, and nothing says so.
+//!
 //! If `Accept` decides, both responses have `Vary: Accept`, so that caches keep them apart.
 
 mod body;

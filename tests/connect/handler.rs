@@ -139,3 +139,27 @@ async fn independent_clients_read_counted_events_strings_and_lines_over_both_ver
         assert_eq!(decode(bytes), expected, "{path} over HTTP/2");
     }
 }
+
+/// A handler that leaves the body unread loses its last events: the kernel resets the connection. The recipe "Read
+/// the body of a request" says so.
+#[tokio::test]
+async fn a_handler_that_reads_the_body_of_its_request_loses_no_event_of_a_client_that_reads_late() {
+    let handler = event_channel_handler(|request: Request<hyper::body::Incoming>, events| async {
+        let (body, error) = read_incoming(request.into_body()).await;
+        assert!(error.is_none());
+        for n in 0..200 {
+            events.send(Event::new(format!("{n} of {} bytes", body.len()))).await?;
+        }
+        Ok(())
+    });
+    let server = Server::start(handler).await;
+    let body = "x".repeat(65_000);
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 65000\r\n\r\n{body}"
+    );
+    let mut client = server.raw(&request).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    client.read_to_end().await;
+    assert!(client.text().contains("data: 199 of 65000 bytes\n\n"), "{}", client.text());
+    assert!(client.text().ends_with("0\r\n\r\n"), "{}", client.text());
+}

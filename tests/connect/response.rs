@@ -73,3 +73,33 @@ async fn the_body_of_the_response_is_the_channel() {
     drop(events);
     assert!(body.next_chunk().await.is_none());
 }
+
+/// The headers of another response may be copied whole.
+#[tokio::test(start_paused = true)]
+async fn headers_that_say_how_a_body_is_sent_are_left_out() {
+    const FRAMING: [(&str, &str); 4] = [
+        ("connection", "close"),
+        ("content-encoding", "gzip"),
+        ("content-length", "5"),
+        ("transfer-encoding", "chunked"),
+    ];
+    let handler = sends(vec![Event::new("x")]).on_connect(|mut connect: Connect| async move {
+        connect.extensions_mut().insert(());
+        Ok(FRAMING.into_iter().fold(connect.accept(), |accept, (name, value)| {
+            accept.header(name, HeaderValue::from_static(value))
+        }))
+    });
+    let response = call(&handler, get("/")).await;
+    let names: Vec<_> = response.headers().keys().map(|name| name.as_str()).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+
+    // A refusal is sent whole. Its body may be encoded.
+    let refusal = FRAMING.into_iter().fold(
+        tower_sse::Refusal::new(StatusCode::BAD_REQUEST).body("x"),
+        |refusal, (name, value)| refusal.header(name, HeaderValue::from_static(value)),
+    );
+    let response = refusal.into_response();
+    assert!(!response.headers().contains_key("content-length"));
+    assert!(!response.headers().contains_key("transfer-encoding"));
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+}

@@ -51,6 +51,8 @@ fn text_known_only_at_run_time_is_refused_and_the_error_names_the_conversion() {
             check(name, &with(expression)).unwrap_or_else(|| panic!("{expression} compiles"));
         assert!(said.contains("E0277"), "{said}");
         assert!(said.contains(way_out), "{said}");
+        // A hint to borrow would lead to an error that hides the cause.
+        assert!(!said.contains("is implemented for `&"), "{said}");
     }
     // Borrowed text is not a literal.
     let said = check("str_as_type", &with("Event::new(1).with_type(text.as_str())")).unwrap();

@@ -186,7 +186,11 @@ proptest! {
     ) {
         const STREAMS: usize = 6;
         const PER_USER: usize = 3;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
         let _guard = runtime.enter();
         let handler = one_event_then_idle()
             .on_connect(decide)

@@ -118,3 +118,56 @@ async fn clones_share_a_limit_and_setting_it_again_makes_another() {
     let other = clone.max_streams(1);
     assert!(is_stream(&call(&other, get("/")).await));
 }
+
+/// A page that reloads opens its new stream before the server has noticed the end of the old one.
+#[tokio::test(start_paused = true)]
+async fn a_request_at_a_limit_waits_for_a_place_that_is_freed_within_50_milliseconds() {
+    #[derive(Clone, PartialEq, Eq, Hash)]
+    struct User(Option<String>);
+
+    let waits = Duration::from_millis(50);
+    for handler in [
+        one_event_then_idle().max_streams(1),
+        one_event_then_idle().max_streams_per(user_of, 1),
+        // The key is known only after `on_connect`.
+        one_event_then_idle()
+            .on_connect(|connect| async {
+                let user = User(user_of(&connect));
+                Ok(connect.accept().extension(user))
+            })
+            .max_streams_per(|connect| connect.extensions().get::<User>().cloned(), 1),
+        one_event_then_idle().max_streams(1).max_streams_per(user_of, 1),
+    ] {
+        let first = call(&handler, from("ann")).await;
+        let calls = || {
+            let handler = handler.clone();
+            tokio::spawn(async move { call(&handler, from("ann")).await })
+        };
+        let second = calls();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        // The first one that waits gets the place, and the next one waits to the end.
+        let third = calls();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        drop(first);
+        let began = tokio::time::Instant::now();
+        let second = second.await.unwrap();
+        assert!(is_stream(&second) && began.elapsed().is_zero(), "{:?}", began.elapsed());
+        assert!(!is_stream(&third.await.unwrap()));
+        assert_eq!(began.elapsed(), Duration::from_millis(30));
+
+        let began = tokio::time::Instant::now();
+        assert!(!is_stream(&call(&handler, from("ann")).await));
+        assert_eq!(began.elapsed(), waits);
+        drop(second);
+        assert!(is_stream(&call(&handler, from("ann")).await));
+    }
+}
+
+#[test]
+fn without_a_runtime_no_request_waits() {
+    let handler = one_event_then_idle().without_keep_alive().max_streams(1);
+    let call = || futures_util::FutureExt::now_or_never(call(&handler, get("/")));
+    let first = call().unwrap();
+    assert!(is_stream(&first));
+    assert!(!is_stream(&call().unwrap()));
+}
