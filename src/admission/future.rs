@@ -157,12 +157,7 @@ impl<B, T: Default> StreamParts<B, T> {
     }
 
     /// Asks `on_connect`.
-    fn decide(
-        self,
-        connect: Connect,
-        permits: Permits,
-        head: &PendingHead,
-    ) -> ResponseState<B, T> {
+    fn decide(self, connect: Connect, permits: Permits, head: &PendingHead) -> ResponseState<B, T> {
         let Some(on_connect) = &self.handler.acceptor().on_connect else {
             return self.begin(connect.accept().with_target(T::default()), permits, head);
         };
@@ -219,10 +214,7 @@ fn with_headers(headers: HeaderMap, stream: EventBody) -> Response<EventBody> {
 
 impl<B, T: Default> Waiting<B, T> {
     /// Goes on with a place, or refuses the request after the wait.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Refusal>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         if self.full.poll(&mut self.permits, cx).is_ready() {
             return Poll::Ready(Ok(()));
         }

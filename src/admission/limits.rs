@@ -76,7 +76,11 @@ impl StreamLimits {
     }
 
     /// Refuses a request if the shutdown has started.
-    fn check_shutdown(&self, connect: &Connect, shutdown: Option<&Shutdown>) -> Result<(), Refusal> {
+    fn check_shutdown(
+        &self,
+        connect: &Connect,
+        shutdown: Option<&Shutdown>,
+    ) -> Result<(), Refusal> {
         match shutdown.filter(|shutdown| shutdown.is_started()) {
             Some(shutdown) => {
                 Err(refuse_at_shutdown(connect.headers(), shutdown, self.retry_after))

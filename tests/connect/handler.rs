@@ -144,14 +144,15 @@ async fn independent_clients_read_counted_events_strings_and_lines_over_both_ver
 /// the body of a request" says so.
 #[tokio::test]
 async fn a_handler_that_reads_the_body_of_its_request_loses_no_event_of_a_client_that_reads_late() {
-    let handler = event_channel_handler(|request: Request<hyper::body::Incoming>, events| async {
-        let (body, error) = read_incoming(request.into_body()).await;
-        assert!(error.is_none());
-        for n in 0..200 {
-            events.send(Event::new(format!("{n} of {} bytes", body.len()))).await?;
-        }
-        Ok(())
-    });
+    let handler =
+        event_channel_handler(|request: Request<hyper::body::Incoming>, events| async move {
+            let (body, error) = read_incoming(request.into_body()).await;
+            assert!(error.is_none());
+            for n in 0..200 {
+                events.send(Event::new(format!("{n} of {} bytes", body.len()))).await?;
+            }
+            Ok(())
+        });
     let server = Server::start(handler).await;
     let body = "x".repeat(65_000);
     let request = format!(

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use tower_sse::{BoxError, Event, EventId};
+use tower_sse::{BoxError, Event, EventData, EventId};
 
 use crate::support::wire;
 
@@ -14,7 +14,7 @@ fn any_value_that_can_be_displayed_is_sent_as_its_text() {
     assert_eq!(wire(Event::from("text")), "data: text\n\n");
     assert_eq!(wire(Event::new(1.5)), "data: 1.5\n\n");
     assert_eq!(wire(Event::new(true)), "data: true\n\n");
-    assert_eq!(wire(Event::new('\n')), "data\ndata\n\n");
+    assert_eq!(wire(Event::new('\n')), "data: \ndata: \n\n");
     let comment = EventData::from("a comment");
     assert_eq!((format!("{comment:>10}"), comment.as_ref()), (" a comment".into(), "a comment"));
     assert!(comment == "a comment" && comment == *"a comment");
