@@ -80,6 +80,10 @@
 //! | read a stream, and reconnect | [`EventSource`], and the guide in [`client`] |
 //! | read one response, without reconnecting | [`EventStream`], and the guide in [`stream`] |
 //! | parse bytes from any other origin | [`EventParser`], and the guide in [`parse`] |
+//! | come from axum's `Sse`, or from another client | [`recipes::from_axum`], [`recipes::from_other_clients`] |
+//! | put tower's layers around a stream | [`recipes::middleware`] |
+//! | test a stream, or a client | [recipe](recipes#test-a-stream-without-a-server), [recipe](recipes#test-a-client-without-a-network) |
+//! | know how many streams a node carries | [`sizing`](recipes#modules) |
 //! | solve a common problem | [`recipes`] |
 //!
 //! # Cargo features

@@ -3,6 +3,19 @@
 //! This module holds no code.
 #![doc = include_str!("../docs/recipes.md")]
 
+#[doc = include_str!("../docs/from-axum.md")]
+pub mod from_axum {}
+
+#[doc = include_str!("../docs/from-other-clients.md")]
+pub mod from_other_clients {}
+
+#[doc = include_str!("../docs/middleware.md")]
+pub mod middleware {}
+
 #[cfg(feature = "hub")]
 #[doc = include_str!("../docs/nodes.md")]
 pub mod more_than_one_machine {}
+
+#[cfg(feature = "hub")]
+#[doc = include_str!("../docs/sizing.md")]
+pub mod sizing {}

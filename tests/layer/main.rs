@@ -5,6 +5,7 @@ mod axum_sse;
 mod foreign;
 mod govern;
 mod inner;
+mod middleware;
 mod relay;
 mod routes;
 #[path = "../support/mod.rs"]
