@@ -14,32 +14,31 @@ use tower_sse::Shutdown;
 
 use crate::{chromium::Browser, server::Server, support::process::Example};
 
-/// Asserts that the demo page shows two streams of three events, the second one resumed after the
-/// first.
+/// Asserts that the demo page shows the ticks of two streams, the second one resumed after the first.
 async fn assert_demo_goes_on(browser: &Browser) {
-    let ids = "[...document.querySelectorAll('#events .event')].map(e => e.dataset.id).reverse()";
-    browser.until(&format!("{ids}.length >= 6")).await;
-    let shown = browser.eval(&format!("{ids}.slice(0, 6)")).await;
-    assert_eq!(shown, json!(["1", "2", "3", "4", "5", "6"]));
-    let data = "[...document.querySelectorAll('#events .event .data')].map(e => e.firstChild.data)";
-    let shown = browser.eval(&format!("{data}.reverse().slice(0, 6)")).await;
-    assert_eq!(shown, json!((1..=6).map(|n| format!("Hello World! {n}")).collect::<Vec<_>>()));
-    let types = "new Set([...document.querySelectorAll('#events .type')].map(e => e.textContent))";
-    assert_eq!(browser.eval(&format!("[...{types}]")).await, json!(["my-custom-event"]));
-    let reconnects = browser.eval("+document.querySelector('#reconnects').textContent").await;
-    assert!(reconnects.as_u64().unwrap() >= 1, "{reconnects}");
-    // In order of arrival: three events, the end, and the reconnect with its last event ID.
-    let lines = "[...document.querySelectorAll('#events li')].reverse().slice(3, 5)\
-                 .map(e => e.firstChild.textContent)";
-    assert_eq!(
-        browser.eval(lines).await,
-        json!(["The stream has ended", "Back again, after event 3"])
-    );
+    browser.until("+document.querySelector('#reconnects').textContent >= 1").await;
+    browser.until(&format!("{TICKS}.length >= 8")).await;
+    let shown = browser.eval(TICKS).await;
+    let shown: Vec<_> = shown.as_array().unwrap().iter().filter_map(Value::as_u64).collect();
+    assert_eq!(shown, (shown[0]..shown[0] + shown.len() as u64).collect::<Vec<_>>());
+    // In order of arrival: the end, and the reconnect with the last event ID.
+    let notes = "[...document.querySelectorAll('#events .note')].reverse().map(e => e.firstChild.textContent)";
+    let notes = browser.eval(notes).await;
+    assert_eq!(notes[0], "The server closed the stream");
+    assert!(notes[1].as_str().unwrap().starts_with("Reconnected after event "), "{notes}");
+    // The hook of the server tells why.
+    browser
+        .until("document.querySelector('#events .ended .data')?.textContent.includes('expired')")
+        .await;
 }
+
+/// The numbers of the ticks in the list, in order of arrival.
+const TICKS: &str = "[...document.querySelectorAll('#events .tick .data')]\
+                     .map(e => +e.firstChild.data.slice('Tick '.length)).reverse()";
 
 #[tokio::test]
 async fn the_demo_reconnects_over_http_1_and_resumes_after_the_last_event() {
-    let demo = Example::start("demo", &["--count", "3", "--every", "100ms"]).await;
+    let demo = Example::start("demo", &["--every", "100ms", "--lifetime", "500ms"]).await;
     let browser = Browser::start().await;
     browser.goto(&format!("http://{}/", demo.addr)).await;
     assert_demo_goes_on(&browser).await;
@@ -49,13 +48,39 @@ async fn the_demo_reconnects_over_http_1_and_resumes_after_the_last_event() {
     // Closed with the button, it stays closed. Opened with the button, it resumes by the query.
     browser.eval("document.querySelector('#toggle').click()").await;
     assert_eq!(browser.eval("source.readyState").await, 2);
-    let last = browser.eval("lastEventId").await;
+    let last = browser.eval("received").await;
     browser.eval("document.querySelector('#toggle').click()").await;
-    browser.until(&format!("lastEventId > {last}")).await;
-    let list = "[...document.querySelectorAll('#events .event')].map(e => +e.dataset.id)";
-    let shown = browser.eval(&format!("{list}.reverse()")).await;
+    browser.until(&format!("received > {last} + 3")).await;
+    let shown = browser.eval(TICKS).await;
     let shown: Vec<_> = shown.as_array().unwrap().iter().filter_map(Value::as_u64).collect();
-    assert_eq!(shown, (1..=shown.len() as u64).collect::<Vec<_>>());
+    assert_eq!(shown, (shown[0]..shown[0] + shown.len() as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_text_reaches_the_other_tab_and_the_bytes_can_be_seen() {
+    let demo = Example::start("demo", &["--every", "1s"]).await;
+    let (one, two) = (Browser::start().await, Browser::start().await);
+    for browser in [&one, &two] {
+        browser.goto(&format!("http://{}/", demo.addr)).await;
+        browser.until("source.readyState === 1").await;
+    }
+    two.eval("(() => { document.querySelector('#raw').open = true })()").await;
+    two.until("document.querySelector('#wire').textContent.includes(': connected')").await;
+    one.eval("(() => { document.querySelector('#text').value = 'hello, you'; document.querySelector('#say').requestSubmit() })()")
+        .await;
+    for browser in [&one, &two] {
+        browser
+            .until(
+                "document.querySelector('#events .said .data')?.firstChild.data === 'hello, you'",
+            )
+            .await;
+    }
+    two.until(
+        "document.querySelector('#wire').textContent.includes('event: said\\ndata: hello, you\\n')",
+    )
+    .await;
+    // Two pages, and the view of the bytes.
+    one.until("document.querySelector('#open').textContent === '3'").await;
 }
 
 #[tokio::test]
@@ -70,7 +95,8 @@ async fn the_demo_reconnects_over_http_2_and_resumes_after_the_last_event() {
         seeing.lock().unwrap().push((path, request.version(), last));
         request
     });
-    let app = crate::demo::app(3, Duration::from_millis(100), &Shutdown::now()).layer(look);
+    let (every, lifetime) = (Duration::from_millis(100), Duration::from_millis(500));
+    let app = crate::demo::app(every, lifetime, &Shutdown::now()).layer(look);
     let server = Server::tls(app).await;
     let browser = Browser::start().await;
     browser.goto(&format!("https://{}/", server.addr)).await;
@@ -79,11 +105,10 @@ async fn the_demo_reconnects_over_http_2_and_resumes_after_the_last_event() {
     assert_eq!(browser.eval(protocol).await, "h2");
 
     let seen = seen.lock().unwrap();
-    let request = |path: &str, last: Option<&str>| {
-        (path.to_owned(), Version::HTTP_2, last.map(str::to_owned))
-    };
-    let expected = [request("/", None), request("/events", None), request("/events", Some("3"))];
-    assert_eq!(seen[..3], expected);
+    let paths: Vec<_> = seen.iter().map(|(path, ..)| path.as_str()).collect();
+    assert_eq!(paths[..4], ["/", "/style.css", "/events", "/events"]);
+    assert!(seen.iter().all(|(_, version, _)| *version == Version::HTTP_2));
+    assert!(seen[2].2.is_none() && seen[3].2.is_some());
 }
 
 /// Writes a screenshot of the demo to the path in `DEMO_SCREENSHOT` if that is set. `docs/demo.png`
@@ -91,8 +116,9 @@ async fn the_demo_reconnects_over_http_2_and_resumes_after_the_last_event() {
 #[tokio::test]
 async fn the_demo_can_be_seen() {
     let path = env::var("DEMO_SCREENSHOT").ok();
-    let (every, events) = if path.is_some() { ("1500ms", 38) } else { ("100ms", 8) };
-    let demo = Example::start("demo", &["--count", "6", "--every", every]).await;
+    let (every, lifetime, events) =
+        if path.is_some() { ("1500ms", "15s", 38) } else { ("100ms", "20s", 8) };
+    let demo = Example::start("demo", &["--every", every, "--lifetime", lifetime]).await;
     let browser = Browser::start().await;
     browser.client.set_window_size(880, 980).await.unwrap();
     browser.goto(&format!("http://{}/", demo.addr)).await;

@@ -16,7 +16,8 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, sleep};
 use tower::{
-    BoxError, Layer, Service, ServiceBuilder, ServiceExt as _, buffer::BufferLayer,
+    BoxError, Layer, Service, ServiceBuilder, ServiceExt as _,
+    buffer::BufferLayer,
     limit::{ConcurrencyLimitLayer, RateLimitLayer},
     load_shed::{LoadShedLayer, error::Overloaded},
     retry::{Policy, RetryLayer},
@@ -79,7 +80,10 @@ fn slow_to_connect() -> EventChannelHandler<()> {
 /// A service that answers with an event stream.
 trait Streams<B>: Service<Request<()>, Response = Response<B>, Error: Into<BoxError>> {}
 
-impl<B, S> Streams<B> for S where S: Service<Request<()>, Response = Response<B>, Error: Into<BoxError>> {}
+impl<B, S> Streams<B> for S where
+    S: Service<Request<()>, Response = Response<B>, Error: Into<BoxError>>
+{
+}
 
 async fn body<B>(service: impl Streams<B>) -> B {
     let Ok(response) = service.oneshot(get("/")).await else { panic!("a response") };
