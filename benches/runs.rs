@@ -1,4 +1,5 @@
-//! The first event through a run, and through a plain stream, in the same run.
+//! The first event through a run, and through a plain stream, in the same run. Neither ends before its reader has the
+//! event, as with a model that goes on.
 //!
 //! ```text
 //! cargo bench --bench runs --features hub
@@ -6,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
 use tower_sse::{
     Event, EventBody, Hub,
     hub::runs::{Runs, RunsOptions},
@@ -14,11 +16,11 @@ use tower_sse::{
 const ROUNDS: usize = 20_000;
 
 /// Reads until the first event has come.
-async fn first_event(mut body: EventBody) {
+async fn first_event(mut body: EventBody) -> EventBody {
     loop {
         let chunk = body.next_chunk().await.expect("an event").expect("no error");
         if chunk.windows(5).any(|bytes| bytes == b"token") {
-            return;
+            return body;
         }
     }
 }
@@ -36,24 +38,31 @@ fn main() {
         let runs = Runs::with_options(&hub, options);
         let (mut plain, mut through_run, mut started) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
+            let (_goes_on, ends) = oneshot::channel::<()>();
             let begun = Instant::now();
-            first_event(EventBody::new(|events| async move {
+            let body = EventBody::new(|events| async move {
                 events.send(Event::new("token")).await?;
+                let _ = ends.await;
                 Ok(())
-            }))
-            .await;
+            });
+            let _body = first_event(body).await;
             plain.push(begun.elapsed());
 
+            let (goes_on, ends) = oneshot::channel::<()>();
             let begun = Instant::now();
             let run = runs.start("ann", |events, _stop| async move {
                 events.send(Event::new("token")).await?;
+                let _ = ends.await;
                 Ok(())
             });
             let run = run.await.expect("a run");
             started.push(begun.elapsed());
             let reader = run.subscribe().await.expect("a reader");
-            first_event(reader.into_body()).await;
+            let mut body = first_event(reader.into_body()).await;
             through_run.push(begun.elapsed());
+            // The run and its stream end before the next round.
+            drop(goes_on);
+            while body.next_chunk().await.is_some() {}
         }
         let (plain, started, through_run) = (median(plain), median(started), median(through_run));
         println!("the first event of a plain stream: {plain:?}");

@@ -13,6 +13,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::{Json, Router, response::Html, routing::get, serve::ListenerExt as _};
 use clap::Parser;
+use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::interval};
 use tower_sse::{
@@ -57,8 +58,10 @@ pub(crate) fn app(rate: usize, window: Duration, shutdown: &Shutdown) -> Router 
         let counts = json!({ "published": stats.published, "kept": stats.events });
         async move { Json::<Value>(counts) }
     };
+    let style = || async { ([(CONTENT_TYPE, "text/css")], include_str!("style.css")) };
     Router::new()
         .route("/", get(Html(include_str!("dashboard.html"))))
+        .route("/style.css", get(style))
         .route("/stats", get(stats))
         .route_service("/events", events)
 }

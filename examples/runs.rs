@@ -25,7 +25,10 @@ use axum::{
     serve::ListenerExt as _,
 };
 use clap::Parser;
-use http::{HeaderMap, Request, StatusCode, header::COOKIE};
+use http::{
+    HeaderMap, Request, StatusCode,
+    header::{CONTENT_TYPE, COOKIE},
+};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, signal::ctrl_c, time::sleep};
@@ -81,8 +84,10 @@ async fn main() -> Result<(), BoxError> {
             move |request, events, stop| answer(model.clone(), request, events, stop),
         )
         .shutdown(&shutdown);
+    let style = || async { ([(CONTENT_TYPE, "text/css")], include_str!("style.css")) };
     let app = Router::new()
         .route("/", get(Html(include_str!("runs.html"))))
+        .route("/style.css", get(style))
         .route("/runs", post_service(handler.clone()).get(list))
         .route_service("/runs/{id}", handler)
         .with_state(runs);

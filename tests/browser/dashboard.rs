@@ -41,7 +41,7 @@ async fn a_tab_that_was_asleep_gets_the_newest_event_of_each_key_when_it_reconne
     let awake = if path.is_some() { 15_000 } else { 2_000 };
     browser.until(&format!("newest > {awake}")).await;
     browser.eval("$('toggle').click()").await;
-    browser.wait_for("$('state').textContent", "asleep".into()).await;
+    browser.wait_for("$('state').textContent", "Asleep".into()).await;
     let before = number(&browser, "received").await;
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(number(&browser, "received").await, before);
@@ -52,6 +52,7 @@ async fn a_tab_that_was_asleep_gets_the_newest_event_of_each_key_when_it_reconne
     let caught = number(&browser, "sleep.caught").await;
     assert!(missed > 3_000, "{missed} updates in four seconds");
     assert!(caught <= KEYS, "{caught} of {missed}");
+    browser.until("$('figure').textContent.includes(' published, ')").await;
     // The page has the current value of each key.
     let newest = number(&browser, "newest").await;
     browser.until(&format!("[...numbers.values()].every((n) => n > {newest})")).await;
