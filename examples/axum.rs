@@ -31,8 +31,8 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 use tower_sse::{
-    BoxError, Event, EventBody, Farewell, LastEventId, Shutdown, ShutdownIo, SseLayer,
-    event_channel_handler,
+    BoxError, Event, EventBody, Farewell, LastEventId, Shutdown, SseLayer, event_channel_handler,
+    shutdown::ShutdownIo,
 };
 
 /// Event streams in axum.

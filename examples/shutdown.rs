@@ -23,8 +23,8 @@ use tokio::{
     time::{interval, sleep},
 };
 use tower_sse::{
-    BoxError, Event, EventChannelHandler, EventSender, Farewell, Shutdown, ShutdownIo,
-    event_channel_handler,
+    BoxError, Event, EventChannelHandler, EventSender, Farewell, Shutdown, event_channel_handler,
+    shutdown::ShutdownIo,
 };
 
 /// A server with a graceful shutdown.

@@ -34,7 +34,9 @@ use clap::Parser;
 use futures_util::StreamExt as _;
 use http::{HeaderName, HeaderValue, Method, Request};
 use serde::Serialize;
-use tower_sse::{BoxError, Event, EventId, EventParser, EventSource, Parsed, Reconnection, Update};
+use tower_sse::{
+    BoxError, Event, EventId, EventParser, EventSource, Reconnection, Update, parse::Parsed,
+};
 
 /// Reads an event stream and prints each event as one line of JSON.
 #[derive(Parser)]
@@ -242,7 +244,11 @@ async fn read(source: EventSource, mut output: Output) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(update: Update, updates: &tower_sse::Updates, output: &mut Output) -> io::Result<()> {
+fn tell(
+    update: Update,
+    updates: &tower_sse::client::Updates,
+    output: &mut Output,
+) -> io::Result<()> {
     match update {
         Update::Opened(opened) => {
             output.line(&Line::Opened { status: opened.status.as_u16(), attempt: opened.attempt })

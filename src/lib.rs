@@ -148,23 +148,18 @@ pub use self::event::JsonError;
 pub use self::hub::Hub;
 #[doc(inline)]
 pub use self::{
-    body::{
-        BodyOptions, EndReason, EventBody, EventBodyError, HandlerOptions, KeepAlive, StreamEnd,
-    },
-    channel::{Buffer, EventReceiver, EventSender, EventSink, SendError, event_channel},
-    client::{EventSource, EventSourceError, ReconnectTo, Reconnection, Update, Updates},
-    connect::{Accept, Connect, InvalidLastEventId, LastEventId, Refusal, ResponseHead},
+    body::{BodyOptions, EndReason, EventBody, HandlerOptions, KeepAlive, StreamEnd},
+    channel::{Buffer, EventReceiver, EventSender, SendError, event_channel},
+    client::{EventSource, EventSourceError, Reconnection, Update},
+    connect::{Accept, Connect, LastEventId, Refusal},
     delay_range::DelayRange,
-    encode::{Encode, EncodedEvent, InvalidEncoding},
-    event::{
-        Event, EventData, EventId, EventType, FieldName, InvalidEventId, InvalidEventType,
-        InvalidFieldName,
-    },
+    encode::EncodedEvent,
+    event::{Event, EventData, EventId, EventType, FieldName},
     handler::{EventChannelHandler, event_channel_handler},
-    layer::{SseLayer, SseService, govern::SseGovern, relay::SseRelay},
-    parse::{EventParser, EventTooLarge, Parsed},
-    shutdown::{Farewell, Shutdown, ShutdownIo, ShutdownTimeout},
-    stream::{EventStream, EventStreamError, EventStreamExt, UnexpectedResponse},
+    layer::{SseLayer, govern::SseGovern, relay::SseRelay},
+    parse::EventParser,
+    shutdown::{Farewell, Shutdown},
+    stream::{EventStream, EventStreamExt},
 };
 
 /// A boxed error: the same type as tower's, axum's and hyper's.

@@ -56,7 +56,7 @@ impl Buffer {
 
     /// Sets the maximum number of encoded bytes that wait. Defaults to 256 KiB.
     ///
-    /// A larger event is accepted when the buffer is empty. Each [`EventSink`](crate::EventSink)
+    /// A larger event is accepted when the buffer is empty. Each [`EventSink`](crate::channel::EventSink)
     /// with reserved room may exceed the limit by one event, since room is reserved before the
     /// length of the event is known.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {

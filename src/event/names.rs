@@ -138,7 +138,7 @@ impl EventId {
     ///
     /// let id = EventId::from_display(format_args!("{}-{}", 1, 2))?;
     /// assert_eq!(id, "1-2");
-    /// # Ok::<(), tower_sse::InvalidEventId>(())
+    /// # Ok::<(), tower_sse::event::InvalidEventId>(())
     /// ```
     ///
     /// # Errors

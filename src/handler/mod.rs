@@ -47,7 +47,7 @@
 //!   from the query, because a page cannot set the header;
 //!   [`without_last_event_id_query`](EventChannelHandler::without_last_event_id_query) turns the
 //!   query off. An invalid ID is answered with a 400;
-//! - [`ResponseHead`](crate::ResponseHead): the headers that were sent.
+//! - [`ResponseHead`](crate::connect::ResponseHead): the headers that were sent.
 //!
 //! Read the body of a request to its end, even if it does not matter. Otherwise an HTTP/1.1 server closes
 //! the connection at the end of the stream while bytes of the client wait to be read, and the client may

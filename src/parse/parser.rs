@@ -26,7 +26,7 @@ use crate::event::{Event, EventId, IntoEventId};
 /// let event = parser.next_event().unwrap()?;
 /// assert_eq!((event.event_type().as_str(), event.data()), ("price", "42"));
 /// assert!(parser.next_event().is_none()); // more bytes are needed
-/// # Ok::<(), tower_sse::EventTooLarge>(())
+/// # Ok::<(), tower_sse::parse::EventTooLarge>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct EventParser {
@@ -122,7 +122,7 @@ impl EventParser {
     /// time.
     ///
     /// ```
-    /// use tower_sse::{EventParser, Parsed};
+    /// use tower_sse::{EventParser, parse::Parsed};
     ///
     /// let mut parser = EventParser::new();
     /// parser.push(": hi\nid: 7\n\ndata: x\n\n");
@@ -130,7 +130,7 @@ impl EventParser {
     /// let Parsed::Block(block) = parser.next_item().unwrap()? else { panic!() };
     /// assert_eq!(block.id().unwrap(), &"7");
     /// assert!(matches!(parser.next_item().unwrap()?, Parsed::Event(_)));
-    /// # Ok::<(), tower_sse::EventTooLarge>(())
+    /// # Ok::<(), tower_sse::parse::EventTooLarge>(())
     /// ```
     ///
     /// # Errors

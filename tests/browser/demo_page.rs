@@ -8,7 +8,7 @@ use std::{
 
 use axum::extract::Request;
 use http::Version;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tower::util::MapRequestLayer;
 use tower_sse::Shutdown;
 

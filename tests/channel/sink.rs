@@ -6,7 +6,9 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, Sink, SinkExt as _, StreamExt as _, stream};
-use tower_sse::{Buffer, EncodedEvent, Event, EventBody, EventSender, EventSink, event_channel};
+use tower_sse::{
+    Buffer, EncodedEvent, Event, EventBody, EventSender, channel::EventSink, event_channel,
+};
 
 use crate::{
     next,

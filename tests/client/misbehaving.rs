@@ -12,7 +12,7 @@ use tokio::{
     net::TcpListener,
     time::{sleep, timeout},
 };
-use tower_sse::{EventSource, Reconnection, Update, Updates};
+use tower_sse::{EventSource, Reconnection, Update, client::Updates};
 
 use crate::support::socket::{Act, read_request, server, status, stream};
 

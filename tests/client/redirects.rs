@@ -1,7 +1,7 @@
 //! Redirects, as fetch follows them.
 
 use http::{HeaderMap, HeaderValue, Request};
-use tower_sse::{EventSource, ReconnectTo};
+use tower_sse::{EventSource, client::ReconnectTo};
 
 use crate::support::mock::{Answer, Mock, reported};
 

@@ -185,7 +185,7 @@ async fn headers_of_the_provider_go_to_the_origin_of_the_source_only() {
     let counted = calls.clone();
     let source = EventSource::new(url)
         .reconnection(quick(Reconnection::resilient()))
-        .reconnect_to(tower_sse::ReconnectTo::LastTarget)
+        .reconnect_to(tower_sse::client::ReconnectTo::LastTarget)
         .headers(move |_| {
             *counted.lock().unwrap() += 1;
             let value = HeaderValue::from_static("secret");

@@ -2,7 +2,9 @@
 
 use http::{Method, Request, Response};
 use tower::ServiceExt as _;
-use tower_sse::{BoxError, Buffer, Connect, Event, EventBody, ResponseHead, event_channel_handler};
+use tower_sse::{
+    BoxError, Buffer, Connect, Event, EventBody, connect::ResponseHead, event_channel_handler,
+};
 
 use crate::support::{
     decode,

@@ -10,8 +10,9 @@ use futures_util::FutureExt;
 use http_body::Body as _;
 use proptest::prelude::*;
 use tower_sse::{
-    Event, EventBody, EventParser, Hub, Parsed,
+    Event, EventBody, EventParser, Hub,
     hub::{GapReason, History, Lagging, Resumption, Selection, Subscription},
+    parse::Parsed,
 };
 
 use crate::{

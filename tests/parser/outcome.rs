@@ -2,7 +2,7 @@
 //! too.
 
 use bytes::Bytes;
-use tower_sse::{Event, EventParser, EventTooLarge, Parsed};
+use tower_sse::{Event, EventParser, parse::EventTooLarge, parse::Parsed};
 
 /// One item of a stream, as the parser or the oracle gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]

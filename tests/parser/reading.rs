@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_sse::{Event, EventParser, Parsed};
+use tower_sse::{Event, EventParser, parse::Parsed};
 
 #[test]
 fn an_event_is_returned_with_the_byte_that_ends_it() {

@@ -35,8 +35,8 @@ use tokio::{
 };
 use tower::{Layer as _, Service};
 use tower_sse::{
-    BoxError, EndReason, Event, EventBody, EventSender, Farewell, Shutdown, ShutdownIo, SseLayer,
-    event_channel_handler,
+    BoxError, EndReason, Event, EventBody, EventSender, Farewell, Shutdown, SseLayer,
+    event_channel_handler, shutdown::ShutdownIo,
 };
 use warp::{Filter as _, Reply as _};
 

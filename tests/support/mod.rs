@@ -22,7 +22,7 @@ use std::{
 use bytes::Bytes;
 use sse_core::{SseDecoder, SseEvent};
 use tokio::time::Instant;
-use tower_sse::{EncodedEvent, EventBody, EventBodyError};
+use tower_sse::{EncodedEvent, EventBody, body::EventBodyError};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
