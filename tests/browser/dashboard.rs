@@ -6,7 +6,7 @@ use std::{env, fs, time::Duration};
 use serde_json::{Value, json};
 use tower_sse::Shutdown;
 
-use super::chromium::Browser;
+use super::engine::Browser;
 use crate::server::Server;
 
 #[allow(dead_code, reason = "its `main` is the example's")]

@@ -12,7 +12,11 @@ use serde_json::Value;
 use tower::util::MapRequestLayer;
 use tower_sse::Shutdown;
 
-use crate::{chromium::Browser, server::Server, support::process::Example};
+use crate::{
+    engine::{Browser, Engine, in_each_engine},
+    server::Server,
+    support::process::Example,
+};
 
 /// Asserts that the demo page shows the ticks of two streams, the second one resumed after the first.
 async fn assert_demo_goes_on(browser: &Browser) {
@@ -36,10 +40,11 @@ async fn assert_demo_goes_on(browser: &Browser) {
 const TICKS: &str = "[...document.querySelectorAll('#events .tick .data')]\
                      .map(e => +e.firstChild.data.slice('Tick '.length)).reverse()";
 
-#[tokio::test]
-async fn the_demo_reconnects_over_http_1_and_resumes_after_the_last_event() {
+in_each_engine!(the_demo_reconnects_over_http_1_and_resumes_after_the_last_event);
+
+async fn the_demo_reconnects_over_http_1_and_resumes_after_the_last_event(engine: Engine) {
     let demo = Example::start("demo", &["--every", "100ms", "--lifetime", "500ms"]).await;
-    let browser = Browser::start().await;
+    let browser = Browser::of(engine).await;
     browser.goto(&format!("http://{}/", demo.addr)).await;
     assert_demo_goes_on(&browser).await;
     let protocol = "performance.getEntriesByType('navigation')[0].nextHopProtocol";
@@ -56,10 +61,11 @@ async fn the_demo_reconnects_over_http_1_and_resumes_after_the_last_event() {
     assert_eq!(shown, (shown[0]..shown[0] + shown.len() as u64).collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn a_text_reaches_the_other_tab_and_the_bytes_can_be_seen() {
+in_each_engine!(a_text_reaches_the_other_tab_and_the_bytes_can_be_seen);
+
+async fn a_text_reaches_the_other_tab_and_the_bytes_can_be_seen(engine: Engine) {
     let demo = Example::start("demo", &["--every", "1s"]).await;
-    let (one, two) = (Browser::start().await, Browser::start().await);
+    let (one, two) = (Browser::of(engine).await, Browser::of(engine).await);
     for browser in [&one, &two] {
         browser.goto(&format!("http://{}/", demo.addr)).await;
         browser.until("source.readyState === 1").await;

@@ -17,7 +17,7 @@ use tower_sse::{
     hub::{History, Selection},
 };
 
-use super::chromium::Browser;
+use super::engine::{Browser, Engine, in_each_engine};
 use crate::{
     server::Server,
     support::process::{Example, send},
@@ -32,15 +32,16 @@ const PAGE: &str = "<!doctype html><title>hub</title><link rel=icon href='data:,
     source.addEventListener('gap', (event) => seen.push(JSON.parse(event.data).reason));
     </script>";
 
-#[tokio::test]
-async fn a_browser_resumes_by_an_id_without_an_event_and_gets_a_gap_event() {
+in_each_engine!(a_browser_resumes_by_an_id_without_an_event_and_gets_a_gap_event);
+
+async fn a_browser_resumes_by_an_id_without_an_event_and_gets_a_gap_event(engine: Engine) {
     let hub = Hub::builder().history(History::events(2)).build();
     let events = hub
         .handler(|connect| async move { connect.accept().topics(["a"]) })
         .retry(Duration::from_millis(600));
     let app = Router::new().route("/", get(Html(PAGE))).route_service("/events", events);
     let server = Server::plain(app).await;
-    let browser = Browser::start().await;
+    let browser = Browser::of(engine).await;
     browser.goto(&format!("http://{}/", server.addr)).await;
     browser.wait_for("seen", json!(["open"])).await;
     // Disconnected before its first event, it resumes by the ID of the opening.
@@ -61,8 +62,9 @@ async fn a_browser_resumes_by_an_id_without_an_event_and_gets_a_gap_event() {
     assert_eq!(since, json!(["open", "trimmed", "4", "5"]));
 }
 
-#[tokio::test]
-async fn a_browser_gets_all_of_a_topic_that_ends_reconnects_once_and_stays_away() {
+in_each_engine!(a_browser_gets_all_of_a_topic_that_ends_reconnects_once_and_stays_away);
+
+async fn a_browser_gets_all_of_a_topic_that_ends_reconnects_once_and_stays_away(engine: Engine) {
     let hub = Hub::new();
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = requests.clone();
@@ -75,7 +77,7 @@ async fn a_browser_gets_all_of_a_topic_that_ends_reconnects_once_and_stays_away(
     let app = Router::new().route("/", get(Html(PAGE))).route_service("/events", events);
     let server = Server::plain(app).await;
     hub.publish("job", "1").await.unwrap();
-    let browser = Browser::start().await;
+    let browser = Browser::of(engine).await;
     browser.goto(&format!("http://{}/", server.addr)).await;
     browser.wait_for("seen", json!(["open", "1"])).await;
     hub.publish("job", "2").await.unwrap();
@@ -107,8 +109,9 @@ async fn publish(hub: &Example, topic: &str, data: &str, headers: &[(&str, &str)
 /// The messages that the chat shows.
 const MESSAGES: &str = "[...document.querySelectorAll('.message')].map(e => e.lastChild.data)";
 
-#[tokio::test]
-async fn a_page_that_joins_a_chat_shows_the_last_messages_in_order_and_the_readers() {
+in_each_engine!(a_page_that_joins_a_chat_shows_the_last_messages_in_order_and_the_readers);
+
+async fn a_page_that_joins_a_chat_shows_the_last_messages_in_order_and_the_readers(engine: Engine) {
     let hub = Example::start("hub", &[]).await;
     for n in 1..=70 {
         // Typing indicators are on a topic of their own, so they do not count.
@@ -116,7 +119,7 @@ async fn a_page_that_joins_a_chat_shows_the_last_messages_in_order_and_the_reade
         let message = json!({ "name": "bob", "text": n.to_string() });
         publish(&hub, "room.lobby", &message.to_string(), &[]).await;
     }
-    let browser = Browser::start().await;
+    let browser = Browser::of(engine).await;
     browser.goto(&format!("http://{}/chat?name=ann", hub.addr)).await;
     let expected: Vec<_> = (21..=70).map(|n| n.to_string()).collect();
     browser.wait_for(MESSAGES, json!(expected)).await;

@@ -1,11 +1,11 @@
-//! A real browser, headless Chromium, against streams of this crate: it reads them, reconnects when
+//! Real browsers, headless Chromium, Firefox and WebKit, against streams of this crate: it reads them, reconnects when
 //! it was told to, and resumes after the last event.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod chromium;
 #[cfg(feature = "hub")]
 mod dashboard;
 mod demo_page;
+mod engine;
 #[cfg(feature = "hub")]
 mod hub;
 mod reconnects;

@@ -26,7 +26,7 @@ use tower_sse::{
     HandlerOptions, Refusal, Shutdown, event_channel_handler,
 };
 
-use super::chromium::Browser;
+use super::engine::Browser;
 use crate::server::Server;
 
 /// A page that opens a stream and records its events with their times.

@@ -13,7 +13,7 @@ use http::StatusCode;
 use serde_json::json;
 use tower_sse::{Accept, Connect, Event, Refusal, event_channel_handler};
 
-use crate::{chromium::Browser, server::Server};
+use crate::{engine::Browser, server::Server};
 
 /// Serves a page that opens a stream and records its events, and the stream, which `decide` accepts
 /// or refuses. `decide` gets the number of earlier requests. Returns the server and the count of

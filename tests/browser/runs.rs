@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::{chromium::Browser, support::process::Example};
+use crate::{
+    engine::{Browser, Engine, in_each_engine},
+    support::process::Example,
+};
 
-#[tokio::test]
-async fn an_answer_goes_on_while_its_page_is_reloaded_and_is_stopped_in_a_second_tab() {
+in_each_engine!(an_answer_goes_on_while_its_page_is_reloaded_and_is_stopped_in_a_second_tab);
+
+async fn an_answer_goes_on_while_its_page_is_reloaded_and_is_stopped_in_a_second_tab(
+    engine: Engine,
+) {
     let example = Example::start("runs", &["--every", "100ms", "--words", "3000"]).await;
     let page = format!("http://{}/?owner=ann", example.addr);
-    let (first, second) = (Browser::start().await, Browser::start().await);
+    let (first, second) = (Browser::of(engine).await, Browser::of(engine).await);
     first.goto(&page).await;
     first.eval("document.getElementById('form').requestSubmit()").await;
     first.wait_for("document.getElementById('state').textContent", json!("running")).await;
@@ -40,7 +46,7 @@ async fn an_answer_goes_on_while_its_page_is_reloaded_and_is_stopped_in_a_second
     assert!(text.contains("word-10 ") && !text.contains("word-3000 "), "{text}");
 
     // Another owner does not see it, and a page that comes later does.
-    let third = Browser::start().await;
+    let third = Browser::of(engine).await;
     third.goto(&format!("http://{}/?owner=bob{id}", example.addr)).await;
     third.wait_for("document.getElementById('state').textContent", json!("not found")).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
