@@ -51,6 +51,8 @@ impl Certificate {
 /// An address that a client can connect to.
 #[derive(Clone)]
 pub(crate) struct Front {
+    /// For messages.
+    pub(crate) name: &'static str,
     addr: SocketAddr,
     tls: Option<TlsConnector>,
 }
@@ -60,11 +62,11 @@ trait Io: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Io for T {}
 
 impl Front {
-    pub(crate) fn plain(addr: SocketAddr) -> Self {
-        Self { addr, tls: None }
+    pub(crate) fn plain(name: &'static str, addr: SocketAddr) -> Self {
+        Self { name, addr, tls: None }
     }
 
-    pub(crate) fn tls(addr: SocketAddr, certificate: &Certificate) -> Self {
+    pub(crate) fn tls(name: &'static str, addr: SocketAddr, certificate: &Certificate) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(certificate.0.clone()).unwrap();
         let mut config = ClientConfig::builder_with_provider(ring::default_provider().into())
@@ -73,7 +75,7 @@ impl Front {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec()];
-        Self { addr, tls: Some(TlsConnector::from(Arc::new(config))) }
+        Self { name, addr, tls: Some(TlsConnector::from(Arc::new(config))) }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -87,7 +89,9 @@ impl Front {
 
     /// Requests a stream with further headers.
     pub(crate) async fn open_with(&self, path: &str, headers: &[(&str, &str)]) -> Opened {
-        self.try_open(path, headers).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+        self.try_open(path, headers).await.unwrap_or_else(|error| {
+            panic!("{}: {path}: {error}", self.name);
+        })
     }
 
     pub(crate) async fn try_open(
@@ -95,23 +99,33 @@ impl Front {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Opened, BoxError> {
-        timeout(PATIENCE, self.connect(path, headers)).await?
+        let (response, socket, connection) =
+            timeout(PATIENCE, self.connect(path, headers)).await??;
+        let label = format!("{}: {path}", self.name);
+        Ok(Opened { response, socket, label, _connection: connection })
     }
 
-    async fn connect(&self, path: &str, headers: &[(&str, &str)]) -> Result<Opened, BoxError> {
+    async fn connect(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(Response<Incoming>, std::net::TcpStream, Connection), BoxError> {
         let mut request = Request::get(path).header("accept", "text/event-stream");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let stream = TcpStream::connect(self.addr).await?;
         stream.set_nodelay(true)?;
+        let stream = stream.into_std()?;
+        let socket = stream.try_clone()?;
+        let stream = TcpStream::from_std(stream)?;
         let Some(tls) = &self.tls else {
             let request = request.header("host", "example.org").body(Empty::<Bytes>::new())?;
             let io = TokioIo::new(stream);
             let (mut client, connection) = http1::handshake(io).await?;
             let connection = tokio::spawn(async move { drop(connection.await) });
             let connection = Connection(connection);
-            return Ok(Opened { response: client.send_request(request).await?, connection });
+            return Ok((client.send_request(request).await?, socket, connection));
         };
         let name = ServerName::try_from("127.0.0.1")?;
         let stream: Pin<Box<dyn Io>> = Box::pin(tls.connect(name, stream).await?);
@@ -124,7 +138,7 @@ impl Front {
         let connection = Connection(tokio::spawn(async move { drop(connection.await) }));
         let uri = format!("https://{}{path}", self.addr);
         let request = request.uri(uri).body(Empty::<Bytes>::new())?;
-        Ok(Opened { response: client.send_request(request).await?, connection })
+        Ok((client.send_request(request).await?, socket, connection))
     }
 }
 
@@ -149,16 +163,26 @@ pub(crate) enum End {
 /// A response, and its connection.
 pub(crate) struct Opened {
     pub(crate) response: Response<Incoming>,
-    pub(crate) connection: Connection,
+    socket: std::net::TcpStream,
+    /// For messages.
+    label: String,
+    _connection: Connection,
 }
 
 impl Opened {
+    /// Closes the connection without a word of HTTP/2, as the system does for a program that is killed.
+    pub(crate) fn close_socket(self) {
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+
     /// Reads until a text has come.
     pub(crate) async fn until(&mut self, text: &str) -> String {
         let mut read = Vec::new();
         while !String::from_utf8_lossy(&read).contains(text) {
-            let frame = timeout(PATIENCE, self.response.frame()).await.expect("more of the body");
-            let frame = frame.unwrap_or_else(|| panic!("no {text:?} in {read:?}")).unwrap();
+            let frame = timeout(PATIENCE, self.response.frame()).await;
+            let Ok(Some(Ok(frame))) = frame else {
+                panic!("{}: {frame:?} after {}", self.label, String::from_utf8_lossy(&read));
+            };
             read.extend_from_slice(frame.data_ref().unwrap());
         }
         String::from_utf8(read).unwrap()
@@ -166,7 +190,8 @@ impl Opened {
 
     /// Reads to the end.
     pub(crate) async fn rest(&mut self) -> (String, End) {
-        self.within(PATIENCE).await.expect("the end of the body")
+        let rest = self.within(PATIENCE).await;
+        rest.unwrap_or_else(|| panic!("{}: the body does not end", self.label))
     }
 
     /// Reads to the end, or returns `None` if it does not come within a time.

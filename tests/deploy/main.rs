@@ -15,8 +15,7 @@ mod proxy;
 #[cfg(all(feature = "hyper-client", feature = "redis"))]
 #[path = "../support/redis.rs"]
 mod redis_server;
-#[cfg(all(feature = "hyper-client", feature = "nats", feature = "redis"))]
-mod restart;
+//RESTART
 #[path = "../support/mod.rs"]
 mod support;
 mod table;

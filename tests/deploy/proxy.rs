@@ -208,9 +208,10 @@ impl Proxy {
         for (from, to) in kind.changes(folder.to_str().unwrap()) {
             replace(from, &to);
         }
+        // The file of Varnish has the address in its command line, and no TLS.
         if kind != Kind::Varnish {
-            replace("127.0.0.1:8000", &plain.to_string());
-            replace("127.0.0.1:8443", &tls.to_string());
+            replace(":8000", &format!(":{}", plain.port()));
+            replace(":8443", &format!(":{}", tls.port()));
             replace("/etc/ssl/example", folder.to_str().unwrap());
         }
         if kind == Kind::Haproxy {
@@ -231,7 +232,7 @@ impl Proxy {
     async fn has_started(&mut self) -> bool {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
-            if let Ok(opened) = self.front(Protocol::Http1).try_open("/ready", &[]).await {
+            if let Ok(opened) = self.front("a proxy that starts", Protocol::Http1).try_open("/ready", &[]).await {
                 if opened.response.status() == StatusCode::OK {
                     return true;
                 }
@@ -245,10 +246,10 @@ impl Proxy {
     }
 
     /// Returns the address for clients: HTTP/1.1, or HTTP/2 over TLS.
-    pub(crate) fn front(&self, protocol: Protocol) -> Front {
+    pub(crate) fn front(&self, name: &'static str, protocol: Protocol) -> Front {
         match protocol {
-            Protocol::Http1 => Front::plain(self.plain),
-            Protocol::Http2 => Front::tls(self.tls, &self.certificate),
+            Protocol::Http1 => Front::plain(name, self.plain),
+            Protocol::Http2 => Front::tls(name, self.tls, &self.certificate),
         }
     }
 
