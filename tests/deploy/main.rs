@@ -4,18 +4,18 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod client;
-mod files;
 mod measure;
-#[cfg(all(feature = "hyper-client", feature = "nats"))]
+#[cfg(all(feature = "hyper-client", feature = "nats", feature = "redis"))]
 #[path = "../support/nats.rs"]
 #[allow(dead_code, reason = "not every test uses all of it")]
 mod nats_server;
 mod proxies;
 mod proxy;
-#[cfg(all(feature = "hyper-client", feature = "redis"))]
+#[cfg(all(feature = "hyper-client", feature = "nats", feature = "redis"))]
 #[path = "../support/redis.rs"]
 mod redis_server;
-//RESTART
+#[cfg(all(feature = "hyper-client", feature = "nats", feature = "redis"))]
+mod restart;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;

@@ -1,6 +1,9 @@
 //! Each proxy with its file, and some without one line of it.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 
@@ -67,4 +70,37 @@ async fn each_proxy_does_with_its_file_what_the_docs_say() {
         .map(|(((&(name, ..), row), lag), taken)| Row { name, lag, taken, ..row })
         .collect();
     assert_documented(&rows);
+}
+
+/// A proxy that reloads or stops ends streams that go on, and only with the line of its file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_streams_end_after_the_time_in_the_files() {
+    let upstream = Upstream::start().await;
+    let cases = [
+        (Kind::Nginx, "worker_shutdown_timeout 60s;", "worker_shutdown_timeout 1s;", "-HUP"),
+        (Kind::Nginx, "worker_shutdown_timeout 60s;", "", "-HUP"),
+        // A reload sends this signal to the old process.
+        (Kind::Haproxy, "hard-stop-after 60s", "hard-stop-after 1s", "-USR1"),
+        (Kind::Haproxy, "hard-stop-after 60s", "", "-USR1"),
+        (Kind::Apache, "GracefulShutdownTimeout 60", "GracefulShutdownTimeout 1", "-WINCH"),
+        (Kind::Caddy, "grace_period 60s", "grace_period 1s", "-TERM"),
+    ];
+    join_all(cases.map(async |(kind, line, other, signal)| {
+        let changes = vec![(line.to_owned(), other.to_owned())];
+        let options = Options { changes, idle_timeout: None };
+        let proxy = Proxy::start(kind, &[upstream.addr], &options).await;
+        let mut opened = proxy.front("old", Protocol::Http1).open("/kept").await;
+        opened.until("data: open\n\n").await;
+        proxy.signal(signal);
+        let start = Instant::now();
+        if other.is_empty() {
+            let ended = opened.within(Duration::from_secs(6)).await;
+            assert!(ended.is_none(), "{kind:?} without {line:?}: {ended:?}");
+        } else {
+            opened.rest().await;
+            println!("{kind:?}: {line:?} ends a stream after {:?}", start.elapsed());
+            assert!(start.elapsed() > Duration::from_millis(500), "{kind:?}");
+        }
+    }))
+    .await;
 }

@@ -73,10 +73,7 @@ impl Kind {
             ],
             // Each connection takes two file descriptors, and a user has few.
             Self::Haproxy => vec![("maxconn 20000", "maxconn 200".into())],
-            Self::Caddy => vec![
-                ("auto_https off", "auto_https off\n\tadmin off".into()),
-                ("grace_period 60s", "grace_period 1s".into()),
-            ],
+            Self::Caddy => vec![("auto_https off", "auto_https off\n\tadmin off".into())],
             Self::Varnish | Self::Apache => vec![],
         }
     }
@@ -257,9 +254,9 @@ impl Proxy {
         format!("http://{}{path}", self.plain)
     }
 
-    /// Loads the configuration again, as `systemctl reload` does.
-    pub(crate) fn reload(&self) {
-        signal(&self.child, "-HUP");
+    /// Sends a signal to the process that was started.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) const LATE: Duration = Duration::from_millis(1500);
 /// The keep-alive of `/kept`.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// How many events `/flood` sends at most, each of a kilobyte on the wire.
-pub(crate) const FLOOD: u64 = 64_000;
+pub(crate) const FLOOD: u64 = 128_000;
 
 /// The end of a stream, as the hook has been told.
 #[derive(Clone, Debug)]

@@ -233,7 +233,17 @@ pub(crate) fn executable(name: &str) -> PathBuf {
     BUILT.get_or_init(|| {
         let target = profile.parent().expect("target/debug");
         let profile = profile.file_name().filter(|&name| name != "debug");
-        let status = Command::new(env!("CARGO"))
+        let mut cargo = Command::new(env!("CARGO"));
+        // Some dependencies are built again if these differ, and cargo sets them for a test only.
+        for (name, _) in env::vars_os() {
+            let is_of_package = |name: &str| {
+                ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.starts_with(start))
+            };
+            if name.to_str().is_some_and(is_of_package) {
+                cargo.env_remove(name);
+            }
+        }
+        let status = cargo
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .args(["build", "--quiet", "--all-features", "--examples", "--profile"])
             .arg(profile.unwrap_or("dev".as_ref()))
