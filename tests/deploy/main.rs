@@ -20,3 +20,5 @@ mod restart;
 mod support;
 mod table;
 mod upstream;
+#[cfg(target_os = "linux")]
+mod vanished;

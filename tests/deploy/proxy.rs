@@ -250,6 +250,10 @@ impl Proxy {
         }
     }
 
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.plain
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.plain)
     }

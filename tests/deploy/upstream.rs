@@ -108,6 +108,11 @@ impl Drop for Upstream {
 
 impl Upstream {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts a server after a change of its listener.
+    pub(crate) async fn start_with(change: impl FnOnce(&TcpListener)) -> Self {
         let (start, streams) = (Instant::now(), Streams::default());
         let ticks = event_channel_handler(move |_, events| async move {
             for _ in 0..TICKS {
@@ -179,6 +184,7 @@ impl Upstream {
             .route("/ready", axum::routing::get(|| async {}));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
+        change(&listener);
         let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
         let task = tokio::spawn(async move { axum::serve(listener, app).await });
         Self { addr, streams, start, task }
