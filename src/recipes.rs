@@ -3,6 +3,9 @@
 //! This module holds no code.
 #![doc = include_str!("../docs/recipes.md")]
 
+#[doc = include_str!("../docs/deploy.md")]
+pub mod deploy {}
+
 #[cfg(feature = "hub")]
 #[doc = include_str!("../docs/nodes.md")]
 pub mod more_than_one_machine {}
