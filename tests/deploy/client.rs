@@ -130,7 +130,7 @@ impl Front {
         let name = ServerName::try_from("127.0.0.1")?;
         let stream: Pin<Box<dyn Io>> = Box::pin(tls.connect(name, stream).await?);
         let (mut client, connection) = http2::Builder::new(TokioExecutor::new())
-            // What the client takes without reading.
+            // The client takes so many bytes without reading.
             .initial_stream_window_size(1 << 16)
             .initial_connection_window_size(1 << 16)
             .handshake(TokioIo::new(stream))

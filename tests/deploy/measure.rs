@@ -122,7 +122,7 @@ async fn failure(front: &Front, protocol: Protocol) -> &'static str {
     }
 }
 
-/// A stream without bytes is cut after the proxy's timeout, and its hook is told. A shorter keep-alive
+/// A stream without bytes is cut after the proxy's timeout, and its hook is called. A shorter keep-alive
 /// keeps a stream open.
 async fn idle(front: &Front, upstream: &Upstream) {
     let limit = Duration::from_secs(IDLE_TIMEOUT.into());
@@ -141,7 +141,7 @@ async fn idle(front: &Front, upstream: &Upstream) {
         let end = upstream.streams.ended(stream).await;
         assert_eq!(end.reason, EndReason::ClientGone);
         let told = end.at.saturating_duration_since(cut_at);
-        assert!(told < Duration::from_secs(2), "the hook was told {told:?} after the cut");
+        assert!(told < Duration::from_secs(2), "the call of the hook came {told:?} after the cut");
     };
     tokio::join!(kept, silent);
 }

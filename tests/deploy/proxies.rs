@@ -61,14 +61,12 @@ async fn each_proxy_does_with_its_file_what_the_docs_say() {
         measure(front, *protocol, *has_timeout, &upstream)
     }));
     let rows = rows.await;
-    let taken = join_all(
-        fronts.iter().map(|(_, protocol, _, front)| flood(front, *protocol, &upstream)),
-    );
+    let taken =
+        join_all(fronts.iter().map(|(_, protocol, _, front)| flood(front, *protocol, &upstream)));
     let taken = taken.await;
     let rows = fronts.iter().zip(rows).zip(lags).zip(taken);
-    let rows: Vec<_> = rows
-        .map(|(((&(name, ..), row), lag), taken)| Row { name, lag, taken, ..row })
-        .collect();
+    let rows: Vec<_> =
+        rows.map(|(((&(name, ..), row), lag), taken)| Row { name, lag, taken, ..row }).collect();
     assert_documented(&rows);
 }
 

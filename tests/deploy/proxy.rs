@@ -95,12 +95,16 @@ impl Kind {
             }
             // Its command line is in the file.
             Self::Varnish => {
-                let line = text.lines().find_map(|line| line.strip_prefix("#   varnishd ")).unwrap();
+                let line =
+                    text.lines().find_map(|line| line.strip_prefix("#   varnishd ")).unwrap();
                 let line = line
                     .replace("/etc/varnish/varnish.vcl", file.to_str().unwrap())
                     .replace("127.0.0.1:8000", &front.to_string());
                 let mut command = Command::new(program("varnishd"));
-                command.args(line.split(' ')).args(["-F", "-j", "none", "-n"]).arg(folder.join("work"));
+                command
+                    .args(line.split(' '))
+                    .args(["-F", "-j", "none", "-n"])
+                    .arg(folder.join("work"));
                 command
             }
             // It is a site, and Debian's file loads the modules.
@@ -110,7 +114,8 @@ impl Kind {
                     "ServerRoot {folder}\nDefaultRuntimeDir {folder}\nPidFile {folder}/pid\n\
                      ErrorLog {folder}/error.log\nServerName test\n"
                 );
-                let modules = text.lines().find_map(|line| line.strip_prefix("#   a2enmod ")).unwrap();
+                let modules =
+                    text.lines().find_map(|line| line.strip_prefix("#   a2enmod ")).unwrap();
                 let modules = modules.split(" &&").next().unwrap().split(' ');
                 let always = ["mpm_event", "authz_core", "socache_shmcb"];
                 for module in always.into_iter().chain(modules) {
@@ -229,7 +234,9 @@ impl Proxy {
     async fn has_started(&mut self) -> bool {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
-            if let Ok(opened) = self.front("a proxy that starts", Protocol::Http1).try_open("/ready", &[]).await {
+            if let Ok(opened) =
+                self.front("a proxy that starts", Protocol::Http1).try_open("/ready", &[]).await
+            {
                 if opened.response.status() == StatusCode::OK {
                     return true;
                 }

@@ -1,5 +1,5 @@
-//! Two nodes of the example `hub` behind haproxy, as `deploy/haproxy.cfg` has them, are started anew one
-//! after the other, while readers read and writers write. No client notices more than the end of its stream.
+//! A rolling restart: two nodes of the example `hub`, with haproxy and `deploy/haproxy.cfg` in front of them,
+//! while readers read and writers write. No client notices more than the end of its stream.
 
 use std::{
     net::SocketAddr,
@@ -43,7 +43,10 @@ type PostClient = Client<hyper_util::client::legacy::connect::HttpConnector, Ful
 /// Writes events until it is told to stop, and then one that says so. Each must be taken at the first attempt.
 async fn write(client: PostClient, url: String, event_type: String, stop: Arc<AtomicBool>) -> u64 {
     let post = async |data: String| {
-        let request = Request::post(&url).header("event-type", &event_type).body(data.clone().into()).unwrap();
+        let request = Request::post(&url)
+            .header("event-type", &event_type)
+            .body(data.clone().into())
+            .unwrap();
         let answer = timeout(PATIENCE, client.request(request)).await.expect("an answer");
         let answer = answer.unwrap_or_else(|error| panic!("event {data}: {error:?}"));
         let status = answer.status();
@@ -60,7 +63,7 @@ async fn write(client: PostClient, url: String, event_type: String, stop: Arc<At
     sent
 }
 
-/// Reads everything that the writers write, in order and once. Returns how many events there were of each
+/// Reads everything that the writers write, in order and once. Returns the number of events from each
 /// writer, and how often the reader has connected again.
 async fn read(url: String, reads: Arc<AtomicU64>) -> ([u64; WRITERS], u64) {
     let mut source = EventSource::new(url).reconnection(Reconnection::resilient());
@@ -70,7 +73,11 @@ async fn read(url: String, reads: Arc<AtomicU64>) -> ([u64; WRITERS], u64) {
         match update.unwrap().unwrap() {
             Update::Event(event) => {
                 assert_ne!(event.event_type(), "gap", "{event:?}");
-                let id = event.event_type().as_str().strip_prefix("writer").expect("an event of a writer");
+                let id = event
+                    .event_type()
+                    .as_str()
+                    .strip_prefix("writer")
+                    .expect("an event of a writer");
                 let writer: usize = id.parse().unwrap();
                 if event.data() == "over" {
                     is_over[writer] = true;
@@ -137,7 +144,11 @@ async fn check_rolling_restart(url: &str) {
         let (addr, name) = (old.addr, ["one anew", "two anew"][number]);
         assert_eq!(old.get("/ready").await.status(), 200);
         // By systemd or Kubernetes, or by hand.
-        if number == 0 { old.terminate() } else { old.interrupt() }
+        if number == 0 {
+            old.terminate();
+        } else {
+            old.interrupt();
+        }
         let leaves = async {
             while old.get("/ready").await.status() != 503 {
                 sleep(Duration::from_millis(20)).await;

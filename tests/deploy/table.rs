@@ -40,25 +40,26 @@ impl fmt::Display for Row {
     }
 }
 
-/// Replaces the figures, which differ from run to run, by what they mean.
+/// Replaces the figures, which differ from run to run, by their meaning.
 fn meaning(row: &str) -> Vec<String> {
     let cells = row.trim_matches('|').split('|').map(str::trim).enumerate();
-    cells.map(|(column, cell)| {
-        let number = |text: &str| text.replace(',', "").parse::<f64>();
-        match column {
-            // 200 ms is the delay of an acknowledgement.
-            1 => match number(cell.split(", ").next().unwrap()) {
-                Ok(..100.0) => "soon".into(),
-                Ok(150.0..) => "late".into(),
+    cells
+        .map(|(column, cell)| {
+            let number = |text: &str| text.replace(',', "").parse::<f64>();
+            match column {
+                // 200 ms is the delay of an acknowledgement.
+                1 => match number(cell.split(", ").next().unwrap()) {
+                    Ok(..100.0) => "soon".into(),
+                    Ok(150.0..) => "late".into(),
+                    _ => cell.to_owned(),
+                },
+                // A busy machine may need one more.
+                3 if cell.ends_with(" keep-alive") => "at a keep-alive".into(),
+                5 if cell.ends_with(" KB") => "a bounded number".into(),
                 _ => cell.to_owned(),
-            },
-            // A busy machine may need one more.
-            3 if cell.ends_with(" keep-alive") => "at a keep-alive".into(),
-            5 if cell.ends_with(" KB") => "a bounded number".into(),
-            _ => cell.to_owned(),
-        }
-    })
-    .collect()
+            }
+        })
+        .collect()
 }
 
 /// Prints the table, and compares it with the one in the docs. Cells of figures are equal if they mean the same.

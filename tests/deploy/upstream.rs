@@ -33,7 +33,7 @@ pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// How many events `/flood` sends at most, each of a kilobyte on the wire.
 pub(crate) const FLOOD: u64 = 128_000;
 
-/// The end of a stream, as the hook has been told.
+/// The end of a stream, as its hook has reported it.
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
     pub(crate) at: Instant,
@@ -84,8 +84,7 @@ impl Streams {
             })
             .on_disconnect(move |end| {
                 let Some(&Number(number)) = end.extensions().get() else { return };
-                let ended =
-                    Ended { at: Instant::now(), reason: end.reason(), bytes: end.bytes() };
+                let ended = Ended { at: Instant::now(), reason: end.reason(), bytes: end.bytes() };
                 ends.lock().unwrap().insert(number, ended);
             })
     }
@@ -163,7 +162,10 @@ impl Upstream {
             .route_service("/ticks", ticks)
             .route_service("/late", late.without_greeting())
             .route_service("/silent", streams.watch(silent().without_keep_alive()))
-            .route_service("/kept", streams.watch(silent().keep_alive(KeepAlive::every(KEEP_ALIVE))))
+            .route_service(
+                "/kept",
+                streams.watch(silent().keep_alive(KeepAlive::every(KEEP_ALIVE))),
+            )
             .route_service("/fails", fails)
             .route_service("/flood", streams.watch(flood))
             .route_service(
@@ -174,8 +176,9 @@ impl Upstream {
             )
             .route_service(
                 "/later",
-                event_channel_handler(stays)
-                    .on_connect(|_| async { Err(Refusal::retry_later(Duration::from_millis(700))) }),
+                event_channel_handler(stays).on_connect(|_| async {
+                    Err(Refusal::retry_later(Duration::from_millis(700)))
+                }),
             )
             .route_service(
                 "/stop",

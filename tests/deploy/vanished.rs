@@ -28,7 +28,8 @@ async fn a_user_timeout_of_the_listener_ends_the_streams_of_clients_that_accept_
         SockRef::from(listener).set_tcp_user_timeout(Some(limit)).unwrap();
     });
     let (with, without) = tokio::join!(with, Upstream::start());
-    let (_one, _other) = tokio::join!(stuck(with.addr, "/flood?1"), stuck(without.addr, "/flood?1"));
+    let (_one, _other) =
+        tokio::join!(stuck(with.addr, "/flood?1"), stuck(without.addr, "/flood?1"));
     let end = with.streams.ended(1).await;
     assert_eq!(end.reason, EndReason::ClientGone);
     let still_open = timeout(3 * limit, without.streams.ended(1)).await;
