@@ -140,8 +140,11 @@ async fn idle(front: &Front, upstream: &Upstream) {
         assert!(cut_at - start > limit - Duration::from_millis(500), "{:?}", cut_at - start);
         let end = upstream.streams.ended(stream).await;
         assert_eq!(end.reason, EndReason::ClientGone);
-        let told = end.at.saturating_duration_since(cut_at);
-        assert!(told < Duration::from_secs(2), "the call of the hook came {told:?} after the cut");
+        let delay = end.at.saturating_duration_since(cut_at);
+        assert!(
+            delay < Duration::from_secs(2),
+            "the call of the hook came {delay:?} after the cut"
+        );
     };
     tokio::join!(kept, silent);
 }
