@@ -10,7 +10,7 @@
 //! ```
 //!
 //! With the same `--backend` and `--prefix`, several servers are nodes of one hub. `deploy/` has a unit
-//! file for systemd.
+//! file for systemd, and files for the proxies in front of the nodes.
 //!
 //! - `POST /topics/{topic}` publishes the body as the event's data, with the headers `Event-Type`,
 //!   `Event-Key` and `Event-Ttl`. It answers 201 and `{"id":"…"}`. `DELETE`, with an `Event-Key`,
@@ -22,10 +22,12 @@
 //! - `GET /readers/{topic}` lists the readers of a topic by the `name` in their queries.
 //! - `POST /disconnect/{token}` ends the streams of a `--read-token`, on all nodes.
 //! - `GET /health` answers 200, or 503 if the backend does not answer. `GET /stats` has figures.
+//! - `GET /ready` answers 200, or 503 once the server leaves, which is on Ctrl-C and on SIGTERM. Streams
+//!   and requests are served for the time of `--drain` after that. Load balancers check this path.
 //! - Clients send a token as `Authorization: Bearer …`, and browsers as `token=…` in the query.
 //! - `/` is a page that shows events, and `/chat?room=lobby&name=ann` is a chat.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -100,6 +102,9 @@ struct Args {
     /// How long a topic that has ended is kept
     #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
     finished_ttl: Duration,
+    /// How long the server goes on after the signal to stop, while /ready answers 503
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    drain: Duration,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -146,6 +151,7 @@ struct Publishing {
     grants: Arc<[Grant]>,
     node: Arc<str>,
     backend: Arc<str>,
+    shutdown: Shutdown,
 }
 
 /// The name that a reader has given itself. An application would take it from the login.
@@ -166,7 +172,8 @@ async fn main() -> Result<(), BoxError> {
         .finished_ttl(args.finished_ttl);
     let hub = open(builder, &args.backend, &args.prefix).await?;
     let shutdown =
-        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)));
+        Shutdown::new(Farewell::new().retry(Duration::from_secs(1)..Duration::from_secs(5)))
+            .drain_after(args.drain);
     let readers_may: Arc<[Grant]> = args.read_token.into();
     let events = hub
         .handler(move |mut connect: Connect| {
@@ -193,6 +200,7 @@ async fn main() -> Result<(), BoxError> {
         grants: args.publish_token.into(),
         node: args.node.into(),
         backend: args.backend.split("://").next().unwrap_or_default().into(),
+        shutdown: shutdown.clone(),
     };
     let topics = Router::new()
         .route("/topics/{topic}", post(publish).delete(publish))
@@ -205,6 +213,7 @@ async fn main() -> Result<(), BoxError> {
         .route("/events", get_service(events))
         .route("/stats", get(stats))
         .route("/health", get(health))
+        .route("/ready", get(ready))
         .route("/readers/{topic}", get(readers))
         .merge(topics)
         .layer(DefaultBodyLimit::max(args.max_event_bytes))
@@ -212,12 +221,26 @@ async fn main() -> Result<(), BoxError> {
         .with_state(publishing);
     let listener = TcpListener::bind(args.addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let stop = shutdown.start_when(async {
-        let _ = tokio::signal::ctrl_c().await;
-    });
     let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
-    axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+    axum::serve(listener, app).with_graceful_shutdown(shutdown.start_when(stopped())).await?;
     Ok(())
+}
+
+/// Waits for Ctrl-C, or for the SIGTERM of systemd and Kubernetes.
+#[cfg(unix)]
+async fn stopped() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminated.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn stopped() -> io::Result<()> {
+    tokio::signal::ctrl_c().await
 }
 
 /// Opens the hub, with its log in memory or in an engine.
@@ -483,7 +506,13 @@ async fn disconnect(
     }
 }
 
-/// For load balancers: a node whose backend does not answer gets no further requests.
+/// For load balancers: a node that leaves gets no further requests. It does not depend on the backend:
+/// all nodes have the same one, so none would be left.
+async fn ready(State(Publishing { shutdown, .. }): State<Publishing>) -> StatusCode {
+    if shutdown.is_leaving() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
+}
+
+/// For monitoring: whether the backend answers.
 async fn health(State(Publishing { hub, .. }): State<Publishing>) -> Response {
     let health = hub.health();
     let status = if health.is_up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -65,6 +65,7 @@
 //! | pass on the streams of another server, for example of a model | [`SseRelay`], and the guide in [`layer::relay`] |
 //! | learn when and why a stream ended | [`on_disconnect`](EventChannelHandler::on_disconnect), [`EndReason`] |
 //! | shut a server down while streams are open | [`Shutdown`], and the guide in [`shutdown`] |
+//! | put a proxy or a load balancer in front, and restart without a loss | [`recipes::deploy`] |
 //! | limit how long a stream lasts | [`max_lifetime`](EventChannelHandler::max_lifetime), [`Accept::deadline`] |
 //! | limit the number of streams | [`max_streams`](EventChannelHandler::max_streams), [`max_streams_per`](EventChannelHandler::max_streams_per) |
 //! | observe streams with spans, logs and metrics | [`telemetry`] |

@@ -11,6 +11,8 @@ pub mod from_other_clients {}
 
 #[doc = include_str!("../docs/middleware.md")]
 pub mod middleware {}
+#[doc = include_str!("../docs/deploy.md")]
+pub mod deploy {}
 
 #[cfg(feature = "hub")]
 #[doc = include_str!("../docs/nodes.md")]

@@ -54,6 +54,7 @@
 //! | `WARN` | `the upstream of a relay has failed` | before the response has begun | `error` |
 //! | `DEBUG` | `event stream refused` | a request did not become a stream | `by`, as below |
 //! | `INFO` | `the server is leaving` | the signal of a [`Shutdown`](crate::Shutdown) has come | `drain`, `whole`: until all connections are cut (both in seconds), `streams` |
+//! | `INFO` | `the streams of the server have ended` | for the first time after the start of a [`Shutdown`](crate::Shutdown), its last stream has ended | `streams`: that have ended since the start, `overdue`: of these, not before connections were cut, `duration` since the start, in seconds |
 //! | `DEBUG` | `hub reader has a gap` | a reader resumed or lagged, and events may be missing | `reason`, as below, and `missed`, if the number is known |
 //! | `ERROR` | `on_connect failed: answered with 500` | `on_connect` returned an error or panicked | `error` |
 //! | `ERROR` | `… panicked` | application code panicked, for example a hook | `panic` |

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     future::{Future, poll_fn},
+    mem,
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -67,6 +68,16 @@ pub(super) struct ShutdownState {
     pub(super) next_key: u64,
     /// All open streams.
     pub(super) streams: HashMap<u64, StreamHandle>,
+    /// The ends since the start. `None` once they have been logged.
+    ends: Option<Ends>,
+}
+
+/// The streams that have ended since the shutdown started.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ends {
+    streams: usize,
+    /// How many of them ended only when connections were cut, or later.
+    overdue: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +88,7 @@ pub(super) enum Phase {
     },
     /// Started without a farewell. Connections of streams that are still open are cut at `cut_at`.
     StartedNow {
+        since: Instant,
         cut_at: Instant,
     },
 }
@@ -90,6 +102,7 @@ impl Shutdown {
             drain: Duration::ZERO,
             next_key: 0,
             streams: HashMap::new(),
+            ends: Some(Ends::default()),
         };
         let inner = Inner {
             farewell,
@@ -184,13 +197,13 @@ impl Shutdown {
         let streams = {
             let mut state = self.lock();
             let cut_at = self.inner.farewell.cut_at_once(now);
-            let cut_at = match state.phase {
+            let (since, cut_at) = match state.phase {
                 Phase::StartedNow { .. } => return,
                 // A hurried end must not extend a limit that already runs.
-                Phase::Started { since } => cut_at.min(self.inner.farewell.cut_at(since)),
-                Phase::Running => cut_at,
+                Phase::Started { since } => (since, cut_at.min(self.inner.farewell.cut_at(since))),
+                Phase::Running => (now, cut_at),
             };
-            state.phase = Phase::StartedNow { cut_at };
+            state.phase = Phase::StartedNow { since, cut_at };
             self.inner.started.store(true, SeqCst);
             state.all()
         };
@@ -312,7 +325,7 @@ impl Shutdown {
             let at = match self.lock().phase {
                 Phase::Running => None,
                 Phase::Started { since } => Some(self.inner.farewell.cut_at(since)),
-                Phase::StartedNow { cut_at } => Some(cut_at),
+                Phase::StartedNow { cut_at, .. } => Some(cut_at),
             };
             match at {
                 Some(at) if at > Instant::now() => {
@@ -352,6 +365,40 @@ impl Shutdown {
 
     pub(super) fn notify_changed(&self) {
         self.inner.changed.notify_waiters();
+    }
+
+    /// Removes a stream that has ended. When the last one has ended after the start, logs all ends once.
+    pub(super) fn remove(&self, key: u64) {
+        let (_stream, finished, log) = {
+            let mut state = self.lock();
+            let stream = state.streams.remove(&key);
+            if state.streams.is_empty() && state.streams.capacity() > 64 {
+                // The memory of a burst of streams is given back.
+                mem::take(&mut state.streams);
+            }
+            let times = match state.phase {
+                Phase::Running => None,
+                Phase::Started { since } => Some((since, self.inner.farewell.cut_at(since))),
+                Phase::StartedNow { since, cut_at } => Some((since, cut_at)),
+            };
+            let finished = state.is_finished();
+            let log = times.and_then(|(since, cut_at)| {
+                let now = Instant::now();
+                let ends = state.ends.as_mut()?;
+                ends.streams += 1;
+                ends.overdue += usize::from(now >= cut_at);
+                let ends = if finished { state.ends.take() } else { None };
+                ends.map(|ends| (ends, now - since))
+            });
+            (stream, finished, log)
+        };
+        // A subscriber is foreign code, so it must not run under the lock.
+        if let Some((ends, duration)) = log {
+            trace::have_ended(ends.streams, ends.overdue, duration);
+        }
+        if finished {
+            self.notify_changed();
+        }
     }
 
     async fn changed_until(&self, condition: impl Fn(&Self) -> bool) {

@@ -1,7 +1,5 @@
 //! A stream in a shutdown's count.
 
-use std::mem;
-
 use tokio::time::Instant;
 
 use super::handle::{Phase, Shutdown};
@@ -51,17 +49,6 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let (_stream, finished) = {
-            let mut state = self.shutdown.lock();
-            let stream = state.streams.remove(&self.key);
-            if state.streams.is_empty() && state.streams.capacity() > 64 {
-                // The memory of a burst of streams is given back.
-                mem::take(&mut state.streams);
-            }
-            (stream, state.is_finished())
-        };
-        if finished {
-            self.shutdown.notify_changed();
-        }
+        self.shutdown.remove(self.key);
     }
 }

@@ -60,6 +60,8 @@ pub(crate) fn refused(_: &'static str) {}
 
 pub(crate) fn leaving(_: Duration, _: Duration, _: usize) {}
 
+pub(crate) fn have_ended(_: usize, _: usize, _: Duration) {}
+
 pub(crate) fn relay_failed(_: &dyn Error) {}
 
 #[cfg(feature = "hub")]

@@ -173,6 +173,12 @@ pub(crate) fn leaving(drain: Duration, whole: Duration, streams: usize) {
     tracing::info!(target: TARGET, drain, whole, streams, "the server is leaving");
 }
 
+/// Logs that a shutdown has ended its last stream.
+pub(crate) fn have_ended(streams: usize, overdue: usize, duration: Duration) {
+    let duration = duration.as_secs_f64();
+    tracing::info!(target: TARGET, streams, overdue, duration, "the streams of the server have ended");
+}
+
 /// Logs that the upstream of a relay has failed before the response has begun.
 pub(crate) fn relay_failed(error: &(dyn Error + 'static)) {
     tracing::warn!(target: TARGET, error, "the upstream of a relay has failed");

@@ -43,7 +43,37 @@ async fn streams_go_on_while_the_server_leaves() {
     assert_eq!(start.elapsed(), 11 * SECOND);
     assert_eq!(reading.await.unwrap(), "data: 0\n\ndata: 1\n\ndata: 2\n\nretry: 1000\n\n");
     let lines = log.lines();
-    let expected = "INFO message=the server is leaving drain=10.0 whole=12.0 streams=1";
+    let expected = vec![
+        "INFO message=the server is leaving drain=10.0 whole=12.0 streams=1",
+        "INFO message=the streams of the server have ended streams=1 overdue=0 duration=0.0",
+    ];
+    assert_eq!(lines, if cfg!(feature = "tracing") { expected } else { vec![] });
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_says_how_many_streams_ended_and_how_many_were_overdue() {
+    let log = Log::start();
+    let farewell = Farewell::new().grace_period(3 * SECOND).cut_after(2 * SECOND);
+    let shutdown = Shutdown::new(farewell);
+    let handler = event_channel_handler::<_, _, ()>(|_, events| async move {
+        events.ending().await;
+        sleep(SECOND).await;
+        Ok(())
+    })
+    .shutdown(&shutdown);
+    let well = call(&handler, get("/")).await.into_body();
+    let reading = tokio::spawn(read_text(well));
+    let stuck = call(&handler, get("/")).await.into_body();
+    sleep(SECOND).await;
+    shutdown.start();
+    reading.await.unwrap();
+    sleep(5 * SECOND).await;
+    drop(stuck);
+    // It is logged once.
+    drop(call(&handler, get("/")).await);
+    let lines = log.lines();
+    let expected =
+        "INFO message=the streams of the server have ended streams=2 overdue=1 duration=6.0";
     assert_eq!(lines, if cfg!(feature = "tracing") { vec![expected] } else { vec![] });
 }
 

@@ -72,8 +72,13 @@ pub(crate) struct Example {
 
 impl Example {
     pub(crate) async fn start(name: &str, args: &[&str]) -> Self {
+        Self::start_at(name, "127.0.0.1:0", args).await
+    }
+
+    /// Starts an example at an address, for example that of one that has ended.
+    pub(crate) async fn start_at(name: &str, addr: &str, args: &[&str]) -> Self {
         let mut command = Command::new(executable(name));
-        let mut process = Process::start(command.args(["--addr", "127.0.0.1:0"]).args(args));
+        let mut process = Process::start(command.args(["--addr", addr]).args(args));
         let line = process.line().await;
         let addr = line.strip_prefix("listening on http://").map(str::parse);
         let Some(Ok(addr)) = addr else { panic!("the first line is {line:?}") };
@@ -88,8 +93,13 @@ impl Example {
     /// Interrupts the example, as Ctrl-C does.
     #[cfg(unix)]
     pub(crate) fn interrupt(&self) {
-        let id = self.process.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        signal(&self.process.child, "-INT");
+    }
+
+    /// Asks the example to end, as systemd and Kubernetes do.
+    #[cfg(unix)]
+    pub(crate) fn terminate(&self) {
+        signal(&self.process.child, "-TERM");
     }
 
     /// Waits until the example has ended by itself, and returns whether it succeeded.
@@ -120,6 +130,13 @@ impl Example {
     pub(crate) async fn send(&self, request: http::request::Builder) -> Reply {
         send(self.addr, Version::HTTP_11, request, Bytes::new()).await
     }
+}
+
+/// Sends a signal to a child that has not been waited for.
+#[cfg(unix)]
+pub(crate) fn signal(child: &Child, signal: &str) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
 }
 
 /// Sends a request on a connection of its own, over HTTP/1.1, or over HTTP/2 with prior knowledge.
@@ -216,7 +233,17 @@ pub(crate) fn executable(name: &str) -> PathBuf {
     BUILT.get_or_init(|| {
         let target = profile.parent().expect("target/debug");
         let profile = profile.file_name().filter(|&name| name != "debug");
-        let status = Command::new(env!("CARGO"))
+        let mut cargo = Command::new(env!("CARGO"));
+        // Some dependencies are built again if these differ, and cargo sets them for a test only.
+        for (name, _) in env::vars_os() {
+            let is_of_package = |name: &str| {
+                ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.starts_with(start))
+            };
+            if name.to_str().is_some_and(is_of_package) {
+                cargo.env_remove(name);
+            }
+        }
+        let status = cargo
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .args(["build", "--quiet", "--all-features", "--examples", "--profile"])
             .arg(profile.unwrap_or("dev".as_ref()))
