@@ -1,0 +1,80 @@
+//! A server for Anthropic's clients: the messages API, as a stream.
+//!
+//! - The type of an event is also the `type` in its JSON. An answer is `message_start`, blocks of content,
+//!   `message_delta` and `message_stop`; `message_stop` is the end. There is no `retry` and no ID.
+//! - The keep-alive is an event `ping`. Send it to Anthropic's clients only: for OpenAI's it is a chunk.
+//! - An error in time is a status and `{"type": "error", "error": …}`; the client tries again after 408, 409, 429
+//!   and 5xx. A later one is an event `error` with the same JSON.
+//!
+//! ```python
+//! client = Anthropic(base_url="http://127.0.0.1:8080", api_key="secret")
+//! with client.messages.stream(model="parrot", max_tokens=9, messages=question) as stream: ...
+//! ```
+
+use axum::{Json, Router, extract::State, response::*, routing::post};
+use futures_util::StreamExt as _;
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+use tower_sse::{Event, EventBody, JsonError, KeepAlive};
+
+use crate::{Site, model::Question};
+
+pub(crate) fn router(site: &Site) -> Router {
+    Router::new().route("/v1/messages", post(messages)).with_state(site.clone())
+}
+
+async fn messages(
+    State(site): State<Site>,
+    headers: HeaderMap,
+    question: Json<Question>,
+) -> Response {
+    if headers.get("x-api-key").is_none_or(|key| key != "secret") {
+        let error = error("authentication_error", "the key is wrong");
+        return (StatusCode::UNAUTHORIZED, Json(error)).into_response();
+    }
+    if question.model != "parrot" {
+        let error = error("not_found_error", "there is a parrot only");
+        return (StatusCode::NOT_FOUND, Json(error)).into_response();
+    }
+    let mut words = site.model.answer(question.prompt());
+    let count = question.prompt().split(' ').count();
+    let ping = Event::new(r#"{"type": "ping"}"#).with_type("ping");
+    let ping = KeepAlive::every(site.keep_alive).without_comment().event(ping);
+    let body = EventBody::new(move |events| async move {
+        let usage = json!({"input_tokens": count, "output_tokens": 0});
+        let message = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "parrot",
+            "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage});
+        events.send(event("message_start", json!({"message": message}))?).await?;
+        let block = json!({"index": 0, "content_block": {"type": "text", "text": ""}});
+        events.send(event("content_block_start", block)?).await?;
+        let mut tokens = 0;
+        while let Some(word) = words.next().await {
+            let word = match word {
+                Ok(word) => json!({"type": "text_delta", "text": word}),
+                Err(why) => {
+                    return Ok(events.send(event("error", error("api_error", why))?).await?);
+                }
+            };
+            let delta = json!({"index": 0, "delta": word});
+            events.send(event("content_block_delta", delta)?).await?;
+            tokens += 1;
+        }
+        events.send(event("content_block_stop", json!({"index": 0}))?).await?;
+        let end = json!({"stop_reason": "end_turn", "stop_sequence": null});
+        let end = json!({"delta": end, "usage": {"output_tokens": tokens}});
+        events.send(event("message_delta", end)?).await?;
+        Ok(events.send(event("message_stop", json!({}))?).await?)
+    });
+    let body = body.options(site.answer("anthropic"));
+    body.keep_alive(ping).into_response().into_response()
+}
+
+/// An event whose type is also in its JSON.
+fn event(kind: &'static str, mut json: Value) -> Result<Event, JsonError> {
+    json["type"] = kind.into();
+    Ok(Event::json(&json)?.with_type(kind))
+}
+
+fn error(kind: &str, message: &str) -> Value {
+    json!({"type": "error", "error": {"type": kind, "message": message}})
+}
