@@ -1,10 +1,10 @@
 //! A server for Anthropic's clients: the messages API, as a stream.
 //!
 //! - The type of an event is also the `type` in its JSON. An answer is `message_start`, blocks of content,
-//!   `message_delta` and `message_stop`; `message_stop` is the end. There is no `retry` and no ID.
+//!   `message_delta` and `message_stop`, which is the end. There is no `retry` and no ID.
+//! - The key is a bearer token. Older versions of the clients send it as `x-api-key`.
 //! - The keep-alive is an event `ping`. Send it to Anthropic's clients only: for OpenAI's it is a chunk.
-//! - An error in time is a status and `{"type": "error", "error": …}`; the client tries again after 408, 409, 429
-//!   and 5xx. A later one is an event `error` with the same JSON.
+//! - An error in time is a status and `{"type": "error", …}`. A later one is an event `error` with the same JSON.
 //!
 //! ```python
 //! client = Anthropic(base_url="http://127.0.0.1:8080", api_key="secret")
@@ -13,7 +13,7 @@
 
 use axum::{Json, Router, extract::State, response::*, routing::post};
 use futures_util::StreamExt as _;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use serde_json::{Value, json};
 use tower_sse::{Event, EventBody, JsonError, KeepAlive};
 
@@ -28,7 +28,8 @@ async fn messages(
     headers: HeaderMap,
     question: Json<Question>,
 ) -> Response {
-    if headers.get("x-api-key").is_none_or(|key| key != "secret") {
+    let key = headers.get(AUTHORIZATION).or_else(|| headers.get("x-api-key"));
+    if key.is_none_or(|key| key != "Bearer secret" && key != "secret") {
         let error = error("authentication_error", "the key is wrong");
         return (StatusCode::UNAUTHORIZED, Json(error)).into_response();
     }
@@ -37,11 +38,10 @@ async fn messages(
         return (StatusCode::NOT_FOUND, Json(error)).into_response();
     }
     let mut words = site.model.answer(question.prompt());
-    let count = question.prompt().split(' ').count();
     let ping = Event::new(r#"{"type": "ping"}"#).with_type("ping");
     let ping = KeepAlive::every(site.keep_alive).without_comment().event(ping);
     let body = EventBody::new(move |events| async move {
-        let usage = json!({"input_tokens": count, "output_tokens": 0});
+        let usage = json!({"input_tokens": 1, "output_tokens": 0});
         let message = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "parrot",
             "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage});
         events.send(event("message_start", json!({"message": message}))?).await?;

@@ -36,8 +36,8 @@ async fn message(server: Server, headers: HeaderMap, message: Json<Value>) -> Re
     if message["method"] == "notifications/cancelled" {
         session.stop(Some(&message["params"]["requestId"])).await?;
     }
-    if message["id"].is_null() || message["method"].is_null() {
-        // A notification, or a response.
+    let is_request = !message["id"].is_null() && !message["method"].is_null();
+    if !is_request {
         return Ok(StatusCode::ACCEPTED.into_response());
     }
     if let Some(response) = mcp_tools::answer(&message) {
@@ -50,6 +50,7 @@ async fn message(server: Server, headers: HeaderMap, message: Json<Value>) -> Re
         while let Some(message) = messages.next().await {
             events.send(Event::json(&message)?).await?;
         }
+        println!("mcp_http: the call was cancelled: {}", messages.is_stopped());
         Ok(())
     });
     let run = work.await?;

@@ -1,16 +1,13 @@
 //! The sessions of `mcp_http.rs`, in memory. They name the run of each call.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
-use tower_sse::{
-    LastEventId, Refusal,
-    hub::{Resumption, Subscription, runs::Run},
-};
+use tower_sse::hub::runs::{Run, RunState};
+use tower_sse::hub::{Resumption, Subscription};
+use tower_sse::{LastEventId, Refusal};
 use uuid::Uuid;
 
 /// How many calls of a session can be resumed.
@@ -22,7 +19,6 @@ pub(crate) struct Sessions(Arc<Mutex<BTreeMap<String, Vec<Call>>>>);
 /// A call, by the ID of its request.
 type Call = (Value, Run);
 
-/// A session as it was when a request named it.
 pub(crate) struct Session {
     pub(crate) id: String,
     calls: Vec<Call>,
@@ -68,13 +64,15 @@ impl Session {
         Ok(())
     }
 
-    /// Returns the rest of the call to which an event ID belongs.
+    /// Returns the rest of the call to which an event ID belongs. A call that was stopped has no result: a client
+    /// that asks for one would ask again and again.
     pub(crate) async fn resume(&self, last: &LastEventId) -> Result<Subscription, Refusal> {
         for (_, run) in &self.calls {
             let rest = run.resume(last.as_str()).await?;
             // An ID of another call is a gap.
             if *rest.resumption() == Resumption::Complete {
-                return Ok(rest);
+                let is_stopped = run.state() == RunState::Stopped;
+                return if is_stopped { Err(Refusal::stop()) } else { Ok(rest) };
             }
         }
         Err(Refusal::new(StatusCode::NOT_FOUND))

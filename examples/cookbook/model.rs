@@ -3,7 +3,7 @@
 //! A prompt with `fail` in it fails half way, one with `think` pauses before the first word, and one with `long`
 //! has ten thousand words more.
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use serde::Deserialize;
@@ -49,20 +49,20 @@ impl Model {
         if prompt.contains("long") {
             (0..10_000).for_each(|n| answer += &format!(" {n}"));
         }
-        let mut words: Vec<_> =
-            answer.split_inclusive(' ').map(|word| Ok(word.to_owned())).collect();
+        let words = answer.split_inclusive(' ').map(|word| Ok(word.to_owned()));
+        let mut words: Vec<_> = words.map(Some).collect();
         if prompt.contains("fail") {
             words.truncate(words.len().div_ceil(2));
-            words.push(Err("the model has failed"));
+            words.push(Some(Err("the model has failed")));
         }
+        // The end takes as long as a word.
+        words.push(None);
         let thinks = Duration::from_secs(u64::from(prompt.contains("think")));
         let every = self.every;
-        stream::iter(words)
-            .enumerate()
-            .then(move |(n, word)| async move {
-                sleep(if n == 0 { every + thinks } else { every }).await;
-                word
-            })
-            .boxed()
+        let words = stream::iter(words).enumerate().then(move |(n, word)| async move {
+            sleep(if n == 0 { every + thinks } else { every }).await;
+            word
+        });
+        words.filter_map(ready).boxed()
     }
 }

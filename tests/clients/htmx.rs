@@ -1,0 +1,74 @@
+//! htmx 4, and htmx 2, with their extensions for event streams, in Chromium.
+
+use serde_json::json;
+
+use crate::{chromium::Browser, proxy::Proxy, script::cookbook, support::process::Example};
+
+const ITEMS: &str = "[...document.querySelectorAll('#messages li')].map(item => item.textContent)";
+
+async fn say(example: &Example, text: &str) {
+    let form =
+        http::Request::post("/htmx").header("content-type", "application/x-www-form-urlencoded");
+    let sent = crate::support::process::send(
+        example.addr,
+        http::Version::HTTP_11,
+        form,
+        format!("text={text}").into(),
+    );
+    assert_eq!(sent.await.status(), 204);
+}
+
+/// The page shows the last messages, resumes after a cut, and closes the connection at the end.
+async fn a_page_resumes_and_ends(path: &str) {
+    let mut example = cookbook(&["--keep-alive", "100ms"]).await;
+    let proxy = Proxy::start(example.addr).await;
+    say(&example, "one").await;
+    let browser = Browser::start().await;
+    browser.goto(&format!("{}{path}", proxy.url())).await;
+    browser.wait_for(ITEMS, json!(["one"])).await;
+
+    // From the page, with text that is no HTML.
+    browser.eval("document.querySelector('input').value = '<b>two</b> & three'").await;
+    browser.eval("document.querySelector('button').click()").await;
+    browser.wait_for(ITEMS, json!(["one", "<b>two</b> & three"])).await;
+
+    proxy.go_down();
+    assert_eq!(example.line().await, "htmx: client_gone");
+    say(&example, "four").await;
+    say(&example, "five").await;
+    proxy.come_up();
+    let all = json!(["one", "<b>two</b> & three", "four", "five"]);
+    browser.wait_for(ITEMS, all.clone()).await;
+
+    let end = example.send(http::Request::delete("/htmx")).await;
+    assert_eq!(end.status(), 204);
+    assert_eq!(example.line().await, "htmx: finished");
+    // It would reconnect within a second.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(browser.eval(ITEMS).await, all);
+    let requests = "performance.getEntriesByType('resource').filter(entry => entry.name.endsWith('/htmx/events')).length";
+    assert!(browser.eval(requests).await.as_u64().unwrap() >= 1);
+}
+
+#[tokio::test]
+async fn a_page_of_htmx_4_resumes_after_a_cut_and_closes_at_the_end() {
+    a_page_resumes_and_ends("/htmx").await;
+}
+
+#[tokio::test]
+async fn a_page_of_htmx_2_resumes_after_a_cut_and_closes_at_the_end() {
+    a_page_resumes_and_ends("/htmx2").await;
+}
+
+#[tokio::test]
+async fn a_page_that_leaves_is_noticed() {
+    let mut example = cookbook(&[]).await;
+    say(&example, "one").await;
+    let browser = Browser::start().await;
+    for path in ["/htmx", "/htmx2"] {
+        browser.goto(&format!("http://{}{path}", example.addr)).await;
+        browser.wait_for(ITEMS, json!(["one"])).await;
+        browser.goto("about:blank").await;
+        assert_eq!(example.line().await, "htmx: client_gone");
+    }
+}
