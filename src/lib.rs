@@ -81,6 +81,7 @@
 //! | read one response, without reconnecting | [`EventStream`], and the guide in [`stream`] |
 //! | parse bytes from any other origin | [`EventParser`], and the guide in [`parse`] |
 //! | solve a common problem | [`recipes`] |
+//! | serve OpenAI's clients, `useChat`, htmx, MCP and others | [`cookbook`](recipes#modules) |
 //!
 //! # Cargo features
 //!

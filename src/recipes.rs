@@ -6,3 +6,7 @@
 #[cfg(feature = "hub")]
 #[doc = include_str!("../docs/nodes.md")]
 pub mod more_than_one_machine {}
+
+#[cfg(feature = "hub")]
+#[doc = include_str!("../docs/cookbook.md")]
+pub mod cookbook {}

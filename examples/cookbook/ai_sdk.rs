@@ -24,6 +24,7 @@ pub(crate) fn router(site: &Site) -> Router {
 async fn start(State(site): State<Site>, chat: Json<Value>) -> Result<Response, Refusal> {
     let last = chat["messages"].as_array().and_then(|messages| messages.last());
     let prompt = last.and_then(|last| last["parts"][0]["text"].as_str());
+    let prompt = prompt.filter(|prompt| !prompt.is_empty());
     let (Some(id), Some(prompt)) = (chat["id"].as_str(), prompt) else {
         return Err(Refusal::bad_request("the last message has no text"));
     };

@@ -1,4 +1,4 @@
-//! Feeds for `eventsource` and `@microsoft/fetch-event-source`: many readers, who resume after a reconnect.
+//! Feeds for `eventsource` and `@microsoft/fetch-event-source`: many readers that resume after a reconnect.
 //!
 //! - `eventsource` does what a browser does: it reconnects after every end, with the last ID, until a 204. A topic
 //!   that has ended is a 204, once the reader has everything.
@@ -11,19 +11,18 @@
 //! fetchEventSource('/events', { method: 'POST', body: JSON.stringify({ topics: ['news'] }),
 //!     headers: { 'content-type': 'application/json', authorization: 'Bearer secret' },
 //!     onmessage(event) { if (event.event === 'end') ended = true; else if (event.data) show(event) },
-//!     onclose() { if (!ended) throw new Error('reconnect') },
-//!     onerror(error) { if (error.fatal) throw error } })
+//!     onclose() { if (!ended) throw new Error('reconnect') } })
 //! ```
 
 use axum::{
     Json, Router,
     extract::{Path, State},
-    response::{IntoResponse as _, Response},
     routing::{get_service, post},
 };
 use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
-use tower_sse::{Connect, Event, LastEventId, Refusal, hub::Selection};
+use tower_sse::{Connect, Event, EventBody, LastEventId, Refusal, hub::Selection};
 
 use crate::Site;
 
@@ -34,7 +33,8 @@ struct Wanted {
 
 pub(crate) fn router(site: &Site) -> Router {
     let topic = |connect: Connect| async move {
-        let topic = connect.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        let topic = connect.uri().path().rsplit('/').next().unwrap_or_default();
+        let topic = percent_decode_str(topic).decode_utf8()?.into_owned();
         connect.accept().topics([topic])
     };
     let reader = site.hub.handler(topic).options(site.feed("events"));
@@ -50,7 +50,7 @@ async fn read(
     last: Option<LastEventId>,
     headers: HeaderMap,
     Json(wanted): Json<Wanted>,
-) -> Result<Response, Refusal> {
+) -> Result<EventBody, Refusal> {
     if headers.get(AUTHORIZATION).is_none_or(|key| key != "Bearer secret") {
         return Err(Refusal::new(StatusCode::UNAUTHORIZED));
     }
@@ -59,7 +59,7 @@ async fn read(
         Some(last) => site.hub.resume(selection, last.as_str()).await?,
         None => site.hub.subscribe(selection).await?,
     };
-    Ok(subscription.into_body().options(site.feed("events")).into_response().into_response())
+    Ok(subscription.into_body().options(site.feed("events")))
 }
 
 /// Publishes the body of the request, for example `curl -d hello http://127.0.0.1:8080/topics/news`.

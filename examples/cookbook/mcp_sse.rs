@@ -14,14 +14,13 @@
 use axum::{
     Json, Router,
     extract::{Query, State},
-    response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 use futures_util::StreamExt as _;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
-use tower_sse::{BoxError, Event, Refusal, hub::Selection};
+use tower_sse::{BoxError, Event, EventBody, Refusal, hub::Selection};
 use uuid::Uuid;
 
 use crate::{Site, mcp_tools};
@@ -37,13 +36,13 @@ pub(crate) fn router(site: &Site) -> Router {
     paths.with_state(site.clone())
 }
 
-async fn open(State(site): State<Site>) -> Result<Response, Refusal> {
+async fn open(State(site): State<Site>) -> Result<EventBody, Refusal> {
     let session = Uuid::new_v4().simple();
     let topic = format!("mcp.{session}");
     let endpoint = Event::new(format!("/messages?sessionId={session}")).with_type("endpoint");
     site.hub.publish(topic.as_str(), endpoint).await?;
     let messages = site.hub.subscribe(Selection::new([topic])?.from_start()).await?;
-    Ok(messages.into_body().options(site.feed("mcp_sse")).into_response().into_response())
+    Ok(messages.into_body().options(site.feed("mcp_sse")))
 }
 
 async fn message(

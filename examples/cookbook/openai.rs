@@ -39,12 +39,12 @@ async fn completions(
     if !question.stream {
         return match words.try_collect::<String>().await {
             Ok(words) => {
-                Json(answer("message", json!({"content": words}), Some("stop"))).into_response()
+                Json(answer("message", &json!({"content": words}), Some("stop"))).into_response()
             }
             Err(why) => (StatusCode::BAD_GATEWAY, Json(error(why))).into_response(),
         };
     }
-    let chunk = |content: Value, end| Event::json(&answer("delta", content, end));
+    let chunk = |content: Value, end| Event::json(&answer("delta", &content, end));
     let body = EventBody::new(move |events| async move {
         events.send(chunk(json!({"role": "assistant", "content": ""}), None)?).await?;
         while let Some(word) = words.next().await {
@@ -60,7 +60,7 @@ async fn completions(
 }
 
 /// An answer has its text in `message`, and a chunk of a stream in `delta`.
-fn answer(field: &str, content: Value, end: Option<&str>) -> Value {
+fn answer(field: &str, content: &Value, end: Option<&str>) -> Value {
     let kind = if field == "delta" { "chat.completion.chunk" } else { "chat.completion" };
     let choice = json!({"index": 0, field: content, "finish_reason": end});
     json!({"id": "chatcmpl-1", "object": kind, "created": 0, "model": "parrot", "choices": [choice]})

@@ -24,7 +24,7 @@ async fn messages(browser: &Browser, count: usize) {
 }
 
 #[tokio::test]
-async fn it_resumes_after_a_cut_and_an_end_that_is_not_the_last_and_ends_with_the_topic() {
+async fn it_resumes_after_a_cut_and_ends_with_the_topic() {
     let example = cookbook(&["--keep-alive", "100ms"]).await;
     let proxy = Proxy::start(example.addr).await;
     let browser = open(&proxy.url(), "secret").await;

@@ -38,5 +38,6 @@ try {
   report('error', { code: error.code ?? null, message: error.message })
   if (leave) await isCancelled
 }
+client.onerror = undefined
 await client.close()
 report('end')

@@ -44,3 +44,19 @@ fn the_table_of_the_cookbook_has_the_pinned_versions() {
         assert!(has_row, "no row of {name} {version}");
     }
 }
+
+#[test]
+fn the_tests_that_the_table_names_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = fs::read_to_string(root.join("docs/cookbook.md")).unwrap();
+    let rows = table.lines().filter(|line| line.starts_with('|'));
+    let names = rows.flat_map(|row| row.split('`')).filter_map(|name| name.split_once("::"));
+    let mut count = 0;
+    for (file, name) in names {
+        let tests = root.join("tests/clients").join(file).with_extension("rs");
+        let tests = fs::read_to_string(&tests).unwrap_or_default();
+        assert!(tests.contains(&format!("fn {name}()")), "{file}::{name}");
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
+}
