@@ -38,6 +38,9 @@ async fn a_page_resumes_after_a_cut_and_shows_the_end() {
     assert_eq!(example.line().await, "datastar: finished");
     browser.until("getComputedStyle(document.querySelector('b')).display != 'none'").await;
     assert_eq!(browser.eval(ITEMS).await, json!(["one", "<b>two</b>", "three"]));
+    // The end of the stream comes right after its last event.
+    browser.until("performance.getEntriesByType('resource').filter(({ name }) => name.includes('/events')).length > 1").await;
+    proxy.assert_left_alone().await;
 }
 
 #[tokio::test]

@@ -5,8 +5,9 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -14,6 +15,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::broadcast,
     task::AbortHandle,
+    time::sleep,
 };
 
 /// Passes connections on to a server. It ends when it is dropped.
@@ -21,6 +23,7 @@ pub(crate) struct Proxy {
     pub(crate) addr: SocketAddr,
     cuts: broadcast::Sender<()>,
     is_down: Arc<AtomicBool>,
+    refused: Arc<AtomicUsize>,
     task: AbortHandle,
 }
 
@@ -29,11 +32,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (cuts, is_down) = (broadcast::Sender::new(1), Arc::new(AtomicBool::new(false)));
-        let (sender, down) = (cuts.clone(), is_down.clone());
+        let refused = Arc::new(AtomicUsize::new(0));
+        let (sender, down, count) = (cuts.clone(), is_down.clone(), refused.clone());
         let task = tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 let mut cut = sender.subscribe();
                 if down.load(Ordering::SeqCst) {
+                    count.fetch_add(1, Ordering::SeqCst);
                     continue;
                 }
                 tokio::spawn(async move {
@@ -48,7 +53,7 @@ impl Proxy {
                 });
             }
         });
-        Self { addr, cuts, is_down, task: task.abort_handle() }
+        Self { addr, cuts, is_down, refused, task: task.abort_handle() }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -65,6 +70,14 @@ impl Proxy {
     pub(crate) fn go_down(&self) {
         self.is_down.store(true, Ordering::SeqCst);
         self.cut();
+    }
+
+    /// Asserts that the client does not reconnect after the end of its stream.
+    pub(crate) async fn assert_left_alone(&self) {
+        self.go_down();
+        let before = self.refused.load(Ordering::SeqCst);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(self.refused.load(Ordering::SeqCst), before, "the client has reconnected");
     }
 
     pub(crate) fn come_up(&self) {
