@@ -7,8 +7,7 @@
 //! - An error in time is a status and `{"type": "error", …}`. A later one is an event `error` with the same JSON.
 //!
 //! ```python
-//! client = Anthropic(base_url="http://127.0.0.1:8080", api_key="secret")
-//! with client.messages.stream(model="parrot", max_tokens=9, messages=question) as stream: ...
+//! Anthropic(base_url="http://127.0.0.1:8080", api_key="secret").messages.stream(model="parrot", …)
 //! ```
 
 use axum::{Json, Router, extract::State, response::*, routing::post};
@@ -29,21 +28,23 @@ async fn messages(
     question: Json<Question>,
 ) -> Response {
     let key = headers.get(AUTHORIZATION).or_else(|| headers.get("x-api-key"));
-    if key.is_none_or(|key| key != "Bearer secret" && key != "secret") {
-        let error = error("authentication_error", "the key is wrong");
-        return (StatusCode::UNAUTHORIZED, Json(error)).into_response();
-    }
-    if question.model != "parrot" {
-        let error = error("not_found_error", "there is a parrot only");
-        return (StatusCode::NOT_FOUND, Json(error)).into_response();
+    let refused = match &*question.model {
+        _ if key.is_none_or(|key| key != "Bearer secret" && key != "secret") => {
+            Some((StatusCode::UNAUTHORIZED, "authentication_error", "the key is wrong"))
+        }
+        "parrot" if question.stream => None,
+        _ => Some((StatusCode::NOT_FOUND, "not_found_error", "there is a parrot that streams")),
+    };
+    if let Some((status, kind, why)) = refused {
+        return (status, Json(error(kind, why))).into_response();
     }
     let mut words = site.model.answer(question.prompt());
     let ping = Event::new(r#"{"type": "ping"}"#).with_type("ping");
     let ping = KeepAlive::every(site.keep_alive).without_comment().event(ping);
     let body = EventBody::new(move |events| async move {
-        let usage = json!({"input_tokens": 1, "output_tokens": 0});
-        let message = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "parrot",
-            "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage});
+        let message = json!({"id": "msg_1", "type": "message", "role": "assistant", "content": [],
+            "model": "parrot", "stop_reason": null, "stop_sequence": null,
+            "usage": {"input_tokens": 1, "output_tokens": 0}});
         events.send(event("message_start", json!({"message": message}))?).await?;
         let block = json!({"index": 0, "content_block": {"type": "text", "text": ""}});
         events.send(event("content_block_start", block)?).await?;
@@ -60,13 +61,12 @@ async fn messages(
             tokens += 1;
         }
         events.send(event("content_block_stop", json!({"index": 0}))?).await?;
-        let end = json!({"stop_reason": "end_turn", "stop_sequence": null});
-        let end = json!({"delta": end, "usage": {"output_tokens": tokens}});
+        let end = json!({"delta": {"stop_reason": "end_turn", "stop_sequence": null},
+            "usage": {"output_tokens": tokens}});
         events.send(event("message_delta", end)?).await?;
         Ok(events.send(event("message_stop", json!({}))?).await?)
     });
-    let body = body.options(site.answer("anthropic"));
-    body.keep_alive(ping).into_response().into_response()
+    body.options(site.answer("anthropic")).keep_alive(ping).into_response().into_response()
 }
 
 /// An event whose type is also in its JSON.

@@ -39,12 +39,8 @@ impl Script {
     /// Starts a script of `tests/clients`.
     pub(crate) fn start(name: &str, args: &[&str]) -> Self {
         let folder = folder();
-        let interpreter = if name.ends_with(".py") {
-            folder.join("venv/bin/python")
-        } else {
-            let pinned = folder.join("node_modules/.bin/node");
-            if pinned.exists() { pinned } else { "node".into() }
-        };
+        let interpreter = if name.ends_with(".py") { "venv/bin/python" } else { "node" };
+        let interpreter = folder.join(interpreter);
         Self(Process::start(Command::new(interpreter).arg(folder.join(name)).args(args)))
     }
 
