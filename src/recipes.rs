@@ -11,6 +11,7 @@ pub mod from_other_clients {}
 
 #[doc = include_str!("../docs/middleware.md")]
 pub mod middleware {}
+
 #[doc = include_str!("../docs/deploy.md")]
 pub mod deploy {}
 
@@ -21,3 +22,7 @@ pub mod more_than_one_machine {}
 #[cfg(feature = "hub")]
 #[doc = include_str!("../docs/sizing.md")]
 pub mod sizing {}
+
+#[cfg(feature = "hub")]
+#[doc = include_str!("../docs/cookbook.md")]
+pub mod cookbook {}

@@ -36,6 +36,7 @@ async fn every_example_ends_on_ctrl_c_with_a_farewell() {
         ("channel", &[], "/stream"),
         ("hub", &[], "/events?topic=a"),
         ("dashboard", &[], "/events"),
+        ("cookbook", &[], "/topics/news"),
     ] {
         for version in [Version::HTTP_11, Version::HTTP_2] {
             let example = Example::start(name, args).await;
