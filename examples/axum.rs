@@ -121,7 +121,7 @@ async fn room(
         }
         Ok(())
     });
-    Ok(([("x-room", "open")], body.into_response()))
+    Ok(([("x-room", "open")], body.into_http_response()))
 }
 
 /// Closes the connections of clients that have stopped reading: after a timeout, and when the

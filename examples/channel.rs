@@ -66,5 +66,5 @@ async fn stream(State(shutdown): State<Shutdown>) -> impl IntoResponse {
         }
         Ok::<_, mpsc::SendError>(())
     });
-    EventBody::from_stream(receiver).shutdown(&shutdown).into_response()
+    EventBody::from_stream(receiver).shutdown(&shutdown).into_http_response()
 }

@@ -109,7 +109,7 @@ async fn play(
         Ok(())
     });
     let body = body.without_greeting().without_keep_alive().shutdown(&shutdown);
-    Ok(body.into_response())
+    Ok(body.into_http_response())
 }
 
 /// Reads a script. The error names the event, counted from 0, and its field.

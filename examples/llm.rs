@@ -135,7 +135,7 @@ async fn completions(State(model): State<Model>, head: request::Parts, body: Byt
     .without_greeting()
     .without_keep_alive()
     .shutdown(&shutdown)
-    .into_response()
+    .into_http_response()
     .map(Body::new)
 }
 

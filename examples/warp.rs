@@ -71,7 +71,7 @@ fn countdown(from: u32, shutdown: &Shutdown) -> impl Reply + use<> {
         Ok(())
     })
     .shutdown(shutdown)
-    .into_response();
+    .into_http_response();
     let (head, body) = response.into_parts();
     let mut reply = warp::reply::stream(BodyDataStream::new(body)).into_response();
     *reply.headers_mut() = head.headers;

@@ -12,20 +12,19 @@ use crate::{
     connect::{InvalidLastEventId, LastEventId, Refusal},
 };
 
-/// The response of [`EventBody::into_response`], for axum's handlers.
+/// The response of [`EventBody::into_http_response`], for axum's handlers.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl IntoResponse for EventBody {
     fn into_response(self) -> Response {
-        // The method of the type, not of the trait.
-        Self::into_response(self).map(Body::new)
+        self.into_http_response().map(Body::new)
     }
 }
 
-/// The response of [`Refusal::into_response`], for axum's handlers.
+/// The response of [`Refusal::into_http_response`], for axum's handlers.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        Self::into_response(self).map(Body::new)
+        self.into_http_response().map(Body::new)
     }
 }
 

@@ -66,7 +66,7 @@ async fn messages(
         events.send(event("message_delta", end)?).await?;
         Ok(events.send(event("message_stop", json!({}))?).await?)
     });
-    body.options(site.answer("anthropic")).keep_alive(ping).into_response().into_response()
+    body.options(site.answer("anthropic")).keep_alive(ping).into_response()
 }
 
 /// An event whose type is also in its JSON.

@@ -39,7 +39,7 @@ async fn execute(State(site): State<Site>, request: Json<Value>) -> Result<Respo
     };
     let selection = Selection::new([topic]).map_err(Refusal::bad_request)?.last(1);
     let results = site.hub.subscribe(selection).await?.map(result);
-    Ok(results.into_body().options(site.feed("graphql_sse")).into_response().into_response())
+    Ok(results.into_body().options(site.feed("graphql_sse")).into_response())
 }
 
 /// Returns a message of the topic as an event of this protocol.

@@ -75,5 +75,5 @@ async fn end(State((_, sessions)): Server, headers: HeaderMap) -> Result<StatusC
 fn stream(site: &Site, messages: Subscription) -> Response {
     // The last event of a run is not one of this protocol.
     let messages = messages.filter(|entry: &Entry| entry.event().event_type() != "end");
-    messages.into_body().options(site.feed("mcp_http")).into_response().into_response()
+    messages.into_body().options(site.feed("mcp_http")).into_response()
 }

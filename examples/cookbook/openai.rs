@@ -56,7 +56,7 @@ async fn completions(
         events.send(chunk(json!({}), Some("stop"))?).await?;
         Ok(events.send(Event::new("[DONE]")).await?)
     });
-    body.options(site.answer("openai")).into_response().into_response()
+    body.options(site.answer("openai")).into_response()
 }
 
 /// An answer has its text in `message`, and a chunk of a stream in `delta`.

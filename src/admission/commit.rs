@@ -48,7 +48,7 @@ impl Future for Committing {
             return Poll::Ready(committed.map(|()| body).map_err(|error| {
                 count_refusal("handler");
                 Refusal::response_in(&*error).unwrap_or_else(|| {
-                    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+                    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR).into_http_response()
                 })
             }));
         }
@@ -66,7 +66,7 @@ impl EventBody {
     /// Waits for the first event before it wraps the body in a response, so that a handler which fails before
     /// its first event is answered with a status of its own.
     ///
-    /// The response is that of [`into_response`](Self::into_response) if there is an event, the stream ends
+    /// The response is that of [`into_http_response`](Self::into_http_response) if there is an event, the stream ends
     /// without an error, or `within` is over. Then the stream has begun, and later errors cut it short as
     /// usual. If the handler returns an error or panics before that, the response is the
     /// [`Refusal`] that the error [contains](Refusal::into_error), or else a 500. The error is logged, and
@@ -96,7 +96,7 @@ impl EventBody {
     /// If the future is dropped, the stream ends as if the client had left.
     pub async fn into_response_within(self, within: Duration) -> Response<Self> {
         match Committing::new(self, within).await {
-            Ok(body) => body.into_response(),
+            Ok(body) => body.into_http_response(),
             Err(response) => response,
         }
     }

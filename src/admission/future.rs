@@ -125,7 +125,7 @@ impl<B, T> ResponseState<B, T> {
     }
 
     fn refused(refusal: Refusal) -> Self {
-        Self::ready(refusal.into_response())
+        Self::ready(refusal.into_http_response())
     }
 }
 

@@ -35,7 +35,7 @@ use crate::{
 /// It is created from a handler closure with [`EventBody::new`], from any stream of events with
 /// [`EventBody::from_stream`], or from an [event channel](crate::event_channel) with
 /// `EventBody::from`. Its settings are methods, which apply until the first poll.
-/// [`into_response`](Self::into_response) adds the headers of an event stream.
+/// [`into_http_response`](Self::into_http_response) adds the headers of an event stream.
 ///
 /// See the [module docs](crate::body) for the order of the output, and for the ways to end.
 #[must_use = "a body does nothing unless a server polls it"]
@@ -56,7 +56,7 @@ enum BodyState {
 impl EventBody {
     /// Creates a stream of the events that a handler sends.
     ///
-    /// Use it in a handler of a framework, and return [`.into_response()`](Self::into_response).
+    /// Use it in a handler of a framework, and return [`.into_http_response()`](Self::into_http_response).
     ///
     /// The closure is given the sender and returns the handler's future. It is called when the body
     /// is first polled, and the future runs inside the body. The stream ends when the future has
@@ -73,7 +73,7 @@ impl EventBody {
     ///     events.send(Event::new("hello")).await?;
     ///     Ok(())
     /// });
-    /// let response = body.into_response();
+    /// let response = body.into_http_response();
     /// assert_eq!(response.headers()["content-type"], "text/event-stream");
     /// ```
     pub fn new<F, Fut>(handler: F) -> Self
@@ -156,7 +156,7 @@ impl EventBody {
     /// `content-type: text/event-stream`, `cache-control: no-store, no-transform` and
     /// `x-accel-buffering: no`. They keep intermediaries from storing, changing or buffering the
     /// stream.
-    pub fn into_response(self) -> Response<Self> {
+    pub fn into_http_response(self) -> Response<Self> {
         let mut response = Response::new(self);
         for (name, value) in RESPONSE_HEADERS {
             response.headers_mut().insert(name, value);

@@ -16,7 +16,7 @@
 //!         }
 //!         Ok(())
 //!     })
-//!     .into_response()
+//!     .into_http_response()
 //! }
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_sse::BoxError> {
 //! let mut body = ticks().await.into_body();

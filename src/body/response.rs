@@ -9,7 +9,7 @@ use http::Extensions;
 /// ```
 /// use tower_sse::{EventBody, body::EventStreamResponse};
 ///
-/// let response = EventBody::new(|_events| async { Ok(()) }).into_response();
+/// let response = EventBody::new(|_events| async { Ok(()) }).into_http_response();
 /// assert!(response.extensions().get::<EventStreamResponse>().is_some());
 /// ```
 #[derive(Clone, Copy, Debug)]

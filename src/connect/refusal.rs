@@ -151,7 +151,8 @@ impl Refusal {
     ///
     /// `on_connect` does not need it. It is for the handlers of a framework, which return
     /// responses.
-    pub fn into_response(self) -> Response<EventBody> {
+    #[must_use]
+    pub fn into_http_response(self) -> Response<EventBody> {
         self.log();
         to_stream(self.inner.response)
     }

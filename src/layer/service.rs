@@ -83,7 +83,7 @@ where
             if request.method() != Method::HEAD {
                 let refusal =
                     refuse_at_shutdown(request.headers(), shutdown, default_retry_after());
-                return ResponseFuture::refused(refusal.into_response(), routing.varies);
+                return ResponseFuture::refused(refusal.into_http_response(), routing.varies);
             }
         }
         ResponseFuture::events(self.handler.call(request), shutdown.cloned(), routing.varies)

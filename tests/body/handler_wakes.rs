@@ -134,7 +134,7 @@ fn an_event_arrives_before_the_handler_computes_the_next_one() {
             let counts = received.clone();
             let server = servers.block_on(Server::start(service_fn(move |_| {
                 let body = source(counts.clone()).without_greeting();
-                async move { Ok::<_, BoxError>(body.into_response()) }
+                async move { Ok::<_, BoxError>(body.into_http_response()) }
             })));
             let read = clients.block_on(async {
                 let request = request(http::Method::GET, "/");

@@ -72,7 +72,7 @@ async fn a_sent_event_is_delivered_without_a_flush() {
     let body = Arc::new(Mutex::new(Some(EventBody::from(receiver))));
     let server = Server::start(service_fn(move |_| {
         let body = body.lock().unwrap().take().unwrap();
-        async { Ok::<_, BoxError>(body.into_response()) }
+        async { Ok::<_, BoxError>(body.into_http_response()) }
     }))
     .await;
     let mut client = server.get_raw("/").await;

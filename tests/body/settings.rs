@@ -43,7 +43,7 @@ async fn the_closure_is_called_at_the_first_poll_so_later_settings_apply() {
             events.send(Event::new("x")).await?;
             Ok(())
         });
-        Ok::<_, BoxError>(body.into_response())
+        Ok::<_, BoxError>(body.into_http_response())
     });
     let response = tower::ServiceExt::oneshot(service, get("/")).await.unwrap();
     assert_eq!(read_text(response.into_body()).await, ": connected\ndata: x\n\n");

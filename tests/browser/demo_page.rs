@@ -13,7 +13,7 @@ use tower::util::MapRequestLayer;
 use tower_sse::Shutdown;
 
 use crate::{
-    engine::{Browser, Engine, in_each_engine},
+    engine::{Browser, Engine},
     server::Server,
     support::process::Example,
 };
@@ -30,7 +30,7 @@ async fn assert_demo_goes_on(browser: &Browser) {
     let notes = browser.eval(notes).await;
     assert_eq!(notes[0], "The server closed the stream");
     assert!(notes[1].as_str().unwrap().starts_with("Reconnected after event "), "{notes}");
-    // The hook of the server tells why.
+    // The hook of the server reports the reason.
     browser
         .until("document.querySelector('#events .ended .data')?.textContent.includes('expired')")
         .await;

@@ -21,7 +21,7 @@ pub(crate) struct Browser {
     pub(crate) client: Client,
     driver_addr: SocketAddr,
     session: String,
-    /// The process, if the driver tells it.
+    /// The process, if the driver reports it.
     id: Option<String>,
     // Dropped in this order: the browser writes to its profile until it has ended.
     _driver: Process,
@@ -37,31 +37,6 @@ pub(crate) enum Engine {
     Firefox,
     WebKit,
 }
-
-/// Runs a test in each engine.
-macro_rules! in_each_engine {
-    ($test:ident) => {
-        mod $test {
-            use crate::engine::Engine;
-
-            #[tokio::test]
-            async fn chromium() {
-                super::$test(Engine::Chromium).await;
-            }
-
-            #[tokio::test]
-            async fn firefox() {
-                super::$test(Engine::Firefox).await;
-            }
-
-            #[tokio::test]
-            async fn webkit() {
-                super::$test(Engine::WebKit).await;
-            }
-        }
-    };
-}
-pub(crate) use in_each_engine;
 
 /// Starts the driver of Chromium or Firefox, and returns its port. It picks a free port of IPv4, and Chromium's ends
 /// if the same port of IPv6 is in use. It is started again then.
@@ -206,13 +181,19 @@ impl Browser {
     }
 
     /// Ends the browser without a runtime: after a failed test there may be none.
-    fn end_session(&self) -> io::Result<usize> {
-        let mut driver = TcpStream::connect(self.driver_addr)?;
+    fn end_session(&self) -> io::Result<()> {
+        let Self { driver_addr, session, .. } = self;
+        let mut driver = TcpStream::connect(driver_addr)?;
         driver.set_read_timeout(Some(PATIENCE))?;
-        let Self { session, .. } = self;
-        write!(driver, "DELETE /session/{session} HTTP/1.1\r\nhost: localhost\r\n\r\n")?;
+        // Firefox's driver answers only to its own name.
+        write!(driver, "DELETE /session/{session} HTTP/1.1\r\nhost: {driver_addr}\r\n\r\n")?;
         // It answers when the browser has ended.
-        driver.read(&mut [0; 512])
+        let mut answer = [0; 12];
+        driver.read_exact(&mut answer)?;
+        match &answer {
+            b"HTTP/1.1 200" => Ok(()),
+            other => Err(io::Error::other(String::from_utf8_lossy(other).into_owned())),
+        }
     }
 
     /// Waits until an expression is true.

@@ -17,7 +17,7 @@ use tower_sse::{
     hub::{History, Selection},
 };
 
-use super::engine::{Browser, Engine, in_each_engine};
+use super::engine::{Browser, Engine};
 use crate::{
     server::Server,
     support::process::{Example, send},

@@ -2,6 +2,30 @@
 //! it was told to, and resumes after the last event.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+/// Runs a test in each engine.
+macro_rules! in_each_engine {
+    ($test:ident) => {
+        mod $test {
+            use crate::engine::Engine;
+
+            #[tokio::test]
+            async fn chromium() {
+                super::$test(Engine::Chromium).await;
+            }
+
+            #[tokio::test]
+            async fn firefox() {
+                super::$test(Engine::Firefox).await;
+            }
+
+            #[tokio::test]
+            async fn webkit() {
+                super::$test(Engine::WebKit).await;
+            }
+        }
+    };
+}
+
 #[cfg(feature = "hub")]
 mod dashboard;
 mod demo_page;

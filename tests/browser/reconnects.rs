@@ -154,7 +154,7 @@ async fn events(
     request: Request,
 ) -> Response {
     if requests.fetch_add(1, SeqCst) > 0 {
-        return waits().into_response().map(Body::new);
+        return waits().into_http_response().map(Body::new);
     }
     if case.starts_with("refused") {
         let Ok(response) = refusing(&case).oneshot(request).await;
@@ -162,7 +162,7 @@ async fn events(
     }
     let body = first_stream(&case);
     if case != "evicted" {
-        return body.into_response().map(Body::new);
+        return body.into_http_response().map(Body::new);
     }
     // Stands for a browser that does not read for a while: the first chunks are taken, then none.
     let chunks = stream::unfold((body, 0), |(mut body, taken)| async move {
@@ -173,7 +173,7 @@ async fn events(
         let is_hello = chunk.as_ref().is_ok_and(|chunk| chunk.ends_with(b"data: hello\n\n"));
         Some((chunk, (body, if is_hello { 2 } else { taken })))
     });
-    let mut response = EventBody::default().into_response().map(|_| Body::from_stream(chunks));
+    let mut response = EventBody::default().into_http_response().map(|_| Body::from_stream(chunks));
     response.headers_mut().remove("content-length");
     response
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
-    engine::{Browser, Engine, in_each_engine},
+    engine::{Browser, Engine},
     support::process::Example,
 };
 

@@ -66,7 +66,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<EventBody>, BoxEr
         }
         Ok(())
     });
-    Ok(body.into_response())
+    Ok(body.into_http_response())
 }
 
 #[tokio::test]

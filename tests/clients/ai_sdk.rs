@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{chromium::Browser, proxy::Proxy, script::cookbook, support::process::Example};
+use crate::{engine::Browser, proxy::Proxy, script::cookbook, support::process::Example};
 
 async fn open(url: &str) -> Browser {
     let browser = Browser::start().await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    chromium::Browser,
+    engine::Browser,
     eventsource::{finish, publish},
     proxy::Proxy,
     script::cookbook,

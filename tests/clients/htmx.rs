@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{chromium::Browser, proxy::Proxy, script::cookbook, support::process::Example};
+use crate::{engine::Browser, proxy::Proxy, script::cookbook, support::process::Example};
 
 const ITEMS: &str = "[...document.querySelectorAll('#messages li')].map(item => item.textContent)";
 

@@ -4,9 +4,10 @@
 
 mod ai_sdk;
 mod anthropic;
-#[path = "../browser/chromium.rs"]
-mod chromium;
 mod datastar;
+#[allow(dead_code, reason = "its engines are used by other tests")]
+#[path = "../browser/engine.rs"]
+mod engine;
 mod eventsource;
 mod fetch_event_source;
 mod graphql_sse;

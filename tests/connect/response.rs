@@ -12,7 +12,10 @@ use crate::support::{
 #[tokio::test(start_paused = true)]
 async fn by_default_the_response_is_200_an_event_stream_and_not_cached() {
     assert_eq!(call(&sends(vec![Event::new("x")]), get("/")).await.status(), StatusCode::OK);
-    assert_eq!(EventBody::from(event_channel(Buffer::default()).1).into_response().status(), 200);
+    assert_eq!(
+        EventBody::from(event_channel(Buffer::default()).1).into_http_response().status(),
+        200
+    );
     for app in [idle(), idle().on_connect(|connect| async { Ok(connect.accept()) })] {
         let response = call(&app, get("/")).await;
         assert_eq!(response.status(), 200);
@@ -59,7 +62,7 @@ async fn the_headers_suit_a_stream_and_the_application_can_replace_them() {
 #[tokio::test(start_paused = true)]
 async fn the_body_of_the_response_is_the_channel() {
     let (events, receiver) = event_channel(Buffer::default());
-    let response = EventBody::from(receiver).without_greeting().into_response();
+    let response = EventBody::from(receiver).without_greeting().into_http_response();
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut body = response.into_body();
@@ -98,7 +101,7 @@ async fn headers_that_say_how_a_body_is_sent_are_left_out() {
         tower_sse::Refusal::new(StatusCode::BAD_REQUEST).body("x"),
         |refusal, (name, value)| refusal.header(name, HeaderValue::from_static(value)),
     );
-    let response = refusal.into_response();
+    let response = refusal.into_http_response();
     assert!(!response.headers().contains_key("content-length"));
     assert!(!response.headers().contains_key("transfer-encoding"));
     assert_eq!(response.headers()["content-encoding"], "gzip");

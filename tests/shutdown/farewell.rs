@@ -138,7 +138,7 @@ async fn a_shutdown_that_starts_while_the_last_bytes_go_out_still_says_the_farew
 async fn a_layer_ends_the_streams_of_any_handler() {
     let shutdown = Shutdown::new(bye());
     let events = service_fn(|_: Request<()>| async {
-        Ok::<_, Infallible>(EventBody::new(|_| pending()).into_response())
+        Ok::<_, Infallible>(EventBody::new(|_| pending()).into_http_response())
     });
     let inner = service_fn(|_: Request<()>| async {
         Ok::<_, BoxError>(Response::new(String::from("a page")))

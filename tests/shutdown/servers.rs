@@ -258,7 +258,7 @@ async fn warp_alone(listener: TcpListener, streams: Streams, signal: oneshot::Re
             let started = shutdown.clone().unwrap_or_default().start_when(signal);
             let filter = warp::path::full().map(move |path: warp::path::FullPath| {
                 let path = if path.as_str() == "/flood" { "/flood" } else { "/events" };
-                let (head, body) = streams.body(path).into_response().into_parts();
+                let (head, body) = streams.body(path).into_http_response().into_parts();
                 let mut reply = warp::reply::stream(BodyDataStream::new(body)).into_response();
                 *reply.headers_mut() = head.headers;
                 reply

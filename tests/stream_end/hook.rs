@@ -39,7 +39,7 @@ async fn the_hook_runs_once_however_the_stream_ends() {
 
     // Dropped without a poll.
     let mut ends = Ends::new();
-    drop(idle_body().on_disconnect(ends.hook()).into_response());
+    drop(idle_body().on_disconnect(ends.hook()).into_http_response());
     let end = ends.only();
     assert_eq!((end.reason(), end.events(), end.bytes()), (EndReason::ClientGone, 0, 0));
 

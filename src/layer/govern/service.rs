@@ -130,7 +130,7 @@ where
     let (options, accepted) = match config.acceptor.admit_foreign(request, None) {
         Ok(admitted) => admitted.into_stream(begun, None),
         // The response of the inner service is dropped, and its work with it.
-        Err(refusal) => return refusal.into_response().map(SseBody::events),
+        Err(refusal) => return refusal.into_http_response().map(SseBody::events),
     };
     let (mut head, body) = response.into_parts();
     let is_encoded = content_encoding(&head.headers).is_some();

@@ -143,7 +143,7 @@ where
             match config.acceptor.admit_foreign(kept, Some(&mut pending)) {
                 Ok(it) => admitted = Some(it),
                 Err(refusal) => {
-                    let response = refusal.into_response();
+                    let response = refusal.into_http_response();
                     pending.end(response.status());
                     let state = RelayState::Refused(Box::new(response));
                     return Self { state };
@@ -256,7 +256,7 @@ where
                     // The client, and proxies, see at once that there is a stream.
                     Arc::make_mut(&mut stream.0).greeting = true;
                 }
-                relayed(upstream, config, stream).into_response().map(SseBody::events)
+                relayed(upstream, config, stream).into_http_response().map(SseBody::events)
             }
             // Only requests that were admitted are committed.
             (Answer::Late, None) => Response::new(SseBody::events(EventBody::default())),
@@ -291,7 +291,7 @@ fn fail<B>(config: &RelayConfig, headers: &HeaderMap, error: &RelayError) -> Res
             config.acceptor.refuse_for_now(headers, status, UPSTREAM)
         }
     };
-    refusal.into_response().map(SseBody::events)
+    refusal.into_http_response().map(SseBody::events)
 }
 
 impl<B> fmt::Debug for SseRelayFuture<B> {
