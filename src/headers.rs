@@ -1,5 +1,7 @@
 //! The headers of event streams: the ones that are sent, and how `Accept` and other lists are read.
 
+#[cfg(feature = "hub")]
+use http::header::USER_AGENT;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
@@ -140,6 +142,13 @@ impl AcceptHeader {
 pub(crate) fn is_event_source(headers: &HeaderMap) -> bool {
     let mut ranges = media_ranges(headers);
     ranges.next().is_some_and(is_event_stream) && ranges.next().is_none()
+}
+
+/// Returns whether a request is that of an `EventSource` in a browser.
+#[cfg(feature = "hub")]
+pub(crate) fn is_browser(headers: &HeaderMap) -> bool {
+    let agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    is_event_source(headers) && agent.starts_with(b"Mozilla/")
 }
 
 /// Returns the media ranges of all `Accept` headers, with their parameters.

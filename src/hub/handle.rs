@@ -16,7 +16,7 @@ use super::{
     publication::{Publication, PublishError, PublishFault, Published, PublishedAll},
     selection::Selection,
     subscribe_error::SubscribeError,
-    subscription::{Subscription, source, subscribe},
+    subscription::{Positions, Subscription, source, subscribe},
     topic::Topic,
     window::{Draft, Group, GroupsFrom, HistorySize, Record, RecordKind},
 };
@@ -650,8 +650,9 @@ impl Hub {
         selection: Selection,
         last: Option<String>,
         session: Arc<Extensions>,
+        positions: Positions,
     ) -> Result<Option<Box<dyn ExternalSource>>, SubscribeError> {
-        source(self.node().clone(), selection, last, session)
+        source(self.node().clone(), selection, last, session, positions)
     }
 
     pub(super) fn node(&self) -> &Arc<Node> {

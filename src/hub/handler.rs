@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use super::{
     disconnect::Labels, handle::Hub, invalid_topic::InvalidTopic, selection::Selection,
-    topic::Topic,
+    subscription::Positions, topic::Topic,
 };
 use crate::{
     admission::{Acceptor, Admitted, HandlerFuture, MakeStream, acceptor_settings},
@@ -114,7 +114,7 @@ impl MakeStream<(), Selection> for HubHandlerConfig {
         let last = last_event_id.map(|id| id.as_str().to_owned());
         let headers = request.headers;
         let session = Arc::new(request.extensions);
-        match self.hub.source(target, last, session) {
+        match self.hub.source(target, last, session, Positions::of(&headers)) {
             Ok(Some(source)) => Ok(EventBody::with_source(options, accepted, source)),
             // Nothing will ever come. A browser stays away after a 204.
             Ok(None) => Err(Refusal::stop()),

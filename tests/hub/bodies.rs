@@ -83,3 +83,31 @@ async fn a_batch_window_joins_events_and_wakes_once() {
     assert_eq!(text.matches("data: ").count(), 3);
     assert_eq!(before.elapsed(), Duration::from_millis(10));
 }
+
+/// Firefox and WebKit keep the ID of an event only. `tests/browser/hub.rs` shows it.
+#[tokio::test]
+async fn a_browser_gets_a_position_as_an_event_and_other_clients_as_a_block() {
+    const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    let hub = Hub::new();
+    let handler = hub.handler(|connect| async move { connect.accept().topics(["a"]) });
+    for (agent, accept, is_browser) in [
+        (BROWSER, "text/event-stream", true),
+        (BROWSER, "*/*", false),
+        ("tower-sse/0.1", "text/event-stream", false),
+    ] {
+        let request = || Request::get("/").header("user-agent", agent).header("accept", accept);
+        let mut body = call(&handler, request().body(()).unwrap()).await.into_body();
+        let opening = ready_bytes(&mut body);
+        let id = opening.split("id: ").nth(1).unwrap().lines().next().unwrap();
+        let expected = match is_browser {
+            true => format!(": connected\nevent: position\nid: {id}\ndata: \n\n"),
+            false => format!(": connected\nid: {id}\n\n"),
+        };
+        assert_eq!(opening, expected, "{agent} {accept}");
+        // As a body of a handler.
+        let request = request().body(()).unwrap();
+        let subscription = subscribe(&hub, topics(&["a"])).positions_for(request.headers());
+        let opening = ready_bytes(&mut subscription.into_body());
+        assert_eq!(opening.contains("event: position"), is_browser, "{opening}");
+    }
+}

@@ -22,6 +22,7 @@ use crate::{
     admission::{Acceptor, Admitted, HandlerFuture, MakeStream, acceptor_settings},
     body::{BodyOptions, EventBody, body_settings},
     connect::{Accept, Connect, Refusal},
+    hub::subscription::Positions,
 };
 
 /// How long a client should wait before it asks for a run again.
@@ -168,13 +169,14 @@ impl<B: Send + 'static> MakeStream<B, RunTarget> for Config<B> {
     fn make_stream(&self, body: B, admitted: Admitted<RunTarget>) -> Result<EventBody, Refusal> {
         let Admitted { request, last_event_id, accepted, options, target, .. } = admitted;
         let session = Arc::new(request.extensions.clone());
-        let open =
-            |run: &Run, last| match self.runs.shared.hub.source(run.selection(), last, session) {
-                Ok(Some(source)) => Ok(EventBody::with_source(options, accepted, source)),
-                // Nothing will ever come. A browser stays away after a 204.
-                Ok(None) => Err(Refusal::stop()),
-                Err(_) => Err(unavailable()),
-            };
+        let positions = Positions::of(&request.headers);
+        let hub = &self.runs.shared.hub;
+        let open = |run: &Run, last| match hub.source(run.selection(), last, session, positions) {
+            Ok(Some(source)) => Ok(EventBody::with_source(options, accepted, source)),
+            // Nothing will ever come. A browser stays away after a 204.
+            Ok(None) => Err(Refusal::stop()),
+            Err(_) => Err(unavailable()),
+        };
         match target.0 {
             Target::Start(claim) => {
                 // The work starts only if its client can read it. A last event ID is one of something else.

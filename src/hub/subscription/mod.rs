@@ -16,8 +16,9 @@ use std::{
 };
 
 use futures_core::Stream;
-use http::Extensions;
+use http::{Extensions, HeaderMap};
 
+pub(super) use self::source::Positions;
 use self::{
     open::open,
     reader::ReaderHandle,
@@ -81,11 +82,13 @@ use crate::{
 pub struct Subscription {
     /// The reader in the log. It leaves when the subscription is dropped.
     reader: ReaderHandle,
+    /// How the body tells its client a position.
+    positions: Positions,
 }
 
 impl Subscription {
     fn new(reader: ReaderHandle) -> Self {
-        Self { reader }
+        Self { reader, positions: Positions::Blocks }
     }
 
     /// Returns how the subscription started: new, complete, or with a [`Gap`](super::Gap).
@@ -112,6 +115,21 @@ impl Subscription {
     /// none, and `disconnect` does not see the reader until it is a body.
     pub fn extensions(self, extensions: Extensions) -> Self {
         self.reader.set_session(Arc::new(extensions));
+        self
+    }
+
+    /// Chooses how the body tells its client a position, by the headers of the request.
+    ///
+    /// A position is an event ID that does not belong to an event: the one at the start, and those that are sent
+    /// with keep-alives. It is a block without data, which is no event, and whose ID the
+    /// [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html#dispatchMessage) makes a client
+    /// keep. Firefox and WebKit keep only the IDs of events. So for a browser it is an event of the type `position`
+    /// with empty data, which a page does not see unless it listens to it.
+    ///
+    /// A request is that of a browser if it accepts event streams only, and its `User-Agent` begins with `Mozilla/`.
+    /// A hub's handler does this by itself. Without this call the body sends blocks.
+    pub fn positions_for(mut self, headers: &HeaderMap) -> Self {
+        self.positions = Positions::of(headers);
         self
     }
 
@@ -172,7 +190,8 @@ impl Subscription {
     /// bytes with other readers.
     ///
     /// The body starts with an event ID, so that a client that is disconnected before its first
-    /// event can resume; or with the gap, if there is one. The [settings](EventBody) of a body
+    /// event can resume; or with the gap, if there is one. For a browser, call
+    /// [`positions_for`](Self::positions_for) first. The [settings](EventBody) of a body
     /// apply. The [extensions](Self::extensions) are those of its
     /// [`StreamEnd`](crate::StreamEnd::extensions).
     pub fn into_body(self) -> EventBody {
@@ -182,7 +201,7 @@ impl Subscription {
             // `Hub::disconnect` and `Hub::sessions` see the reader from here on.
             None => self.reader.set_session(Arc::default()),
         }
-        let source = Box::new(SubscriptionSource::new(self.reader));
+        let source = Box::new(SubscriptionSource::new(self.reader, self.positions));
         EventBody::with_source(Arc::default(), accepted, source)
     }
 }
@@ -203,17 +222,19 @@ pub(super) fn source(
     selection: Selection,
     last: Option<String>,
     session: Arc<Extensions>,
+    positions: Positions,
 ) -> Result<Option<Box<dyn ExternalSource>>, SubscribeError> {
     node.check_limits(&selection)?;
     let mut opening = Box::pin(open(node, selection, last, Some(session)));
     // Most subscriptions do not wait. One that does is polled again by the body.
     let mut cx = Context::from_waker(Waker::noop());
     match opening.as_mut().poll(&mut cx) {
-        Poll::Pending => Ok(Some(Box::new(OpeningSource::new(opening)))),
+        Poll::Pending => Ok(Some(Box::new(OpeningSource::new(opening, positions)))),
         Poll::Ready(opened) => {
             let reader = opened?;
             let is_exhausted = reader.is_exhausted();
-            Ok((!is_exhausted).then(|| Box::new(SubscriptionSource::new(reader)) as Box<_>))
+            Ok((!is_exhausted)
+                .then(|| Box::new(SubscriptionSource::new(reader, positions)) as Box<_>))
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::reader::{Delivery, ReaderHandle};
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     channel::{ChannelEnd, LastId, Polled, Segment},
     event::Event,
     exclusive::Exclusive,
+    headers::is_browser,
     hub::{
         gap::{Gap, Resumption},
         node::Node,
@@ -32,16 +34,44 @@ use crate::{
 pub(super) struct SubscriptionSource {
     /// What is still to be sent before the first event.
     opening: OpeningBlock,
+    /// How the body tells its client a position.
+    positions: Positions,
     /// The reader whose events are sent.
     reader: ReaderHandle,
     /// The newest record when the body was made. Those up to it are history.
     history_end: Seq,
 }
 
+/// How a body tells its client a position.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::hub) enum Positions {
+    /// As a block without data.
+    Blocks,
+    /// As an event of the type `position`. Firefox and WebKit keep the ID of an event only, not that of a block.
+    Events,
+}
+
+impl Positions {
+    /// Returns the form for the client of a request.
+    pub(in crate::hub) fn of(headers: &HeaderMap) -> Self {
+        match is_browser(headers) {
+            true => Self::Events,
+            false => Self::Blocks,
+        }
+    }
+
+    fn event(self) -> Event {
+        match self {
+            Self::Blocks => Event::default(),
+            Self::Events => Event::new("").with_type("position"),
+        }
+    }
+}
+
 /// What the body sends before the first event.
 #[derive(Clone, Copy)]
 enum OpeningBlock {
-    /// A block without data, with the ID of the reader's position.
+    /// The ID of the reader's position.
     Position,
     /// The gap with which the subscription was resumed.
     Gap,
@@ -52,7 +82,7 @@ enum OpeningBlock {
 }
 
 impl SubscriptionSource {
-    pub(super) fn new(reader: ReaderHandle) -> Self {
+    pub(super) fn new(reader: ReaderHandle, positions: Positions) -> Self {
         let opening = match reader.resumption() {
             // A handler that has read entries has seen the gap before them.
             Resumption::Gap(_) if !reader.cursor().has_read => OpeningBlock::Gap,
@@ -62,7 +92,7 @@ impl SubscriptionSource {
             _ => OpeningBlock::History,
         };
         let history_end = reader.node().counters.head().seq;
-        Self { opening, reader, history_end }
+        Self { opening, positions, reader, history_end }
     }
 
     fn opening_segment(&mut self) -> Segment {
@@ -76,15 +106,15 @@ impl SubscriptionSource {
         }
     }
 
-    /// Returns a block without data, with the ID of the reader's position.
+    /// Returns a block or an event with the ID of the reader's position.
     fn position_segment(&mut self) -> Segment {
-        self.segment_with_position(Event::default())
+        self.segment_with_position(self.positions.event())
     }
 
-    /// Returns the event that reports a gap, or a block without data if the hook omits it.
+    /// Returns the event that reports a gap, or only the position if the hook omits it.
     fn gap_segment(&mut self, gap: &Gap) -> Segment {
         let event = self.reader.gap_event(gap);
-        self.segment_with_position(event.unwrap_or_default())
+        self.segment_with_position(event.unwrap_or_else(|| self.positions.event()))
     }
 
     /// Records that the reader has lagged, and returns what the stream does about it.
@@ -197,7 +227,7 @@ impl ExternalSource for SubscriptionSource {
 /// A subscription that is being opened, as the source of a body: its response does not wait for that.
 pub(super) enum OpeningSource<F> {
     /// It is being opened.
-    Opening(Exclusive<Pin<Box<F>>>),
+    Opening(Exclusive<Pin<Box<F>>>, Positions),
     /// It is open.
     Open(Box<SubscriptionSource>),
 }
@@ -206,26 +236,26 @@ impl<F> OpeningSource<F>
 where
     F: Future<Output = Result<ReaderHandle, SubscribeError>> + Send,
 {
-    pub(super) fn new(opening: Pin<Box<F>>) -> Self {
-        Self::Opening(Exclusive::new(opening))
+    pub(super) fn new(opening: Pin<Box<F>>, positions: Positions) -> Self {
+        Self::Opening(Exclusive::new(opening), positions)
     }
 
     /// Returns the open source, or the answer to the body until then.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Result<&mut SubscriptionSource, Polled> {
-        if let Self::Opening(opening) = self {
+        if let Self::Opening(opening, positions) = self {
             match opening.get_mut().as_mut().poll(cx) {
                 Poll::Pending => return Err(Polled::Empty),
                 Poll::Ready(Err(error)) => {
                     return Err(Polled::End(ChannelEnd::Failed(Arc::new(error))));
                 }
                 Poll::Ready(Ok(reader)) => {
-                    *self = Self::Open(Box::new(SubscriptionSource::new(reader)));
+                    *self = Self::Open(Box::new(SubscriptionSource::new(reader, *positions)));
                 }
             }
         }
         match self {
             Self::Open(source) => Ok(source),
-            Self::Opening(_) => Err(Polled::Empty),
+            Self::Opening(..) => Err(Polled::Empty),
         }
     }
 }
@@ -250,14 +280,14 @@ where
 
     fn refresh(&mut self) -> Option<Segment> {
         match self {
-            Self::Opening(_) => None,
+            Self::Opening(..) => None,
             Self::Open(source) => source.refresh(),
         }
     }
 
     fn abort_reason(&mut self) -> Option<AbortReason> {
         match self {
-            Self::Opening(_) => None,
+            Self::Opening(..) => None,
             Self::Open(source) => source.abort_reason(),
         }
     }
