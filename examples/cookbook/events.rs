@@ -4,7 +4,8 @@
 //!   that has ended is a 204, once the reader has everything.
 //! - `fetch-event-source` sends a POST with a body and headers. It reconnects after a failure only: a clean end is the
 //!   end for it. The last event has the type `end`, so the page throws in `onclose` if that is missing.
-//! - `fetch-event-source` shows a block without data as an empty message: here, the first ID of a stream. Skip it.
+//! - `fetch-event-source` shows a block without data as an empty message: here, the first ID of a stream. Skip it. From
+//!   a hub's handler a page gets that ID as an event of the type `position`.
 //!
 //! ```js
 //! new EventSource('/topics/news')

@@ -12,10 +12,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::connect::Connect;
 
-/// A place that is taken until this is dropped.
+/// Holds a place until it is dropped.
 pub(super) type Permit = Box<dyn Send + Sync>;
 
-/// Takes the next place that is freed. Requests get places in the order in which they began to wait.
+/// Resolves to the next freed place, in the order of waiting.
 pub(super) type NextPlace = Pin<Box<dyn Future<Output = Permit> + Send>>;
 
 /// The result of an attempt to take a place.
@@ -61,7 +61,7 @@ pub(super) struct KeyedLimit<F, K> {
     max: usize,
     /// Returns the key of a request.
     key: F,
-    /// The places of each key that a request has, or waits for.
+    /// The places of each key, while a request holds one or waits for one.
     places: Mutex<HashMap<K, Arc<Semaphore>>>,
 }
 
@@ -120,8 +120,8 @@ impl<F, K: Hash + Eq> Drop for KeyedPlace<F, K> {
         // The removed key is dropped after the lock is released: its `Drop` is application code.
         let _removed = {
             let mut all = self.limit.lock();
-            // The last place of a key has one of two references, and the map the other. A place adds its reference
-            // and gives it back under the lock, so two places that end together cannot both leave the key there.
+            // For the last place of a key there are two references: its own and the map's. Places add and drop
+            // theirs under the lock, so of two that end together the second one removes the key.
             match self.places.take() {
                 Some(places) if Arc::strong_count(&places) <= 2 => all.remove_entry(&self.key),
                 _ => None,

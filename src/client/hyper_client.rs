@@ -137,8 +137,12 @@ impl Service<Request<Full<Bytes>>> for SharedClient {
 }
 
 fn client(config: ClientConfig) -> HyperClient {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    // A request must not wait for the acknowledgement of the one before.
+    http.set_nodelay(true);
     let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
-    let connector = connector.enable_http1().enable_http2().build();
+    let connector = connector.enable_http1().enable_http2().wrap_connector(http);
     // The timer closes connections that nobody uses.
     Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector)
 }

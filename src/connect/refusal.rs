@@ -12,6 +12,7 @@ use crate::{
     BoxError,
     body::EventBody,
     catch_panic::catch_and_log,
+    connect::InvalidLastEventId,
     delay_range::DelayRange,
     event::Event,
     headers::{RESPONSE_HEADERS, is_event_source},
@@ -21,7 +22,7 @@ use crate::{
 /// The answer of `on_connect` that refuses a request, with any status, headers and body.
 ///
 /// In `on_connect`, `?` turns any error into a refusal with status 500. The error is logged, and
-/// the client learns nothing of it.
+/// the client learns nothing of it. An invalid topic, or last event ID, is a 400 instead.
 ///
 /// Note that a browser's `EventSource` never reconnects after a status other than 200. See the
 /// [module docs](crate::connect#browsers-and-refusals).
@@ -172,11 +173,13 @@ fn to_stream(mut response: Response<Bytes>) -> Response<EventBody> {
 }
 
 /// Refuses with a 500. The error is logged, and the client learns nothing of it. An error that was made of a
-/// refusal becomes that refusal again.
+/// refusal becomes that refusal again. An invalid topic of a hub, and an invalid last event ID, come from the
+/// client: these are a 400 with the reason.
 impl<E: Into<BoxError>> From<E> for Refusal {
     fn from(error: E) -> Self {
         match error.into().downcast::<RefusalError>() {
             Ok(refusal) => refusal.0,
+            Err(error) if is_of_client(&*error) => Self::bad_request(error),
             Err(error) => {
                 let mut refusal = Self::new(StatusCode::INTERNAL_SERVER_ERROR);
                 refusal.inner.error = Some(error);
@@ -184,6 +187,15 @@ impl<E: Into<BoxError>> From<E> for Refusal {
             }
         }
     }
+}
+
+/// Returns whether an error is about what a client has sent.
+fn is_of_client(error: &(dyn Error + 'static)) -> bool {
+    #[cfg(feature = "hub")]
+    if error.is::<crate::hub::InvalidTopic>() {
+        return true;
+    }
+    error.is::<InvalidLastEventId>()
 }
 
 /// A refusal as an error. [`Refusal`] itself is not an error, so that `?` can make one of any error.

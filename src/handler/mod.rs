@@ -34,8 +34,8 @@
 //! is not a failure of the stream, which has ended already.
 //!
 //! By default the head of the response goes out at once, with status 200. With
-//! [`commit_within`](EventChannelHandler::commit_within) it waits for the first event, and a closure that fails
-//! before it decides the status.
+//! [`commit_within`](EventChannelHandler::commit_within) it waits for the first event. If the
+//! closure fails before it, its error decides the status.
 //!
 //! # The request
 //!
@@ -54,20 +54,20 @@
 //! lose the last events: see the recipe [Read the body of a
 //! request](crate::recipes#read-the-body-of-a-request).
 //!
-//! With [`on_disconnect`](EventChannelHandler::on_disconnect) the extensions live as long as the stream. If a
-//! layer has put a pooled connection of a database there, take it out in `on_connect`, so that it goes back:
-//! `connect.extensions_mut().remove::<Pooled>()`.
+//! With [`on_disconnect`](EventChannelHandler::on_disconnect) the extensions live as long as the stream, and in
+//! the handler of a hub they always do. If a layer has put a pooled connection of a database there, take it out
+//! in `on_connect`, so that it goes back: `connect.extensions_mut().remove::<Pooled>()`.
 //!
 //! The closure runs when the server polls the body, which is after the layers around the handler have
 //! returned. A task-local of such a layer is not set there. Copy its value in `on_connect`, into the
 //! extensions.
 //!
-//! Between two `send`s the closure must not block: even the head of the response may wait for it. Do such
-//! work in `tokio::task::spawn_blocking`, which sends with
+//! Between two `send`s the closure must not block: even the head of the response may wait for it. Do
+//! blocking work in `tokio::task::spawn_blocking`, which sends with
 //! [`blocking_send`](crate::EventSender::blocking_send).
 //!
-//! A `HEAD` request is decided by `on_connect` like a `GET`. It has no stream, so neither the
-//! closure nor `on_disconnect` is called.
+//! `on_connect` decides a `HEAD` like a `GET`. A `HEAD` has no stream, so neither the closure nor
+//! `on_disconnect` is called.
 
 mod service;
 

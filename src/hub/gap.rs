@@ -5,6 +5,10 @@ use std::{error::Error, fmt};
 use crate::event::{Event, EventId};
 
 /// Reports that events may be missing between the last event a reader received and the next one.
+///
+/// A reader of several topics may also miss later ones of the events that were published before the gap was reported:
+/// while it reads the oldest retained events of one topic, more of them may be removed. These are not reported again.
+/// Events that were published after the report are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {

@@ -53,8 +53,8 @@
 //!
 //! - The ID of an *event* resumes readers of its topic.
 //! - The ID of a *reader's position* resumes readers of the same selection. A stream starts with such
-//!   an ID, in a block without data, so that a client that is disconnected before its first event can
-//!   resume. While the stream is idle, its keep-alives carry newer ones. [`Subscription::position`]
+//!   an ID, so that a client that is disconnected before its first event can resume: see
+//!   [`Subscription::positions_for`]. While the stream is idle, its keep-alives carry newer ones. [`Subscription::position`]
 //!   returns it.
 //! - The ID of a *position of the hub* resumes any reader. [`Hub::position`] returns it.
 //!

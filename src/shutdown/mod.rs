@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use axum::Router;
+//! use axum::{Router, serve::ListenerExt as _};
 //! use tower_sse::{Event, Farewell, Shutdown, event_channel_handler};
 //!
 //! # #[tokio::main] async fn main() -> Result<(), tower_sse::BoxError> {
@@ -19,6 +19,7 @@
 //! .shutdown(&shutdown);
 //!
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
 //! axum::serve(listener, Router::new().route_service("/ticks", ticks))
 //!     .with_graceful_shutdown(shutdown.start_when(tokio::signal::ctrl_c()))
 //!     .await?;

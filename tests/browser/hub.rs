@@ -1,4 +1,4 @@
-//! The streams of a hub in a browser: it stores an ID that comes without an event, resumes by it,
+//! The streams of a hub in a browser: it keeps the ID with which a stream begins, resumes by it,
 //! gets a gap event, and stays away from a topic that has ended. The chat of the example `hub`.
 
 use std::{
@@ -32,9 +32,9 @@ const PAGE: &str = "<!doctype html><title>hub</title><link rel=icon href='data:,
     source.addEventListener('gap', (event) => seen.push(JSON.parse(event.data).reason));
     </script>";
 
-in_each_engine!(a_browser_resumes_by_an_id_without_an_event_and_gets_a_gap_event);
+in_each_engine!(a_browser_resumes_before_its_first_event_and_gets_a_gap_event);
 
-async fn a_browser_resumes_by_an_id_without_an_event_and_gets_a_gap_event(engine: Engine) {
+async fn a_browser_resumes_before_its_first_event_and_gets_a_gap_event(engine: Engine) {
     let hub = Hub::builder().history(History::events(2)).build();
     let events = hub
         .handler(|connect| async move { connect.accept().topics(["a"]) })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use http_body::Body;
-use tower_sse::{Event, EventParser, Farewell, Hub, Refusal, Shutdown};
+use tower_sse::{Event, EventParser, Farewell, Hub, Refusal, Shutdown, hub::Selection};
 
 use super::{call, get, ready_bytes, subscribe, topics};
 
@@ -27,6 +27,18 @@ async fn a_handler_has_limits_refusals_and_a_shutdown() {
     assert_eq!(call(&handler, get("/?no")).await.status(), 401);
     assert_eq!(call(&handler, get("/")).await.status(), 400);
     assert_eq!(call(&handler, get(&format!("/?{}", "x".repeat(256)))).await.status(), 400);
+    // As a selection, which a user may have named.
+    let by_selection = hub.handler(|connect| async move {
+        let topic = connect.uri().query().unwrap_or_default().to_owned();
+        Ok(connect.accept().subscribe(Selection::new([topic])?))
+    });
+    let refused = call(&by_selection, get(&format!("/?{}", "x".repeat(256)))).await;
+    assert_eq!(refused.status(), 400);
+    assert!(
+        String::from_utf8(refused.into_body().next_chunk().await.unwrap().unwrap().to_vec())
+            .unwrap()
+            .contains("topic")
+    );
     let head = Request::head("/?a").body(()).unwrap();
     assert!(call(&handler, head).await.into_body().is_end_stream());
     assert_eq!(hub.stats().readers, 0);

@@ -64,8 +64,9 @@ use crate::{
 /// ```
 /// use tower_sse::{Event, EventBody, Hub, hub::Selection};
 ///
-/// async fn loud(hub: &Hub, room: &str) -> Result<EventBody, tower_sse::BoxError> {
-///     let room = hub.subscribe(Selection::new([room])?.last(50)).await?;
+/// # use http::HeaderMap;
+/// async fn loud(hub: &Hub, room: &str, headers: &HeaderMap) -> Result<EventBody, tower_sse::BoxError> {
+///     let room = hub.subscribe(Selection::new([room])?.last(50)).await?.positions_for(headers);
 ///     let visible = room.filter(|entry| entry.key() != Some("typing"));
 ///     Ok(visible.map(|entry| Event::new(entry.event().data().to_uppercase())).into_body())
 /// }
@@ -118,16 +119,17 @@ impl Subscription {
         self
     }
 
-    /// Chooses how the body tells its client a position, by the headers of the request.
+    /// Chooses from the headers of the request how the body sends positions.
     ///
     /// A position is an event ID that does not belong to an event: the one at the start, and those that are sent
-    /// with keep-alives. It is a block without data, which is no event, and whose ID the
+    /// with keep-alives. By default it is a block without data. That is not an event, but the
     /// [standard](https://html.spec.whatwg.org/multipage/server-sent-events.html#dispatchMessage) makes a client
-    /// keep. Firefox and WebKit keep only the IDs of events. So for a browser it is an event of the type `position`
-    /// with empty data, which a page does not see unless it listens to it.
+    /// keep its ID. Firefox and WebKit do not. So a browser gets an event of the type `position` with empty data. An
+    /// `EventSource` does not show it to the page unless the page listens to that type. Libraries that read event
+    /// streams with `fetch` show events of all types.
     ///
-    /// A request is that of a browser if it accepts event streams only, and its `User-Agent` begins with `Mozilla/`.
-    /// A hub's handler does this by itself. Without this call the body sends blocks.
+    /// A request counts as a browser's if it accepts event streams only, and its `User-Agent` begins with `Mozilla/`.
+    /// A hub's handler does this by itself. In a handler of a framework, call it whenever browsers may connect.
     pub fn positions_for(mut self, headers: &HeaderMap) -> Self {
         self.positions = Positions::of(headers);
         self
