@@ -131,6 +131,8 @@ pub mod handler;
 mod headers;
 #[cfg(feature = "hub")]
 pub mod hub;
+#[cfg(feature = "hub")]
+mod invalid_topic;
 pub mod layer;
 mod lifecycle;
 mod metrics;

@@ -110,8 +110,8 @@ macro_rules! acceptor_settings {
                 self
             }
 
-            /// Limits how many streams with the same key may be open, for example of one address or
-            /// of one user. Each call adds a limit with its own keys.
+            /// Limits how many streams of this handler and its clones with the same key may be open, for example of one
+            /// address or of one user. Each call adds a limit with its own keys.
             ///
             /// The key is read before `on_connect` runs. If it is `None`, it is read again after
             /// `on_connect` has accepted, because the hook may put the user into the extensions. A

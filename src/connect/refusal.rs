@@ -192,7 +192,7 @@ impl<E: Into<BoxError>> From<E> for Refusal {
 /// Returns whether an error is about what a client has sent.
 fn is_of_client(error: &(dyn Error + 'static)) -> bool {
     #[cfg(feature = "hub")]
-    if error.is::<crate::hub::InvalidTopic>() {
+    if error.is::<crate::invalid_topic::InvalidTopic>() {
         return true;
     }
     error.is::<InvalidLastEventId>()

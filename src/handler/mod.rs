@@ -31,7 +31,8 @@
 //! endless loop needs no type annotation. `Ok(())` ends the stream. An error or a panic ends it
 //! abnormally: it is logged and passed to `on_disconnect`, and other streams are not affected. When
 //! the client has left, [`send`](crate::EventSender::send) returns an error. Returning that error
-//! is not a failure of the stream, which has ended already.
+//! is not a failure of the stream, which has ended already. A [`Refusal`](crate::Refusal) is not an error:
+//! `check().map_err(Refusal::into_error)?`.
 //!
 //! By default the head of the response goes out at once, with status 200. With
 //! [`commit_within`](EventChannelHandler::commit_within) it waits for the first event. If the

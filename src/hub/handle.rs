@@ -11,7 +11,6 @@ use super::{
     engine::{append, control::CONTROL_TOPIC, shared::Engine},
     health::Health,
     ids::{MAX_EVENT_ID_BYTES, MEMORY_EVENT_ID_BYTES},
-    invalid_topic::InvalidTopic,
     node::{Node, TopicFinished},
     publication::{Publication, PublishError, PublishFault, Published, PublishedAll},
     selection::Selection,
@@ -24,6 +23,7 @@ use crate::{
     body::ExternalSource,
     encode::{Layout, id_line, sealed::Encode as _},
     event::{Event, EventId},
+    invalid_topic::InvalidTopic,
 };
 
 /// Fans events out to many readers, and replays what a reader has missed.

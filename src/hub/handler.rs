@@ -12,13 +12,13 @@ use http::{Request, Response, StatusCode};
 use tower_service::Service;
 
 use super::{
-    disconnect::Labels, handle::Hub, invalid_topic::InvalidTopic, selection::Selection,
-    subscription::Positions, topic::Topic,
+    disconnect::Labels, handle::Hub, selection::Selection, subscription::Positions, topic::Topic,
 };
 use crate::{
     admission::{Acceptor, Admitted, HandlerFuture, MakeStream, acceptor_settings},
     body::{BodyOptions, EventBody, body_settings},
     connect::{Accept, Connect, Refusal},
+    invalid_topic::InvalidTopic,
 };
 
 /// A service that answers each request with an event stream of topics, made by

@@ -166,7 +166,6 @@ mod history;
 mod hold;
 mod hooks;
 mod ids;
-mod invalid_topic;
 mod node;
 mod pattern;
 mod publication;
@@ -189,10 +188,10 @@ pub use self::{
     handler::{HubFuture, HubHandler},
     health::Health,
     history::History,
-    invalid_topic::InvalidTopic,
     publication::{Publication, PublishError, Published, PublishedAll},
     selection::Selection,
     subscribe_error::SubscribeError,
     subscription::Subscription,
     topic::Topic,
 };
+pub use crate::invalid_topic::InvalidTopic;

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::invalid_topic::{InvalidTopic, TextKind, TopicFault, check_text};
+use crate::invalid_topic::{InvalidTopic, TextKind, TopicFault, check_text};
 
 /// A pattern of topics: `*` matches one segment, `>` at the end matches one or more.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

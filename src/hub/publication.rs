@@ -4,10 +4,10 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use super::{
     backend::{BackendError, Fault},
-    invalid_topic::InvalidTopic,
     topic::Topic,
 };
 use crate::event::{Event, EventId};
+use crate::invalid_topic::InvalidTopic;
 
 /// An event for a topic, optionally with a key. Published by
 /// [`Hub::publish_all`](super::Hub::publish_all).

@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use super::{
-    invalid_topic::{InvalidTopic, TextKind, TopicFault},
-    pattern::Pattern,
-    topic::Topic,
-};
+use super::{pattern::Pattern, topic::Topic};
+use crate::invalid_topic::{InvalidTopic, TextKind, TopicFault};
 
 /// The topics that a reader subscribes to: by name, by patterns, or both.
 ///

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use super::invalid_topic::{InvalidTopic, MAX_TEXT_BYTES, TextKind, check_text};
+use crate::invalid_topic::{InvalidTopic, MAX_TEXT_BYTES, TextKind, check_text};
 
 /// A name that events are published on and readers subscribe to: any text of 1 to 255 bytes without
 /// [control characters](char::is_control).

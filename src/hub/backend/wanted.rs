@@ -1,6 +1,9 @@
 //! Which topics a read is about.
 
-use crate::hub::{invalid_topic::InvalidTopic, pattern::Pattern, topic::Topic};
+use crate::{
+    hub::{pattern::Pattern, topic::Topic},
+    invalid_topic::InvalidTopic,
+};
 
 /// The topics whose entries are wanted: by name, by pattern, or all.
 ///

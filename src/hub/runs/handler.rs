@@ -78,6 +78,9 @@ impl Runs {
     /// | `GET`, with the ID as the last segment of the path | the events of the run: from its start, or after the last event ID. A 204 if it has ended, and nothing is left to send |
     /// | `DELETE`, with the ID | stops the run, and answers with a 204 |
     ///
+    /// The answer to a `POST` is a 200 at once, also with [`commit_within`](RunsHandler::commit_within) if the work fails:
+    /// a run that was started is a stream with an end.
+    ///
     /// `on_connect` names the owner, by [`accept().owner(…)`](Accept::owner). A run of another owner is a 404.
     /// If a limit of the [options](super::RunsOptions) is reached, the answer is a 503, or a 429 for the limit of
     /// an owner.
@@ -90,8 +93,11 @@ impl Runs {
     /// let runs = Runs::new(&Hub::new());
     /// let handler = runs.handler::<(), _, _, _, _>(
     ///     |connect| async move { Ok(connect.accept().owner("ann")) },
-    ///     |_request, events, _stop| async move {
+    ///     |_request, events, stop| async move {
     ///         for word in ["to", "be", "or", "not"] {
+    ///             if stop.is_requested() {
+    ///                 break;
+    ///             }
     ///             events.send(Event::new(word)).await?;
     ///         }
     ///         Ok(())

@@ -36,6 +36,21 @@
 //!
 //! The last event has the type `end`. No reader waits for a run that has ended.
 //!
+//! Work should look at its [`StopSignal`] between two events, or wait for it with `tokio::select!` while it reads.
+//! Work that does not goes on until the grace is over, 5 seconds by default, and its readers get these events too.
+//!
+//! # At a shutdown
+//!
+//! A [`Shutdown`](crate::Shutdown) ends the streams of the readers. They reconnect to the next node, or to this one. It
+//! does not end the work, which is lost when the process ends. If it must be finished, wait for it in `main` after the
+//! server has ended: for example, let each work hold a sender of a `tokio::sync::mpsc` channel, and wait until the
+//! receiver returns `None`.
+//!
+//! # Topics
+//!
+//! Runs are topics of their hub, below `runs.`. If clients name the topics or patterns that they read, give runs a hub
+//! of their own: a reader of `>` would read all runs.
+//!
 //! # Several nodes
 //!
 //! Over a [backend](crate::hub::backend), each node knows the runs of all nodes: a reader attaches on any of them,

@@ -106,7 +106,8 @@ impl SseRelay {
     /// not parsed. A second function is called after the first.
     ///
     /// It runs where the body is polled, so it must not block. Blocks without data are passed on unseen.
-    /// [`on_disconnect`](Self::on_disconnect) says whether the stream was complete. For one request, set it on a clone
+    /// [`on_disconnect`](Self::on_disconnect) says whether the stream was complete. Neither is called for an answer that
+    /// is not an event stream, and the hook not if the client leaves before the head. For one request, set it on a clone
     /// of the relay, which is cheap:
     ///
     /// ```
@@ -203,6 +204,9 @@ impl SseRelay {
     /// Sends one request through a service, and returns the events of the answer, for example for a
     /// [run](crate::hub::runs), which goes on if its client leaves.
     ///
+    /// If a model may refuse with a status that the client should get, wait for the first event in a handler of your
+    /// framework, and start the run with it.
+    ///
     /// Of the settings these apply: the time limits, [`max_event_bytes`](Self::max_event_bytes), [`until`](Self::until)
     /// and [`inspect`](Self::inspect). The request is sent when the first event is asked for.
     ///
@@ -220,9 +224,13 @@ impl SseRelay {
     ///     request: Request<Full<Bytes>>,
     /// ) -> Result<Run, StartRunError> {
     ///     let relay = SseRelay::new().until_data("[DONE]");
-    ///     let run = runs.start("ann", move |events, _stop| async move {
+    ///     let run = runs.start("ann", move |events, mut stop| async move {
     ///         let mut upstream = relay.events(client, request);
-    ///         while let Some(event) = upstream.next().await {
+    ///         // At its end, and if the run is stopped, the request to the model is dropped.
+    ///         while let Some(event) = tokio::select! {
+    ///             event = upstream.next() => event,
+    ///             () = stop.requested() => None,
+    ///         } {
     ///             // The hub gives IDs of its own.
     ///             events.send(event?.without_id()).await?;
     ///         }

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, error::Error, fmt};
 
 /// The longest topic or pattern, in bytes.
-pub(super) const MAX_TEXT_BYTES: usize = 255;
+pub(crate) const MAX_TEXT_BYTES: usize = 255;
 
 /// The error of an invalid topic or pattern, of a selection with too many of them, or of an empty
 /// selection.
@@ -17,14 +17,14 @@ pub struct InvalidTopic {
 
 /// What a text is to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TextKind {
+pub(crate) enum TextKind {
     Topic,
     Pattern,
 }
 
 /// What is wrong with a topic, a pattern or a selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TopicFault {
+pub(crate) enum TopicFault {
     Empty,
     TooLong {
         bytes: usize,
@@ -51,18 +51,18 @@ pub(super) enum TopicFault {
 
 impl InvalidTopic {
     /// The error of a selection without topics and patterns, where one is needed.
-    pub(super) const NONE: Self = Self { text: TextKind::Topic, fault: TopicFault::NoTopics };
+    pub(crate) const NONE: Self = Self { text: TextKind::Topic, fault: TopicFault::NoTopics };
 
     /// The error of publishing on the topic of control entries.
-    pub(super) const RESERVED: Self = Self { text: TextKind::Topic, fault: TopicFault::Reserved };
+    pub(crate) const RESERVED: Self = Self { text: TextKind::Topic, fault: TopicFault::Reserved };
 
-    pub(super) const fn new(text: TextKind, fault: TopicFault) -> Self {
+    pub(crate) const fn new(text: TextKind, fault: TopicFault) -> Self {
         Self { text, fault }
     }
 }
 
 /// Checks what topics and patterns have in common.
-pub(super) fn check_text(kind: TextKind, text: &str) -> Result<(), InvalidTopic> {
+pub(crate) fn check_text(kind: TextKind, text: &str) -> Result<(), InvalidTopic> {
     let fault = if text.is_empty() {
         TopicFault::Empty
     } else if text.len() > MAX_TEXT_BYTES {
