@@ -114,7 +114,7 @@ impl fmt::Display for InvalidTopic {
 
 impl Error for InvalidTopic {}
 
-/// For arguments that are a [`Topic`](super::Topic) already.
+/// For arguments that are a [`Topic`](crate::hub::Topic) already.
 impl From<Infallible> for InvalidTopic {
     fn from(never: Infallible) -> Self {
         match never {}
