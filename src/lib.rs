@@ -55,7 +55,7 @@
 //! |---|---|
 //! | answer requests with an event stream | [`event_channel_handler`], and the guide in [`handler`] |
 //! | decide who may connect | [`on_connect`](EventChannelHandler::on_connect), and the guide in [`connect`] |
-//! | use axum's extractors | the feature `axum`; in `on_connect` by [`Connect::parts_mut`] |
+//! | use axum's extractors | the feature `axum`; in `on_connect` by `Connect::extract`, or by [`Connect::parts_mut`] |
 //! | return a stream from a handler of a web framework | [`EventBody::new`], and the guide in [`body`] |
 //! | send the items of a `Stream` | [`EventBody::from_stream`] |
 //! | send from tasks and threads | [`EventSender`], and the guide in [`channel`] |

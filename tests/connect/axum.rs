@@ -52,14 +52,18 @@ async fn extractors_work_in_on_connect_and_a_head_has_no_length() {
         Ok(())
     })
     .on_connect(|mut connect| async move {
-        use axum::extract::FromRequestParts as _;
-        let Path(room) = Path::<String>::from_request_parts(connect.parts_mut(), &()).await?;
+        let Path(room) = connect.extract::<Path<String>>().await?;
         Ok(connect.accept().extension(room))
     })
     .without_greeting();
     let app: Router = Router::new().route("/rooms/{room}", axum::routing::get_service(handler));
     let request = Request::get("/rooms/7").body(Body::empty()).unwrap();
     assert_eq!(ask(&app, request).await.2, "data: 7\n\n");
+    // A rejection keeps its status and its text.
+    let request = Request::get("/rooms/%FF").body(Body::empty()).unwrap();
+    let (status, kind, text) = ask(&app, request).await;
+    assert_eq!((status, kind.as_str()), (400, "text/plain; charset=utf-8"));
+    assert!(text.contains("UTF-8"), "{text}");
     let head = Request::head("/rooms/7").body(Body::empty()).unwrap();
     let response = app.oneshot(head).await.unwrap();
     assert_eq!(response.status(), 200);

@@ -90,6 +90,19 @@ async fn body<B>(service: impl Streams<B>) -> B {
     response.into_body()
 }
 
+/// Asserts that four streams can be open at the same time.
+async fn assert_four_streams<B: Body<Data = Bytes, Error: Into<BoxError>>>(
+    service: &(impl Streams<B> + Clone),
+) {
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        open.push(body(service.clone()).await);
+    }
+    for stream in open {
+        assert_eq!(read_for(stream, SECOND).await.0, 1);
+    }
+}
+
 #[test]
 fn each_row_of_the_table_names_its_test() {
     let source = include_str!("middleware.rs");
@@ -150,13 +163,7 @@ async fn body_deadline_cuts() {
 #[tokio::test(start_paused = true)]
 async fn concurrency_limit_counts_heads() {
     let service = ConcurrencyLimitLayer::new(2).layer(one_event_then_idle());
-    let mut open = Vec::new();
-    for _ in 0..4 {
-        open.push(body(service.clone()).await);
-    }
-    for stream in open {
-        assert_eq!(read_for(stream, SECOND).await.0, 1);
-    }
+    assert_four_streams(&service).await;
     // While `on_connect` decides, a place is taken.
     let service = ConcurrencyLimitLayer::new(1).layer(slow_to_connect());
     let began = Instant::now();
@@ -235,13 +242,7 @@ async fn retry_sees_the_head_only() {
 #[tokio::test(start_paused = true)]
 async fn buffer_queues_requests() {
     let service = BufferLayer::new(1).layer(one_event_then_idle());
-    let mut open = Vec::new();
-    for _ in 0..4 {
-        open.push(body(service.clone()).await);
-    }
-    for stream in open {
-        assert_eq!(read_for(stream, SECOND).await.0, 1);
-    }
+    assert_four_streams(&service).await;
 }
 
 #[tokio::test(start_paused = true)]

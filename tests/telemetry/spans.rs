@@ -160,3 +160,17 @@ async fn the_query_is_neither_shown_nor_logged() {
     assert_eq!(logged.contains("failed"), cfg!(feature = "tracing"));
     assert!(!logged.contains("secret"), "{logged}");
 }
+
+/// One request must not make each line of the log long.
+#[tokio::test(start_paused = true)]
+async fn a_long_last_event_id_is_cut_in_the_spans() {
+    let log = Log::start();
+    let handler = event_channel_handler::<_, _, ()>(|_, _| async { Ok(()) });
+    let request = Request::get("/").header("last-event-id", "x".repeat(8000)).body(()).unwrap();
+    read_text(call(&handler, request).await.into_body()).await;
+    let spans = log.spans();
+    assert_eq!(spans.len(), 2);
+    for span in spans {
+        assert!(span.contains(&"x".repeat(200)) && span.len() < 600, "{} bytes", span.len());
+    }
+}
