@@ -53,6 +53,10 @@ use tower_sse::{
     },
 };
 
+/// How long the network may take nothing that is sent to a reader.
+#[cfg(target_os = "linux")]
+const NETWORK_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A hub server: many publishers, many readers.
 #[derive(Parser)]
 struct Args {
@@ -220,6 +224,9 @@ async fn main() -> Result<(), BoxError> {
         .layer(middleware::from_fn(errors_in_json))
         .with_state(publishing);
     let listener = TcpListener::bind(args.addr).await?;
+    // A reader whose network has vanished does not keep its place for a quarter of an hour.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(NETWORK_TIMEOUT))?;
     println!("listening on http://{}", listener.local_addr()?);
     let listener = listener.tap_io(|tcp| _ = tcp.set_nodelay(true));
     axum::serve(listener, app).with_graceful_shutdown(shutdown.start_when(stopped())).await?;

@@ -43,7 +43,8 @@
 //!
 //! # Logs
 //!
-//! All spans and logs have the target `tower_sse`.
+//! All spans and logs have the target `tower_sse`. A line at the end of a stream has the fields of the span as well:
+//! `tracing_subscriber`'s plain format shows them twice, and its JSON format can leave the span out.
 //!
 //! | level | message | when | fields |
 //! |---|---|---|---|

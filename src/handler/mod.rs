@@ -23,7 +23,7 @@
 //! | axum | `Router::new().route_service("/ticks", ticks)` |
 //! | hyper | `TowerToHyperService::new(ticks)` |
 //! | in front of any other service, for example of warp or tonic | [`SseLayer::new(ticks).path("/ticks")`](crate::SseLayer) |
-//! | inside a handler of a framework | no service needed: [`EventBody::new`](crate::EventBody::new) |
+//! | inside a handler of a framework | no service needed: [`EventBody::new`](crate::EventBody::new). warp's filters cannot return the body of another crate: use the layer there |
 //!
 //! # What the closure returns
 //!
