@@ -36,7 +36,7 @@ use tower_sse::{
 
 use crate::support::{
     ends::Ends,
-    handlers::{one_event_then_idle, sends},
+    handlers::{idle, one_event_then_idle, sends},
     http::get,
 };
 
@@ -123,8 +123,10 @@ async fn timeout_is_about_the_head() {
     let (chunks, end) =
         read_for(body(layer.layer(one_event_then_idle())).await, 3600 * SECOND).await;
     assert!(chunks > 200 && end.is_none(), "{chunks} {end:?}");
-    let error = layer.layer(slow_to_connect()).oneshot(get("/")).await.unwrap_err();
-    assert!(error.is::<Elapsed>());
+    for slow in [slow_to_connect(), idle().commit_within(SECOND)] {
+        let error = layer.layer(slow).oneshot(get("/")).await.unwrap_err();
+        assert!(error.is::<Elapsed>());
+    }
     let layer = tower_http::timeout::TimeoutLayer::with_status_code(
         StatusCode::REQUEST_TIMEOUT,
         SECOND / 2,
