@@ -27,8 +27,8 @@ use crate::event::Event;
 /// This trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",
-    label = "expected an `Event` or an `EncodedEvent`",
-    note = "create an event with `Event::new(text)`, or `Event::display(value)` for other values"
+    label = "expected an `Event`, an `EncodedEvent`, or an `Entry` of a hub",
+    note = "create an event with `Event::new(text)`, or `Event::display(value)` for other values; take it out of a `Result` with `?`"
 )]
 pub trait Encode: sealed::Encode {}
 

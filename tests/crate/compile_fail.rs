@@ -146,3 +146,58 @@ fn a_subscription_is_no_stream_of_events() {
     let said = said.unwrap();
     assert!(said.contains("is not implemented for `Subscription`"), "{said}");
 }
+
+/// The errors of the compiler, as an application sees them: what is wrong, the label at the place, and what to do.
+/// `TOWER_SSE_BLESS=1` writes them anew.
+#[test]
+fn the_errors_of_the_compiler_read_well() {
+    let handler = "let _ = event_channel_handler::<_, _, ()>(|_, events| async move";
+    let programs = [
+        ("text as a type", with("Event::new(1).with_type(text)")),
+        ("borrowed text as a type", with("Event::new(1).with_type(&text)")),
+        ("text as an ID", with("Event::new(1).with_id(text)")),
+        ("a float as an ID", with("Event::new(1).with_id(1.5)")),
+        ("text as the name of a field", with("Event::new(1).with_field(text, 1)")),
+        ("text as an event", with(&format!("{{ {handler} {{ events.send(\"x\").await?; Ok(()) }}); }}"))),
+        ("an event that may have failed", with(&format!("{{ {handler} {{ events.send(\"x\".parse::<u8>()).await?; Ok(()) }}); }}"))),
+        ("no service", with("EventSource::get::<_, Vec<u8>, _>(7_u32, \"/\")")),
+        ("a hub without topics", with("Hub::new().handler(|connect| async move { Ok(connect.accept()) })")),
+        ("a subscription as a stream", "fn f(s: tower_sse::hub::Subscription) { let _ = tower_sse::EventBody::from_stream(s); }\nfn main() { let _ = f; }".to_owned()),
+    ];
+    let mut all = String::new();
+    for (number, (name, program)) in programs.iter().enumerate() {
+        let said = check(&format!("reads_well_{number}"), program);
+        let said = said.unwrap_or_else(|| panic!("{name}: {program} compiles"));
+        let gist = said.lines().map(str::trim).filter_map(|line| {
+            let label = line.starts_with('|').then(|| line.rsplit_once("^ ")).flatten();
+            let is_note = line.starts_with("= note: ") && !line.contains("originates in");
+            match label {
+                Some((_, label)) => Some(format!("  at: {label}")),
+                None if line.starts_with("error[") => Some(line.to_owned()),
+                None if is_note => Some(format!("  {}", line.trim_start_matches("= "))),
+                None => None,
+            }
+        });
+        // Of the labels, the first one of an error is the place. An error may be there for each use of a bound.
+        let mut errors: Vec<Vec<String>> = Vec::new();
+        for line in gist {
+            match errors.last_mut() {
+                Some(error) if !line.starts_with("error[") => {
+                    let is_place = line.starts_with("  at: ");
+                    if !is_place || !error.iter().any(|it| it.starts_with("  at: ")) {
+                        error.push(line);
+                    }
+                }
+                _ => errors.push(vec![line]),
+            }
+        }
+        errors.dedup();
+        let gist = errors.concat().join("\n");
+        all.push_str(&format!("# {name}\n{gist}\n\n"));
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crate/compile_errors.txt");
+    if std::env::var_os("TOWER_SSE_BLESS").is_some() {
+        fs::write(&file, &all).unwrap();
+    }
+    assert_eq!(all, fs::read_to_string(&file).unwrap());
+}
