@@ -115,6 +115,8 @@ impl StreamLimits {
                 Acquire::NoKey => {}
                 Acquire::Acquired(permit) => permits.keyed[number] = Some(permit),
                 Acquire::Full(next) => {
+                    // A user who is at the limit of its key keeps no place from others while it waits.
+                    permits.stream = None;
                     return Err(Blocked::Full(FullLimit { next, keyed: Some(number) }));
                 }
             }

@@ -163,6 +163,24 @@ async fn a_request_at_a_limit_waits_for_a_place_that_is_freed_within_50_millisec
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_a_place_of_its_key_keeps_no_place_from_others() {
+    let handler = one_event_then_idle().max_streams(2).max_streams_per(user_of, 1);
+    let first = call(&handler, from("ann")).await;
+    let waits = {
+        let handler = handler.clone();
+        tokio::spawn(async move { call(&handler, from("ann")).await })
+    };
+    tokio::task::yield_now().await;
+    let began = tokio::time::Instant::now();
+    let other = call(&handler, from("bob")).await;
+    assert!(is_stream(&other) && began.elapsed().is_zero());
+    // There is a place of the key, but none of all.
+    drop(first);
+    let third = call(&handler, from("eve")).await;
+    assert_eq!(is_stream(&waits.await.unwrap()), !is_stream(&third));
+}
+
 #[test]
 fn without_a_runtime_no_request_waits() {
     let handler = one_event_then_idle().without_keep_alive().max_streams(1);
