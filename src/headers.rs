@@ -1,7 +1,5 @@
 //! The headers of event streams: the ones that are sent, and how `Accept` and other lists are read.
 
-#[cfg(feature = "hub")]
-use http::header::USER_AGENT;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
@@ -34,6 +32,11 @@ const FRAMING_HEADERS: [HeaderName; 4] =
 /// [`FRAMING_HEADERS`].
 pub(crate) fn prepare_stream_headers(headers: &mut HeaderMap) {
     FRAMING_HEADERS.iter().for_each(|name| drop(headers.remove(name)));
+    add_stream_headers(headers);
+}
+
+/// Adds the [headers of an event stream](RESPONSE_HEADERS) that are missing.
+pub(crate) fn add_stream_headers(headers: &mut HeaderMap) {
     for (name, value) in RESPONSE_HEADERS {
         headers.entry(name).or_insert(value);
     }
@@ -147,7 +150,8 @@ pub(crate) fn is_event_source(headers: &HeaderMap) -> bool {
 /// Returns whether a request is that of an `EventSource` in a browser.
 #[cfg(feature = "hub")]
 pub(crate) fn is_browser(headers: &HeaderMap) -> bool {
-    let agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    let agent =
+        headers.get(http::header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
     is_event_source(headers) && agent.starts_with(b"Mozilla/")
 }
 

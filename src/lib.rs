@@ -85,8 +85,8 @@
 //! | put tower's layers around a stream | [`recipes::middleware`] |
 //! | test a stream, or a client | [recipe](recipes#test-a-stream-without-a-server), [recipe](recipes#test-a-client-without-a-network) |
 //! | know how many streams a node carries | [`sizing`](recipes#modules) |
-//! | solve a common problem | [`recipes`] |
 //! | serve OpenAI's clients, `useChat`, htmx, MCP and others | [`cookbook`](recipes#modules) |
+//! | solve a common problem | [`recipes`] |
 //!
 //! # Cargo features
 //!

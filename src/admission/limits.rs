@@ -10,7 +10,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 
-use super::permit::{Acquire, AnyKeyedLimit, KeyedLimit, NextPlace, Permit, StreamLimit};
+use super::permit::{AnyKeyedLimit, KeyedLimit, NextPlace, Permit, StreamLimit};
 use crate::{
     catch_panic::catch_panic,
     connect::{Connect, Refusal},
@@ -99,9 +99,8 @@ impl StreamLimits {
         self.check_shutdown(connect, shutdown)?;
         if let Some(streams) = self.streams.as_ref().filter(|_| permits.stream.is_none()) {
             match streams.try_acquire() {
-                Acquire::NoKey => {}
-                Acquire::Acquired(permit) => permits.stream = Some(permit),
-                Acquire::Full(next) => return Err(Blocked::Full(FullLimit { next, keyed: None })),
+                Ok(permit) => permits.stream = Some(permit),
+                Err(next) => return Err(Blocked::Full(FullLimit { next, keyed: None })),
             }
         }
         permits.keyed.resize_with(self.keyed.len(), || None);
@@ -112,10 +111,10 @@ impl StreamLimits {
             let acquire =
                 catch_panic("the key of max_streams_per", || limit.clone().try_acquire(connect));
             match acquire.inspect_err(|_| count_refusal("max_streams_per"))? {
-                Acquire::NoKey => {}
-                Acquire::Acquired(permit) => permits.keyed[number] = Some(permit),
-                Acquire::Full(next) => {
-                    // A user who is at the limit of its key keeps no place from others while it waits.
+                None => {}
+                Some(Ok(permit)) => permits.keyed[number] = Some(permit),
+                Some(Err(next)) => {
+                    // While the request waits for its key, others may have its place among all streams.
                     permits.stream = None;
                     return Err(Blocked::Full(FullLimit { next, keyed: Some(number) }));
                 }

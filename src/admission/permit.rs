@@ -18,14 +18,8 @@ pub(super) type Permit = Box<dyn Send + Sync>;
 /// Resolves to the next freed place, in the order of waiting.
 pub(super) type NextPlace = Pin<Box<dyn Future<Output = Permit> + Send>>;
 
-/// The result of an attempt to take a place.
-pub(super) enum Acquire {
-    /// The request has no key, so it is not counted.
-    NoKey,
-    /// The limit is reached.
-    Full(NextPlace),
-    Acquired(Permit),
-}
+/// A place, or the next one if the limit is reached.
+pub(super) type Acquire = Result<Permit, NextPlace>;
 
 /// A limit on the number of streams.
 #[derive(Clone, Debug)]
@@ -38,10 +32,10 @@ impl StreamLimit {
 
     pub(super) fn try_acquire(&self) -> Acquire {
         match self.0.clone().try_acquire_owned() {
-            Ok(permit) => Acquire::Acquired(Box::new(permit)),
+            Ok(permit) => Ok(Box::new(permit)),
             Err(_full) => {
                 let places = self.0.clone();
-                Acquire::Full(Box::pin(async { Box::new(places.acquire_owned().await) as _ }))
+                Err(Box::pin(async { Box::new(places.acquire_owned().await) as _ }))
             }
         }
     }
@@ -53,7 +47,8 @@ fn semaphore(max: usize) -> Semaphore {
 
 /// A [`KeyedLimit`] with any type of key.
 pub(super) trait AnyKeyedLimit: Send + Sync {
-    fn try_acquire(self: Arc<Self>, connect: &Connect) -> Acquire;
+    /// Returns `None` if the request has no key, so that it is not counted.
+    fn try_acquire(self: Arc<Self>, connect: &Connect) -> Option<Acquire>;
 }
 
 /// A limit on the number of streams with the same key.
@@ -81,8 +76,8 @@ where
     F: Fn(&Connect) -> Option<K> + Send + Sync + 'static,
     K: Hash + Eq + Clone + Send + Sync + 'static,
 {
-    fn try_acquire(self: Arc<Self>, connect: &Connect) -> Acquire {
-        let Some(key) = (self.key)(connect) else { return Acquire::NoKey };
+    fn try_acquire(self: Arc<Self>, connect: &Connect) -> Option<Acquire> {
+        let key = (self.key)(connect)?;
         // `Clone` of a key may panic, so the copy is made before the map is changed.
         let own_key = key.clone();
         let places = {
@@ -93,14 +88,14 @@ where
         let permit = places.clone().try_acquire_owned().ok();
         let mut place = KeyedPlace { limit: self, key: own_key, places: Some(places), permit };
         if place.permit.is_some() {
-            return Acquire::Acquired(Box::new(place));
+            return Some(Ok(Box::new(place)));
         }
-        Acquire::Full(Box::pin(async move {
+        Some(Err(Box::pin(async move {
             if let Some(places) = place.places.clone() {
                 place.permit = places.acquire_owned().await.ok();
             }
             Box::new(place) as _
-        }))
+        })))
     }
 }
 
@@ -141,10 +136,10 @@ mod tests {
         let limit = Arc::new(KeyedLimit::new(1, |_: &Connect| Some("ann")));
         let (request, ()) = Request::new(()).into_parts();
         let connect = Connect::new(request, None);
-        let acquire = || limit.clone().try_acquire(&connect);
+        let acquire = || limit.clone().try_acquire(&connect).unwrap();
         let keys = || limit.lock().len();
-        let Acquire::Acquired(first) = acquire() else { panic!("there is a place") };
-        let (Acquire::Full(mut second), Acquire::Full(third)) = (acquire(), acquire()) else {
+        let Ok(first) = acquire() else { panic!("there is a place") };
+        let (Err(mut second), Err(third)) = (acquire(), acquire()) else {
             panic!("there is one place");
         };
         assert!(futures_util::poll!(&mut second).is_pending());
@@ -153,11 +148,11 @@ mod tests {
         drop(first);
         assert_eq!(keys(), 1, "a request waits");
         let second = second.await;
-        assert!(matches!(acquire(), Acquire::Full(_)));
+        assert!(acquire().is_err());
         drop(second);
         assert_eq!(keys(), 0);
-        let Acquire::Acquired(first) = acquire() else { panic!("there is a place again") };
-        let Acquire::Full(waiting) = acquire() else { panic!("there is one place") };
+        let Ok(first) = acquire() else { panic!("there is a place again") };
+        let Err(waiting) = acquire() else { panic!("there is one place") };
         drop(waiting);
         drop(first);
         assert_eq!(keys(), 0);

@@ -8,11 +8,11 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_TYPE, IntoHeaderName, RETRY_AFTER, TRANSFER_ENCODING},
 };
 
+use super::InvalidLastEventId;
 use crate::{
     BoxError,
     body::EventBody,
     catch_panic::catch_and_log,
-    connect::InvalidLastEventId,
     delay_range::DelayRange,
     event::Event,
     headers::{RESPONSE_HEADERS, is_event_source},

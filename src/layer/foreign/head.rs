@@ -6,7 +6,7 @@ use http::{
     request,
 };
 
-use crate::headers::{RESPONSE_HEADERS, is_event_stream, split_unquoted};
+use crate::headers::{add_stream_headers, is_event_stream, split_unquoted};
 
 /// Copies the head of a request.
 pub(in crate::layer) fn copy_head(head: &request::Parts, with_extensions: bool) -> request::Parts {
@@ -33,7 +33,5 @@ pub(in crate::layer) fn prepare_headers(headers: &mut HeaderMap, is_encoded: boo
     if !is_encoded {
         headers.remove(CONTENT_LENGTH);
     }
-    for (name, value) in RESPONSE_HEADERS {
-        headers.entry(name).or_insert(value);
-    }
+    add_stream_headers(headers);
 }
