@@ -1,8 +1,8 @@
 //! OpenAI's clients, for JavaScript and Python.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::script::{cookbook, run};
+use crate::script::{assert_client_leaves, assert_wrong_key_is_refused, cookbook, run};
 
 const CLIENTS: [&str; 2] = ["openai.mjs", "openai_client.py"];
 
@@ -25,11 +25,7 @@ async fn an_error_in_time_has_its_status_and_a_late_one_its_message() {
     let example = cookbook(&[]).await;
     let url = format!("http://{}", example.addr);
     for client in CLIENTS {
-        let seen = run(client, &[&url, "hello", "wrong"]).await;
-        let [error] = &seen[..] else { panic!("{client}: {seen:?}") };
-        assert_eq!(error["error"]["kind"], "AuthenticationError");
-        assert_eq!(error["error"]["status"], 401);
-        assert!(error["error"]["message"].as_str().unwrap().contains("the key is wrong"));
+        assert_wrong_key_is_refused(client, &url).await;
 
         let seen = run(client, &[&url, "fail half way", "secret"]).await;
         let words = ["You ", "said: ", "fail "].map(|word| json!({"text": word}));
@@ -42,9 +38,7 @@ async fn an_error_in_time_has_its_status_and_a_late_one_its_message() {
 async fn a_client_that_leaves_stops_the_model() {
     let mut example = cookbook(&[]).await;
     for client in CLIENTS {
-        let url = format!("http://{}", example.addr);
-        let seen = run(client, &[&url, "long", "secret", "3"]).await;
-        assert_eq!(seen.last(), Some(&json!({"end": Value::Null})), "{client}");
+        assert_client_leaves(client, &example, "3").await;
         assert_eq!(example.line().await, "openai: client_gone");
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::process::{Example, Process};
 
@@ -77,4 +77,20 @@ impl Script {
 /// Runs a client to its end, and returns its reports.
 pub(crate) async fn run(name: &str, args: &[&str]) -> Vec<Value> {
     Script::start(name, args).rest().await
+}
+
+/// Asserts that a client of a model API reports the refusal of a wrong key.
+pub(crate) async fn assert_wrong_key_is_refused(client: &str, url: &str) {
+    let seen = run(client, &[url, "hello", "wrong"]).await;
+    let [error] = &seen[..] else { panic!("{client}: {seen:?}") };
+    assert_eq!(error["error"]["kind"], "AuthenticationError");
+    assert_eq!(error["error"]["status"], 401);
+    assert!(error["error"]["message"].as_str().unwrap().contains("the key is wrong"));
+}
+
+/// Lets a client of a model API leave after some reports. The caller looks at the end that the example reports.
+pub(crate) async fn assert_client_leaves(client: &str, example: &Example, after: &str) {
+    let url = format!("http://{}", example.addr);
+    let seen = run(client, &[&url, "long", "secret", after]).await;
+    assert_eq!(seen.last(), Some(&json!({"end": Value::Null})), "{client}");
 }
